@@ -1,0 +1,147 @@
+/**
+ * The public vocabulary of quantizing a whole model: what a caller may ask for, what happens on the way, and the
+ * report that comes out. Plain data only; defaults and checks live in src/settings.ts.
+ */
+import type { Feeds, Runner } from './calibration/runner.js'
+import type { Format, Skipped } from './onnx/layer.js'
+
+export type Method = 'gpfq' | 'msq'
+
+/** Inputs and neurons that share one scale: all of a layer, one neuron, or `group` consecutive inputs of one neuron. */
+export type ScalePer = 'layer' | 'neuron' | { readonly group: number }
+
+/**
+ * The radius α of the alphabet, the largest value it can represent, within each scale's scope:
+ * `max` the largest |w|; `median` factor·median|W| of the layer (2010.15979); `mean-max` factor·mean over neurons of
+ * ‖w‖∞ (2201.11113); `mse` least weight error over a grid of fractions of the maximum; `search` least output error over
+ * the same grid, the method run for each; `value` the number itself.
+ */
+export type Radius =
+  | { readonly rule: 'max' }
+  | { readonly rule: 'median'; readonly factor: number }
+  | { readonly rule: 'mean-max'; readonly factor: number }
+  | { readonly rule: 'mse' }
+  | { readonly rule: 'search' }
+  | { readonly rule: 'value'; readonly value: number }
+
+export interface QuantizeModelOptions {
+  /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
+  readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
+  /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
+  readonly runner: Runner
+  /** Bytes of an ONNX external data file, by the relative path that the model names. */
+  readonly readExternalData?: (path: string) => Promise<Uint8Array>
+  readonly method?: Method
+  /** Alphabet size M, 2..256: M equally spaced values over [−α, α]. */
+  readonly levels?: number
+  /** Other alphabet sizes for some layers: glob over node or weight names; the last match wins. */
+  readonly levelsFor?: readonly { readonly pattern: string; readonly levels: number }[]
+  readonly scalePer?: ScalePer
+  readonly radius?: Radius
+  readonly format?: Format | 'auto'
+  /** Most sample rows taken of one convolution, spread evenly over images and positions; 0 takes all. */
+  readonly patches?: number
+  /** Globs over node or weight names: only matching layers / no matching layers. One without a match is an error. */
+  readonly include?: readonly string[]
+  readonly exclude?: readonly string[]
+  /** Add to each bias the mean difference of the layer's outputs in the float and the quantized network. */
+  readonly biasCorrection?: boolean
+  /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights (default true). */
+  readonly foldBatchNorm?: boolean
+  readonly threads?: number
+  readonly signal?: AbortSignal
+  readonly onProgress?: (event: ProgressEvent) => void
+}
+
+export type ProgressEvent =
+  | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
+  | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
+  /** Share of the whole run that is done, 0..1, and what is going on. */
+  | { readonly type: 'progress'; readonly fraction: number; readonly phase: string }
+  | {
+      readonly type: 'layer-done'
+      readonly index: number
+      readonly layers: number
+      readonly layer: LayerReport
+    }
+  | { readonly type: 'verify' }
+
+export interface LayerReport {
+  readonly name: string
+  readonly op: 'Conv' | 'Gemm' | 'MatMul'
+  readonly weight: string
+  readonly inputs: number
+  readonly neurons: number
+  readonly groups: number
+  /** Sample rows that the codes were chosen on, 0 without calibration. */
+  readonly samples: number
+  readonly form: 'gram' | 'direct' | 'none'
+  readonly levels: number
+  readonly format: Format
+  /** Why this format (chosen by `auto`, or a fallback from the one asked for). */
+  readonly formatReason: string
+  /** ‖Y − Ỹ‖ / ‖Y‖ of the layer's outputs in the float and the quantized network, null without calibration. */
+  readonly relativeError: number | null
+  readonly sqnrDb: number | null
+  /** Inputs that are zero in every calibration sample: their weights were plainly rounded. */
+  readonly deadInputs: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly seconds: number
+}
+
+export interface QuantizeReport {
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly threads: number
+  readonly runner: string
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly foldedBatchNorms: readonly string[]
+  readonly layers: readonly LayerReport[]
+  readonly skipped: readonly Skipped[]
+  readonly notes: readonly string[]
+  readonly seconds: {
+    readonly load: number
+    readonly calibration: number
+    readonly quantization: number
+    readonly verify: number
+    readonly total: number
+  }
+  readonly peakMemoryBytes: number
+}
+
+/** What would be done, before anything runs: --dry-run prints it. */
+export interface ModelPlan {
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly opset: number
+  readonly foldedBatchNorms: readonly string[]
+  readonly layers: readonly {
+    readonly name: string
+    readonly op: 'Conv' | 'Gemm' | 'MatMul'
+    readonly weight: string
+    readonly groups: number
+    readonly inputs: number
+    readonly neurons: number
+    readonly levels: number
+    readonly format: Format
+    readonly formatReason: string
+    readonly bytesIn: number
+    readonly bytesOut: number
+  }[]
+  readonly skipped: readonly Skipped[]
+  readonly notes: readonly string[]
+}
+
+export interface QuantizeModelResult {
+  /** The quantized model, bytes of an .onnx file without external data. */
+  readonly model: Uint8Array
+  readonly report: QuantizeReport
+}
+
+/** quantizeModel(bytes, options); src/quantizeModel.ts. */
+export type QuantizeModel = (bytes: Uint8Array, options: QuantizeModelOptions) => Promise<QuantizeModelResult>
+/** planModel(bytes, options): reads the model and decides, without a runner; src/quantizeModel.ts. */
+export type PlanModel = (
+  bytes: Uint8Array,
+  options: Omit<QuantizeModelOptions, 'runner' | 'calibration'>,
+) => Promise<ModelPlan>
