@@ -1,0 +1,71 @@
+/**
+ * The one alphabet formula, 8 neurons at a time: code = clamp(nearest(v / s + z), 0, top), value = s·(code − z).
+ * nearest is half-to-even. Scales and zero points lie in panels [group][panel][scale block][8].
+ */
+
+/** Codes of 4 values as float32: clamp(nearest(v / s + z), 0, top). */
+@inline
+export function nearestCode(v_f32x4: v128, s_f32x4: v128, z_f32x4: v128, top_f32x4: v128): v128 {
+  const code_f32x4 = f32x4.nearest(f32x4.add(f32x4.div(v_f32x4, s_f32x4), z_f32x4))
+  return f32x4.pmin(f32x4.pmax(code_f32x4, f32x4.splat(0)), top_f32x4)
+}
+
+/** Stores 8 codes as bytes. */
+@inline
+export function storeCodes(to: usize, low_f32x4: v128, high_f32x4: v128): void {
+  const words = i16x8.narrow_i32x4_u(i32x4.trunc_sat_f32x4_u(low_f32x4), i32x4.trunc_sat_f32x4_u(high_f32x4))
+  store<i64>(to, i64x2.extract_lane(i8x16.narrow_i16x8_u(words, words), 0))
+}
+
+/**
+ * Memoryless scalar quantization (MSQ): every weight to its nearest value. Items: (group, panel).
+ * @param weights [group][panel][inputs8][8] float32
+ * @param codes same shape, bytes
+ */
+export function round(
+  weights: usize, scales: usize, zeros: usize, codes: usize,
+  inputs: i32, inputs8: i32, scaleBlocks: i32, scaleBlockSize: i32, top: f32,
+  begin: i32, end: i32,
+): void {
+  const top_f32x4 = f32x4.splat(top)
+  for (let item = begin; item < end; item++) {
+    let w = weights + (<usize>(item * inputs8) << 5)
+    let code = codes + (<usize>(item * inputs8) << 3)
+    for (let t = 0; t < inputs; t++) {
+      const at = <usize>(item * scaleBlocks + t / scaleBlockSize) << 5
+      storeCodes(
+        code,
+        nearestCode(v128.load(w), v128.load(scales + at), v128.load(zeros + at), top_f32x4),
+        nearestCode(v128.load(w, 16), v128.load(scales + at, 16), v128.load(zeros + at, 16), top_f32x4),
+      )
+      w += 32
+      code += 8
+    }
+  }
+}
+
+/**
+ * −q = s·(z − code) from codes, for what needs the values again. Items: (group, panel).
+ * @param negated [group][panel][inputs8][8] float32
+ */
+export function dequantize(
+  codes: usize, scales: usize, zeros: usize, negated: usize,
+  inputs: i32, inputs8: i32, scaleBlocks: i32, scaleBlockSize: i32,
+  begin: i32, end: i32,
+): void {
+  for (let item = begin; item < end; item++) {
+    let code = codes + (<usize>(item * inputs8) << 3)
+    let n = negated + (<usize>(item * inputs8) << 5)
+    for (let t = 0; t < inputs8; t++) {
+      if (t < inputs) {
+        const at = <usize>(item * scaleBlocks + t / scaleBlockSize) << 5
+        for (let k: usize = 0; k < 8; k++) {
+          const c = <f32>load<u8>(code + k)
+          store<f32>(n + (k << 2), load<f32>(scales + at + (k << 2)) * (load<f32>(zeros + at + (k << 2)) - c))
+        }
+      } else memory.fill(n, 0, 32)
+      code += 8
+      n += 32
+    }
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The direct recursion u_t = u_{t−1} + w_t X_t − q_t Xq_t (2010.15979 eq. 2.1), blocked by B inputs: for each block
+ *
+ *     advance   U += X_b W_b − Xq_b Q_b of the block before, then Z = Xq_Bᵀ U of this block, both in one pass over U;
+ *     settle    R = Z + tril(G_BB) W_B, then the substitution of substitute.ts inside the block.
+ *
+ * 3mNK multiply-adds and mNB for the in-block triangles: cheaper than the Gram form for few neurons on many samples. With
+ * Xq = X the update is (W − Q) alone, 2mNK.
+ *
+ * Order of summation: Z over 256 samples from zero, the partial sums of the sample blocks added in order; U in float32,
+ * one rounding a term. Threads take sample blocks and neuron panels, so no sum depends on them.
+ */
+import { BLOCK, matrixBytes } from './gram'
+import { diagonal } from './project'
+import { step } from './substitute'
+import { carry, multiply, ROW } from './tile'
+
+/**
+ * Moves the residual past the block before (`before` ≥ 0) and correlates it with this block (`now` ≥ 0).
+ * Items: (sample block, group).
+ * @param x panels [sample block][group][blocks·edge][256][8] of the analog inputs, or 0 when Xq = X
+ * @param xq same shape
+ * @param u [sample block][group][neuron panel][256][8]; not read while before < 0, but zeroed
+ * @param w [group][neuron panel][8·blocks·edge][8]; with x = 0 it holds W − Q of finished blocks
+ * @param n same shape, −Q; not read when x = 0
+ * @param z [sample block][group][neuron panel][8·edge][8] partial sums, overwritten
+ * @param edge panels of 8 inputs in a block
+ */
+export function advance(
+  x: usize, xq: usize, u: usize, w: usize, n: usize, z: usize,
+  rows: i32, blocks: i32, edge: i32, groups: i32, neuronPanels: i32, before: i32, now: i32,
+  begin: i32, end: i32,
+): void {
+  const panelBytes = <usize>BLOCK * ROW
+  const panels = blocks * edge
+  const columnBytes = <usize>panels << 8
+  for (let item = begin; item < end; item++) {
+    const group = item % groups
+    const steps = min(BLOCK, rows - (item / groups) * BLOCK)
+    const quads = (steps + 3) & ~3
+    const panel = <usize>(item * panels) * panelBytes
+    for (let v = 0; v < neuronPanels; v++) {
+      const ui = u + <usize>(item * neuronPanels + v) * panelBytes
+      if (before < 0) memory.fill(ui, 0, panelBytes)
+      else {
+        const at = <usize>(group * neuronPanels + v) * columnBytes + ((<usize>(before * edge)) << 8)
+        const from = panel + <usize>(before * edge) * panelBytes
+        for (let row = 0; row < quads; row += 4) {
+          const quad = <usize>row * ROW
+          carry((x ? x : xq) + from + quad, panelBytes, w + at, ui + quad, edge)
+          if (x) carry(xq + from + quad, panelBytes, n + at, ui + quad, edge)
+        }
+      }
+      if (now < 0) continue
+      let zi = z + ((<usize>((item * neuronPanels + v) * edge)) << 8)
+      memory.fill(zi, 0, <usize>edge << 8)
+      if (before < 0) continue
+      let a = xq + panel + <usize>(now * edge) * panelBytes
+      for (let p = 0; p < edge; p++) {
+        multiply(a, ui, zi, steps)
+        multiply(a + 16, ui, zi + 128, steps)
+        a += panelBytes
+        zi += 256
+      }
+    }
+  }
+}
+
+/**
+ * Chooses the codes of block `now`. Items: (group, neuron panel).
+ * @param h in-block triangles [group][block] of gram.ts, `edge` panels each
+ * @param g same of XqᵀX (= h when Xq = X)
+ * @param w [group][neuron panel][8·blocks·edge][8]; replaced by W − Q where `same`
+ * @param n same shape, −Q is written
+ * @param codes same shape, bytes
+ * @param scratch [worker][8·edge][8] float32
+ */
+export function settle(
+  h: usize, g: usize, w: usize, n: usize, z: usize, scales: usize, zeros: usize, codes: usize, scratch: usize,
+  inputs: i32, sampleBlocks: i32, blocks: i32, edge: i32, groups: i32, neuronPanels: i32,
+  scaleBlocks: i32, scaleBlockSize: i32, top: f32, same: i32, now: i32,
+  begin: i32, end: i32, worker: i32,
+): void {
+  const columnBytes = (<usize>(blocks * edge)) << 8
+  const blockBytes = <usize>edge << 8
+  const p = scratch + <usize>worker * blockBytes
+  for (let item = begin; item < end; item++) {
+    const group = item / neuronPanels
+    const at = <usize>item * columnBytes + <usize>now * blockBytes
+    const triangle = <usize>(group * blocks + now) * matrixBytes(edge, 1)
+    sumPartials(z, p, item, sampleBlocks, groups * neuronPanels, blockBytes)
+    for (let i = 0; i < edge; i++) {
+      const row8 = <usize>i << 8
+      const hi = h + triangle + <usize>i * <usize>(i + 1) * 128
+      const gi = g + triangle + <usize>i * <usize>(i + 1) * 128
+      if (i) {
+        multiply(gi, w + at, p + row8, i << 3)
+        multiply(gi + 16, w + at, p + row8 + 128, i << 3)
+        multiply(hi, n + at, p + row8, i << 3)
+        multiply(hi + 16, n + at, p + row8 + 128, i << 3)
+      }
+      diagonal(gi + row8, w + at + row8, p + row8, 0)
+      for (let t = 0; t < 8; t++) {
+        const row = ((now * edge + i) << 3) + t
+        const row1 = <usize>t << 5
+        if (row >= inputs) {
+          v128.store(n + at + row8 + row1, f32x4.splat(0))
+          v128.store(n + at + row8 + row1, f32x4.splat(0), 16)
+          continue
+        }
+        const scale = (<usize>(item * scaleBlocks + row / scaleBlockSize)) << 5
+        step(
+          hi + row8, t, n + at + row8, p + row8, w + at + row8 + row1, 0,
+          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, 1, false,
+        )
+      }
+    }
+    if (same) {
+      for (let k: usize = 0; k < blockBytes; k += 16) {
+        v128.store(w + at + k, f32x4.add(v128.load(w + at + k), v128.load(n + at + k)))
+      }
+    }
+  }
+}
+
+/** p = Σ over sample blocks of z, in order; z is [sample block][group, neuron panel][8·edge][8]. */
+function sumPartials(z: usize, p: usize, item: i32, sampleBlocks: i32, items: i32, blockBytes: usize): void {
+  memory.copy(p, z + <usize>item * blockBytes, blockBytes)
+  for (let b = 1; b < sampleBlocks; b++) {
+    const from = z + <usize>(b * items + item) * blockBytes
+    for (let k: usize = 0; k < blockBytes; k += 16) {
+      v128.store(p + k, f32x4.add(v128.load(p + k), v128.load(from + k)))
+    }
+  }
+}

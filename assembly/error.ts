@@ -1,0 +1,56 @@
+/**
+ * The exact output error on given samples, from the samples themselves: E = XW − XqQ and Y = XW, reduced to sums of
+ * squares per neuron. Costs 2mNK multiply-adds (mNK when Xq = X, on W − Q, and another mNK for Y) and is what the direct
+ * recursion ends with, u_N; kept apart so that choosing codes is not charged with it.
+ *
+ * Sums of squares are float64; the caller adds the sample blocks in order.
+ */
+import { BLOCK } from './gram'
+import { carry, ROW } from './tile'
+
+/**
+ * Items: (sample block, group).
+ * @param x panels [sample block][group][panels][256][8]
+ * @param xq same shape
+ * @param w [group][neuron panel][8·panels][8] weights
+ * @param n same shape, −Q
+ * @param out [sample block][group][neuron panel][2][8] float64: Σ Y², Σ E²; added to
+ * @param scratch [worker][4][8] float32
+ */
+export function outputError(
+  x: usize, xq: usize, w: usize, n: usize, out: usize, scratch: usize,
+  rows: i32, panels: i32, groups: i32, neuronPanels: i32,
+  begin: i32, end: i32, worker: i32,
+): void {
+  const panelBytes = <usize>BLOCK * ROW
+  const columnBytes = <usize>panels << 8
+  const tile = scratch + <usize>worker * 128
+  for (let item = begin; item < end; item++) {
+    const group = item % groups
+    const steps = min(BLOCK, rows - (item / groups) * BLOCK)
+    const panel = <usize>(item * panels) * panelBytes
+    for (let v = 0; v < neuronPanels; v++) {
+      const at = <usize>(group * neuronPanels + v) * columnBytes
+      const to = out + ((<usize>(item * neuronPanels + v)) << 7)
+      for (let row = 0; row < steps; row += 4) {
+        const quad = panel + <usize>row * ROW
+        const valid = min(4, steps - row)
+        memory.fill(tile, 0, 128)
+        carry(x + quad, panelBytes, w + at, tile, panels)
+        addSquares(tile, to, valid)
+        carry(xq + quad, panelBytes, n + at, tile, panels)
+        addSquares(tile, to + 64, valid)
+      }
+    }
+  }
+}
+
+/** sums(8) float64 += squares of the first `rows` rows of tile(4, 8). */
+function addSquares(tile: usize, sums: usize, rows: i32): void {
+  for (let r = 0; r < rows; r++) {
+    for (let k: usize = 0; k < 8; k++) {
+      const e = <f64>load<f32>(tile + (<usize>r << 5) + (k << 2))
+      store<f64>(sums + (k << 3), load<f64>(sums + (k << 3)) + e * e)
+    }
+  }
+}

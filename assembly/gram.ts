@@ -1,0 +1,94 @@
+/**
+ * Gram matrices of panels: C = BᵀA for H = XqᵀXq (A = B = Xq) and G = XqᵀX (A = X, B = Xq), all groups at once.
+ *
+ * C lies in panels by row i: [group][panel of 8 i][s][8 i], the element (i, s) at s·32 + (i mod 8)·4, so that 8 rows of
+ * C are at once the operand that forward substitution wants. `triangular` keeps s < 8(panel + 1) only (the lower
+ * triangle with its diagonal 8 × 8 blocks whole), else every s.
+ *
+ * Order of summation: blocks of 256 samples, each summed from zero and added in order. It depends on nothing else, not
+ * on tiles, threads or how the samples arrive. Bound: see tile.ts.
+ */
+import { multiply, ROW } from './tile'
+
+/** Samples per block: 8 KB a panel, so that two panels live in the first-level cache. */
+export const BLOCK: i32 = 256
+
+/** Byte offset of panel i in a matrix of `rows` = 8·panels inputs. */
+@inline
+export function panelAt(panel: i32, panels: i32, triangular: i32): usize {
+  return triangular ? <usize>panel * <usize>(panel + 1) * 128 : <usize>panel * <usize>panels * 256
+}
+
+/** Bytes of one group's matrix. */
+@inline
+export function matrixBytes(panels: i32, triangular: i32): usize {
+  return panelAt(panels, panels, triangular)
+}
+
+/**
+ * C += BᵀA over `rows` samples that lie in blocks of 256.
+ * Items: (group, tile): square tiles of `edge` panels, row by row; with `lower` only those that touch the lower triangle.
+ * @param a panels [block][group][panel][256][8] of the columns s
+ * @param b panels of the columns i, same shape
+ */
+export function gram(
+  a: usize, b: usize, c: usize, rows: i32, panels: i32, groups: i32, triangular: i32, lower: i32, edge: i32,
+  begin: i32, end: i32,
+): void {
+  const side = (panels + edge - 1) / edge
+  const perGroup = lower ? (side * (side + 1)) >> 1 : side * side
+  const panelBytes = <usize>BLOCK * ROW
+  const blockBytes = <usize>(panels * groups) * panelBytes
+  const groupBytes = matrixBytes(panels, triangular)
+  for (let item = begin; item < end; item++) {
+    const group = item / perGroup
+    let tile = item % perGroup
+    let ti = 0
+    if (lower) {
+      while (tile > ti) { tile -= ti + 1; ti++ }
+    } else {
+      ti = tile / side
+      tile = tile % side
+    }
+    const i0 = ti * edge, i1 = min(panels, i0 + edge)
+    const s0 = tile * edge, s1 = min(panels, s0 + edge)
+    const out = c + <usize>group * groupBytes
+    let at = <usize>(group * panels) * panelBytes
+    for (let done = 0; done < rows; done += BLOCK) {
+      const steps = min(BLOCK, rows - done)
+      for (let i = i0; i < i1; i++) {
+        const bi = b + at + <usize>i * panelBytes
+        const ci = out + panelAt(i, panels, triangular)
+        const last = lower ? min(s1, i + 1) : s1
+        for (let s = s0; s < last; s++) {
+          const as_ = a + at + <usize>s * panelBytes
+          const cs = ci + (<usize>s << 8)
+          multiply(as_, bi, cs, steps)
+          multiply(as_ + 16, bi, cs + 128, steps)
+        }
+      }
+      at += blockBytes
+    }
+  }
+}
+
+/**
+ * Fills the upper triangle of a full symmetric matrix from its lower one. Items: (group, panel i).
+ * Only panels s > i of row panel i are written, only panels s ≤ i are read.
+ */
+export function mirror(c: usize, panels: i32, begin: i32, end: i32): void {
+  const groupBytes = matrixBytes(panels, 0)
+  for (let item = begin; item < end; item++) {
+    const base = c + <usize>(item / panels) * groupBytes
+    const i = item % panels
+    for (let s = i + 1; s < panels; s++) {
+      const to = base + panelAt(i, panels, 0) + (<usize>s << 8)
+      const from = base + panelAt(s, panels, 0) + (<usize>i << 8)
+      for (let r = 0; r < 8; r++) {
+        for (let k = 0; k < 8; k++) {
+          store<f32>(to + (<usize>r << 5) + (<usize>k << 2), load<f32>(from + (<usize>k << 5) + (<usize>r << 2)))
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,12 @@
+/**
+ * All kernels of gpfq, one WebAssembly module over one imported shared memory. Every export is a pure range function:
+ * pointers and lengths in, items [begin, end) done, nothing allocated, nothing remembered. Those that need private room
+ * take the worker's number last.
+ */
+export { pack, padPlanes } from './pack'
+export { gram, mirror } from './gram'
+export { project } from './project'
+export { substitute } from './substitute'
+export { dequantize, round } from './alphabet'
+export { advance, settle } from './direct'
+export { outputError } from './error'

@@ -1,0 +1,96 @@
+/**
+ * The part of the Gram form that does not depend on the codes: R = tril(G)·W, what the analog network has on each input
+ * when the path arrives there, and for the output error S = triu(G, 1)·W, what is still to come.
+ *
+ *     p_t = R_t − Σ_{s<t} H_ts q_s          (substitute.ts)
+ *     ‖Xw − Xq q‖² = ‖Xw‖² + Σ_t q_t (H_tt q_t − 2 p_t − 2 S_t)
+ *
+ * The second line follows from tr(QᵀHQ) = 2 Σ q_t (L q)_t + Σ H_tt q_t² with L = tril(H, −1) and (Lq)_t = R_t − p_t: the
+ * error costs no further product with H.
+ *
+ * Order of summation: inputs s ascending in blocks of 256, each summed from zero; then the diagonal 8 × 8 block.
+ */
+import { BLOCK, matrixBytes, panelAt } from './gram'
+import { multiply, ROW } from './tile'
+
+/** Rows (in panels of 8) of one item: 64 inputs, whose 256 columns of G are 64 KB. */
+const BAND: i32 = 8
+
+/**
+ * R (and S unless 0) for bands of 64 inputs of one panel of 8 neurons. Items: (group, band, neuron panel).
+ * @param g matrix of gram.ts
+ * @param weights [group][neuron panel][8·panels][8]
+ * @param r same shape, overwritten
+ * @param s same shape or 0; needs all of G (triangular = 0)
+ */
+export function project(
+  g: usize, weights: usize, r: usize, s: usize, panels: i32, triangular: i32, neuronPanels: i32,
+  begin: i32, end: i32,
+): void {
+  const bands = (panels + BAND - 1) / BAND
+  const columnBytes = <usize>panels << 8 // one neuron panel of W, R or S
+  while (begin < end) {
+    const first = begin % neuronPanels
+    const band = (begin / neuronPanels) % bands
+    const group = begin / neuronPanels / bands
+    const last = min(neuronPanels, first + end - begin)
+    begin += last - first
+    const matrix = g + <usize>group * matrixBytes(panels, triangular)
+    const column = <usize>(group * neuronPanels + first) * columnBytes
+    const p0 = band * BAND, p1 = min(panels, p0 + BAND)
+    accumulate(matrix, weights + column, r + column, panels, triangular, p0, p1, last - first, 0)
+    if (s) accumulate(matrix, weights + column, s + column, panels, triangular, p0, p1, last - first, 1)
+  }
+}
+
+/** One of the triangles (upper = 0: s ≤ t, 1: s > t) for input panels [p0, p1) and `count` neuron panels. */
+function accumulate(
+  matrix: usize, w: usize, out: usize, panels: i32, triangular: i32, p0: i32, p1: i32, count: i32, upper: i32,
+): void {
+  const columnBytes = <usize>panels << 8
+  for (let v = 0; v < count; v++) {
+    memory.fill(out + <usize>v * columnBytes + (<usize>p0 << 8), 0, <usize>(p1 - p0) << 8)
+  }
+  const from = upper ? p0 : 0
+  const to = upper ? panels : p1
+  for (let k = from; k < to; k += BLOCK >> 3) {
+    for (let p = p0; p < p1; p++) {
+      const low = upper ? max(k, p + 1) : k
+      const high = min(k + (BLOCK >> 3), upper ? panels : p)
+      if (low >= high) continue
+      const a = matrix + panelAt(p, panels, triangular) + (<usize>low << 8)
+      for (let v = 0; v < count; v++) {
+        const at = <usize>v * columnBytes
+        const b = w + at + (<usize>low << 8)
+        const c = out + at + (<usize>p << 8)
+        multiply(a, b, c, (high - low) << 3)
+        multiply(a + 16, b, c + 128, (high - low) << 3)
+      }
+    }
+  }
+  for (let p = p0; p < p1; p++) {
+    const block = matrix + panelAt(p, panels, triangular) + (<usize>p << 8)
+    for (let v = 0; v < count; v++) {
+      const at = <usize>v * columnBytes + (<usize>p << 8)
+      diagonal(block, w + at, out + at, upper)
+    }
+  }
+}
+
+/** c(8, 8) += the triangle of a diagonal block times w(8, 8); the block holds element (t, s) at s·32 + t·4. */
+export function diagonal(block: usize, w: usize, c: usize, upper: i32): void {
+  for (let t = 0; t < 8; t++) {
+    const at = <usize>t * ROW
+    let low_f32x4 = v128.load(c + at)
+    let high_f32x4 = v128.load(c + at, 16)
+    const from = upper ? t + 1 : 0
+    const to = upper ? 8 : t + 1
+    for (let s = from; s < to; s++) {
+      const g_f32x4 = v128.load_splat<f32>(block + <usize>s * ROW + (<usize>t << 2))
+      low_f32x4 = f32x4.add(low_f32x4, f32x4.mul(g_f32x4, v128.load(w + <usize>s * ROW)))
+      high_f32x4 = f32x4.add(high_f32x4, f32x4.mul(g_f32x4, v128.load(w + <usize>s * ROW, 16)))
+    }
+    v128.store(c + at, low_f32x4)
+    v128.store(c + at, high_f32x4, 16)
+  }
+}

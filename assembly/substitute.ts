@@ -1,0 +1,178 @@
+/**
+ * The path itself: quantized forward substitution. With p = R_t − Σ_{s<t} H_ts q_s, row after row
+ *
+ *     q_t = A(p / H_tt)          greedy path following (2010.15979 in Gram form), or
+ *     q_t = A(w_t)               where H_tt = 0 (a dead input) and in MSQ, which shares the arithmetic of the error.
+ *
+ * Neurons are independent lanes, 8 a panel; nothing but the order of inputs is sequential. Blocked like TRSM: 128 rows
+ * at a time first receive all earlier inputs through the register tile, then the rows inside, 8 at a time by the tile
+ * and the last 7 one by one. −q is stored, so that every update is a sum.
+ *
+ * Order of summation of p: earlier inputs ascending in blocks of 256, then of the row block, then of the 8-row block. It
+ * depends on shapes only. The error sum is float64 over rows, see project.ts.
+ */
+import { nearestCode, storeCodes } from './alphabet'
+import { BLOCK, matrixBytes, panelAt } from './gram'
+import { multiply, ROW } from './tile'
+
+/** Panels of 8 rows in a row block: 128 rows. */
+const ROWS: i32 = 16
+
+/** Smallest diagonal entry that counts as alive: below it 1/H_tt is not a finite float32. */
+const ALIVE: f32 = 1.1754943508222875e-38
+
+/**
+ * Items: columns = (group, candidate, neuron panel), panel fastest. Columns of an item range advance together, so that a
+ * panel of H is read once for all of them.
+ * @param h matrix of gram.ts of Xq
+ * @param weights [group][neuron panel][8·panels][8]
+ * @param r [group][neuron panel][8·panels][8], from project.ts
+ * @param s same shape, or 0 if no errors are wanted
+ * @param scales [group][candidate][neuron panel][scale block][8]
+ * @param zeros same shape
+ * @param codes [column][8·panels][8] bytes, or 0 if only errors are wanted
+ * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖², or 0
+ * @param scratch [worker][strip][8·panels + 128][8] float32
+ * @param follow 1 follows the path, 0 rounds
+ * @param strip columns that advance together
+ */
+export function substitute(
+  h: usize, weights: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize,
+  scratch: usize,
+  inputs: i32, panels: i32, triangular: i32, neuronPanels: i32, candidates: i32,
+  scaleBlocks: i32, scaleBlockSize: i32, top: f32, follow: i32, strip: i32,
+  begin: i32, end: i32, worker: i32,
+): void {
+  const columnBytes = <usize>panels << 8
+  const pathBytes = columnBytes + ((<usize>ROWS) << 8) // one column of scratch: −q, then 128 rows of p
+  const q = scratch + <usize>worker * <usize>strip * pathBytes
+  const perGroup = candidates * neuronPanels
+  while (begin < end) {
+    const group = begin / perGroup
+    const stop = min(min(end, begin + strip), (group + 1) * perGroup)
+    const count = stop - begin
+    const matrix = h + <usize>group * matrixBytes(panels, triangular)
+    for (let b = 0; b < panels; b += ROWS) {
+      const high = min(panels, b + ROWS)
+      for (let v = 0; v < count; v++) {
+        const column = group * neuronPanels + ((begin + v) % perGroup) % neuronPanels
+        memory.copy(
+          q + <usize>v * pathBytes + columnBytes,
+          r + <usize>column * columnBytes + (<usize>b << 8),
+          <usize>(high - b) << 8,
+        )
+      }
+      for (let k = 0; k < b; k += BLOCK >> 3) {
+        update(matrix, q, panels, triangular, pathBytes, columnBytes, k, min(b, k + (BLOCK >> 3)), b, high, b, count)
+      }
+      for (let p = b; p < high; p++) {
+        if (p > b) update(matrix, q, panels, triangular, pathBytes, columnBytes, b, p, p, p + 1, b, count)
+        const block = matrix + panelAt(p, panels, triangular) + (<usize>p << 8)
+        const rows = min(8, inputs - (p << 3))
+        for (let t = 0; t < 8; t++) {
+          const row = (p << 3) + t
+          for (let v = 0; v < count; v++) {
+            const item = begin + v
+            const path = q + <usize>v * pathBytes
+            if (t >= rows) { // padding: no weight, no code
+              v128.store(path + (<usize>row << 5), f32x4.splat(0))
+              v128.store(path + (<usize>row << 5), f32x4.splat(0), 16)
+              continue
+            }
+            const column = <usize>(group * neuronPanels + (item % perGroup) % neuronPanels) * columnBytes
+            const at = (<usize>(item * scaleBlocks + row / scaleBlockSize)) << 5
+            step(
+              block, t, path + (<usize>p << 8), path + columnBytes + (<usize>(p - b) << 8),
+              weights + column + (<usize>row << 5), s ? s + column + (<usize>row << 5) : 0,
+              scales + at, zeros + at,
+              codes ? codes + <usize>item * (columnBytes >> 2) + (<usize>row << 3) : 0,
+              s ? errors + (<usize>item << 6) : 0,
+              top, follow, row == 0,
+            )
+          }
+        }
+      }
+    }
+    begin = stop
+  }
+}
+
+/** p(rows of panels [p0, p1)) += H[·, panels k0..k1)·(−q) for `count` columns; p holds rows from panel `base` on. */
+function update(
+  matrix: usize, q: usize, panels: i32, triangular: i32, pathBytes: usize, columnBytes: usize,
+  k0: i32, k1: i32, p0: i32, p1: i32, base: i32, count: i32,
+): void {
+  for (let p = p0; p < p1; p++) {
+    const a = matrix + panelAt(p, panels, triangular) + (<usize>k0 << 8)
+    let b = q + (<usize>k0 << 8)
+    let c = q + columnBytes + (<usize>(p - base) << 8)
+    for (let v = 0; v < count; v++) {
+      multiply(a, b, c, (k1 - k0) << 3)
+      multiply(a + 16, b, c + 128, (k1 - k0) << 3)
+      b += pathBytes
+      c += pathBytes
+    }
+  }
+}
+
+/**
+ * Row t of a diagonal 8 × 8 block for 8 neurons: finish p, choose the codes, store −q.
+ * @param block H at (t, s): s·32 + t·4
+ * @param q −q of the 8 rows, (8, 8)
+ * @param p partial p of the 8 rows, (8, 8)
+ */
+@inline
+export function step(
+  block: usize, t: i32, q: usize, p: usize, w: usize, s: usize, scale: usize, zero: usize, codes: usize,
+  errors: usize, top: f32, follow: i32, first: bool,
+): void {
+  const at = <usize>t * ROW
+  let p0_f32x4 = v128.load(p + at)
+  let p1_f32x4 = v128.load(p + at, 16)
+  let column = block + (<usize>t << 2)
+  let earlier = q
+  const here = q + at
+  while (earlier < here) {
+    const h_f32x4 = v128.load_splat<f32>(column)
+    p0_f32x4 = f32x4.add(p0_f32x4, f32x4.mul(h_f32x4, v128.load(earlier)))
+    p1_f32x4 = f32x4.add(p1_f32x4, f32x4.mul(h_f32x4, v128.load(earlier, 16)))
+    column += ROW
+    earlier += ROW
+  }
+  const norm = load<f32>(column)
+  const alive = follow != 0 && norm >= ALIVE
+  const norm_f32x4 = f32x4.splat(norm)
+  const v0_f32x4 = alive ? f32x4.div(p0_f32x4, norm_f32x4) : v128.load(w)
+  const v1_f32x4 = alive ? f32x4.div(p1_f32x4, norm_f32x4) : v128.load(w, 16)
+  const top_f32x4 = f32x4.splat(top)
+  const s0_f32x4 = v128.load(scale), s1_f32x4 = v128.load(scale, 16)
+  const z0_f32x4 = v128.load(zero), z1_f32x4 = v128.load(zero, 16)
+  const c0_f32x4 = nearestCode(v0_f32x4, s0_f32x4, z0_f32x4, top_f32x4)
+  const c1_f32x4 = nearestCode(v1_f32x4, s1_f32x4, z1_f32x4, top_f32x4)
+  const n0_f32x4 = f32x4.mul(s0_f32x4, f32x4.sub(z0_f32x4, c0_f32x4)) // −q
+  const n1_f32x4 = f32x4.mul(s1_f32x4, f32x4.sub(z1_f32x4, c1_f32x4))
+  v128.store(here, n0_f32x4)
+  v128.store(here, n1_f32x4, 16)
+  if (codes) storeCodes(codes, c0_f32x4, c1_f32x4)
+  if (errors) {
+    // q (H_tt q − 2 p − 2 S) = n (H_tt n + 2 (p + S)) with n = −q
+    const two_f32x4 = f32x4.splat(2)
+    const e0_f32x4 = f32x4.mul(n0_f32x4, f32x4.add(f32x4.mul(norm_f32x4, n0_f32x4), f32x4.mul(two_f32x4, f32x4.add(p0_f32x4, v128.load(s)))))
+    const e1_f32x4 = f32x4.mul(n1_f32x4, f32x4.add(f32x4.mul(norm_f32x4, n1_f32x4), f32x4.mul(two_f32x4, f32x4.add(p1_f32x4, v128.load(s, 16)))))
+    addErrors(errors, e0_f32x4, first)
+    addErrors(errors + 32, e1_f32x4, first)
+  }
+}
+
+/** errors(4) float64 += e(4) float32, or = e when first. */
+@inline
+function addErrors(errors: usize, e_f32x4: v128, first: bool): void {
+  let low_f64x2 = f64x2.promote_low_f32x4(e_f32x4)
+  let high_f64x2 = f64x2.promote_low_f32x4(i8x16.shuffle(e_f32x4, e_f32x4, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15))
+  if (!first) {
+    low_f64x2 = f64x2.add(low_f64x2, v128.load(errors))
+    high_f64x2 = f64x2.add(high_f64x2, v128.load(errors, 16))
+  }
+  v128.store(errors, low_f64x2)
+  v128.store(errors, high_f64x2, 16)
+}

@@ -1,0 +1,100 @@
+/**
+ * The register tiles: the two inner loops where nearly all time goes.
+ *
+ * Every large operand lies in panels 8 columns wide, row after row of 8 floats (32 bytes). `multiply` forms a
+ * 4 × 8 tile of AᵀB over the common rows of two panels; `carry` forms a 4 × 8 tile of A·B where A is a panel.
+ *
+ * Numerics: float32. A tile is summed from zero over its k steps in order and then added to memory once, so
+ * a long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within, (m/256)·2⁻²⁴ across. Relaxed SIMD would
+ * fuse multiply and add and so change last bits between machines.
+ *
+ * Why 4 × 8 and not unrolled: V8 has 15 vector registers and keeps all loads of a loop body alive at once;
+ * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and unrolled bodies spill and
+ * run at half the speed (docs/PERFORMANCE.md).
+ */
+
+/** Bytes of one panel row: 8 float32. */
+export const ROW: usize = 32
+
+/**
+ * c(4, 8) += Σ_k a[k, 0..4)ᵀ · b[k, 0..8).
+ * @param a first of 4 columns in a panel (steps, 8); a + 16 is the other half
+ * @param b panel (steps, 8)
+ * @param c tile (4, 8), rows 32 bytes apart
+ */
+export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
+  let c00_f32x4 = f32x4.splat(0), c01_f32x4 = f32x4.splat(0)
+  let c10_f32x4 = f32x4.splat(0), c11_f32x4 = f32x4.splat(0)
+  let c20_f32x4 = f32x4.splat(0), c21_f32x4 = f32x4.splat(0)
+  let c30_f32x4 = f32x4.splat(0), c31_f32x4 = f32x4.splat(0)
+  const end = a + (<usize>steps) * ROW
+  while (a < end) {
+    const b0_f32x4 = v128.load(b)
+    const b1_f32x4 = v128.load(b, 16)
+    const a0_f32x4 = v128.load_splat<f32>(a)
+    c00_f32x4 = f32x4.add(c00_f32x4, f32x4.mul(a0_f32x4, b0_f32x4))
+    c01_f32x4 = f32x4.add(c01_f32x4, f32x4.mul(a0_f32x4, b1_f32x4))
+    const a1_f32x4 = v128.load_splat<f32>(a, 4)
+    c10_f32x4 = f32x4.add(c10_f32x4, f32x4.mul(a1_f32x4, b0_f32x4))
+    c11_f32x4 = f32x4.add(c11_f32x4, f32x4.mul(a1_f32x4, b1_f32x4))
+    const a2_f32x4 = v128.load_splat<f32>(a, 8)
+    c20_f32x4 = f32x4.add(c20_f32x4, f32x4.mul(a2_f32x4, b0_f32x4))
+    c21_f32x4 = f32x4.add(c21_f32x4, f32x4.mul(a2_f32x4, b1_f32x4))
+    const a3_f32x4 = v128.load_splat<f32>(a, 12)
+    c30_f32x4 = f32x4.add(c30_f32x4, f32x4.mul(a3_f32x4, b0_f32x4))
+    c31_f32x4 = f32x4.add(c31_f32x4, f32x4.mul(a3_f32x4, b1_f32x4))
+    a += ROW
+    b += ROW
+  }
+  v128.store(c, f32x4.add(v128.load(c), c00_f32x4))
+  v128.store(c, f32x4.add(v128.load(c, 16), c01_f32x4), 16)
+  v128.store(c, f32x4.add(v128.load(c, 32), c10_f32x4), 32)
+  v128.store(c, f32x4.add(v128.load(c, 48), c11_f32x4), 48)
+  v128.store(c, f32x4.add(v128.load(c, 64), c20_f32x4), 64)
+  v128.store(c, f32x4.add(v128.load(c, 80), c21_f32x4), 80)
+  v128.store(c, f32x4.add(v128.load(c, 96), c30_f32x4), 96)
+  v128.store(c, f32x4.add(v128.load(c, 112), c31_f32x4), 112)
+}
+
+/**
+ * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8): rows of panels times a matrix, the update of a residual.
+ * @param a 4 rows of panel 0; the same rows of panel p are p·panelBytes further
+ * @param b (8·panels, 8)
+ * @param c tile (4, 8), rows 32 bytes apart
+ */
+export function carry(a: usize, panelBytes: usize, b: usize, c: usize, panels: i32): void {
+  let c00_f32x4 = v128.load(c), c01_f32x4 = v128.load(c, 16)
+  let c10_f32x4 = v128.load(c, 32), c11_f32x4 = v128.load(c, 48)
+  let c20_f32x4 = v128.load(c, 64), c21_f32x4 = v128.load(c, 80)
+  let c30_f32x4 = v128.load(c, 96), c31_f32x4 = v128.load(c, 112)
+  for (let p = 0; p < panels; p++) {
+    const end = a + ROW
+    while (a < end) {
+      const b0_f32x4 = v128.load(b)
+      const b1_f32x4 = v128.load(b, 16)
+      const a0_f32x4 = v128.load_splat<f32>(a)
+      c00_f32x4 = f32x4.add(c00_f32x4, f32x4.mul(a0_f32x4, b0_f32x4))
+      c01_f32x4 = f32x4.add(c01_f32x4, f32x4.mul(a0_f32x4, b1_f32x4))
+      const a1_f32x4 = v128.load_splat<f32>(a, 32)
+      c10_f32x4 = f32x4.add(c10_f32x4, f32x4.mul(a1_f32x4, b0_f32x4))
+      c11_f32x4 = f32x4.add(c11_f32x4, f32x4.mul(a1_f32x4, b1_f32x4))
+      const a2_f32x4 = v128.load_splat<f32>(a, 64)
+      c20_f32x4 = f32x4.add(c20_f32x4, f32x4.mul(a2_f32x4, b0_f32x4))
+      c21_f32x4 = f32x4.add(c21_f32x4, f32x4.mul(a2_f32x4, b1_f32x4))
+      const a3_f32x4 = v128.load_splat<f32>(a, 96)
+      c30_f32x4 = f32x4.add(c30_f32x4, f32x4.mul(a3_f32x4, b0_f32x4))
+      c31_f32x4 = f32x4.add(c31_f32x4, f32x4.mul(a3_f32x4, b1_f32x4))
+      a += 4
+      b += ROW
+    }
+    a += panelBytes - ROW
+  }
+  v128.store(c, c00_f32x4)
+  v128.store(c, c01_f32x4, 16)
+  v128.store(c, c10_f32x4, 32)
+  v128.store(c, c11_f32x4, 48)
+  v128.store(c, c20_f32x4, 64)
+  v128.store(c, c21_f32x4, 80)
+  v128.store(c, c30_f32x4, 96)
+  v128.store(c, c31_f32x4, 112)
+}

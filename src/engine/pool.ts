@@ -1,0 +1,130 @@
+/**
+ * The worker pool: n workers over one shared memory, jobs carried out one after another in the order they were given.
+ * comlink carries one call a worker a job; tiles, progress and stopping go through the control block (job.ts). The
+ * caller's thread only awaits, so its event loop stays free.
+ *
+ * A worker that dies, and a kernel that traps, end the job with a WORKER_FAILED error and close the pool: its memory may
+ * be half-written and its barriers short of a member.
+ */
+
+import { type Remote, releaseProxy, wrap } from 'comlink'
+import { platform } from '#platform'
+import type { WorkerApi } from '../../workers/carryOut.js'
+import { GpfqError } from '../errors.js'
+import type { SpawnedWorker } from '../platform/platform.js'
+import { CONTROL_BYTES, doneAt, type Job, MAX_PHASES, STOP, tilesIn } from './job.js'
+
+export interface RunOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Share of the job's tiles that are done, 0..1; called at most every 50 ms. */
+  readonly onProgress?: ((fraction: number) => void) | undefined
+}
+
+export interface Pool {
+  readonly threads: number
+  readonly memory: WebAssembly.Memory
+  run(job: Job, options?: RunOptions): Promise<void>
+  close(): Promise<void>
+}
+
+interface Member {
+  readonly worker: SpawnedWorker
+  readonly remote: Remote<WorkerApi>
+}
+
+const POLL_MILLISECONDS = 50
+
+export async function createPool(threads: number): Promise<Pool> {
+  const memory = new WebAssembly.Memory({ initial: CONTROL_BYTES / 65536, maximum: 65536, shared: true })
+  const control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
+  const module = await platform.compile()
+
+  let failed: GpfqError | undefined
+  let reportFailure: (error: GpfqError) => void = () => {}
+  const failure = new Promise<never>((_, reject) => {
+    reportFailure = reject
+  })
+  failure.catch(() => {}) // only ever observed through races
+
+  const stop = (): void => {
+    Atomics.store(control, STOP, 1)
+    for (let phase = 0; phase < MAX_PHASES; phase++) Atomics.notify(control, doneAt(phase))
+  }
+  const fail = (reason: string): void => {
+    if (failed !== undefined) return
+    failed = new GpfqError(
+      'WORKER_FAILED',
+      `worker pool: expected ${threads} working workers, got one that failed (${reason}); create a new quantizer`,
+    )
+    stop()
+    reportFailure(failed)
+  }
+
+  const members: Member[] = []
+  const terminate = async (): Promise<void> => {
+    for (const { remote } of members) remote[releaseProxy]()
+    await Promise.all(members.splice(0).map(({ worker }) => worker.terminate()))
+  }
+  try {
+    for (let number = 0; number < threads; number++) {
+      const worker = platform.spawn(fail)
+      members.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
+    }
+    await Promise.race([failure, Promise.all(members.map(({ remote }, n) => remote.init(module, memory, n)))])
+  } catch (error) {
+    await terminate()
+    throw error
+  }
+
+  async function carryOut(job: Job, { signal, onProgress }: RunOptions): Promise<void> {
+    if (failed !== undefined) throw failed
+    signal?.throwIfAborted()
+    if (job.length > MAX_PHASES)
+      throw new RangeError(`pool: expected at most ${MAX_PHASES} phases, got ${job.length}`)
+    control.fill(0)
+    const total = job.reduce((sum, phase) => sum + tilesIn(phase), 0)
+    const poll =
+      onProgress === undefined
+        ? undefined
+        : setInterval(() => {
+            let done = 0
+            for (let phase = 0; phase < job.length; phase++) done += Atomics.load(control, doneAt(phase))
+            onProgress(done / total)
+          }, POLL_MILLISECONDS)
+    signal?.addEventListener('abort', stop)
+    try {
+      await Promise.race([failure, Promise.all(members.map(({ remote }) => remote.carryOut(job)))])
+    } catch (error) {
+      if (failed === undefined) fail(error instanceof Error ? error.message : String(error))
+      await terminate()
+      throw failed
+    } finally {
+      clearInterval(poll)
+      signal?.removeEventListener('abort', stop)
+    }
+    signal?.throwIfAborted()
+  }
+
+  let last: Promise<void> = Promise.resolve()
+  let closed = false
+  return {
+    threads,
+    memory,
+    run(job, options = {}) {
+      if (closed)
+        return Promise.reject(
+          new GpfqError('CLOSED', 'quantizer: expected an open quantizer, got a closed one'),
+        )
+      const mine = last.then(() => carryOut(job, options))
+      last = mine.catch(() => {})
+      return mine
+    },
+    async close() {
+      if (closed) return
+      closed = true
+      stop()
+      await last
+      await terminate()
+    },
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Alphabets: value = s·(code − z), code in 0..M−1, z = (M−1)/2, so M values equally spaced over [−α, α] with both ends in
+ * it; odd M holds zero, even M does not (2010.15979: α·linspace(−1, 1, M)). s = 2α/(M−1). What differs between the rules
+ * is where α, the radius, comes from, and over which weights one α reigns (the scale's scope).
+ */
+import type { Radius, ScalePer } from '../options.js'
+
+/** Shape of a layer's weights (groups, inputs, neurons), row-major. */
+export interface WeightShape {
+  readonly groups: number
+  readonly inputs: number
+  readonly neurons: number
+}
+
+/** Scales of a layer: (groups, blocks, neurons), inputs t of block ⌊t / blockSize⌋ share one. */
+export interface Scales {
+  readonly values: Float32Array
+  readonly blocks: number
+  readonly blockSize: number
+}
+
+/** Fractions of the maximum that `mse` and `search` try, ascending: .40, .45, … 1.00. */
+export const GRID: readonly number[] = Array.from({ length: 13 }, (_, i) => (40 + 5 * i) / 100)
+
+/** Scale of a scope that holds only zeros: any value that keeps v/s finite, and the values it makes negligible. */
+const EMPTY_SCALE = 2 ** -60
+
+export const zeroPoint = (levels: number): number => (levels - 1) / 2
+
+export function blockSizeOf(scalePer: ScalePer, inputs: number): number {
+  return typeof scalePer === 'object' ? Math.min(scalePer.group, inputs) : inputs
+}
+
+/**
+ * Scales by a rule. For `search` they are those of `max`; the method multiplies them by each of GRID.
+ * @param weights (groups, inputs, neurons)
+ */
+export function scalesFor(
+  weights: Float32Array,
+  shape: WeightShape,
+  levels: number,
+  scalePer: ScalePer,
+  radius: Radius,
+): Scales {
+  const blockSize = blockSizeOf(scalePer, shape.inputs)
+  const blocks = Math.ceil(shape.inputs / blockSize)
+  const radii = radiiFor(weights, shape, blocks, blockSize, levels, scalePer, radius)
+  const values = radii.map((alpha) => (alpha > 0 ? (2 * alpha) / (levels - 1) : EMPTY_SCALE))
+  return { values: Float32Array.from(values), blocks, blockSize }
+}
+
+function radiiFor(
+  weights: Float32Array,
+  shape: WeightShape,
+  blocks: number,
+  blockSize: number,
+  levels: number,
+  scalePer: ScalePer,
+  radius: Radius,
+): Float64Array {
+  const { groups, inputs, neurons } = shape
+  const scopes = groups * blocks * neurons
+  switch (radius.rule) {
+    case 'value':
+      return new Float64Array(scopes).fill(radius.value)
+    case 'median':
+      return new Float64Array(scopes).fill(radius.factor * medianMagnitude(weights))
+    case 'mean-max': {
+      const columns = scopeMaxima(weights, { groups, inputs, neurons }, 1, inputs)
+      return new Float64Array(scopes).fill((radius.factor * sum(columns)) / columns.length)
+    }
+    case 'max':
+    case 'search':
+    case 'mse': {
+      const maxima = scopeMaxima(weights, shape, blocks, blockSize)
+      if (scalePer === 'layer') maxima.fill(maxima.reduce((a, b) => Math.max(a, b), 0))
+      if (radius.rule !== 'mse') return maxima
+      return leastWeightError(weights, shape, blocks, blockSize, levels, maxima, scalePer === 'layer')
+    }
+  }
+}
+
+/** Largest |w| of each scope, (groups, blocks, neurons). */
+function scopeMaxima(
+  weights: Float32Array,
+  { groups, inputs, neurons }: WeightShape,
+  blocks: number,
+  blockSize: number,
+): Float64Array {
+  const maxima = new Float64Array(groups * blocks * neurons)
+  for (let g = 0; g < groups; g++) {
+    for (let t = 0; t < inputs; t++) {
+      const from = (g * inputs + t) * neurons
+      const to = (g * blocks + Math.floor(t / blockSize)) * neurons
+      for (let k = 0; k < neurons; k++) {
+        const magnitude = Math.abs(weights[from + k]!)
+        if (magnitude > maxima[to + k]!) maxima[to + k] = magnitude
+      }
+    }
+  }
+  return maxima
+}
+
+/** For each scope the fraction of its maximum with the least Σ (w − A(w))². */
+function leastWeightError(
+  weights: Float32Array,
+  { groups, inputs, neurons }: WeightShape,
+  blocks: number,
+  blockSize: number,
+  levels: number,
+  maxima: Float64Array,
+  shared: boolean,
+): Float64Array {
+  const zero = zeroPoint(levels)
+  let best = new Float64Array(maxima.length)
+  const least = new Float64Array(maxima.length).fill(Number.POSITIVE_INFINITY)
+  for (const fraction of GRID) {
+    const scales = maxima.map((alpha) => (2 * alpha * fraction) / (levels - 1) || EMPTY_SCALE)
+    const errors = new Float64Array(maxima.length)
+    for (let g = 0; g < groups; g++) {
+      for (let t = 0; t < inputs; t++) {
+        const from = (g * inputs + t) * neurons
+        const to = (g * blocks + Math.floor(t / blockSize)) * neurons
+        for (let k = 0; k < neurons; k++) {
+          const w = weights[from + k]!
+          const s = scales[to + k]!
+          const code = Math.min(levels - 1, Math.max(0, nearestEven(w / s + zero)))
+          const d = w - s * (code - zero)
+          errors[to + k] = errors[to + k]! + d * d
+        }
+      }
+    }
+    if (shared) errors.fill(sum(errors))
+    best = best.map((radius, i) => {
+      if (errors[i]! >= least[i]!) return radius
+      least[i] = errors[i]!
+      return maxima[i]! * fraction
+    })
+  }
+  return best
+}
+
+/** Nearest integer, ties to even, for |x| < 2⁵¹: what f32x4.nearest and IEEE 754 do. */
+export function nearestEven(x: number): number {
+  const shift = 2 ** 52 + 2 ** 51
+  return x + shift - shift
+}
+
+function medianMagnitude(weights: Float32Array): number {
+  const sorted = weights.map(Math.abs).sort()
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0)

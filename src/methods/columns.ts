@@ -1,0 +1,113 @@
+/**
+ * A layer's weights, scales and codes in the kernels' layout: panels of 8 neurons, [group][neuron panel][input][8]. Made
+ * for one layer, then overwritten by the next that shares its samples.
+ */
+import type { Phase } from '../engine/job.js'
+import type { Arena, Pointer } from '../wasm/arena.js'
+import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
+import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
+
+export class Columns {
+  readonly weights: Pointer // [group][neuron panel][8·panels][8] float32
+  readonly scales: Pointer // [group][candidate][neuron panel][scale block][8] float32
+  readonly zeros: Pointer // same shape
+  readonly codes: Pointer // [group][neuron panel][8·panels][8] bytes
+  readonly #arena: Arena
+  readonly #raw: Pointer // (groups, inputs, neurons)
+  readonly #rowAt: Pointer
+  readonly #columnAt: Pointer
+  readonly #panels: number
+
+  constructor(arena: Arena, widest: WeightShape, panels: number, scaleBlocks: number, candidates: number) {
+    this.#arena = arena
+    this.#panels = panels
+    const columns = widest.groups * panelsOf(widest.neurons)
+    this.weights = arena.allocate(columns * panels * 256)
+    this.scales = arena.allocate(columns * candidates * scaleBlocks * 32)
+    this.zeros = arena.allocate(columns * candidates * scaleBlocks * 32)
+    this.codes = arena.allocate(columns * panels * 64)
+    this.#raw = arena.allocate(4 * widest.groups * widest.inputs * widest.neurons)
+    this.#rowAt = arena.allocate(4 * widest.inputs)
+    this.#columnAt = arena.allocate(4 * widest.neurons)
+  }
+
+  /** Copies weights (groups, inputs, neurons) in; the returned phase packs them. */
+  load(weights: Float32Array, shape: WeightShape): Phase {
+    const { inputs, neurons } = shape
+    this.#arena.floats(this.#raw, weights.length).set(weights)
+    this.#arena
+      .words(this.#rowAt, inputs)
+      .set(Uint32Array.from({ length: inputs }, (_, t) => 4 * t * neurons))
+    this.#arena.words(this.#columnAt, neurons).set(Uint32Array.from({ length: neurons }, (_, k) => 4 * k))
+    return this.repack(shape)
+  }
+
+  /** Packs the weights that `load` copied in once more. */
+  repack(shape: WeightShape): Phase {
+    const { groups, inputs, neurons } = shape
+    const perGroup = panelsOf(neurons)
+    // Rows between inputs and 8·panels are never packed: they stay zero, as the padding of H and G does.
+    if (inputs < this.#panels * PANEL) {
+      this.#arena.floats(this.weights, groups * perGroup * this.#panels * 64).fill(0)
+    }
+    return [
+      pack({
+        source: this.#raw,
+        groupBytes: 4 * inputs * neurons,
+        rowAt: this.#rowAt,
+        columnAt: this.#columnAt,
+        contiguous: true,
+        rows: inputs,
+        columns: neurons,
+        groups,
+        panels: this.weights,
+        perGroup,
+        blockRows: this.#panels * PANEL,
+        toRow: 0,
+      }),
+    ]
+  }
+
+  /**
+   * Writes scales for `factors.length` candidates: scale · factor(candidate, neuron).
+   * @param scales (groups, blocks, neurons)
+   */
+  setScales(
+    { groups, neurons }: WeightShape,
+    levels: number,
+    scales: Scales,
+    candidates: number,
+    factor: (candidate: number, column: number) => number,
+  ): void {
+    const perGroup = panelsOf(neurons)
+    const length = groups * candidates * perGroup * scales.blocks * PANEL
+    const values = this.#arena.floats(this.scales, length)
+    this.#arena.floats(this.zeros, length).fill(zeroPoint(levels))
+    values.fill(1)
+    for (let g = 0; g < groups; g++) {
+      for (let c = 0; c < candidates; c++) {
+        for (let b = 0; b < scales.blocks; b++) {
+          for (let k = 0; k < neurons; k++) {
+            const panel = (g * candidates + c) * perGroup + (k >> 3)
+            values[(panel * scales.blocks + b) * PANEL + (k & 7)] =
+              scales.values[(g * scales.blocks + b) * neurons + k]! * factor(c, g * neurons + k)
+          }
+        }
+      }
+    }
+  }
+
+  /** Codes (groups, inputs, neurons). */
+  readCodes({ groups, inputs, neurons }: WeightShape): Uint8Array {
+    const perGroup = panelsOf(neurons)
+    const packed = this.#arena.bytes(this.codes, groups * perGroup * this.#panels * 64)
+    const codes = new Uint8Array(groups * inputs * neurons)
+    for (let g = 0; g < groups; g++) {
+      for (let k = 0; k < neurons; k++) {
+        const from = (g * perGroup + (k >> 3)) * this.#panels * 64 + (k & 7)
+        for (let t = 0; t < inputs; t++) codes[(g * inputs + t) * neurons + k] = packed[from + t * PANEL]!
+      }
+    }
+    return codes
+  }
+}

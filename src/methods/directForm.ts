@@ -1,0 +1,143 @@
+/**
+ * GPFQ by the direct recursion, blocked (assembly/direct.ts): all samples stay packed in memory, the residual U of every
+ * neuron is carried from block to block of inputs. The cheaper form for few neurons on many samples.
+ */
+import type { Phase } from '../engine/job.js'
+import type { Pool, RunOptions } from '../engine/pool.js'
+import type { Arena, Pointer } from '../wasm/arena.js'
+import * as kernels from '../wasm/kernels.js'
+import { Columns } from './columns.js'
+import { Packer } from './packing.js'
+import type { LayerPlan, LayerShape } from './plan.js'
+import type { SampleBatch } from './samples.js'
+import { ALIVE, type Diagnosis, type Solution, type SolveRequest } from './solution.js'
+
+export class DirectForm {
+  readonly packer: Packer
+  readonly columns: Columns
+  readonly #pool: Pool
+  readonly #arena: Arena
+  readonly #shape: LayerShape
+  readonly #plan: LayerPlan
+  readonly #blocks: number // of inputs
+  readonly #h: Pointer // in-block triangles [group][block]
+  readonly #g: Pointer
+  readonly #n: Pointer // −Q, [group][neuron panel][8·panels][8]
+  readonly #u: Pointer // [sample block][group][neuron panel][256][8]
+  readonly #z: Pointer // [sample block][group][neuron panel][8·edge][8]
+  readonly #scratch: Pointer
+
+  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
+    this.#pool = pool
+    this.#arena = arena
+    this.#shape = shape
+    this.#plan = plan
+    this.#blocks = plan.panels / plan.edge
+    this.packer = new Packer(pool, arena, shape, plan)
+    const triangles = this.#triangleBytes()
+    this.#h = arena.allocate(triangles)
+    this.#g = shape.same ? this.#h : arena.allocate(triangles)
+    this.columns = new Columns(arena, shape, plan.panels, shape.scaleBlocks, 1)
+    const columns = shape.groups * plan.neuronPanels
+    this.#n = arena.allocate(columns * plan.panels * 256)
+    this.#u = arena.allocate(plan.residentBlocks * columns * kernels.BLOCK * 32)
+    this.#z = arena.allocate(plan.residentBlocks * columns * plan.edge * 256)
+    this.#scratch = arena.allocate(pool.threads * plan.edge * 256)
+  }
+
+  #triangleBytes(): number {
+    return this.#shape.groups * this.#blocks * kernels.matrixBytes(this.#plan.edge, true)
+  }
+
+  add(batch: SampleBatch, options: RunOptions): Promise<void> {
+    return this.packer.add(batch, () => [], options)
+  }
+
+  /** Ends the samples: sums the in-block triangles of H and G, each block of inputs a group of its own. */
+  async finish(options: RunOptions): Promise<void> {
+    await this.packer.settled()
+    const { edge } = this.#plan
+    const { x, xq, rows } = this.packer
+    for (const at of new Set([this.#h, this.#g])) this.#arena.floats(at, this.#triangleBytes() / 4).fill(0)
+    const groups = this.#shape.groups * this.#blocks
+    const common = { b: xq, rows, panels: edge, groups, triangular: true, lower: true, edge }
+    const phase = [kernels.gram({ ...common, a: xq, c: this.#h })]
+    if (!this.#shape.same) phase.push(kernels.gram({ ...common, a: x, c: this.#g }))
+    await this.#pool.run([phase], options)
+  }
+
+  /** Looks at the diagonals: inputs that are zero in every sample (H_tt = 0), and whether all sums are finite. */
+  diagnose(): Diagnosis {
+    const { groups, inputs } = this.#shape
+    const { edge } = this.#plan
+    const block = kernels.matrixBytes(edge, true)
+    let dead = 0
+    let finite = true
+    for (let g = 0; g < groups; g++) {
+      for (let t = 0; t < inputs; t++) {
+        const panel = (t >> 3) % edge
+        const base = (g * this.#blocks + Math.floor(t / (8 * edge))) * block
+        const at = base + panel * (panel + 1) * 128 + (8 * panel + (t & 7)) * 32 + 4 * (t & 7)
+        if (this.#entry(this.#h + at) < ALIVE) dead++
+        finite &&= Number.isFinite(this.#entry(this.#h + at)) && Number.isFinite(this.#entry(this.#g + at))
+      }
+    }
+    return { dead, finite }
+  }
+
+  #entry(at: Pointer): number {
+    return this.#arena.floats(at, 1)[0]!
+  }
+
+  async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
+    const neuronPanels = kernels.panelsOf(shape.neurons)
+    const { same } = this.#shape
+    const { edge } = this.#plan
+    const { x, xq, rows } = this.packer
+    const job: Phase[] = [this.columns.load(weights, shape)]
+    this.columns.setScales(shape, levels, scales, 1, () => 1)
+    const common = {
+      w: this.columns.weights,
+      n: this.#n,
+      z: this.#z,
+      blocks: this.#blocks,
+      edge,
+      neuronPanels,
+    }
+    for (let now = 0; now < this.#blocks; now++) {
+      job.push([
+        kernels.advance({
+          ...common,
+          x: same ? 0 : x,
+          xq,
+          u: this.#u,
+          rows,
+          groups: shape.groups,
+          before: now - 1,
+          now,
+        }),
+      ])
+      job.push([
+        kernels.settle({
+          ...common,
+          h: this.#h,
+          g: this.#g,
+          scales: this.columns.scales,
+          zeros: this.columns.zeros,
+          codes: this.columns.codes,
+          scratch: this.#scratch,
+          inputs: shape.inputs,
+          sampleBlocks: Math.ceil(rows / kernels.BLOCK),
+          groups: shape.groups,
+          scaleBlocks: scales.blocks,
+          scaleBlockSize: scales.blockSize,
+          top: levels - 1,
+          same,
+          now,
+        }),
+      ])
+    }
+    await this.#pool.run(job, options)
+    return { codes: this.columns.readCodes(shape), scales: scales.values }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The exact output error of a solution on the samples, ‖XW − XqQ‖ / ‖XW‖, by running W and Q over the packed samples. In
+ * the Gram form the samples are gone by then and have to be added once more; in the direct form they are still there.
+ */
+import type { Phase } from '../engine/job.js'
+import type { Pool, RunOptions } from '../engine/pool.js'
+import type { Arena, Pointer } from '../wasm/arena.js'
+import * as kernels from '../wasm/kernels.js'
+import type { Columns } from './columns.js'
+import type { Packer } from './packing.js'
+import type { LayerPlan, LayerShape } from './plan.js'
+import type { SampleBatch } from './samples.js'
+import type { Solution, SolveRequest } from './solution.js'
+
+export class Measure {
+  readonly #pool: Pool
+  readonly #arena: Arena
+  readonly #shape: LayerShape
+  readonly #plan: LayerPlan
+  readonly #packer: Packer
+  readonly #columns: Columns
+  readonly #neuronPanels: number
+  readonly #negated: Pointer // −Q, [group][neuron panel][8·panels][8]
+  readonly #sums: Pointer // [resident block][group][neuron panel][2][8] float64
+  readonly #scratch: Pointer
+
+  constructor(
+    pool: Pool,
+    arena: Arena,
+    shape: LayerShape,
+    plan: LayerPlan,
+    form: { readonly packer: Packer; readonly columns: Columns },
+  ) {
+    this.#pool = pool
+    this.#arena = arena
+    this.#shape = shape
+    this.#plan = plan
+    this.#packer = form.packer
+    this.#columns = form.columns
+    this.#neuronPanels = kernels.panelsOf(shape.neurons)
+    this.#negated = arena.allocate(shape.groups * this.#neuronPanels * plan.panels * 256)
+    this.#sums = arena.allocate(this.#sumCount() * 8)
+    this.#scratch = arena.allocate(pool.threads * 128)
+  }
+
+  #sumCount(): number {
+    return this.#plan.residentBlocks * this.#shape.groups * this.#neuronPanels * 16
+  }
+
+  /** Turns the solution into values. The codes are still where the form left them. */
+  async begin(request: SolveRequest, solution: Solution, options: RunOptions): Promise<void> {
+    this.#arena.doubles(this.#sums, this.#sumCount()).fill(0)
+    const scales = { ...request.scales, values: solution.scales }
+    this.#columns.setScales(request.shape, request.levels, scales, 1, () => 1)
+    const dequantize = kernels.dequantize({
+      codes: this.#columns.codes,
+      scales: this.#columns.scales,
+      zeros: this.#columns.zeros,
+      negated: this.#negated,
+      inputs: this.#shape.inputs,
+      panels: this.#plan.panels,
+      columns: this.#shape.groups * this.#neuronPanels,
+      scaleBlocks: scales.blocks,
+      scaleBlockSize: scales.blockSize,
+    })
+    await this.#pool.run([this.#columns.repack(request.shape), [dequantize]], options)
+  }
+
+  add(batch: SampleBatch, options: RunOptions): Promise<void> {
+    return this.#packer.add(batch, (rows) => this.#accumulate(rows), options)
+  }
+
+  #accumulate(rows: number): Phase[] {
+    return [
+      [
+        kernels.outputError({
+          x: this.#packer.x,
+          xq: this.#packer.xq,
+          w: this.#columns.weights,
+          n: this.#negated,
+          out: this.#sums,
+          scratch: this.#scratch,
+          rows,
+          panels: this.#plan.panels,
+          groups: this.#shape.groups,
+          neuronPanels: this.#neuronPanels,
+        }),
+      ],
+    ]
+  }
+
+  /** The relative error over all samples added. */
+  async finish(options: RunOptions): Promise<number> {
+    await this.#packer.settled()
+    if (this.#packer.rows > 0) await this.#pool.run(this.#accumulate(this.#packer.rows), options)
+    const sums = this.#arena.doubles(this.#sums, this.#sumCount())
+    let signal2 = 0
+    let error2 = 0
+    for (let i = 0; i < sums.length; i += 16) {
+      for (let k = 0; k < 8; k++) {
+        signal2 += sums[i + k]!
+        error2 += sums[i + 8 + k]!
+      }
+    }
+    return signal2 > 0 ? Math.sqrt(error2 / signal2) : 0
+  }
+}

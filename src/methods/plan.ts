@@ -1,0 +1,203 @@
+/**
+ * Decides before anything runs: which form, how the work is cut, how many bytes each region takes. Everything here is a
+ * function of shapes alone, never of the thread count or the machine (but for scratch, which no result depends on), so
+ * that the same layer gives the same codes everywhere. A plan is plain data and prints.
+ */
+import { GpfqError } from '../errors.js'
+import { BLOCK, matrixBytes, panelsOf, substituteScratch } from '../wasm/kernels.js'
+
+export interface LayerShape {
+  readonly samples: number // m, rows of X
+  readonly inputs: number // N, per group
+  readonly neurons: number // K, per group: the widest of the layers that share the samples
+  readonly groups: number
+  /** Xq = X: nothing before this layer was quantized. */
+  readonly same: boolean
+  /** Scales to be tried by output error (`search`), 1 otherwise. */
+  readonly candidates: number
+  /** Largest number of scale blocks in a column. */
+  readonly scaleBlocks: number
+  /** Largest batch: bytes of the tensor, of its padded copy, rows. */
+  readonly batchBytes: number
+  readonly batchPaddedBytes: number
+  readonly batchRows: number
+}
+
+export type Form = 'gram' | 'direct'
+
+export interface LayerPlan {
+  readonly form: Form
+  readonly panels: number // of 8 inputs, per group; in the direct form a multiple of `edge`
+  readonly neuronPanels: number // of 8 neurons, per group
+  /** Sample blocks of 256 that are resident at once; all of them in the direct form. */
+  readonly residentBlocks: number
+  /** Gram: only the lower triangles are kept (the output error is not needed). */
+  readonly triangular: boolean
+  /** Gram: panels a side of one tile. Direct: panels of one block of inputs. */
+  readonly edge: number
+  /** Columns of the substitution that advance together. */
+  readonly strip: number
+  readonly regions: Readonly<Record<string, number>> // bytes
+  readonly bytes: number
+  /** Multiply-adds of the chosen form. */
+  readonly work: number
+}
+
+/** Packed samples that are resident at once in the Gram form: fits the last-level cache twice. */
+const RESIDENT_BYTES = 16 * 2 ** 20
+
+/** Multiply-adds that one tile of work may take: about 20 ms, so that an abort is honoured soon. */
+const TILE_WORK = 2 ** 29
+
+/** Columns of the substitution that advance together at most: beyond 8 a panel of H is reused enough. */
+const MOST_COLUMNS = 8
+
+/**
+ * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R, S and one
+ * substitution a candidate and a last one.
+ */
+export function gramWork({ samples, inputs, neurons, groups, same, candidates }: LayerShape): number {
+  const n = 8 * panelsOf(inputs)
+  const k = 8 * panelsOf(neurons)
+  const search = candidates > 1
+  const triangle = (n * (n + 8)) / 2
+  const matrices = samples * (triangle + (same ? 0 : search ? n * n : triangle))
+  const path = n * n * k * ((search ? 1 : 0.5) + 0.5 * (search ? candidates + 1 : 1))
+  return groups * (matrices + path)
+}
+
+/** Multiply-adds of the direct form. The update of U also moves it through the registers: an eighth more. */
+export function directWork(shape: LayerShape): number {
+  const edge = directEdge(shape.neurons)
+  const n = 8 * edge * Math.ceil(panelsOf(shape.inputs) / edge)
+  const k = 8 * panelsOf(shape.neurons)
+  const block = 8 * edge
+  const products = shape.same ? 1 : 2
+  const update = products * n * k * 1.125
+  const triangles = (products * n * (block + 8)) / 2
+  return shape.groups * shape.samples * (n * k + update + triangles)
+}
+
+/** Panels of inputs in a block of the direct form: short for few neurons, where the in-block triangles weigh more. */
+const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 128 ? 4 : 8)
+
+/** @param form fixes the form instead of leaving it to the cost model (benches and tests). */
+export function planLayer(shape: LayerShape, threads: number, form?: Form): LayerPlan {
+  const gram = planGram(shape, threads)
+  // The search for scales reuses H and G for all candidates; only the Gram form offers it.
+  if (shape.candidates > 1 || form === 'gram') return fits(gram)
+  const direct = planDirect(shape, threads)
+  if (form === 'direct') return fits(direct)
+  const preferred = direct.work < gram.work ? direct : gram
+  const other = preferred === direct ? gram : direct
+  return fits(preferred.bytes > LIMIT && other.bytes <= LIMIT ? other : preferred)
+}
+
+const LIMIT = 2 ** 32 - 2 ** 20
+
+function fits(plan: LayerPlan): LayerPlan {
+  if (plan.bytes <= LIMIT) return plan
+  const [largest] = Object.entries(plan.regions).sort(([, a], [, b]) => b - a)
+  throw new GpfqError(
+    'OUT_OF_MEMORY',
+    `memory plan: expected at most 4096 MiB, got a need of ${Math.ceil(plan.bytes / 2 ** 20)} MiB ` +
+      `(most of it ${largest?.[0]}); use fewer samples or patches, or exclude the layer`,
+  )
+}
+
+function staging(shape: LayerShape): Record<string, number> {
+  const streams = shape.same ? 1 : 2
+  return {
+    'staged batches': 2 * streams * (shape.batchBytes + shape.batchPaddedBytes),
+    'staged offsets': 8 * (shape.batchRows + shape.inputs),
+  }
+}
+
+function weights(shape: LayerShape, panels: number, neuronPanels: number): Record<string, number> {
+  const columns = shape.groups * neuronPanels
+  const column = panels * 256
+  return {
+    weights:
+      4 * shape.groups * shape.inputs * shape.neurons + columns * column + 4 * (shape.inputs + shape.neurons),
+    scales: 2 * columns * shape.candidates * shape.scaleBlocks * 32,
+    codes: (columns * column) / 4,
+  }
+}
+
+function planGram(shape: LayerShape, threads: number): LayerPlan {
+  const { groups, same, candidates } = shape
+  const panels = panelsOf(shape.inputs)
+  const neuronPanels = panelsOf(shape.neurons)
+  const search = candidates > 1
+  const streams = same ? 1 : 2
+  const blockBytes = streams * groups * panels * BLOCK * 32
+  const residentBlocks = Math.max(
+    1,
+    Math.min(Math.ceil(shape.samples / BLOCK), Math.floor(RESIDENT_BYTES / blockBytes)),
+  )
+  const columns = groups * neuronPanels
+  const perGroup = candidates * neuronPanels
+  const columnWork = (4 * panels) ** 2 * 8 * 2
+  const strip = Math.max(
+    1,
+    Math.min(MOST_COLUMNS, Math.ceil(perGroup / 32), Math.floor(TILE_WORK / columnWork)),
+  )
+  const matrix = groups * matrixBytes(panels, !search)
+  const regions = {
+    ...staging(shape),
+    'packed samples': residentBlocks * blockBytes,
+    'Gram matrices': matrix * streams,
+    ...weights(shape, panels, neuronPanels),
+    projections: columns * panels * 256 * (search ? 2 : 1),
+    errors: search ? columns * candidates * 64 : 0,
+    scratch: threads * substituteScratch(panels, strip),
+  }
+  return {
+    form: 'gram',
+    panels,
+    neuronPanels,
+    residentBlocks,
+    triangular: !search,
+    edge: panels >= 64 ? 8 : 4,
+    strip,
+    regions,
+    bytes: total(regions),
+    work: gramWork(shape),
+  }
+}
+
+function planDirect(shape: LayerShape, threads: number): LayerPlan {
+  const { groups, same } = shape
+  const edge = directEdge(shape.neurons)
+  const blocks = Math.ceil(panelsOf(shape.inputs) / edge)
+  const panels = blocks * edge
+  const neuronPanels = panelsOf(shape.neurons)
+  const residentBlocks = Math.ceil(shape.samples / BLOCK)
+  const streams = same ? 1 : 2
+  const columns = groups * neuronPanels
+  const regions = {
+    ...staging(shape),
+    'packed samples': residentBlocks * streams * groups * panels * BLOCK * 32,
+    triangles: streams * groups * blocks * matrixBytes(edge, true),
+    ...weights(shape, panels, neuronPanels),
+    '−Q': columns * panels * 256,
+    residuals: residentBlocks * columns * BLOCK * 32,
+    'partial sums': residentBlocks * columns * edge * 256,
+    scratch: threads * edge * 256,
+  }
+  return {
+    form: 'direct',
+    panels,
+    neuronPanels,
+    residentBlocks,
+    triangular: true,
+    edge,
+    strip: 1,
+    regions,
+    bytes: total(regions),
+    work: directWork(shape),
+  }
+}
+
+const total = (regions: Readonly<Record<string, number>>): number =>
+  Object.values(regions).reduce((sum, bytes) => sum + bytes, 0)

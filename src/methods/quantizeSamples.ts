@@ -1,0 +1,122 @@
+/**
+ * The whole life of one set of samples: plan, stream them in, quantize every layer that reads them, measure if asked,
+ * give the memory back. quantizeLayer and quantizeModel both end here; what differs is where batches come from.
+ */
+import type { Pool, RunOptions } from '../engine/pool.js'
+import { GpfqError } from '../errors.js'
+import type { Arena } from '../wasm/arena.js'
+import { panelsOf, round } from '../wasm/kernels.js'
+import { Columns } from './columns.js'
+import { DirectForm } from './directForm.js'
+import { GramForm } from './gramForm.js'
+import { Measure } from './measure.js'
+import type { Packer } from './packing.js'
+import { type Form, type LayerPlan, type LayerShape, planLayer } from './plan.js'
+import type { SampleBatch } from './samples.js'
+import type { Solution, SolveRequest } from './solution.js'
+
+export interface Engine {
+  readonly pool: Pool
+  readonly arena: Arena
+}
+
+export interface SamplesResult {
+  readonly solutions: readonly Solution[]
+  readonly plan: LayerPlan
+  readonly deadInputs: number
+  /** Seconds for choosing the codes, without measuring. */
+  readonly seconds: number
+  /** ‖XW − XqQ‖ / ‖XW‖ of the first request, or null unless measured. */
+  readonly relativeError: number | null
+}
+
+export interface SamplesOptions extends RunOptions {
+  readonly form?: Form | undefined
+  readonly measure?: boolean
+  /** For messages: what the samples belong to. */
+  readonly place: string
+}
+
+/** @param batches called once, and once more to measure in the Gram form; must give the same batches each time. */
+export async function quantizeSamples(
+  { pool, arena }: Engine,
+  shape: LayerShape,
+  batches: () => Iterable<SampleBatch> | AsyncIterable<SampleBatch>,
+  requests: readonly SolveRequest[],
+  options: SamplesOptions,
+): Promise<SamplesResult> {
+  const plan = planLayer(shape, pool.threads, options.form)
+  const mark = arena.mark()
+  const run: RunOptions = { signal: options.signal }
+  let packer: Packer | undefined
+  try {
+    const start = performance.now()
+    const form =
+      plan.form === 'gram' ? new GramForm(pool, arena, shape, plan) : new DirectForm(pool, arena, shape, plan)
+    packer = form.packer
+    let rows = 0
+    for await (const batch of batches()) {
+      await form.add(batch, run)
+      rows += batch.gather.rows
+      options.onProgress?.((0.8 * rows) / shape.samples)
+    }
+    await form.finish(run)
+    const { dead, finite } = form.diagnose()
+    if (!finite) {
+      throw new GpfqError(
+        'INVALID_DATA',
+        `${options.place}: expected finite inputs, got NaN or infinite ones (or some whose squares overflow float32); ` +
+          'check the calibration data and its preprocessing',
+      )
+    }
+    const solutions: Solution[] = []
+    for (const request of requests) {
+      solutions.push(await form.solve(request, run))
+      options.onProgress?.(0.8 + (0.2 * solutions.length) / requests.length)
+    }
+    const seconds = (performance.now() - start) / 1000
+    let relativeError: number | null = null
+    if (options.measure === true && requests[0] !== undefined && solutions[0] !== undefined) {
+      const measure = new Measure(pool, arena, shape, plan, form)
+      await measure.begin(requests[0], solutions[0], run)
+      if (plan.form === 'gram') for await (const batch of batches()) await measure.add(batch, run)
+      relativeError = await measure.finish(run)
+    }
+    return { solutions, plan, deadInputs: dead, seconds, relativeError }
+  } finally {
+    // Nothing may still write to memory that the next layer will own.
+    await packer?.settled().catch(() => {})
+    arena.release(mark)
+  }
+}
+
+/** Memoryless scalar quantization: no samples needed. */
+export async function roundWeights(
+  { pool, arena }: Engine,
+  request: SolveRequest,
+  run: RunOptions,
+): Promise<Solution> {
+  const { shape, scales, levels } = request
+  const mark = arena.mark()
+  try {
+    const panels = panelsOf(shape.inputs)
+    const columns = new Columns(arena, shape, panels, scales.blocks, 1)
+    columns.setScales(shape, levels, scales, 1, () => 1)
+    const task = round({
+      weights: columns.weights,
+      scales: columns.scales,
+      zeros: columns.zeros,
+      codes: columns.codes,
+      inputs: shape.inputs,
+      panels,
+      columns: shape.groups * panelsOf(shape.neurons),
+      scaleBlocks: scales.blocks,
+      scaleBlockSize: scales.blockSize,
+      top: levels - 1,
+    })
+    await pool.run([columns.load(request.weights, shape), [task]], run)
+    return { codes: columns.readCodes(shape), scales: scales.values }
+  } finally {
+    arena.release(mark)
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * How sample rows lie in a tensor, without ever being laid out: row r of group g, input t is the float32 at byte
+ *
+ *     g·groupBytes + rowAt[r] + columnAt[t]
+ *
+ * of the tensor, or of its zero-padded copy. Dense layers, transposed operands and convolution patches are all of this
+ * form; the packing kernel (assembly/pack.ts) reads it straight into panels.
+ */
+export interface Gather {
+  readonly rows: number
+  readonly inputs: number // per group
+  readonly groups: number
+  readonly groupBytes: number
+  readonly rowAt: Uint32Array // (rows)
+  readonly columnAt: Uint32Array // (inputs)
+  /** columnAt[t] = columnAt[0] + 4t, so that 8 inputs are one load. */
+  readonly contiguous: boolean
+  /** Planes to be zero-padded before gathering, or null when no tap leaves the image. */
+  readonly padding: Padding | null
+}
+
+export interface Padding {
+  readonly planes: number
+  readonly height: number
+  readonly width: number
+  readonly paddedHeight: number
+  readonly paddedWidth: number
+  readonly top: number
+  readonly left: number
+}
+
+/** One batch of calibration inputs of a layer in both networks; `xq` is null where they are equal (Xq = X). */
+export interface SampleBatch {
+  readonly x: Float32Array
+  readonly xq: Float32Array | null
+  readonly gather: Gather
+}
+
+/** Rows of a dense matrix (rows, inputs). */
+export function denseGather(rows: number, inputs: number): Gather {
+  return {
+    rows,
+    inputs,
+    groups: 1,
+    groupBytes: 0,
+    rowAt: Uint32Array.from({ length: rows }, (_, r) => 4 * r * inputs),
+    columnAt: Uint32Array.from({ length: inputs }, (_, t) => 4 * t),
+    contiguous: true,
+    padding: null,
+  }
+}
+
+/** Bytes of the padded copy, 0 without padding. */
+export const paddedBytes = ({ padding }: Gather): number =>
+  padding === null ? 0 : 4 * padding.planes * padding.paddedHeight * padding.paddedWidth

@@ -1,0 +1,213 @@
+/**
+ * The core API: a quantizer owns a pool of workers and their shared memory; quantizeLayer chooses the codes of one layer
+ * from its weights and samples. Knows nothing of ONNX: "gpfq/onnx" builds on it.
+ */
+import { platform } from '#platform'
+import { createPool } from './engine/pool.js'
+import { GpfqError } from './errors.js'
+import { GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
+import type { Form, LayerShape } from './methods/plan.js'
+import { type Engine, quantizeSamples, roundWeights } from './methods/quantizeSamples.js'
+import { denseGather, type SampleBatch } from './methods/samples.js'
+import type { SolveRequest } from './methods/solution.js'
+import type { Method, Radius, ScalePer } from './options.js'
+import { Arena } from './wasm/arena.js'
+
+export interface LayerProblem {
+  /** W, (inputs, neurons) row-major. */
+  readonly weights: Float32Array
+  readonly inputs: number
+  readonly neurons: number
+  /** X, (rows, inputs) row-major: the layer's inputs in the float network. */
+  readonly samples: Float32Array
+  /** Xq, same shape: its inputs in the network quantized so far. Left out, Xq = X as for a first layer. */
+  readonly quantizedSamples?: Float32Array
+}
+
+export interface LayerOptions {
+  /** Alphabet size M, 2..256. Default 15 (4 bits). */
+  readonly levels?: number
+  readonly method?: Method
+  readonly scalePer?: ScalePer
+  readonly radius?: Radius
+  /** The form of the computation; the cost model chooses if left out. */
+  readonly form?: Form
+  /** Measure the output error (default true). It costs about as much as a pass of the layer over the samples, twice. */
+  readonly measure?: boolean
+  readonly signal?: AbortSignal
+  /** Share done, 0..1. */
+  readonly onProgress?: (fraction: number) => void
+}
+
+export interface LayerResult {
+  readonly codes: Uint8Array // (inputs, neurons), 0..levels−1
+  /** (blocks, neurons): value = scale · (code − zero). */
+  readonly scales: Float32Array
+  readonly blockSize: number // inputs that share a scale
+  readonly zero: number // (levels − 1)/2
+  readonly form: Form | 'none'
+  /** ‖XW − XqQ‖ / ‖XW‖ (Frobenius), null if not measured. */
+  readonly relativeError: number | null
+  /** Inputs that are zero in every sample. */
+  readonly deadInputs: number
+  readonly seconds: number // for choosing the codes, without measuring
+}
+
+export interface Quantizer extends AsyncDisposable {
+  readonly threads: number
+  /**
+   * Quantizes one dense layer by greedy path following (2010.15979).
+   * @throws TypeError, RangeError for arguments; GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED; the
+   * signal's reason when aborted.
+   */
+  quantizeLayer(problem: LayerProblem, options?: LayerOptions): Promise<LayerResult>
+  /** Most bytes of shared memory in use so far. */
+  readonly peakMemoryBytes: number
+  close(): Promise<void>
+}
+
+export interface QuantizerOptions {
+  /** Worker threads; default all that the machine offers. */
+  readonly threads?: number
+}
+
+/** Samples are staged in batches of about this many bytes: large enough to amortize a dispatch, small beside the panels. */
+const BATCH_BYTES = 8 * 2 ** 20
+
+export async function createQuantizer(options: QuantizerOptions = {}): Promise<Quantizer> {
+  const { engine, close } = await createEngine(options)
+  return {
+    threads: engine.pool.threads,
+    quantizeLayer: (problem, layerOptions = {}) => quantizeLayer(engine, problem, layerOptions),
+    get peakMemoryBytes() {
+      return engine.arena.peak
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+export async function createEngine({ threads = platform.availableThreads() }: QuantizerOptions): Promise<{
+  engine: Engine
+  close(): Promise<void>
+}> {
+  if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
+    throw new RangeError(`threads: expected an integer from 1 to 256, got ${threads}`)
+  }
+  const pool = await createPool(threads)
+  return { engine: { pool, arena: new Arena(pool.memory) }, close: () => pool.close() }
+}
+
+/** Layers of one quantizer run one after another: they share its memory. */
+const queues = new WeakMap<Engine, Promise<unknown>>()
+
+function quantizeLayer(engine: Engine, problem: LayerProblem, options: LayerOptions): Promise<LayerResult> {
+  const run = (): Promise<LayerResult> => runLayer(engine, problem, options)
+  const result = (queues.get(engine) ?? Promise.resolve()).then(run, run)
+  queues.set(
+    engine,
+    result.catch(() => {}),
+  )
+  return result
+}
+
+async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOptions): Promise<LayerResult> {
+  const { levels = 15, method = 'gpfq', scalePer = 'neuron', radius = { rule: 'search' } } = options
+  const rows = checkProblem(problem)
+  checkLevels('levels', levels)
+  const { weights, inputs, neurons, samples, quantizedSamples } = problem
+  const shape: WeightShape = { groups: 1, inputs, neurons }
+  const scales = scalesFor(weights, shape, levels, scalePer, radius)
+  const searching = radius.rule === 'search'
+  const request: SolveRequest = {
+    weights,
+    shape,
+    levels,
+    scales,
+    search: !searching ? 'none' : scalePer === 'layer' ? 'layer' : 'neuron',
+    follow: method === 'gpfq',
+  }
+  const common = { blockSize: scales.blockSize, zero: zeroPoint(levels) }
+  const batchRows = Math.min(rows, Math.max(1, Math.floor(BATCH_BYTES / (4 * inputs))))
+  const layer: LayerShape = {
+    samples: rows,
+    inputs,
+    neurons,
+    groups: 1,
+    same: quantizedSamples === undefined,
+    candidates: searching ? GRID.length : 1,
+    scaleBlocks: scales.blocks,
+    batchBytes: 4 * batchRows * inputs,
+    batchPaddedBytes: 0,
+    batchRows,
+  }
+  function* batches(): Iterable<SampleBatch> {
+    for (let row = 0; row < rows; row += batchRows) {
+      const end = Math.min(rows, row + batchRows)
+      yield {
+        x: samples.subarray(row * inputs, end * inputs),
+        xq: quantizedSamples?.subarray(row * inputs, end * inputs) ?? null,
+        gather: denseGather(end - row, inputs),
+      }
+    }
+  }
+  const run = { signal: options.signal, onProgress: options.onProgress }
+  if (method === 'msq' && !searching) {
+    const start = performance.now()
+    const { codes, scales: values } = await roundWeights(engine, request, run)
+    return {
+      ...common,
+      codes,
+      scales: values,
+      form: 'none',
+      relativeError: null,
+      deadInputs: 0,
+      seconds: (performance.now() - start) / 1000,
+    }
+  }
+  const { solutions, plan, deadInputs, seconds, relativeError } = await quantizeSamples(
+    engine,
+    layer,
+    batches,
+    [request],
+    { ...run, form: options.form, measure: options.measure ?? true, place: 'samples' },
+  )
+  const [solution] = solutions
+  if (solution === undefined)
+    throw new GpfqError('WORKER_FAILED', 'quantizeLayer: expected a solution, got none')
+  return { ...common, ...solution, form: plan.form, relativeError, deadInputs, seconds }
+}
+
+export function checkLevels(place: string, levels: number): void {
+  if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
+    throw new RangeError(`${place}: expected an integer from 2 to 256, got ${levels}`)
+  }
+}
+
+/** Returns the number of sample rows. */
+function checkProblem({ weights, inputs, neurons, samples, quantizedSamples }: LayerProblem): number {
+  for (const [name, value] of Object.entries({ inputs, neurons })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new RangeError(`${name}: expected an integer ≥ 1, got ${value}`)
+  }
+  if (!(weights instanceof Float32Array))
+    throw new TypeError('weights: expected a Float32Array (inputs, neurons)')
+  if (!(samples instanceof Float32Array))
+    throw new TypeError('samples: expected a Float32Array (rows, inputs)')
+  if (weights.length !== inputs * neurons) {
+    throw new RangeError(
+      `weights: expected ${inputs} × ${neurons} = ${inputs * neurons} values, got ${weights.length}`,
+    )
+  }
+  if (!weights.every(Number.isFinite))
+    throw new RangeError('weights: expected finite values, got NaN or infinity')
+  if (samples.length === 0 || samples.length % inputs !== 0) {
+    throw new RangeError(`samples: expected rows of ${inputs} values, got ${samples.length} values`)
+  }
+  if (quantizedSamples !== undefined && quantizedSamples.length !== samples.length) {
+    throw new RangeError(
+      `quantizedSamples: expected as many values as samples, ${samples.length}, got ${quantizedSamples.length}`,
+    )
+  }
+  return samples.length / inputs
+}

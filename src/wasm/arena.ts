@@ -1,0 +1,85 @@
+/**
+ * Who owns which bytes of the shared memory: a stack. A layer marks, allocates what its plan lists, and releases to the
+ * mark. Freed room is reused, not returned: first touch of a page costs more than all later ones.
+ *
+ * Views are made on demand, for a grown shared memory has a new buffer and old views keep the old length.
+ */
+import { CONTROL_BYTES } from '../engine/job.js'
+import { GpfqError } from '../errors.js'
+
+const PAGE = 65536
+const LIMIT = 65536 * PAGE
+const ALIGN = 64
+
+/** A pointer: byte address in the shared memory. */
+export type Pointer = number
+
+export class Arena {
+  readonly #memory: WebAssembly.Memory
+  #top = CONTROL_BYTES
+  #peak = CONTROL_BYTES
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = memory
+  }
+
+  /** Most bytes ever in use. */
+  get peak(): number {
+    return this.#peak
+  }
+
+  mark(): number {
+    return this.#top
+  }
+
+  release(mark: number): void {
+    this.#top = mark
+  }
+
+  /** Bytes that could still be allocated. */
+  get free(): number {
+    return LIMIT - this.#top
+  }
+
+  allocate(bytes: number): Pointer {
+    const at = this.#top
+    const top = Math.ceil((at + bytes) / ALIGN) * ALIGN
+    if (top > LIMIT) throw outOfMemory(top)
+    const missing = top - this.#memory.buffer.byteLength
+    if (missing > 0) {
+      try {
+        this.#memory.grow(Math.ceil(missing / PAGE))
+      } catch (cause) {
+        throw outOfMemory(top, cause)
+      }
+    }
+    this.#top = top
+    this.#peak = Math.max(this.#peak, top)
+    return at
+  }
+
+  floats(at: Pointer, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, at, length)
+  }
+
+  doubles(at: Pointer, length: number): Float64Array {
+    return new Float64Array(this.#memory.buffer, at, length)
+  }
+
+  words(at: Pointer, length: number): Uint32Array {
+    return new Uint32Array(this.#memory.buffer, at, length)
+  }
+
+  bytes(at: Pointer, length: number): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, at, length)
+  }
+}
+
+function outOfMemory(bytes: number, cause?: unknown): GpfqError {
+  return new GpfqError(
+    'OUT_OF_MEMORY',
+    `shared memory: expected at most 4096 MiB that the system grants, got a need of ${Math.ceil(bytes / 2 ** 20)} MiB; ` +
+      'use fewer samples or fewer patches, or exclude the largest layers',
+    cause === undefined ? undefined : { cause },
+  )
+}

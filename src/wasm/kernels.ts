@@ -1,0 +1,313 @@
+/**
+ * The typed kernel table: one function a kernel that turns named arguments into a task. The order of arguments is the
+ * one in assembly/, and is written down nowhere else.
+ */
+import type { Task } from '../engine/job.js'
+import type { Pointer } from './arena.js'
+
+/** Samples in a block, inputs or neurons in a panel: see assembly/gram.ts and assembly/tile.ts. */
+export const BLOCK = 256
+export const PANEL = 8
+
+export const panelsOf = (columns: number): number => Math.ceil(columns / PANEL)
+
+/** Bytes of one group's Gram matrix, see panelAt in assembly/gram.ts. */
+export const matrixBytes = (panels: number, triangular: boolean): number =>
+  triangular ? panels * (panels + 1) * 128 : panels * panels * 256
+
+const task = (kernel: string, args: number[], items: number, step: number, scratch = false): Task => ({
+  kernel,
+  args,
+  items,
+  step,
+  scratch,
+})
+
+export function pack(a: {
+  source: Pointer
+  groupBytes: number
+  rowAt: Pointer
+  columnAt: Pointer
+  contiguous: boolean
+  rows: number
+  columns: number
+  groups: number
+  panels: Pointer
+  perGroup: number
+  blockRows: number
+  toRow: number
+}): Task {
+  const blocks = Math.floor((a.toRow + a.rows - 1) / a.blockRows) - Math.floor(a.toRow / a.blockRows) + 1
+  return task(
+    'pack',
+    [
+      a.source,
+      a.groupBytes,
+      a.rowAt,
+      a.columnAt,
+      Number(a.contiguous),
+      a.rows,
+      a.columns,
+      a.groups,
+      a.panels,
+      a.perGroup,
+      a.blockRows,
+      a.toRow,
+    ],
+    blocks * a.groups * a.perGroup,
+    4,
+  )
+}
+
+export function padPlanes(a: {
+  source: Pointer
+  target: Pointer
+  planes: number
+  height: number
+  width: number
+  paddedHeight: number
+  paddedWidth: number
+  top: number
+  left: number
+}): Task {
+  const step = Math.max(1, Math.ceil(16384 / (a.paddedHeight * a.paddedWidth)))
+  return task(
+    'padPlanes',
+    [a.source, a.target, a.height, a.width, a.paddedHeight, a.paddedWidth, a.top, a.left],
+    a.planes,
+    step,
+  )
+}
+
+export function gram(a: {
+  a: Pointer
+  b: Pointer
+  c: Pointer
+  rows: number
+  panels: number
+  groups: number
+  triangular: boolean // how c is laid out
+  lower: boolean // what of c is summed
+  edge: number
+}): Task {
+  const side = Math.ceil(a.panels / a.edge)
+  const perGroup = a.lower ? (side * (side + 1)) / 2 : side * side
+  const flops = a.rows * (Math.min(a.panels, a.edge) * PANEL) ** 2
+  return task(
+    'gram',
+    [a.a, a.b, a.c, a.rows, a.panels, a.groups, Number(a.triangular), Number(a.lower), a.edge],
+    a.groups * perGroup,
+    Math.max(1, Math.floor(2e6 / flops)),
+  )
+}
+
+export function mirror(a: { matrix: Pointer; panels: number; groups: number }): Task {
+  return task('mirror', [a.matrix, a.panels], a.groups * a.panels, Math.max(1, Math.ceil(256 / a.panels)))
+}
+
+export function project(a: {
+  g: Pointer
+  weights: Pointer
+  r: Pointer
+  s: Pointer
+  panels: number
+  triangular: boolean
+  neuronPanels: number
+  groups: number
+}): Task {
+  return task(
+    'project',
+    [a.g, a.weights, a.r, a.s, a.panels, Number(a.triangular), a.neuronPanels],
+    a.groups * Math.ceil(a.panels / 8) * a.neuronPanels,
+    Math.max(1, Math.min(8, Math.floor(a.neuronPanels / 4)), Math.floor(64 / a.panels)),
+  )
+}
+
+export function substitute(a: {
+  h: Pointer
+  weights: Pointer
+  r: Pointer
+  s: Pointer
+  scales: Pointer
+  zeros: Pointer
+  codes: Pointer
+  errors: Pointer
+  scratch: Pointer
+  inputs: number
+  panels: number
+  triangular: boolean
+  neuronPanels: number
+  groups: number
+  candidates: number
+  scaleBlocks: number
+  scaleBlockSize: number
+  top: number
+  follow: boolean
+  strip: number
+}): Task {
+  return task(
+    'substitute',
+    [
+      a.h,
+      a.weights,
+      a.r,
+      a.s,
+      a.scales,
+      a.zeros,
+      a.codes,
+      a.errors,
+      a.scratch,
+      a.inputs,
+      a.panels,
+      Number(a.triangular),
+      a.neuronPanels,
+      a.candidates,
+      a.scaleBlocks,
+      a.scaleBlockSize,
+      a.top,
+      Number(a.follow),
+      a.strip,
+    ],
+    a.groups * a.candidates * a.neuronPanels,
+    a.strip,
+    true,
+  )
+}
+
+/** Bytes of scratch a worker needs for `substitute`. */
+export const substituteScratch = (panels: number, strip: number): number => strip * (panels + 16) * 256
+
+interface Alphabets {
+  scales: Pointer
+  zeros: Pointer
+  codes: Pointer
+  inputs: number
+  panels: number
+  columns: number // groups · neuron panels
+  scaleBlocks: number
+  scaleBlockSize: number
+}
+
+export function round(a: Alphabets & { weights: Pointer; top: number }): Task {
+  return task(
+    'round',
+    [
+      a.weights,
+      a.scales,
+      a.zeros,
+      a.codes,
+      a.inputs,
+      a.panels * PANEL,
+      a.scaleBlocks,
+      a.scaleBlockSize,
+      a.top,
+    ],
+    a.columns,
+    4,
+  )
+}
+
+export function dequantize(a: Alphabets & { negated: Pointer }): Task {
+  return task(
+    'dequantize',
+    [a.codes, a.scales, a.zeros, a.negated, a.inputs, a.panels * PANEL, a.scaleBlocks, a.scaleBlockSize],
+    a.columns,
+    4,
+  )
+}
+
+export function advance(a: {
+  x: Pointer
+  xq: Pointer
+  u: Pointer
+  w: Pointer
+  n: Pointer
+  z: Pointer
+  rows: number
+  blocks: number
+  edge: number
+  groups: number
+  neuronPanels: number
+  before: number
+  now: number
+}): Task {
+  return task(
+    'advance',
+    [a.x, a.xq, a.u, a.w, a.n, a.z, a.rows, a.blocks, a.edge, a.groups, a.neuronPanels, a.before, a.now],
+    Math.ceil(a.rows / BLOCK) * a.groups,
+    1,
+  )
+}
+
+export function settle(a: {
+  h: Pointer
+  g: Pointer
+  w: Pointer
+  n: Pointer
+  z: Pointer
+  scales: Pointer
+  zeros: Pointer
+  codes: Pointer
+  scratch: Pointer
+  inputs: number
+  sampleBlocks: number
+  blocks: number
+  edge: number
+  groups: number
+  neuronPanels: number
+  scaleBlocks: number
+  scaleBlockSize: number
+  top: number
+  same: boolean
+  now: number
+}): Task {
+  return task(
+    'settle',
+    [
+      a.h,
+      a.g,
+      a.w,
+      a.n,
+      a.z,
+      a.scales,
+      a.zeros,
+      a.codes,
+      a.scratch,
+      a.inputs,
+      a.sampleBlocks,
+      a.blocks,
+      a.edge,
+      a.groups,
+      a.neuronPanels,
+      a.scaleBlocks,
+      a.scaleBlockSize,
+      a.top,
+      Number(a.same),
+      a.now,
+    ],
+    a.groups * a.neuronPanels,
+    1,
+    true,
+  )
+}
+
+export function outputError(a: {
+  x: Pointer
+  xq: Pointer
+  w: Pointer
+  n: Pointer
+  out: Pointer
+  scratch: Pointer
+  rows: number
+  panels: number
+  groups: number
+  neuronPanels: number
+}): Task {
+  return task(
+    'outputError',
+    [a.x, a.xq, a.w, a.n, a.out, a.scratch, a.rows, a.panels, a.groups, a.neuronPanels],
+    Math.ceil(a.rows / BLOCK) * a.groups,
+    1,
+    true,
+  )
+}

@@ -1,0 +1,84 @@
+/**
+ * What every worker does: instantiate the module on the shared memory and carry out jobs, taking tiles from the shared
+ * counters until none is left. Between phases it waits for the others on the counter itself. Knows nothing of
+ * quantization, and allocates nothing while it runs.
+ */
+import { doneAt, type Job, nextAt, type Phase, STOP, tilesIn, tilesOf } from '../src/engine/job.js'
+
+type Kernel = (...args: number[]) => void
+
+export interface WorkerApi {
+  /** Instantiates the kernels. `worker` is this worker's number, 0..threads−1. */
+  init(module: WebAssembly.Module, memory: WebAssembly.Memory, worker: number): Promise<void>
+  /** Carries out a job together with the other workers; returns early when told to stop. */
+  carryOut(job: Job): void
+}
+
+/** Loads of the counter before a waiting worker goes to sleep: about 20 µs, the time that waking one costs. */
+const SPINS = 4000
+
+/** Milliseconds after which a sleeping worker looks at the stop flag again. */
+const PATIENCE = 20
+
+export function createWorkerApi(): WorkerApi {
+  let kernels: Record<string, Kernel> = {}
+  let control = new Int32Array(0)
+  let worker = 0
+
+  function runTile(phase: Phase, tile: number): void {
+    let rest = tile
+    for (const task of phase) {
+      const tiles = tilesOf(task)
+      if (rest >= tiles) {
+        rest -= tiles
+        continue
+      }
+      const begin = rest * task.step
+      const end = Math.min(task.items, begin + task.step)
+      const kernel = kernels[task.kernel]
+      if (kernel === undefined) throw new Error(`worker: expected a kernel, got "${task.kernel}"`)
+      if (task.scratch) kernel(...task.args, begin, end, worker)
+      else kernel(...task.args, begin, end)
+      return
+    }
+  }
+
+  function awaitPhase(index: number, tiles: number): void {
+    const at = doneAt(index)
+    for (let spin = 0; spin < SPINS; spin++) {
+      if (Atomics.load(control, at) >= tiles || Atomics.load(control, STOP) !== 0) return
+    }
+    for (;;) {
+      const done = Atomics.load(control, at)
+      if (done >= tiles || Atomics.load(control, STOP) !== 0) return
+      Atomics.wait(control, at, done, PATIENCE)
+    }
+  }
+
+  return {
+    async init(module, memory, number) {
+      worker = number
+      control = new Int32Array(memory.buffer, 0, 16384)
+      const instance = await WebAssembly.instantiate(module, { env: { memory } })
+      kernels = instance.exports as Record<string, Kernel>
+    },
+    carryOut(job) {
+      try {
+        for (const [index, phase] of job.entries()) {
+          const tiles = tilesIn(phase)
+          for (;;) {
+            if (Atomics.load(control, STOP) !== 0) return
+            const tile = Atomics.add(control, nextAt(index), 1)
+            if (tile >= tiles) break
+            runTile(phase, tile)
+            if (Atomics.add(control, doneAt(index), 1) + 1 === tiles) Atomics.notify(control, doneAt(index))
+          }
+          awaitPhase(index, tiles)
+        }
+      } catch (error) {
+        Atomics.store(control, STOP, 1)
+        throw error
+      }
+    },
+  }
+}
