@@ -5,7 +5,7 @@
 import { platform } from '#platform'
 import { createPool } from './engine/pool.js'
 import { GpfqError } from './errors.js'
-import { GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
+import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
 import { type Engine, quantizeSamples, roundWeights } from './methods/quantizeSamples.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
@@ -176,12 +176,6 @@ async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOpt
   if (solution === undefined)
     throw new GpfqError('WORKER_FAILED', 'quantizeLayer: expected a solution, got none')
   return { ...common, ...solution, form: plan.form, relativeError, deadInputs, seconds }
-}
-
-export function checkLevels(place: string, levels: number): void {
-  if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
-    throw new RangeError(`${place}: expected an integer from 2 to 256, got ${levels}`)
-  }
 }
 
 /** Returns the number of sample rows. */

@@ -25,6 +25,12 @@ export const GRID: readonly number[] = Array.from({ length: 13 }, (_, i) => (40 
 /** Scale of a scope that holds only zeros: any value that keeps v/s finite, and the values it makes negligible. */
 const EMPTY_SCALE = 2 ** -60
 
+export function checkLevels(place: string, levels: number): void {
+  if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
+    throw new RangeError(`${place}: expected an integer from 2 to 256, got ${levels}`)
+  }
+}
+
 export const zeroPoint = (levels: number): number => (levels - 1) / 2
 
 export function blockSizeOf(scalePer: ScalePer, inputs: number): number {
@@ -153,3 +159,28 @@ function medianMagnitude(weights: Float32Array): number {
 }
 
 const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0)
+
+/** Codes with what turns them into values: codes (groups, inputs, neurons), scales (groups, blocks, neurons). */
+export interface QuantizedValues {
+  readonly codes: Uint8Array
+  readonly scales: Float32Array
+  readonly blockSize: number
+  readonly zero: number
+}
+
+/** Values scale·(code − zero) of a quantized weight, (groups, inputs, neurons) float32. */
+export function dequantize(
+  { codes, scales, blockSize, zero }: QuantizedValues,
+  { groups, inputs, neurons }: WeightShape,
+): Float32Array {
+  const blocks = Math.ceil(inputs / blockSize)
+  const values = new Float32Array(codes.length)
+  for (let g = 0; g < groups; g++) {
+    for (let t = 0; t < inputs; t++) {
+      const at = (g * inputs + t) * neurons
+      const scale = (g * blocks + Math.floor(t / blockSize)) * neurons
+      for (let k = 0; k < neurons; k++) values[at + k] = scales[scale + k]! * (codes[at + k]! - zero)
+    }
+  }
+  return values
+}

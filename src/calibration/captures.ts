@@ -1,0 +1,115 @@
+/**
+ * Captures: layers that read the same rows of the same tensors (q, k and v projections; gate and up) share one set of
+ * samples, and so one H and one G. A capture's batches come out of the streams as views, ready for packing.
+ */
+import { GRID } from '../methods/alphabet.js'
+import type { LayerShape } from '../methods/plan.js'
+import { type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
+import type { PlannedLayer } from '../modelPlan.js'
+import type { LayerUse } from '../onnx/layer.js'
+import { gatherFor } from './gather.js'
+import { floatsOf } from './outputError.js'
+import type { Streams } from './streams.js'
+
+export interface Capture {
+  readonly layers: readonly PlannedLayer[]
+  readonly uses: readonly LayerUse[]
+}
+
+export function groupByCapture(layers: readonly PlannedLayer[]): Capture[] {
+  const captures = new Map<string, { layers: PlannedLayer[]; uses: readonly LayerUse[] }>()
+  for (const planned of layers) {
+    const { layer } = planned
+    const reads = layer.uses.map(({ input, sampling }) => ({ input, sampling }))
+    // Groups of a convolution have weights of their own shape each; sharing is for layers that see whole rows.
+    const key = JSON.stringify([reads, layer.inputs, layer.groups, layer.groups > 1 ? layer.name : ''])
+    const known = captures.get(key)
+    if (known === undefined) captures.set(key, { layers: [planned], uses: layer.uses })
+    else known.layers.push(planned)
+  }
+  return [...captures.values()]
+}
+
+export interface CapturedSamples {
+  readonly shape: LayerShape
+  batches(): Iterable<SampleBatch>
+}
+
+/** The samples of a capture as the streams hold them now. */
+export function captureSamples(
+  { layers, uses }: Capture,
+  streams: Streams,
+  patches: number,
+  searching: boolean,
+): CapturedSamples {
+  const { layer } = layers[0]!
+  const same = uses.every(({ input }) =>
+    Array.from({ length: streams.batches }, (_, batch) => streams.quantized(batch, input)).every(
+      (tensor) => tensor === null,
+    ),
+  )
+  const images = Array.from(
+    { length: streams.batches },
+    (_, batch) => streams.float(batch, uses[0]!.input).dims[0] ?? 1,
+  )
+  const total = images.reduce((sum, count) => sum + count, 0)
+  const perUse = patches === 0 ? 0 : Math.max(1, Math.floor(patches / uses.length))
+
+  function gather(use: LayerUse, batch: number): Gather {
+    return gatherFor({
+      place: `layer '${layer.name}'`,
+      sampling: use.sampling,
+      dims: streams.float(batch, use.input).dims,
+      inputs: layer.inputs,
+      groups: layer.groups,
+      firstImage: images.slice(0, batch).reduce((sum, count) => sum + count, 0),
+      images: total,
+      patches: perUse,
+    })
+  }
+  function* batches(): Iterable<SampleBatch> {
+    for (const use of uses) {
+      for (let batch = 0; batch < streams.batches; batch++) {
+        const x = floatsOf(streams.float(batch, use.input))
+        const quantized = streams.quantized(batch, use.input)
+        yield {
+          x,
+          xq: same ? null : quantized === null ? x : floatsOf(quantized),
+          gather: gather(use, batch),
+        }
+      }
+    }
+  }
+
+  let rows = 0
+  let batchBytes = 0
+  let batchPaddedBytes = 0
+  let batchRows = 0
+  for (const use of uses) {
+    for (let batch = 0; batch < streams.batches; batch++) {
+      const plan = gather(use, batch)
+      rows += plan.rows
+      batchRows = Math.max(batchRows, plan.rows)
+      batchPaddedBytes = Math.max(batchPaddedBytes, paddedBytes(plan))
+      batchBytes = Math.max(
+        batchBytes,
+        4 * streams.float(batch, use.input).dims.reduce((product, dim) => product * dim, 1),
+      )
+    }
+  }
+  return {
+    batches,
+    shape: {
+      samples: rows,
+      inputs: layer.inputs,
+      neurons: Math.max(...layers.map((planned) => planned.layer.neurons)),
+      groups: layer.groups,
+      same,
+      candidates: searching ? GRID.length : 1,
+      scaleBlocks: Math.max(...layers.map(({ blockSize }) => Math.ceil(layer.inputs / blockSize))),
+      batchBytes,
+      batchPaddedBytes,
+      batchRows,
+    },
+  }
+}

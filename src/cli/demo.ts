@@ -1,0 +1,154 @@
+/**
+ * `gpfq demo`: the main job on what the package ships, a small network that reads handwritten digits. Rounding
+ * (msq, plain maximum) against path following (gpfq), at 3 and at 15 levels, with the accuracy of each.
+ */
+import { fileURLToPath } from 'node:url'
+import type { Command } from 'commander'
+import { createRunner } from '../calibration/onnxRuntime.js'
+import { loadFeeds, loadLabels } from '../data/feeds.js'
+import { openData } from '../data/files.js'
+import { GpfqError } from '../errors.js'
+import type { ClassEvaluation } from '../evaluate.js'
+import type { Method, Radius } from '../options.js'
+import { quantizeModel } from '../quantizeModel.js'
+import { type CommandContext, printJson } from './command.js'
+import { evaluateModel } from './eval.js'
+import { openModel } from './model.js'
+import { formatBytes, formatPercent, formatSeconds } from './numbers.js'
+import { addThreadsOption, chosenThreads, given } from './options.js'
+import { showQuantizing } from './progress.js'
+import { bar, formatTable } from './table.js'
+
+interface DemoValues {
+  readonly threads?: number
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+/** One row of the table: how the weights were chosen and what became of the model. */
+interface DemoRow {
+  readonly name: string
+  readonly levels: number | null
+  readonly bytes: number
+  readonly top1: number
+  readonly seconds: number | null
+}
+
+/** Rounding as everybody does it, against path following as it is by default. */
+const CANDIDATES: readonly { name: string; method: Method; radius?: Radius }[] = [
+  { name: 'rounded (msq)', method: 'msq', radius: { rule: 'max' } },
+  { name: 'gpfq', method: 'gpfq' },
+]
+
+const LEVELS = [15, 3] as const
+
+/** From dist/src/cli to the package's own folder. */
+const DATA = fileURLToPath(new URL('../../../demo-data/', import.meta.url))
+
+export function addDemoCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('demo')
+    .summary('quantize the digit reader that comes with gpfq')
+    .description(
+      'Quantizes a small network for handwritten digits at 15 and 3 levels and compares accuracies.',
+    )
+  addThreadsOption(command)
+    .option('--json', 'print the table as one JSON document to stdout')
+    .option('--quiet', 'say nothing but results and errors')
+    .action((values: DemoValues) => runDemo(values, context))
+}
+
+async function runDemo(values: DemoValues, context: CommandContext): Promise<void> {
+  const terminal = context.terminal(values.quiet === true)
+  const { signal } = context
+  const start = performance.now()
+  const model = await openModel(`${DATA}digits.onnx`)
+  const calibration = await loadFeeds([await openData(`${DATA}calibration.npz`)], model.inputs, {
+    scale: 255,
+  })
+  const test = await loadFeeds([await openData(`${DATA}test.npz`)], model.inputs, {
+    scale: 255,
+    batchSize: 250,
+  })
+  const labels = await loadLabels(await openData(`label=${DATA}test.npz`))
+  const threads = chosenThreads(values)
+  const runner = await createRunner({ threads })
+  terminal.say(
+    `gpfq demo: a network for handwritten digits, calibrated on ${calibration.samples} of them, tested on ${test.samples} others; ${runner.name}`,
+  )
+  const accuracyOf = async (bytes: Uint8Array): Promise<number> => {
+    const runnable = { runnable: async () => bytes }
+    return classResult(await evaluateModel(runner, runnable, test, labels, terminal, signal)).top1
+  }
+
+  const rows: DemoRow[] = [
+    {
+      name: 'float',
+      levels: null,
+      bytes: model.bytes.length,
+      top1: await accuracyOf(model.bytes),
+      seconds: null,
+    },
+  ]
+  for (const levels of LEVELS)
+    for (const { name, method, radius } of CANDIDATES) {
+      const onProgress = terminal.interactive ? { onProgress: showQuantizing(terminal) } : {}
+      const { model: bytes, report } = await quantizeModel(model.bytes, {
+        calibration,
+        runner,
+        method,
+        levels,
+        threads,
+        signal,
+        ...given({ radius }),
+        ...onProgress,
+      })
+      const row = {
+        name,
+        levels,
+        bytes: bytes.length,
+        top1: await accuracyOf(bytes),
+        seconds: report.seconds.total,
+      }
+      terminal.say(
+        `${name}, ${levels} levels: ${formatPercent(row.top1, 1)} in ${formatSeconds(row.seconds)}`,
+      )
+      rows.push(row)
+    }
+  if (values.json) return printJson(terminal, { samples: test.samples, threads, runner: runner.name, rows })
+  terminal.result('')
+  for (const line of demoTable(rows, terminal.columns)) terminal.result(line)
+  terminal.result('')
+  terminal.say(
+    `done in ${formatSeconds((performance.now() - start) / 1000)}; now with your own: gpfq quantize --help`,
+  )
+}
+
+function demoTable(rows: readonly DemoRow[], width: number): readonly string[] {
+  return formatTable(
+    [
+      { title: 'weights' },
+      { title: 'levels', align: 'right' },
+      { title: 'bits', align: 'right' },
+      { title: 'accuracy', align: 'right' },
+      { title: '' },
+      { title: 'model size', align: 'right' },
+      { title: 'time', align: 'right' },
+    ],
+    rows.map(({ name, levels, bytes, top1, seconds }) => [
+      name,
+      levels === null ? '–' : String(levels),
+      levels === null ? '32' : Math.log2(levels).toFixed(1),
+      formatPercent(top1, 1),
+      bar(top1, 20),
+      formatBytes(bytes),
+      seconds === null ? '–' : formatSeconds(seconds),
+    ]),
+    width,
+  )
+}
+
+function classResult(result: ClassEvaluation | object): ClassEvaluation {
+  if ('top1' in result && 'top5' in result) return result
+  throw new GpfqError('INVALID_DATA', 'demo data: expected one label per image, got sequences')
+}

@@ -1,0 +1,112 @@
+/** `gpfq eval`: accuracy of a model on labelled data. */
+import type { Command } from 'commander'
+import { createRunner } from '../calibration/onnxRuntime.js'
+import type { Runner, Tensor } from '../calibration/runner.js'
+import { type FeedSet, loadFeeds, loadLabels } from '../data/feeds.js'
+import { openData } from '../data/files.js'
+import { GpfqError } from '../errors.js'
+import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../evaluate.js'
+import { type CommandContext, printJson } from './command.js'
+import { type ModelFile, openModel } from './model.js'
+import { formatPercent, formatSeconds } from './numbers.js'
+import { addDataOptions, addThreadsOption, chosenThreads, type DataValues, feedOptions } from './options.js'
+import { showSamples } from './progress.js'
+import type { Terminal } from './terminal.js'
+
+interface EvalValues extends DataValues {
+  readonly data: readonly string[]
+  readonly labels: string
+  readonly threads?: number
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+export function addEvalCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('eval')
+    .summary('accuracy of a model on labelled data')
+    .description(
+      'Top-1 and top-5 accuracy for labels (samples); next-token accuracy, negative log-likelihood (nats) and perplexity for labels (samples, positions).',
+    )
+    .argument('<MODEL.onnx>', 'a float or a quantized model')
+    .requiredOption(
+      '--data <DATA...>',
+      'inputs: .npy, .npz, IDX (each also .gz) or a folder of images; or NAME=DATA',
+    )
+    .requiredOption('--labels <LABELS>', 'integer labels, or next tokens: .npy, .npz or IDX')
+  addDataOptions(command)
+  addThreadsOption(command)
+    .option(
+      '--json',
+      'print {top1, top5, samples, seconds} or {nll, perplexity, nextToken, samples, seconds}',
+    )
+    .option('--quiet', 'say nothing but results and errors')
+    .addHelpText(
+      'before',
+      'Examples:\n  gpfq eval model.onnx --data images.npy.gz --labels labels.npy --scale 255\n  gpfq eval model.onnx --data photos/ --labels labels.npy --scale 127.5 --mean 1 --samples 200\n',
+    )
+    .action((model: string, values: EvalValues) => runEval(model, values, context))
+}
+
+async function runEval(path: string, values: EvalValues, context: CommandContext): Promise<void> {
+  const terminal = context.terminal(values.quiet === true)
+  const model = await openModel(path)
+  const feeds = await loadFeeds(
+    await Promise.all(values.data.map(openData)),
+    model.inputs,
+    feedOptions(values),
+  )
+  const labels = await loadLabels(await openData(values.labels))
+  checkLabels(values.labels, labels, feeds)
+  for (const note of feeds.notes) terminal.say(`note: ${note}`)
+  const runner = await createRunner({ threads: chosenThreads(values) })
+  terminal.say(`gpfq eval: ${path}, ${feeds.samples} of ${feeds.available} samples, ${runner.name}`)
+  const result = await evaluateModel(runner, model, feeds, labels, terminal, context.signal)
+  if (values.json) return printJson(terminal, resultDocument(result))
+  for (const line of resultLines(result)) terminal.result(line)
+}
+
+/** Loads a model, runs it over the data, and lets it go. */
+export async function evaluateModel(
+  runner: Runner,
+  model: Pick<ModelFile, 'runnable'>,
+  feeds: FeedSet,
+  labels: Tensor,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<ClassEvaluation | SequenceEvaluation> {
+  const session = await runner.load(await model.runnable())
+  try {
+    const onProgress = showSamples(terminal, 'evaluating')
+    return await evaluate(session, feeds, labels, feeds.samples, { signal, onProgress })
+  } finally {
+    await session.close()
+  }
+}
+
+function checkLabels(place: string, labels: Tensor, feeds: FeedSet): void {
+  if (labels.dims[0] !== feeds.available)
+    throw new GpfqError(
+      'INVALID_DATA',
+      `${place}: expected labels for the ${feeds.available} samples of the data, got shape (${labels.dims.join(', ')})`,
+    )
+}
+
+function resultDocument(result: ClassEvaluation | SequenceEvaluation): Record<string, number> {
+  const { samples, seconds } = result
+  if ('top1' in result) return { top1: result.top1, top5: result.top5, samples, seconds }
+  const { nll, perplexity, nextToken } = result
+  return { nll, perplexity, nextToken, samples, seconds }
+}
+
+function resultLines(result: ClassEvaluation | SequenceEvaluation): readonly string[] {
+  const last = `samples     ${result.samples} in ${formatSeconds(result.seconds)}`
+  if ('top1' in result)
+    return [`top-1       ${formatPercent(result.top1)}`, `top-5       ${formatPercent(result.top5)}`, last]
+  return [
+    `nll         ${result.nll.toFixed(5)} nats per token`,
+    `perplexity  ${result.perplexity.toFixed(4)}`,
+    `next token  ${formatPercent(result.nextToken)}`,
+    last,
+  ]
+}

@@ -1,0 +1,120 @@
+/** `gpfq inspect`: what a model holds, what of it would be quantized, and why the rest would not. */
+import type { Command } from 'commander'
+import type { RunnerInput } from '../calibration/runner.js'
+import { describeShape } from '../data/shapes.js'
+import { resolveExternalData } from '../onnx/externalData.js'
+import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
+import { indexGraph } from '../onnx/graph.js'
+import type { Layer, Skipped } from '../onnx/layer.js'
+import { findLayers } from '../onnx/layers.js'
+import { graphOf, opsetOf } from '../onnx/model.js'
+import { type CommandContext, printJson } from './command.js'
+import { openModel } from './model.js'
+import { formatBytes } from './numbers.js'
+import { shapeOf } from './progress.js'
+import { skippedLines } from './report.js'
+import { formatTable } from './table.js'
+
+interface InspectValues {
+  readonly json?: boolean
+}
+
+interface Inspection {
+  readonly model: string
+  readonly bytes: number
+  readonly opset: number
+  readonly irVersion: number
+  readonly inputs: readonly RunnerInput[]
+  readonly outputs: readonly string[]
+  readonly weights: number
+  /** BatchNormalization nodes that quantize would fold into the weights before them. */
+  readonly foldableBatchNorms: readonly string[]
+  readonly layers: readonly {
+    readonly name: string
+    readonly op: Layer['op']
+    readonly weight: string
+    readonly groups: number
+    readonly inputs: number
+    readonly neurons: number
+    /** Nodes that read the weight. */
+    readonly uses: readonly string[]
+  }[]
+  readonly skipped: readonly Skipped[]
+}
+
+export function addInspectCommand(program: Command, context: CommandContext): void {
+  program
+    .command('inspect')
+    .summary('layers of a model, what would be quantized and what not and why')
+    .description(
+      'Lists the layers of a model and the forms in which each can be stored. Nothing is run or written.',
+    )
+    .argument('<MODEL.onnx>')
+    .option('--json', 'print one JSON document to stdout')
+    .addHelpText(
+      'before',
+      'Examples:\n  gpfq inspect model.onnx\n  gpfq inspect model.onnx --json | jq .layers\n',
+    )
+    .action((path: string, values: InspectValues) => runInspect(path, values, context))
+}
+
+async function runInspect(path: string, values: InspectValues, context: CommandContext): Promise<void> {
+  const terminal = context.terminal()
+  const inspection = await inspect(path)
+  if (values.json) return printJson(terminal, inspection)
+  const { layers, inputs, outputs, foldableBatchNorms, skipped } = inspection
+  terminal.result(
+    `${path}  ${formatBytes(inspection.bytes)}, opset ${inspection.opset}, IR ${inspection.irVersion}`,
+  )
+  for (const { name, type, dims } of inputs)
+    terminal.result(`input   ${name}: ${type} ${describeShape(dims)}`)
+  for (const name of outputs) terminal.result(`output  ${name}`)
+  terminal.result('')
+  const table = formatTable(
+    [
+      { title: 'layer', shrinks: true },
+      { title: 'op' },
+      { title: 'inputs×neurons', align: 'right' },
+      { title: 'uses', align: 'right' },
+      { title: 'weight' },
+    ],
+    layers.map((layer) => [layer.name, layer.op, shapeOf(layer), String(layer.uses.length), layer.weight]),
+    terminal.columns,
+  )
+  for (const line of table) terminal.result(line)
+  terminal.result('')
+  terminal.result(
+    `${layers.length} layers with ${inspection.weights.toLocaleString('en')} weights can be quantized`,
+  )
+  if (foldableBatchNorms.length > 0)
+    terminal.result(
+      `${foldableBatchNorms.length} BatchNormalization nodes can be folded into the weights before them`,
+    )
+  for (const line of skippedLines(skipped)) terminal.result(line)
+}
+
+async function inspect(path: string): Promise<Inspection> {
+  const file = await openModel(path)
+  const model = await resolveExternalData(file.model, file.readExternalData)
+  const { layers, skipped } = findLayers(indexGraph(model))
+  return {
+    model: path,
+    bytes: file.bytes.length,
+    opset: opsetOf(model),
+    irVersion: Number(model.irVersion),
+    inputs: file.inputs,
+    outputs: graphOf(model).output.map(({ name }) => name),
+    weights: layers.reduce((sum, { groups, inputs, neurons }) => sum + groups * inputs * neurons, 0),
+    foldableBatchNorms: foldBatchNorms(model).folded,
+    layers: layers.map(({ name, op, weight, groups, inputs, neurons, uses }) => ({
+      name,
+      op,
+      weight,
+      groups,
+      inputs,
+      neurons,
+      uses: uses.map(({ node }) => node),
+    })),
+    skipped,
+  }
+}

@@ -1,0 +1,136 @@
+/** `gpfq layer`: one dense layer from NumPy files. */
+import type { Command } from 'commander'
+import { convertElements } from '../data/elements.js'
+import { checkOutput, openData, writeBytes } from '../data/files.js'
+import { formatNpy } from '../data/npy.js'
+import { pickArray, readArrays } from '../data/source.js'
+import { GpfqError } from '../errors.js'
+import { createQuantizer } from '../index.js'
+import { type CommandContext, printJson } from './command.js'
+import { formatPercent, formatSeconds } from './numbers.js'
+import {
+  type AlphabetValues,
+  addAlphabetOptions,
+  addThreadsOption,
+  chosenLevels,
+  chosenThreads,
+  given,
+} from './options.js'
+import { showSamples } from './progress.js'
+
+interface LayerValues extends AlphabetValues {
+  readonly weights: string
+  readonly inputs: string
+  readonly quantizedInputs?: string
+  readonly output: string
+  readonly scales?: string
+  readonly threads?: number
+  readonly force?: boolean
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+export function addLayerCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('layer')
+    .summary('quantize one dense layer given as NumPy files')
+    .description(
+      'Chooses the codes of one layer Y = X·W by greedy path following. A weight is scale · (code − zero), zero = (levels − 1)/2.',
+    )
+    .requiredOption('--weights <W.npy>', 'weights, (inputs N, neurons K)')
+    .requiredOption('--inputs <X.npy>', "samples of the layer's inputs, (rows m, N)")
+    .option('--quantized-inputs <XQ.npy>', 'the same samples in the network quantized so far (default: X)')
+    .requiredOption('-o, --output <CODES.npy>', 'where to write the codes, uint8 (N, K)')
+    .option('--scales <S.npy>', 'where to write the scales, float32 (blocks, K)')
+  addAlphabetOptions(command)
+  addThreadsOption(command)
+    .option('--json', 'print {form, relativeError, seconds, threads} to stdout')
+    .option('--quiet', 'say nothing but results and errors')
+    .option('--force', 'overwrite existing files')
+    .addHelpText(
+      'before',
+      'Examples:\n  gpfq layer --weights W.npy --inputs X.npy --bits 4 -o codes.npy --scales scales.npy\n',
+    )
+    .action((values: LayerValues) => runLayer(values, context))
+}
+
+async function runLayer(values: LayerValues, context: CommandContext): Promise<void> {
+  const terminal = context.terminal(values.quiet === true)
+  const force = values.force === true
+  checkOutput(values.output, force)
+  if (values.scales !== undefined) checkOutput(values.scales, force)
+  const weights = await readMatrix(values.weights)
+  const samples = await readMatrix(values.inputs)
+  const quantized =
+    values.quantizedInputs === undefined ? undefined : await readMatrix(values.quantizedInputs)
+  const [inputs, neurons] = weights.dims
+  if (samples.dims[1] !== inputs)
+    throw mismatch(values.inputs, `(m, ${inputs}) to go with the weights`, samples.dims)
+  if (quantized !== undefined && quantized.dims.join() !== samples.dims.join())
+    throw mismatch(
+      values.quantizedInputs ?? '',
+      `(${samples.dims.join(', ')}) as of the inputs`,
+      quantized.dims,
+    )
+
+  const method = values.method ?? 'gpfq'
+  terminal.say(
+    `gpfq layer: weights (${weights.dims.join(', ')}), samples (${samples.dims.join(', ')}), method ${method}`,
+  )
+  const quantizer = await createQuantizer({ threads: chosenThreads(values) })
+  try {
+    const show = showSamples(terminal, 'quantizing')
+    const result = await quantizer.quantizeLayer(
+      {
+        weights: weights.data,
+        inputs,
+        neurons,
+        samples: samples.data,
+        ...given({ quantizedSamples: quantized?.data }),
+      },
+      {
+        ...given({ levels: chosenLevels(values), scalePer: values.scalePer, radius: values.radius }),
+        method,
+        signal: context.signal,
+        onProgress: (fraction) => show(Math.floor(fraction * samples.dims[0]), samples.dims[0]),
+      },
+    )
+    terminal.redraw('')
+    const codes = formatNpy({ type: 'uint8', dims: [inputs, neurons], data: result.codes })
+    await writeBytes(values.output, codes, force)
+    if (values.scales !== undefined) {
+      const dims = [result.scales.length / neurons, neurons]
+      await writeBytes(values.scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)
+    }
+    const { form, relativeError, seconds } = result
+    if (values.json) printJson(terminal, { form, relativeError, seconds, threads: quantizer.threads })
+    else
+      terminal.say(
+        `${values.output}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${result.zero}, form ${form}, ${formatSeconds(seconds)}, ${quantizer.threads} threads`,
+      )
+  } finally {
+    await quantizer.close()
+  }
+}
+
+interface Matrix {
+  readonly dims: readonly [number, number]
+  readonly data: Float32Array
+}
+
+async function readMatrix(argument: string): Promise<Matrix> {
+  const source = await openData(argument)
+  const [file] = source.files
+  if (file === undefined || source.files.length > 1) throw mismatch(source.name, 'a .npy file', [])
+  const array = pickArray(await readArrays(file), source.input, source.name)
+  const [rows, columns] = array.dims
+  if (array.dims.length !== 2 || rows === undefined || columns === undefined)
+    throw mismatch(source.name, 'a matrix', array.dims)
+  const data = convertElements(source.name, array.data, array.type, 'float32')
+  if (!(data instanceof Float32Array)) throw new TypeError(`${source.name}: expected float32 elements`)
+  return { dims: [rows, columns], data }
+}
+
+function mismatch(place: string, expected: string, dims: readonly number[]): GpfqError {
+  return new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got shape (${dims.join(', ')})`)
+}

@@ -1,0 +1,185 @@
+/**
+ * Options that need more than a string, and groups of options that several commands share. A value that makes no
+ * sense is a usage error that says what is allowed.
+ */
+import { availableParallelism } from 'node:os'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { FeedOptions, Layout } from '../data/feeds.js'
+import type { Format } from '../onnx/layer.js'
+import type { Method, Radius, ScalePer } from '../options.js'
+
+export function parseRadius(text: string): Radius {
+  if (text === 'max' || text === 'mse' || text === 'search') return { rule: text }
+  const [rule, factor] = text.split(':')
+  if (rule === 'median' || rule === 'mean-max')
+    return { rule, factor: positive(factor ?? '', `${rule}:C with C > 0`) }
+  return { rule: 'value', value: positive(text, 'max, median:C, mean-max:C, mse, search, or a number > 0') }
+}
+
+export function parseScalePer(text: string): ScalePer {
+  if (text === 'layer' || text === 'neuron') return text
+  const size = /^group:(\d+)$/.exec(text)?.[1]
+  if (size === undefined || Number(size) < 1)
+    throw new InvalidArgumentError(
+      'Expected layer, neuron or group:SIZE with SIZE ≥ 1, for instance group:32.',
+    )
+  return { group: Number(size) }
+}
+
+export function parseBits(text: string): number {
+  return whole(text, 2, 8)
+}
+
+/** Appends GLOB=BITS; the glob may have equals signs of its own. */
+export function collectBitsFor(
+  text: string,
+  before: readonly { pattern: string; levels: number }[] = [],
+): readonly { pattern: string; levels: number }[] {
+  const split = text.lastIndexOf('=')
+  if (split < 1) throw new InvalidArgumentError("Expected GLOB=BITS, for instance 'conv1*=8'.")
+  const levels = levelsOf(whole(text.slice(split + 1), 2, 8))
+  return [...before, { pattern: text.slice(0, split), levels }]
+}
+
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text]
+}
+
+/** Numbers separated by commas or spaces, in one argument or several. */
+export function collectNumbers(text: string, before: readonly number[] = []): readonly number[] {
+  const numbers = text
+    .split(/[\s,]+/)
+    .filter((part) => part !== '')
+    .map(Number)
+  if (numbers.length === 0 || !numbers.every(Number.isFinite))
+    throw new InvalidArgumentError('Expected numbers separated by commas, for instance 0.485,0.456,0.406.')
+  return [...before, ...numbers]
+}
+
+/** A whole number from `least` to `most`. */
+export function whole(text: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= least && value <= most))
+    throw new InvalidArgumentError(
+      `Expected a whole number ${most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`}.`,
+    )
+  return value
+}
+
+function positive(text: string, allowed: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError(`Expected ${allowed}.`)
+  return value
+}
+
+/** Symmetric alphabets that hold zero: 2^b − 1 of the 2^b codes. */
+export function levelsOf(bits: number): number {
+  return 2 ** bits - 1
+}
+
+export interface AlphabetValues {
+  readonly bits?: number
+  readonly levels?: number
+  readonly scalePer?: ScalePer
+  readonly radius?: Radius
+  readonly method?: Method
+}
+
+export function addAlphabetOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--bits <2..8>', 'bits per weight: 2^b − 1 levels').argParser(parseBits).conflicts('levels'),
+    )
+    .addOption(
+      new Option('--levels <M>', 'M equally spaced values over [−α, α], 2 to 256').argParser((text) =>
+        whole(text, 2, 256),
+      ),
+    )
+    .option('--scale-per <scope>', 'what shares one scale: layer, neuron or group:SIZE', parseScalePer)
+    .option(
+      '--radius <rule>',
+      'the largest value α: max, median:C, mean-max:C, mse, search, or a number',
+      parseRadius,
+    )
+    .addOption(
+      new Option('--method <name>', 'gpfq, or msq: round every weight by itself').choices(['gpfq', 'msq']),
+    )
+}
+
+/** Levels asked for by --levels or --bits; undefined if neither was. */
+export function chosenLevels(values: AlphabetValues): number | undefined {
+  return values.levels ?? (values.bits === undefined ? undefined : levelsOf(values.bits))
+}
+
+export interface DataValues {
+  readonly samples?: number
+  readonly batch?: number
+  readonly scale?: number
+  readonly mean?: readonly number[]
+  readonly std?: readonly number[]
+  readonly layout?: Layout
+}
+
+/** Wherever DATA is read: how much of it, and (x / S − mean) / std per channel. */
+export function addDataOptions(command: Command, defaultSamples?: string): Command {
+  return command
+    .option('--samples <N>', `use the first N samples (default: ${defaultSamples ?? 'all'})`, (text) =>
+      whole(text, 1),
+    )
+    .option('--batch <N>', 'samples per run of the network (default: 32)', (text) => whole(text, 1))
+    .option('--scale <S>', 'divide the data by S first, 255 for bytes to 0..1', (text) =>
+      positive(text, 'a number > 0'),
+    )
+    .option(
+      '--mean <numbers...>',
+      'then subtract: one number or one per channel, as 0.5 or 0.4,0.5,0.6',
+      collectNumbers,
+    )
+    .option('--std <numbers...>', 'then divide by: one number or one per channel', collectNumbers)
+    .addOption(
+      new Option('--layout <order>', 'how images lie in array files (default: as in the model)').choices([
+        'nchw',
+        'nhwc',
+      ]),
+    )
+}
+
+export function feedOptions(values: DataValues): FeedOptions {
+  const { samples, batch, scale, mean, std, layout } = values
+  return { samples, batchSize: batch, scale, mean, std, layout }
+}
+
+export function addThreadsOption(command: Command): Command {
+  return command.option('--threads <N>', 'threads to compute on (default: one per core)', (text) =>
+    whole(text, 1, 256),
+  )
+}
+
+export function chosenThreads(values: { readonly threads?: number }): number {
+  return values.threads ?? availableParallelism()
+}
+
+export const FORMATS: readonly (Format | 'auto')[] = ['auto', 'qdq', 'packed', 'nbits', 'float']
+
+/** An option as one would type it, for the echo of effective settings. */
+export function describeSetting(value: unknown): string {
+  if (value === undefined || value === null) return '–'
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(describeSetting).join(', ')
+  if (typeof value !== 'object') return String(value)
+  if ('rule' in value) {
+    if ('value' in value) return String(value.value)
+    return 'factor' in value ? `${value.rule}:${value.factor}` : String(value.rule)
+  }
+  if ('group' in value) return `group:${value.group}`
+  if ('pattern' in value && 'levels' in value) return `${value.pattern}=${value.levels} levels`
+  return Object.entries(value)
+    .map(([key, part]) => `${key} ${describeSetting(part)}`)
+    .join(', ')
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+/** The options that were given: the API tells a missing option from one that is undefined. */
+export function given<T extends object>(values: T): Defined<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>
+}

@@ -1,0 +1,47 @@
+/** The command line as a whole: its commands, its help, how it refuses. */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import type { CommandContext } from './command.js'
+import { addCompareCommand } from './compare.js'
+import { addDemoCommand } from './demo.js'
+import { addEvalCommand } from './eval.js'
+import { addInspectCommand } from './inspect.js'
+import { addLayerCommand } from './layer.js'
+import { addQuantizeCommand } from './quantize.js'
+
+const EXAMPLES = `Examples:
+  gpfq demo
+  gpfq inspect model.onnx
+  gpfq quantize model.onnx --calib images.npy.gz --scale 255 --bits 4 -o model-4bit.onnx
+  gpfq eval model-4bit.onnx --data test.npy.gz --labels labels.npy --scale 255
+  gpfq compare model.onnx model-4bit.onnx --data test.npy.gz --scale 255
+`
+
+/** Parses and runs; throws CommanderError instead of exiting. */
+export function createProgram(context: CommandContext): Command {
+  const program = new Command('gpfq')
+    .description(
+      'Quantizes the weights of trained ONNX networks by greedy path following (GPFQ), without retraining.',
+    )
+    .version(packageVersion(), '-v, --version')
+    .exitOverride()
+    .showHelpAfterError('(add --help for what is possible)')
+    .addHelpText('before', EXAMPLES)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Nothing leaves this machine.',
+    )
+  addQuantizeCommand(program, context)
+  addEvalCommand(program, context)
+  addCompareCommand(program, context)
+  addInspectCommand(program, context)
+  addLayerCommand(program, context)
+  addDemoCommand(program, context)
+  return program
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  return version
+}

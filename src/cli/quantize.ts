@@ -1,0 +1,203 @@
+/** `gpfq quantize`: the main job, an ONNX model in, a quantized one and a report of what was lost out. */
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import { createRunner } from '../calibration/onnxRuntime.js'
+import { loadFeeds } from '../data/feeds.js'
+import { checkOutput, openData, writeBytes } from '../data/files.js'
+import type { Format } from '../onnx/layer.js'
+import type { ModelPlan, QuantizeReport } from '../options.js'
+import { planModel, quantizeModel } from '../quantizeModel.js'
+import { type CommandContext, printJson } from './command.js'
+import { openModel } from './model.js'
+import {
+  type AlphabetValues,
+  addAlphabetOptions,
+  addDataOptions,
+  addThreadsOption,
+  chosenLevels,
+  chosenThreads,
+  collect,
+  collectBitsFor,
+  type DataValues,
+  describeSetting,
+  FORMATS,
+  feedOptions,
+  given,
+  whole,
+} from './options.js'
+import { showQuantizing } from './progress.js'
+import { planLines, reportLines } from './report.js'
+import type { Terminal } from './terminal.js'
+import { UsageError } from './usage.js'
+
+interface QuantizeValues extends AlphabetValues, DataValues {
+  readonly calib?: readonly string[]
+  readonly output?: string
+  readonly format?: Format | 'auto'
+  readonly patches?: number
+  readonly include?: readonly string[]
+  readonly exclude?: readonly string[]
+  readonly bitsFor?: readonly { pattern: string; levels: number }[]
+  readonly biasCorrection?: boolean
+  readonly foldBn: boolean
+  readonly threads?: number
+  readonly report?: string
+  readonly dryRun?: boolean
+  readonly json?: boolean
+  readonly quiet?: boolean
+  readonly force?: boolean
+}
+
+/** Calibration samples unless --samples is given: facts/accuracy.md reaches float accuracy with as many. */
+const DEFAULT_SAMPLES = 1024
+
+export function addQuantizeCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('quantize')
+    .summary('quantize the weights of a model')
+    .description(
+      'Quantizes the weights of Conv, Gemm and MatMul by greedy path following, without retraining.',
+    )
+    .argument('<MODEL.onnx>', 'the float model; it is not changed')
+    .option(
+      '--calib <DATA...>',
+      'calibration inputs: .npy, .npz, IDX (each also .gz) or a folder of images; or NAME=DATA',
+    )
+    .option('-o, --output <OUT.onnx>', 'the quantized model to write')
+  addAlphabetOptions(command)
+  command
+    .addOption(new Option('--format <name>', 'how weights are stored in the file').choices(FORMATS))
+    .option('--patches <N>', 'at most N sample rows per convolution, 0 for all', (text) => whole(text, 0))
+    .option('--include <GLOB>', 'only layers whose node or weight name matches (repeatable)', collect)
+    .option('--exclude <GLOB>', 'leave matching layers float (repeatable)', collect)
+    .option(
+      '--bits-for <GLOB=BITS>',
+      'other bits for matching layers, the last match wins (repeatable)',
+      collectBitsFor,
+    )
+    .option('--bias-correction', 'add the mean output error of each layer to its bias')
+    .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
+  addDataOptions(command, String(DEFAULT_SAMPLES))
+  addThreadsOption(command)
+    .option('--report <FILE.json>', 'write the full report to a file')
+    .option('--dry-run', 'show what would be done and stop')
+    .option('--json', 'print the report as one JSON document to stdout')
+    .option('--quiet', 'say nothing but results and errors')
+    .option('--force', 'overwrite existing files')
+    .addHelpText('before', EXAMPLES)
+    .action((model: string, values: QuantizeValues) => runQuantize(model, values, context))
+}
+
+const EXAMPLES = `Examples:
+  gpfq quantize model.onnx --calib images.npy.gz --scale 255 --bits 4 -o model-4bit.onnx
+  gpfq quantize model.onnx --calib photos/ --scale 127.5 --mean 1 --levels 3 --bits-for 'conv1*=8' -o small.onnx
+  gpfq quantize model.onnx --dry-run
+`
+
+async function runQuantize(path: string, values: QuantizeValues, context: CommandContext): Promise<void> {
+  const terminal = context.terminal(values.quiet === true)
+  const force = values.force === true
+  const { output } = values
+  if (values.dryRun !== true) checkCall(path, values)
+  if (output !== undefined && values.dryRun !== true) checkOutput(output, force)
+  if (values.report !== undefined && values.dryRun !== true) checkOutput(values.report, force)
+
+  const model = await openModel(path)
+  const options = {
+    readExternalData: model.readExternalData,
+    foldBatchNorm: values.foldBn,
+    threads: chosenThreads(values),
+    ...given({
+      method: values.method,
+      levels: chosenLevels(values),
+      levelsFor: values.bitsFor,
+      scalePer: values.scalePer,
+      radius: values.radius,
+      format: values.format,
+      patches: values.patches,
+      include: values.include,
+      exclude: values.exclude,
+      biasCorrection: values.biasCorrection,
+    }),
+  }
+  const plan = await planModel(model.bytes, options)
+  echo(terminal, path, values, plan)
+  if (values.dryRun) {
+    if (values.json) printJson(terminal, { model: path, ...plan })
+    else for (const line of planLines(plan, terminal)) terminal.result(line)
+    return
+  }
+
+  const sources = await Promise.all((values.calib ?? []).map(openData))
+  const data = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
+  const feeds = sources.length === 0 ? undefined : await loadFeeds(sources, model.inputs, data)
+  const notes = (feeds?.notes ?? []).filter(
+    (note) => values.samples !== undefined || !note.includes('asked for'),
+  )
+  for (const note of notes) terminal.say(`note: ${note}`)
+  const runner = await createRunner({ threads: options.threads })
+  terminal.say(`  runner      ${runner.name}`)
+  const { model: bytes, report } = await quantizeModel(model.bytes, {
+    ...options,
+    ...given({ calibration: feeds }),
+    runner,
+    signal: context.signal,
+    onProgress: showQuantizing(terminal),
+  })
+  terminal.redraw('')
+  context.signal.throwIfAborted()
+  if (output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
+  if (values.report !== undefined)
+    await writeBytes(values.report, `${JSON.stringify({ model: path, output, ...report }, null, 2)}\n`, force)
+  await writeBytes(output, bytes, force)
+  if (values.json) return printJson(terminal, quantizeDocument(path, output, report))
+  if (values.quiet) return
+  for (const line of reportLines(report, terminal)) terminal.result(line)
+  terminal.say(`${output} written`)
+}
+
+function checkCall(path: string, values: QuantizeValues): void {
+  if (values.output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
+  if (resolve(values.output) === resolve(path))
+    throw new UsageError(
+      `-o ${values.output}: expected another file than the model, which is never overwritten`,
+    )
+  const needsData =
+    values.method !== 'msq' || values.radius?.rule === 'search' || values.biasCorrection === true
+  if (needsData && values.calib === undefined)
+    throw new UsageError(
+      '--calib DATA: expected calibration samples, got none; only --method msq can do without',
+    )
+}
+
+/** Effective settings, before anything runs. */
+function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: ModelPlan): void {
+  terminal.say(`gpfq quantize ${path}`)
+  const rows: [string, string][] = [
+    ['output', values.output ?? '–'],
+    ['calibration', values.calib?.join(', ') ?? 'none'],
+    ...Object.entries(plan.settings).map(([key, value]): [string, string] => [key, describeSetting(value)]),
+    ['layers', `${plan.layers.length} to quantize, ${plan.skipped.length} left as they are`],
+  ]
+  for (const [key, text] of rows) terminal.say(`  ${key.padEnd(11)} ${text}`)
+}
+
+/** The document of --json: its keys are a promise, the file of --report may hold more. */
+function quantizeDocument(model: string, output: string, report: QuantizeReport) {
+  const { bytesIn, bytesOut, threads, settings, skipped, seconds, peakMemoryBytes } = report
+  const layers = report.layers.map((layer) => ({
+    name: layer.name,
+    op: layer.op,
+    inputs: layer.inputs,
+    neurons: layer.neurons,
+    groups: layer.groups,
+    samples: layer.samples,
+    form: layer.form,
+    levels: layer.levels,
+    format: layer.format,
+    relativeError: layer.relativeError,
+    sqnrDb: layer.sqnrDb,
+    seconds: layer.seconds,
+  }))
+  return { model, output, bytesIn, bytesOut, threads, settings, layers, skipped, seconds, peakMemoryBytes }
+}

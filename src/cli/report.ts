@@ -1,0 +1,122 @@
+/**
+ * The tables of a finished and of a planned quantization, as lines for a terminal. Every number is relative and
+ * says of what: an error without a scale means nothing to its reader.
+ */
+import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
+import { bitsFor, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+import { shapeOf } from './progress.js'
+import { bar, formatTable } from './table.js'
+import type { Terminal } from './terminal.js'
+
+const BAR_LENGTH = 12
+
+/** Layers worse than this many times the median error are named at the end. */
+const CONSPICUOUS = 3
+
+export function reportLines(report: QuantizeReport, terminal: Terminal): readonly string[] {
+  const errors = report.layers.map((layer) => layer.relativeError ?? 0)
+  const largest = Math.max(...errors, Number.MIN_VALUE)
+  const rows = report.layers.map((layer) => [
+    layer.name,
+    shapeOf(layer),
+    String(bitsFor(layer.levels)),
+    layer.format,
+    layer.relativeError === null ? '–' : formatPercent(layer.relativeError),
+    bar((layer.relativeError ?? 0) / largest, BAR_LENGTH),
+    formatDecibels(layer.sqnrDb),
+    formatSeconds(layer.seconds),
+    sizes(layer),
+  ])
+  const table = formatTable(
+    [
+      { title: 'layer', shrinks: true },
+      { title: 'inputs×neurons', align: 'right' },
+      { title: 'bits', align: 'right' },
+      { title: 'format' },
+      { title: 'error', align: 'right' },
+      { title: '' },
+      { title: 'SQNR', align: 'right' },
+      { title: 'time', align: 'right' },
+      { title: 'weight size', align: 'right' },
+    ],
+    rows,
+    terminal.columns,
+  )
+  const ratio = report.bytesIn / Math.max(1, report.bytesOut)
+  const { seconds } = report
+  return [
+    ...table,
+    '',
+    'error: ‖Y − Ỹ‖ / ‖Y‖ of the layer’s outputs, float network against quantized so far; SQNR: −20·log10 of it',
+    ...skippedLines(report.skipped),
+    ...notesLines(report.notes),
+    ...conspicuousLines(report.layers),
+    terminal.paint(
+      'bold',
+      `${formatBytes(report.bytesIn)} → ${formatBytes(report.bytesOut)} (${ratio.toFixed(1)} times smaller) in ${formatSeconds(seconds.total)}`,
+      'stdout',
+    ),
+    `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}; ${report.threads} threads, at most ${formatBytes(report.peakMemoryBytes)} of memory`,
+  ]
+}
+
+export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[] {
+  const rows = plan.layers.map((layer) => [
+    layer.name,
+    layer.op,
+    shapeOf(layer),
+    String(bitsFor(layer.levels)),
+    layer.format,
+    sizes(layer),
+    layer.formatReason,
+  ])
+  const table = formatTable(
+    [
+      { title: 'layer', shrinks: true },
+      { title: 'op' },
+      { title: 'inputs×neurons', align: 'right' },
+      { title: 'bits', align: 'right' },
+      { title: 'format' },
+      { title: 'weight size', align: 'right' },
+      { title: 'why this format' },
+    ],
+    rows,
+    Math.max(terminal.columns, 160),
+  )
+  const before = plan.layers.reduce((sum, layer) => sum + layer.bytesIn, 0)
+  const after = plan.layers.reduce((sum, layer) => sum + layer.bytesOut, 0)
+  const folded = plan.foldedBatchNorms.length
+  return [
+    ...table,
+    '',
+    ...(folded === 0 ? [] : [`${folded} BatchNormalization nodes are folded into the weights before them`]),
+    ...skippedLines(plan.skipped),
+    ...notesLines(plan.notes),
+    terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
+  ]
+}
+
+export function skippedLines(
+  skipped: readonly { readonly name: string; readonly reason: string }[],
+): string[] {
+  if (skipped.length === 0) return []
+  return ['left as they are:', ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)]
+}
+
+function notesLines(notes: readonly string[]): string[] {
+  return notes.map((note) => `note: ${note}`)
+}
+
+/** Which layers lose far more than the others, and the options that would spare them. */
+function conspicuousLines(layers: readonly LayerReport[]): string[] {
+  const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
+  const median = errors[errors.length >> 1] ?? 0
+  const worst = layers.filter((layer) => (layer.relativeError ?? 0) > CONSPICUOUS * median)
+  if (errors.length < 4 || worst.length === 0) return []
+  const options = worst.slice(0, 3).map((layer) => `--bits-for '${layer.name}=8'`)
+  return [`${worst.length} layers lose more than ${CONSPICUOUS} times the median; try ${options.join(' ')}`]
+}
+
+function sizes(layer: { readonly bytesIn: number; readonly bytesOut: number }): string {
+  return `${formatBytes(layer.bytesIn)} → ${formatBytes(layer.bytesOut)}`
+}

@@ -1,0 +1,102 @@
+/**
+ * A column: all samples of one model input, read a batch at a time. Two kinds: an array file, whose batches are
+ * views of its elements, and a folder of images, decoded as they are asked for.
+ */
+import type { RunnerInput, TensorData, TensorType } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { elementCount } from './elements.js'
+import { decodeImage, isImageName } from './images.js'
+import { fitImage } from './resize.js'
+import { isChannelsLast, type ModelDims } from './shapes.js'
+import { type ArrayFile, type ByteSource, pickArray } from './source.js'
+
+export interface Column {
+  readonly place: string
+  readonly type: TensorType
+  readonly samples: number
+  /** Decoded images lie as (channels, height, width) whatever --layout says of array files. */
+  readonly isImages: boolean
+  /** Shape of one sample as it lies in the file. */
+  readonly dims: readonly number[]
+  /** Elements of samples begin … end − 1. */
+  read(begin: number, end: number): Promise<TensorData>
+}
+
+/** @throws {GpfqError} INVALID_DATA */
+export function arrayColumn(file: ArrayFile, input: string, place: string): Column {
+  const { type, dims, data } = pickArray(file, input, place)
+  const [samples, ...sampleDims] = dims
+  if (samples === undefined || samples === 0)
+    throw new GpfqError(
+      'INVALID_DATA',
+      `${place}: expected an array of samples, got shape (${dims.join(', ')}); the first axis counts samples`,
+    )
+  const size = elementCount(sampleDims)
+  return {
+    place,
+    type,
+    samples,
+    isImages: false,
+    dims: sampleDims,
+    read: async (begin, end) => data.subarray(begin * size, end * size),
+  }
+}
+
+/** Decoded images are kept for a second pass as long as they fit in this many bytes (1,700 of 224 × 224). */
+const KEPT_BYTES = 256 << 20
+
+/**
+ * Images by name, as uint8 (channels, height, width) of the input's size.
+ * @throws {GpfqError} INVALID_DATA if the input does not take images of a fixed size
+ */
+export function imageColumn(files: readonly ByteSource[], input: RunnerInput, place: string): Column {
+  const images = files
+    .filter((file) => isImageName(file.name))
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+  const size = imageSize(input, place)
+  const length = size.channels * size.height * size.width
+  const kept = new Map<number, Uint8Array>()
+  const readOne = async (index: number): Promise<Uint8Array> => {
+    const before = kept.get(index)
+    if (before !== undefined) return before
+    const source = images[index]
+    if (source === undefined) throw new RangeError(`image ${index}: expected one of ${images.length}`)
+    const planes = fitImage(await decodeImage(source), size)
+    if ((kept.size + 1) * length <= KEPT_BYTES) kept.set(index, planes)
+    return planes
+  }
+  return {
+    place,
+    type: 'uint8',
+    samples: images.length,
+    isImages: true,
+    dims: [size.channels, size.height, size.width],
+    async read(begin, end) {
+      const batch = new Uint8Array((end - begin) * length)
+      for (let i = begin; i < end; i++) batch.set(await readOne(i), (i - begin) * length)
+      return batch
+    },
+  }
+}
+
+interface ImageSize {
+  readonly channels: 1 | 3
+  readonly height: number
+  readonly width: number
+}
+
+function imageSize(input: RunnerInput, place: string): ImageSize {
+  const sample: ModelDims = input.dims.slice(1)
+  const [channels, height, width] = isChannelsLast(sample) ? [sample[2], sample[0], sample[1]] : sample
+  if (
+    sample.length !== 3 ||
+    (channels !== 1 && channels !== 3) ||
+    typeof height !== 'number' ||
+    typeof width !== 'number'
+  )
+    throw new GpfqError(
+      'INVALID_DATA',
+      `${place}: expected a model input of 1 or 3 channels and fixed height and width for images, got ${input.name} of shape (${input.dims.map((dim) => dim ?? '?').join(', ')}); give an .npy file instead`,
+    )
+  return { channels, height, width }
+}

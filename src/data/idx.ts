@@ -1,0 +1,46 @@
+/**
+ * MNIST's IDX arrays (yann.lecun.com/exdb/mnist): two zero bytes, a type byte, the number of dimensions, each
+ * dimension as a big-endian uint32, then the elements, big endian.
+ */
+import type { Tensor, TensorType } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { ELEMENT_BYTES, elementCount } from './elements.js'
+import { decodeElements } from './npy.js'
+
+const TYPE_OF_CODE: Readonly<Record<number, TensorType>> = {
+  8: 'uint8',
+  9: 'int8',
+  11: 'int16',
+  12: 'int32',
+  13: 'float32',
+  14: 'float64',
+}
+
+export function isIdx(bytes: Uint8Array): boolean {
+  const rank = bytes[3] ?? 0
+  return (
+    bytes[0] === 0 && bytes[1] === 0 && TYPE_OF_CODE[bytes[2] ?? 0] !== undefined && rank >= 1 && rank <= 8
+  )
+}
+
+/**
+ * Reads one array; uint8 ones (all of MNIST) are a view of the bytes.
+ * @throws {GpfqError} INVALID_DATA
+ */
+export function parseIdx(bytes: Uint8Array, place = 'idx'): Tensor {
+  const type = TYPE_OF_CODE[bytes[2] ?? 0]
+  if (!isIdx(bytes) || type === undefined)
+    throw new GpfqError('INVALID_DATA', `${place}: expected an IDX file, got one with another magic number`)
+  const rank = bytes[3] ?? 0
+  const start = 4 + 4 * rank
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const dims: number[] = []
+  for (let axis = 0; axis < rank && start <= bytes.length; axis++) dims.push(view.getUint32(4 + 4 * axis))
+  const length = elementCount(dims) * ELEMENT_BYTES[type]
+  if (!(start + length <= bytes.length))
+    throw new GpfqError(
+      'INVALID_DATA',
+      `${place}: expected ${start + length} bytes for ${type} of shape (${dims.join(', ')}), got ${bytes.length}; the file is cut short`,
+    )
+  return { type, dims, data: decodeElements(bytes.subarray(start, start + length), type, true) }
+}

@@ -1,0 +1,175 @@
+/**
+ * NumPy's .npy arrays, after the format description in numpy.lib.format: a magic string, a version, the length
+ * of a header, a header that is a Python dict literal, and the raw elements.
+ *
+ * Reads versions 1 to 3, little and big endian, C and Fortran order. Little-endian C order (what NumPy writes
+ * by default) is returned as a view of the file's bytes, never copied. Writes version 1.
+ */
+import type { Tensor, TensorData, TensorType } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { allocateElements, ELEMENT_BYTES, elementCount, elementsIn } from './elements.js'
+
+const MAGIC = '\x93NUMPY'
+
+/** NumPy's kind and size, without byte order. */
+const TYPE_OF_DESCR: Readonly<Record<string, TensorType>> = {
+  f2: 'float16',
+  f4: 'float32',
+  f8: 'float64',
+  i1: 'int8',
+  u1: 'uint8',
+  b1: 'bool',
+  i2: 'int16',
+  u2: 'uint16',
+  i4: 'int32',
+  u4: 'uint32',
+  i8: 'int64',
+  u8: 'uint64',
+}
+
+export function isNpy(bytes: Uint8Array): boolean {
+  return bytes.length >= 6 && latin1(bytes.subarray(0, 6)) === MAGIC
+}
+
+/**
+ * Reads one array.
+ * @param place what errors call the file
+ * @throws {GpfqError} INVALID_DATA
+ */
+export function parseNpy(bytes: Uint8Array, place = 'npy'): Tensor {
+  if (!isNpy(bytes)) throw invalid(place, 'a NumPy .npy file', `one that starts with ${startOf(bytes)}`)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const version = bytes[6] ?? 0
+  if (version < 1 || version > 3) throw invalid(place, '.npy format version 1, 2 or 3', `version ${version}`)
+  const fieldEnd = version === 1 ? 10 : 12
+  if (bytes.length < fieldEnd) throw invalid(place, 'a complete header', `${bytes.length} bytes`)
+  const start = fieldEnd + (version === 1 ? view.getUint16(8, true) : view.getUint32(8, true))
+  if (start > bytes.length) throw invalid(place, `a header of ${start} bytes`, `${bytes.length} bytes`)
+
+  const header = parseHeader(latin1(bytes.subarray(fieldEnd, start)), place)
+  const count = elementCount(header.dims)
+  const size = ELEMENT_BYTES[header.type]
+  const available = bytes.length - start
+  if (!(count * size <= available))
+    throw invalid(
+      place,
+      `${count * size} bytes for ${header.type} of shape (${header.dims.join(', ')})`,
+      `${available}; the file is cut short`,
+    )
+  const raw = bytes.subarray(start, start + count * size)
+  const data = decodeElements(raw, header.type, header.bigEndian)
+  return {
+    type: header.type,
+    dims: header.dims,
+    data: header.fortranOrder ? toRowMajor(header.type, header.dims, data) : data,
+  }
+}
+
+/** Writes one array as a version 1 .npy file, elements little endian in C order. */
+export function formatNpy(tensor: Tensor): Uint8Array {
+  const descr = Object.keys(TYPE_OF_DESCR).find((key) => TYPE_OF_DESCR[key] === tensor.type)
+  const order = ELEMENT_BYTES[tensor.type] === 1 ? '|' : '<'
+  const shape = tensor.dims.length === 1 ? `${tensor.dims[0]},` : tensor.dims.join(', ')
+  const dict = `{'descr': '${order}${descr}', 'fortran_order': False, 'shape': (${shape}), }`
+  const headerLength = Math.ceil((10 + dict.length + 1) / 64) * 64 - 10 // elements start at a multiple of 64
+  const out = new Uint8Array(10 + headerLength + tensor.data.byteLength)
+  const text = `${MAGIC}\x01\x00${String.fromCharCode(headerLength & 0xff, headerLength >> 8)}${dict.padEnd(headerLength - 1)}\n`
+  for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i)
+  out.set(
+    new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength),
+    10 + headerLength,
+  )
+  return out
+}
+
+/**
+ * The elements of `raw`: a view if they are little endian and aligned, a copy otherwise.
+ * Used for MNIST's IDX files as well, which are big endian.
+ */
+export function decodeElements(raw: Uint8Array, type: TensorType, bigEndian: boolean): TensorData {
+  const size = ELEMENT_BYTES[type]
+  const length = raw.length / size
+  if (bigEndian && size > 1) {
+    const swapped = new Uint8Array(raw.length)
+    for (let i = 0; i < raw.length; i += size)
+      for (let b = 0; b < size; b++) swapped[i + b] = raw[i + size - 1 - b] ?? 0
+    return elementsIn(type, swapped.buffer, 0, length)
+  }
+  if (raw.byteOffset % size === 0) return elementsIn(type, raw.buffer, raw.byteOffset, length)
+  return elementsIn(type, new Uint8Array(raw).buffer, 0, length) // slice() of a Buffer would not copy
+}
+
+interface Header {
+  readonly type: TensorType
+  readonly bigEndian: boolean
+  readonly fortranOrder: boolean
+  readonly dims: readonly number[]
+}
+
+function parseHeader(text: string, place: string): Header {
+  const descr = /['"]descr['"]\s*:\s*(['"])(.*?)\1/.exec(text)?.[2]
+  const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(text)?.[1]
+  const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(text)?.[1]
+  if (/['"]descr['"]\s*:\s*\[/.test(text))
+    throw invalid(place, 'an array of plain numbers', 'a structured array; save its fields one by one')
+  if (descr === undefined || order === undefined || shape === undefined)
+    throw invalid(place, 'a header with descr, fortran_order and shape', JSON.stringify(text.slice(0, 80)))
+  const type = TYPE_OF_DESCR[descr.slice(1)]
+  if (type === undefined || !'<>|='.includes(descr.charAt(0)))
+    throw invalid(
+      place,
+      'integers, floats or booleans',
+      `NumPy type ${JSON.stringify(descr)}; convert it with astype`,
+    )
+  const dims = shape
+    .split(',')
+    .map((dim) => dim.replace('L', '').trim())
+    .filter((dim) => dim !== '')
+    .map(Number)
+  if (!dims.every(Number.isSafeInteger)) throw invalid(place, 'a shape of whole numbers', `(${shape})`)
+  return { type, bigEndian: descr.startsWith('>'), fortranOrder: order === 'True', dims }
+}
+
+/** Reorders elements that lie with the first axis fastest so that the last one is. */
+function toRowMajor(type: TensorType, dims: readonly number[], data: TensorData): TensorData {
+  const out = allocateElements(type, data.length)
+  const strides: number[] = []
+  let stride = 1
+  for (const dim of dims) {
+    strides.push(stride)
+    stride *= dim
+  }
+  const index = new Array<number>(dims.length).fill(0)
+  let source = 0
+  for (let target = 0; target < data.length; target++) {
+    out[target] = data[source] ?? 0
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      const next = (index[axis] ?? 0) + 1
+      const step = strides[axis] ?? 0
+      if (next < (dims[axis] ?? 0)) {
+        index[axis] = next
+        source += step
+        break
+      }
+      index[axis] = 0
+      source -= step * (next - 1)
+    }
+  }
+  return out
+}
+
+function latin1(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += String.fromCharCode(byte)
+  return text
+}
+
+/** The first bytes of a file in hexadecimal, for errors. */
+export function startOf(bytes: Uint8Array): string {
+  if (bytes.length === 0) return 'nothing (it is empty)'
+  return Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+}
+
+function invalid(place: string, expected: string, got: string): GpfqError {
+  return new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got ${got}`)
+}

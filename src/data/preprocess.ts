@@ -1,0 +1,107 @@
+/**
+ * From the elements of a file to the elements of a model's input: (x / scale − mean) / std per channel, between
+ * the layouts (batch, height, width, channels) and (batch, channels, height, width), and to the input's type.
+ *
+ * Arithmetic is float64 and rounded once to float32; a uint8 source goes through a table of its 256 values.
+ */
+import type { TensorData, TensorType } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { allocateElements, convertElements, isFloatType, numberAt } from './elements.js'
+
+export interface Preprocessing {
+  /** Divides every element before mean and std are applied; 255 maps bytes to 0..1. */
+  readonly scale?: number | undefined
+  /** Subtracted, then divided by: one number, or one per channel. */
+  readonly mean?: readonly number[] | undefined
+  readonly std?: readonly number[] | undefined
+}
+
+/** Where the channels of a batch lie: element i belongs to channel ⌊i / inner⌋ mod channels. */
+export interface ChannelAxis {
+  readonly channels: number
+  readonly inner: number
+}
+
+/** @throws {GpfqError} INVALID_DATA if mean or std have neither one number nor one per channel, or are unusable */
+export function checkPreprocessing(place: string, options: Preprocessing, channels: number): void {
+  for (const [option, values] of [
+    ['--mean', options.mean],
+    ['--std', options.std],
+  ] as const) {
+    if (values !== undefined && values.length !== 1 && values.length !== channels)
+      throw new GpfqError(
+        'INVALID_DATA',
+        `${place}: expected ${option} with 1 number or one per channel (${channels}), got ${values.length}`,
+      )
+  }
+  for (const divisor of [options.scale ?? 1, ...(options.std ?? [])])
+    if (!(Number.isFinite(divisor) && divisor !== 0))
+      throw new GpfqError(
+        'INVALID_DATA',
+        `${place}: expected --scale and --std other than zero, got ${divisor}`,
+      )
+}
+
+export function isPreprocessed(options: Preprocessing): boolean {
+  return options.scale !== undefined || options.mean !== undefined || options.std !== undefined
+}
+
+/** One batch, converted. Without anything to do `data` itself comes back. */
+export function preprocess(
+  place: string,
+  data: TensorData,
+  source: TensorType,
+  target: TensorType,
+  axis: ChannelAxis,
+  options: Preprocessing,
+): TensorData {
+  if (!isFloatType(target) || !isPreprocessed(options)) return convertElements(place, data, source, target)
+  const floats = affine(data, source, axis, options)
+  return convertElements(place, floats, 'float32', target)
+}
+
+function affine(
+  data: TensorData,
+  source: TensorType,
+  axis: ChannelAxis,
+  options: Preprocessing,
+): Float32Array {
+  const { channels, inner } = axis
+  const { scale = 1, mean = [0], std = [1] } = options
+  const out = new Float32Array(data.length)
+  for (let start = 0, c = 0; start < data.length; start += inner, c = (c + 1) % channels) {
+    const shift = mean[mean.length === 1 ? 0 : c] ?? 0
+    const divisor = std[std.length === 1 ? 0 : c] ?? 1
+    const end = Math.min(start + inner, data.length)
+    if (data instanceof Uint8Array && inner >= 256) {
+      const table = Float32Array.from({ length: 256 }, (_, byte) => (byte / scale - shift) / divisor)
+      for (let i = start; i < end; i++) out[i] = table[data[i]!]!
+    } else {
+      for (let i = start; i < end; i++) out[i] = (numberAt(source, data, i) / scale - shift) / divisor
+    }
+  }
+  return out
+}
+
+/**
+ * Moves the channels of a batch of images: to the front, (batch, height·width, channels) to
+ * (batch, channels, height·width), or to the back.
+ */
+export function moveChannels(
+  data: TensorData,
+  type: TensorType,
+  shape: { readonly batch: number; readonly channels: number; readonly positions: number },
+  to: 'front' | 'back',
+): TensorData {
+  const { batch, channels, positions } = shape
+  const out = allocateElements(type, data.length)
+  for (let b = 0; b < batch; b++)
+    for (let c = 0; c < channels; c++)
+      for (let p = 0; p < positions; p++) {
+        const front = (b * channels + c) * positions + p
+        const back = (b * positions + p) * channels + c
+        if (to === 'front') out[front] = data[back]!
+        else out[back] = data[front]!
+      }
+  return out
+}

@@ -1,0 +1,104 @@
+/**
+ * Brings an image to a network's input size: scales it so that it just covers the wanted rectangle (for a square
+ * one: the shorter side becomes its side), then cuts out the centre. An image that covers it exactly on both or
+ * on the shorter side is never resampled.
+ *
+ * Scaling is separable and linear with a filter that widens when shrinking, so that nothing aliases: what PIL and
+ * torchvision (antialias) call bilinear. Weights and sums are float64, one rounding at the end.
+ */
+import type { Pixels } from './images.js'
+
+/** Weights of one output position over input positions first, first + 1, … */
+interface Taps {
+  readonly first: number
+  readonly weights: readonly number[]
+}
+
+/**
+ * The image as planes (channels, height, width): 3 channels are RGB, 1 is luma (ITU-R 601, as PIL's mode L);
+ * alpha is dropped.
+ */
+export function fitImage(
+  image: Pixels,
+  size: { readonly channels: 1 | 3; readonly height: number; readonly width: number },
+): Uint8Array {
+  const { channels, height, width } = size
+  const planes = channels === 1 ? [lumaOf(image)] : [planeOf(image, 0), planeOf(image, 1), planeOf(image, 2)]
+  const scale = Math.max(height / image.height, width / image.width)
+  const rows = tapsOf(image.height, height, scale)
+  const columns = tapsOf(image.width, width, scale)
+  const out = new Uint8Array(channels * height * width)
+  planes.forEach((plane, c) => {
+    const target = out.subarray(c * height * width, (c + 1) * height * width)
+    if (scale === 1) crop(plane, image, height, width, target)
+    else resample(plane, image.width, rows, columns, target)
+  })
+  return out
+}
+
+/** For each of the `length` centre positions of the scaled axis, which input positions it mixes. */
+function tapsOf(inputLength: number, length: number, scale: number): readonly Taps[] {
+  const offset = Math.floor((Math.round(inputLength * scale) - length) / 2)
+  const step = inputLength / Math.round(inputLength * scale) // input positions per output position
+  const support = Math.max(1, step)
+  return Array.from({ length }, (_, i) => {
+    const centre = (i + offset + 0.5) * step
+    const first = Math.max(0, Math.floor(centre - support + 0.5))
+    const end = Math.min(inputLength, Math.floor(centre + support + 0.5))
+    const weights: number[] = []
+    for (let j = first; j < end; j++) weights.push(Math.max(0, 1 - Math.abs(j + 0.5 - centre) / support))
+    const sum = weights.reduce((a, b) => a + b, 0)
+    return { first, weights: weights.map((weight) => weight / sum) }
+  })
+}
+
+/** The centre of a plane that needs no scaling. */
+function crop(plane: Uint8Array, image: Pixels, height: number, width: number, out: Uint8Array): void {
+  const top = Math.floor((image.height - height) / 2)
+  const left = Math.floor((image.width - width) / 2)
+  for (let y = 0; y < height; y++) {
+    const from = (y + top) * image.width + left
+    out.set(plane.subarray(from, from + width), y * width)
+  }
+}
+
+function resample(
+  plane: Uint8Array, // (input height, inputWidth)
+  inputWidth: number,
+  rows: readonly Taps[],
+  columns: readonly Taps[],
+  out: Uint8Array, // (rows, columns)
+): void {
+  const inputHeight = plane.length / inputWidth
+  const wide = new Float64Array(inputHeight * columns.length) // (input height, columns)
+  for (let y = 0; y < inputHeight; y++)
+    columns.forEach(({ first, weights }, x) => {
+      let sum = 0
+      for (let k = 0; k < weights.length; k++) sum += weights[k]! * plane[y * inputWidth + first + k]!
+      wide[y * columns.length + x] = sum
+    })
+  rows.forEach(({ first, weights }, y) => {
+    for (let x = 0; x < columns.length; x++) {
+      let sum = 0
+      for (let k = 0; k < weights.length; k++) sum += weights[k]! * wide[(first + k) * columns.length + x]!
+      out[y * columns.length + x] = Math.floor(sum + 0.5)
+    }
+  })
+}
+
+/** Colour channel `c`; grey images have one and it stands for all. */
+function planeOf(image: Pixels, c: number): Uint8Array {
+  const { data, channels } = image
+  const out = new Uint8Array(image.width * image.height)
+  for (let i = 0, from = channels < 3 ? 0 : c; i < out.length; i++, from += channels) out[i] = data[from]!
+  return out
+}
+
+function lumaOf(image: Pixels): Uint8Array {
+  if (image.channels < 3) return planeOf(image, 0)
+  const { data, channels } = image
+  const out = new Uint8Array(image.width * image.height)
+  for (let i = 0, from = 0; i < out.length; i++, from += channels)
+    out[i] = (data[from]! * 19595 + data[from + 1]! * 38470 + data[from + 2]! * 7471 + 32768) >> 16
+  return out
+}

@@ -1,0 +1,105 @@
+/**
+ * Biases: a Gemm's C operand may have any shape that broadcasts to (samples, neurons), scaled by beta; a Conv's
+ * is one value per output channel; a MatMul has none, but often an Add behind it. This file reads a constant
+ * bias as one value per neuron and adds to whatever bias there is, for bias correction and BatchNorm folding.
+ */
+import type { ModelProto, NodeProto } from 'onnx-buf'
+import { attributeOf, floatAttribute, setFloat } from './attributes.js'
+import { GraphEdit, makeNode } from './edit.js'
+import { type GraphIndex, indexGraph } from './graph.js'
+import { findLayers, viewsOf } from './layers.js'
+import { isDefaultDomain, shallowCopy } from './model.js'
+import { dimsOf, isFloatType, makeFloats, readFloats, sizeOf } from './tensor.js'
+import type { WeightView } from './weightView.js'
+
+/**
+ * What a Conv or Gemm adds to each of `neurons` outputs, beta included, (neurons); null where that is not one
+ * constant per neuron.
+ */
+export function readBias(graph: GraphIndex, node: NodeProto, neurons: number): Float64Array | null {
+  const name = node.input[2] ?? ''
+  const beta = node.opType === 'Gemm' ? floatAttribute(node, 'beta', 1) : 1
+  if (name === '' || beta === 0) return new Float64Array(neurons)
+  const stored = graph.constant(name)
+  if (stored === undefined || !isFloatType(stored.dataType)) return null
+  const dims = dimsOf(stored)
+  const columns = dims.at(-1) ?? 1
+  if (sizeOf(dims) !== columns || (columns !== neurons && columns !== 1)) return null
+  const values = readFloats(stored)
+  return Float64Array.from({ length: neurons }, (_, i) => beta * (values[columns === 1 ? 0 : i] as number))
+}
+
+/** Gives a Conv or Gemm this bias (neurons) in place of its own, a Gemm's beta becoming 1. */
+export function setBias(edit: GraphEdit, index: number, elemType: number, bias: Float32Array): void {
+  const name = edit.fresh(`${edit.node(index).output[0]}:bias`)
+  edit.setInput(index, 2, edit.add(makeFloats(name, elemType, [bias.length], bias)))
+  const node = edit.node(index)
+  if (node.opType === 'Gemm' && attributeOf(node, 'beta') !== undefined) {
+    const copy = shallowCopy(node)
+    copy.attribute = setFloat(node, 'beta', 1)
+    edit.replace(index, copy)
+  }
+}
+
+/**
+ * The model with values added to the outputs of layers: layer name → (groups·neurons). Names of nodes and tensors stay
+ * what they are, node indices do not.
+ */
+export function correctBiases(model: ModelProto, corrections: ReadonlyMap<string, Float32Array>): ModelProto {
+  const graph = indexGraph(model)
+  const edit = new GraphEdit(graph)
+  for (const layer of findLayers(graph).layers) {
+    const correction = corrections.get(layer.name)
+    if (correction !== undefined) for (const view of viewsOf(graph, layer)) addToBias(edit, view, correction)
+  }
+  return edit.finish()
+}
+
+/** Adds `correction` (neurons) to the outputs of a layer's node: into its bias where it can, by an Add otherwise. */
+export function addToBias(edit: GraphEdit, view: WeightView, correction: Float32Array): void {
+  const node = edit.node(view.node)
+  const { elemType } = view.chain
+  if (view.op !== 'MatMul') {
+    const bias = readBias(edit.graph, node, correction.length)
+    if (bias !== null) {
+      setBias(
+        edit,
+        view.node,
+        elemType,
+        Float32Array.from(bias, (value, i) => value + (correction[i] as number)),
+      )
+      return
+    }
+  } else if (view.operand === 1 && addToNextAdd(edit, view, correction)) {
+    return
+  }
+  // Neurons lie on the channel axis of a convolution, on the last but one axis behind a constant left operand.
+  const sampling = view.sampling
+  const trailing = sampling.kind !== 'patches' ? (view.operand === 0 ? 1 : 0) : view.chain.dims.length - 2
+  const dims = [correction.length, ...new Array<number>(trailing).fill(1)]
+  const bare = edit.fresh(`${view.output}:bare`)
+  const name = edit.fresh(`${view.output}:correction`)
+  edit.add(makeFloats(name, elemType, dims, correction))
+  edit.setOutput(view.node, bare)
+  edit.insertAfter(view.node, [makeNode('Add', [bare, name], view.output)])
+}
+
+/** A MatMul whose output goes only into an Add of one constant per neuron: that constant takes the correction. */
+function addToNextAdd(edit: GraphEdit, view: WeightView, correction: Float32Array): boolean {
+  const { graph } = edit
+  const readers = graph.consumers(view.output)
+  if (graph.isOutput(view.output) || readers.length !== 1) return false
+  const index = readers[0] as number
+  const add = edit.node(index)
+  if (add.opType !== 'Add' || !isDefaultDomain(add.domain)) return false
+  const operand = add.input[0] === view.output ? 1 : 0
+  const stored = graph.constant(add.input[operand] ?? '')
+  if (stored === undefined || !isFloatType(stored.dataType)) return false
+  const dims = dimsOf(stored)
+  if (dims.length === 0 || sizeOf(dims) !== correction.length || dims.at(-1) !== correction.length)
+    return false
+  const sum = readFloats(stored).map((value, i) => value + (correction[i] as number))
+  const name = edit.fresh(`${view.output}:bias`)
+  edit.setInput(index, operand, edit.add(makeFloats(name, stored.dataType, dims, sum)))
+  return true
+}

@@ -1,0 +1,104 @@
+/**
+ * Which output forms a layer can take, what each costs in bytes, and which to take. `auto` goes by evidence
+ * (docs/formats.md): `packed` is the smallest file and runs at float speed, so it is taken unless the weight is
+ * so small that the unpacking nodes outweigh it.
+ */
+import { TensorProto_DataType as DataType } from 'onnx-buf'
+import type { GraphIndex } from '../graph.js'
+import type { Format, Layer } from '../layer.js'
+import { viewsOf } from '../layers.js'
+import { byteLengthOf } from '../tensor.js'
+import { nbitsBytes, planNBits } from './nbits.js'
+import { packedBytes, planPacking } from './packed.js'
+import { planQdq, qdqBytes } from './qdq.js'
+
+export interface FormatOption {
+  readonly format: Format
+  readonly possible: boolean
+  /** What it is like, or why it is not possible. */
+  readonly reason: string
+  /** Estimate of what it adds to the file, 0 where not possible. */
+  readonly bytes: number
+}
+
+/** Measured size of nodes and tensor headers per layer, with names of usual length. */
+const OVERHEAD = { float: 60, qdq: 200, packed: 700, nbits: 330 } as const
+
+/** All four forms for a layer with `levels` values and one scale per `blockSize` inputs of a neuron. */
+export function formatsFor(
+  graph: GraphIndex,
+  layer: Layer,
+  levels: number,
+  blockSize: number,
+): FormatOption[] {
+  const views = viewsOf(graph, layer)
+  const { groups, inputs } = layer
+  const neurons = groups * layer.neurons
+  const count = neurons * inputs
+  const blocks = Math.ceil(inputs / blockSize)
+  const scales = 4 * neurons * blocks
+  const packing = planPacking(levels, count)
+  const { elemType } = views[0]!.chain
+  const bitsOf = (bytes: number) => `${((8 * bytes) / count).toFixed(2)} bits a weight`
+  const impossible = (format: Format, reason: string): FormatOption => ({
+    format,
+    possible: false,
+    reason,
+    bytes: 0,
+  })
+
+  const qdq = planQdq(graph.model, views, levels, blockSize)
+  const nbits = planNBits(views, (index) => graph.nodes[index]!, levels, blockSize)
+  return [
+    {
+      format: 'packed',
+      possible: true,
+      reason: `${bitsOf(packedBytes(packing, count))}, unpacked once at load, runs as float`,
+      bytes: packedBytes(packing, count) + scales + OVERHEAD.packed,
+    },
+    typeof qdq === 'string'
+      ? impossible('qdq', qdq)
+      : {
+          format: 'qdq',
+          possible: true,
+          reason: `DequantizeLinear on ${qdq.type.name}, computed at every run${qdq.note === '' ? '' : `; ${qdq.note}`}`,
+          bytes: qdqBytes(qdq, count) + scales + OVERHEAD.qdq,
+        },
+    typeof nbits === 'string'
+      ? impossible('nbits', nbits)
+      : {
+          format: 'nbits',
+          possible: true,
+          reason: `MatMulNBits with ${nbits.bits} bits, blocks of ${nbits.block}: fast on native CPUs, slow in WebAssembly`,
+          bytes: nbitsBytes(nbits, neurons) + OVERHEAD.nbits,
+        },
+    {
+      format: 'float',
+      possible: true,
+      reason: `quantized values as ${DataType[elemType]?.toLowerCase()}: nothing is saved`,
+      bytes: (byteLengthOf(elemType, count) ?? 0) + OVERHEAD.float,
+    },
+  ]
+}
+
+/** The form to write: the one asked for where possible, `packed` instead where not, the best for `auto`. */
+export function chooseFormat(
+  graph: GraphIndex,
+  layer: Layer,
+  levels: number,
+  blockSize: number,
+  asked: Format | 'auto',
+): FormatOption {
+  const options = formatsFor(graph, layer, levels, blockSize)
+  const option = (format: Format) => options.find((entry) => entry.format === format) as FormatOption
+  const packed = option('packed')
+  if (asked !== 'auto') {
+    const wanted = option(asked)
+    if (wanted.possible) return wanted
+    return { ...packed, reason: `${asked} is not possible (${wanted.reason}); packed: ${packed.reason}` }
+  }
+  const float = option('float')
+  return float.bytes <= packed.bytes
+    ? { ...float, reason: 'too small a weight for unpacking to pay; quantized values kept as float' }
+    : { ...packed, reason: `smallest file at float speed: ${packed.reason}` }
+}

@@ -1,0 +1,149 @@
+/**
+ * `nbits`: com.microsoft.MatMulNBits in place of a MatMul or Gemm with a constant right operand: 2, 4 or 8 bits,
+ * at any opset. Faster than float on a native CPU, slower in WebAssembly, and only ONNX Runtime knows it.
+ *
+ *   B       (neurons, ⌈inputs/block⌉, block·bits/8)   codes shifted so that 2^(bits−1) is zero, the default
+ *   scales  (neurons, ⌈inputs/block⌉)                 a neuron's scale repeated for its blocks
+ *
+ * accuracy_level 1 (float32) keeps the native kernels from rounding the activations to 8 bits.
+ */
+import type { NodeProto } from 'onnx-buf'
+import { TensorProto_DataType as DataType } from 'onnx-buf'
+import { floatAttribute, intAttr, intAttribute } from '../attributes.js'
+import { makeNode } from '../edit.js'
+import type { QuantizedWeight } from '../layer.js'
+import { dimsOf, isFloatType, makeFloats, makeTensor, readFloats } from '../tensor.js'
+import type { WeightView } from '../weightView.js'
+import { type Emitted, packBits, type Site, signedForm } from './site.js'
+
+/** Block sizes that ONNX Runtime's CPU kernels have. */
+const BLOCK_SIZES = [256, 128, 64, 32, 16] as const
+
+export interface NBitsPlan {
+  readonly bits: 2 | 4 | 8
+  readonly block: number
+  readonly blocks: number
+}
+
+/** Bits and block size of the fewest bytes, or in plain words why the form does not fit. */
+export function planNBits(
+  views: readonly WeightView[],
+  node: (index: number) => NodeProto,
+  levels: number,
+  blockSize: number,
+): NBitsPlan | string {
+  for (const view of views) {
+    if (view.op === 'Conv') return 'MatMulNBits replaces MatMul and Gemm only'
+    if (view.operand === 0) return 'MatMulNBits takes the weight as the right operand only'
+    if (view.chain.dims.length !== 2) return 'MatMulNBits takes a matrix only'
+    if (view.chain.elemType !== DataType.FLOAT) return 'the weight is not float32'
+    if (intAttribute(node(view.node), 'transA', 0) !== 0)
+      return 'MatMulNBits cannot transpose its input (transA = 1)'
+  }
+  const { inputs, neurons } = views[0]!
+  const { bound } = signedForm(levels)
+  const bits = ([2, 4, 8] as const).find((b) => bound < 2 ** (b - 1))
+  if (bits === undefined) return `${levels} levels do not fit into 8 bits around a zero`
+  const candidates = BLOCK_SIZES.filter((size) => blockSize >= inputs || blockSize % size === 0)
+  if (candidates.length === 0)
+    return `blocks of ${blockSize} inputs are not a multiple of 16, the least that MatMulNBits knows`
+  const plans = candidates.map((block): NBitsPlan => ({ bits, block, blocks: Math.ceil(inputs / block) }))
+  return plans.reduce((best, plan) => (nbitsBytes(plan, neurons) < nbitsBytes(best, neurons) ? plan : best))
+}
+
+/** Bytes of codes and scales. */
+export function nbitsBytes({ bits, block, blocks }: NBitsPlan, neurons: number): number {
+  return neurons * blocks * ((block * bits) / 8 + 4)
+}
+
+/** Replaces all nodes of the layer. `site` is that of its first use; codes and scales are stored once. */
+export function emitNBits(
+  site: Site,
+  views: readonly WeightView[],
+  quantized: QuantizedWeight,
+  plan: NBitsPlan,
+): Emitted {
+  const { bits, block, blocks } = plan
+  const { neurons, inputs } = site
+  const form = signedForm(quantized.levels)
+  const zero = 2 ** (bits - 1)
+  const shifted = new Uint8Array(neurons * blocks * block).fill(zero) // padding is the value 0
+  const scales = new Float32Array(neurons * blocks)
+  for (let n = 0; n < neurons; n++) {
+    for (let t = 0; t < inputs; t++)
+      shifted[n * blocks * block + t] = form.of(quantized.codes[t * neurons + n] as number) + zero
+    for (let b = 0; b < blocks; b++) {
+      const row = Math.floor((b * block) / quantized.blockSize)
+      scales[n * blocks + b] = (quantized.scales[row * neurons + n] as number) * form.factor
+    }
+  }
+  const stored = site.constant(
+    makeTensor(
+      site.name(`nbits${bits}`),
+      DataType.UINT8,
+      [neurons, blocks, (block * bits) / 8],
+      packBits(shifted, bits),
+    ),
+  )
+  const scaleNames = new Map<number, string>() // by alpha
+  for (const view of views) {
+    const alpha = view.op === 'Gemm' ? floatAttribute(site.edit.node(view.node), 'alpha', 1) : 1
+    let scale = scaleNames.get(alpha)
+    if (scale === undefined) {
+      const values = scales.map((value) => value * alpha)
+      scale = site.constant(makeFloats(site.name('scale'), DataType.FLOAT, [neurons * blocks], values))
+      scaleNames.set(alpha, scale)
+    }
+    replaceNode(site, view, [view.input, stored, scale], plan)
+  }
+  return { output: stored, nodes: site.nodes, constants: site.constants }
+}
+
+function replaceNode(
+  site: Site,
+  view: WeightView,
+  input: readonly string[],
+  { bits, block }: NBitsPlan,
+): void {
+  const { edit } = site
+  const old = edit.node(view.node)
+  const output = old.output[0] as string
+  const attributes = [
+    intAttr('K', site.inputs),
+    intAttr('N', site.neurons),
+    intAttr('bits', bits),
+    intAttr('block_size', block),
+    intAttr('accuracy_level', 1),
+  ]
+  const bias = old.opType === 'Gemm' ? scaledBias(site, view.node) : null
+  const product = bias === null ? output : edit.fresh(`${output}:bare`)
+  const node = makeNode('MatMulNBits', input, product, attributes, 'com.microsoft')
+  node.name = old.name
+  edit.replace(view.node, node)
+  site.nodes.push(node)
+  if (bias !== null) {
+    const add = makeNode('Add', [product, bias], output)
+    edit.insertAfter(view.node, [add])
+    site.nodes.push(add)
+  }
+}
+
+/** beta·C as a tensor to add, null without C. */
+function scaledBias(site: Site, index: number): string | null {
+  const gemm = site.edit.node(index)
+  const name = gemm.input[2] ?? ''
+  const beta = floatAttribute(gemm, 'beta', 1)
+  if (name === '' || beta === 0) return null
+  if (beta === 1) return name
+  const stored = site.edit.graph.constant(name)
+  if (stored !== undefined && isFloatType(stored.dataType)) {
+    const values = readFloats(stored).map((value) => value * beta)
+    return site.constant(makeFloats(site.name('bias'), stored.dataType, dimsOf(stored), values))
+  }
+  const factor = site.constant(makeFloats(site.name('beta'), DataType.FLOAT, [], Float32Array.of(beta)))
+  const output = site.name('bias')
+  const multiply = makeNode('Mul', [name, factor], output)
+  site.edit.insertBefore(index, [multiply])
+  site.nodes.push(multiply)
+  return output
+}

@@ -1,0 +1,137 @@
+/**
+ * The place a quantized weight is written for: the matrix a node reads, and the normal form of its scales. All
+ * formats emit into a site, so none of them knows operators, groups or chains. The emitted tensor has the site's
+ * dims and element type; `rows` × `columns` is the same values as a matrix (neurons-first or inputs-first).
+ */
+import type { NodeProto, TensorProto } from 'onnx-buf'
+import { TensorProto_DataType as DataType } from 'onnx-buf'
+import { intAttr } from '../attributes.js'
+import { type GraphEdit, makeNode } from '../edit.js'
+import type { QuantizedWeight } from '../layer.js'
+import { makeInts } from '../tensor.js'
+import { toNodeLayout, type WeightView } from '../weightView.js'
+
+/** A weight that a format has turned into nodes and constants; `output` is the tensor to read. */
+export interface Emitted {
+  readonly output: string
+  readonly nodes: readonly NodeProto[]
+  readonly constants: readonly TensorProto[]
+}
+
+/** Scales as the formats tell them apart. */
+export type Scales =
+  | { readonly per: 'layer'; readonly values: Float32Array } // (1)
+  | { readonly per: 'neuron'; readonly values: Float32Array } // (groups·neurons)
+  /** neurons-first (groups·neurons, blocks), inputs-first (blocks, neurons) */
+  | { readonly per: 'block'; readonly values: Float32Array; readonly size: number; readonly blocks: number }
+
+export class Site {
+  readonly edit: GraphEdit
+  readonly opset: number
+  readonly view: WeightView
+  readonly dims: readonly number[]
+  readonly elemType: number
+  readonly neuronsFirst: boolean
+  readonly neurons: number // of all groups
+  readonly inputs: number
+  readonly nodes: NodeProto[] = []
+  readonly constants: TensorProto[] = []
+  readonly #stem: string
+
+  constructor(edit: GraphEdit, opset: number, view: WeightView) {
+    this.edit = edit
+    this.opset = opset
+    this.view = view
+    this.dims = view.chain.dims
+    this.elemType = view.chain.elemType
+    this.neuronsFirst = view.layout === 'neurons-first'
+    this.neurons = view.groups * view.neurons
+    this.inputs = view.inputs
+    this.#stem = view.chain.source
+  }
+
+  /** A fresh tensor name. */
+  name(part: string): string {
+    return this.edit.fresh(`${this.#stem}:${part}`)
+  }
+
+  constant(tensor: TensorProto): string {
+    this.constants.push(tensor)
+    return this.edit.add(tensor)
+  }
+
+  /** Appends a node and returns its output. */
+  emit(opType: string, input: readonly string[], attribute: NodeProto['attribute'] = []): string {
+    const output = this.name(`${this.nodes.length}`)
+    this.nodes.push(makeNode(opType, input, output, attribute))
+    return output
+  }
+
+  reshape(tensor: string, dims: readonly number[]): string {
+    const shape = this.edit.shared(`gpfq:shape:${dims.join('x')}`, (name) =>
+      makeInts(name, [dims.length], dims),
+    )
+    return this.emit('Reshape', [tensor, shape])
+  }
+
+  cast(tensor: string, to: number): string {
+    return this.emit('Cast', [tensor], [intAttr('to', to)])
+  }
+
+  /** The float32 tensor in the element type that the node wants. */
+  done(tensor: string): Emitted {
+    const output = this.elemType === DataType.FLOAT ? tensor : this.cast(tensor, this.elemType)
+    return { output, nodes: this.nodes, constants: this.constants }
+  }
+
+  /** Codes in the site's layout, (rows, columns). */
+  codes(quantized: QuantizedWeight): Uint8Array {
+    return toNodeLayout(this.view, quantized.codes, new Uint8Array(quantized.codes.length))
+  }
+
+  /** Scales in the site's layout, as few of them as say the same. */
+  scales({ scales, blockSize }: QuantizedWeight): Scales {
+    const blocks = Math.ceil(this.inputs / blockSize)
+    if (scales.every((scale) => scale === scales[0])) return { per: 'layer', values: scales.slice(0, 1) }
+    if (blocks === 1) return { per: 'neuron', values: scales }
+    const { groups, neurons } = this.view
+    const first = new Float32Array(groups * neurons)
+    for (let i = 0; i < first.length; i++)
+      first[i] = scales[Math.floor(i / neurons) * blocks * neurons + (i % neurons)] as number
+    if (
+      scales.every(
+        (scale, i) => scale === first[Math.floor(i / (blocks * neurons)) * neurons + (i % neurons)],
+      )
+    )
+      return { per: 'neuron', values: first }
+    const values = toNodeLayout({ ...this.view, inputs: blocks }, scales, new Float32Array(scales.length))
+    return { per: 'block', values, size: blockSize, blocks }
+  }
+}
+
+/** Symmetric integers that mean the same as codes: value = scale · factor · integer, half the scale for even levels. */
+export interface SignedForm {
+  readonly factor: 1 | 0.5
+  /** Largest magnitude. */
+  readonly bound: number
+  readonly of: (code: number) => number
+}
+
+/** Odd levels: code − (M − 1)/2. Even levels have no zero: the odd integers 2·code − (M − 1). */
+export function signedForm(levels: number): SignedForm {
+  return levels % 2 === 1
+    ? { factor: 1, bound: (levels - 1) / 2, of: (code) => code - (levels - 1) / 2 }
+    : { factor: 0.5, bound: levels - 1, of: (code) => 2 * code - (levels - 1) }
+}
+
+/** Small integers packed low bits first: (⌈count·bits/8⌉) bytes, two's complement. */
+export function packBits(values: ArrayLike<number>, bits: 2 | 4 | 8): Uint8Array {
+  const perByte = 8 / bits
+  const mask = (1 << bits) - 1
+  const bytes = new Uint8Array(Math.ceil(values.length / perByte))
+  for (let i = 0; i < values.length; i++) {
+    const at = Math.floor(i / perByte)
+    bytes[at] = (bytes[at] as number) | (((values[i] as number) & mask) << (bits * (i % perByte)))
+  }
+  return bytes
+}

@@ -1,0 +1,260 @@
+/**
+ * A read-only index over a model's graph: who makes a tensor, who reads it, which tensors are constant, and an
+ * order in which the nodes can run. Tensors that the body of an If, Loop or Scan captures count as read by that
+ * node. The index holds the model's own messages and never changes them; a changed model gets a new index.
+ */
+import { create } from '@bufbuild/protobuf'
+import {
+  TensorProto_DataType as DataType,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  TensorProtoSchema,
+} from 'onnx-buf'
+import { GpfqError } from '../errors.js'
+import { graphOf, isDefaultDomain } from './model.js'
+import { makeInts, makeTensor } from './tensor.js'
+
+export interface GraphIndex {
+  readonly model: ModelProto
+  readonly nodes: readonly NodeProto[]
+  /** Node names made unique, by node index. */
+  readonly names: readonly string[]
+  /** Node indices, each after all whose outputs it reads; the file's own order where that is one. */
+  readonly order: readonly number[]
+  /** Names of the graph inputs that are fed: an input that has an initializer is a constant. */
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+  nodeNamed(name: string): number | undefined
+  producer(tensor: string): number | undefined
+  /** Nodes that read the tensor, themselves or from a subgraph, each once, in file order. */
+  consumers(tensor: string): readonly number[]
+  /** All tensors that a node reads, captures of its subgraphs included, each once. */
+  reads(node: number): readonly string[]
+  initializer(tensor: string): TensorProto | undefined
+  /** Whether the tensor depends on initializers only. */
+  isConstant(tensor: string): boolean
+  /** Whether the node makes constant tensors only. */
+  isConstantNode(node: number): boolean
+  isOutput(tensor: string): boolean
+  /** The values of an initializer or a Constant node, also through Identity nodes. */
+  constant(tensor: string): TensorProto | undefined
+}
+
+/** Nodes that make new values from nothing: not constant though they read nothing. */
+const RANDOM = new Set([
+  'RandomNormal',
+  'RandomUniform',
+  'RandomNormalLike',
+  'RandomUniformLike',
+  'Multinomial',
+  'Bernoulli',
+])
+
+const cache = new WeakMap<ModelProto, GraphIndex>()
+
+/** The index of a model, made once per model. */
+export function indexGraph(model: ModelProto): GraphIndex {
+  let index = cache.get(model)
+  if (index === undefined) {
+    index = buildIndex(model, graphOf(model))
+    cache.set(model, index)
+  }
+  return index
+}
+
+function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
+  const nodes = graph.node
+  const names = uniqueNames(nodes)
+  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]))
+  const sparse = new Set(graph.sparseInitializer.map(({ values }) => values?.name ?? ''))
+  const isInitial = (tensor: string) => initializers.has(tensor) || sparse.has(tensor)
+  const inputs = graph.input.map(({ name }) => name).filter((name) => !isInitial(name))
+  const fed = new Set(inputs)
+  const outputs = graph.output.map(({ name }) => name)
+
+  const producers = new Map<string, number>()
+  nodes.forEach((node, i) => {
+    for (const output of node.output) {
+      if (output === '') continue
+      if (producers.has(output) || fed.has(output) || isInitial(output))
+        throw new GpfqError(
+          'INVALID_MODEL',
+          `node '${names[i]}': expected to be the only one to make '${output}', got another`,
+        )
+      producers.set(output, i)
+    }
+  })
+
+  const reads = nodes.map((node) => [
+    ...new Set([...node.input.filter((name) => name !== ''), ...captures(node)]),
+  ])
+  const consumers = new Map<string, number[]>()
+  reads.forEach((tensors, i) => {
+    for (const tensor of tensors) {
+      if (!producers.has(tensor) && !fed.has(tensor) && !isInitial(tensor))
+        throw new GpfqError(
+          'INVALID_MODEL',
+          `node '${names[i]}': expected input '${tensor}' to be made by a node or given, got nothing that makes it`,
+        )
+      const list = consumers.get(tensor)
+      if (list === undefined) consumers.set(tensor, [i])
+      else list.push(i)
+    }
+  })
+  for (const output of outputs)
+    if (!producers.has(output) && !fed.has(output) && !isInitial(output))
+      throw new GpfqError(
+        'INVALID_MODEL',
+        `graph output '${output}': expected a node that makes it, got none`,
+      )
+
+  const order = topological(
+    nodes.length,
+    (node) => reads[node]!.flatMap((tensor) => producers.get(tensor) ?? []),
+    names,
+  )
+
+  const constantNode = new Uint8Array(nodes.length)
+  const isConstant = (tensor: string): boolean => {
+    const producer = producers.get(tensor)
+    return producer === undefined ? isInitial(tensor) : constantNode[producer] === 1
+  }
+  for (const node of order)
+    if (!RANDOM.has(nodes[node]!.opType) && reads[node]!.every(isConstant)) constantNode[node] = 1
+
+  const byName = new Map(names.map((name, i) => [name, i]))
+  const outputSet = new Set(outputs)
+  const constant = (tensor: string): TensorProto | undefined => {
+    for (let name = tensor; ; ) {
+      const found = initializers.get(name)
+      const producer = producers.get(name)
+      if (found !== undefined || producer === undefined) return found
+      const node = nodes[producer]!
+      if (!isDefaultDomain(node.domain)) return undefined
+      if (node.opType === 'Constant') return constantValue(node)
+      if (node.opType !== 'Identity') return undefined
+      name = node.input[0] ?? ''
+    }
+  }
+
+  return {
+    model,
+    nodes,
+    names,
+    order,
+    inputs,
+    outputs,
+    nodeNamed: (name) => byName.get(name),
+    producer: (tensor) => producers.get(tensor),
+    consumers: (tensor) => consumers.get(tensor) ?? [],
+    reads: (node) => reads[node] ?? [],
+    initializer: (tensor) => initializers.get(tensor),
+    isConstant,
+    isConstantNode: (node) => constantNode[node] === 1,
+    isOutput: (tensor) => outputSet.has(tensor),
+    constant,
+  }
+}
+
+/** The value of a Constant node, under the name of its output. */
+function constantValue(node: NodeProto): TensorProto | undefined {
+  const name = node.output[0] ?? ''
+  for (const attribute of node.attribute) {
+    switch (attribute.name) {
+      case 'value':
+        return attribute.t
+      case 'value_int':
+        return makeInts(name, [], [Number(attribute.i)])
+      case 'value_ints':
+        return makeInts(name, [attribute.ints.length], attribute.ints.map(Number))
+      case 'value_float':
+        return makeTensor(name, DataType.FLOAT, [], Float32Array.of(attribute.f))
+      case 'value_floats':
+        return create(TensorProtoSchema, {
+          name,
+          dataType: DataType.FLOAT,
+          dims: [BigInt(attribute.floats.length)],
+          floatData: attribute.floats,
+        })
+    }
+  }
+  return undefined
+}
+
+/** Tensors of enclosing graphs that the subgraphs of a node read. */
+export function captures(node: NodeProto): string[] {
+  const free = new Set<string>()
+  for (const body of subgraphs(node)) {
+    const own = new Set([
+      ...body.input.map(({ name }) => name),
+      ...body.initializer.map(({ name }) => name),
+      ...body.sparseInitializer.map(({ values }) => values?.name ?? ''),
+      ...body.node.flatMap(({ output }) => output),
+    ])
+    const read = [
+      ...body.node.flatMap((inner) => [...inner.input, ...captures(inner)]),
+      ...body.output.map(({ name }) => name),
+    ]
+    for (const tensor of read) if (tensor !== '' && !own.has(tensor)) free.add(tensor)
+  }
+  return [...free]
+}
+
+export function subgraphs(node: NodeProto): GraphProto[] {
+  return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]))
+}
+
+/**
+ * Own names where they are unique; what lacks one is called by operator and first output, which no insertion of other
+ * nodes changes.
+ */
+function uniqueNames(nodes: readonly NodeProto[]): string[] {
+  const taken = new Set(nodes.map(({ name }) => name))
+  const used = new Set<string>()
+  return nodes.map(({ name, opType, output }) => {
+    let unique = name
+    if (name === '' || used.has(name)) {
+      const stem = `${name || opType}_${output[0] ?? ''}`
+      unique = stem
+      for (let n = 2; taken.has(unique) || used.has(unique); n++) unique = `${stem}_${n}`
+    }
+    used.add(unique)
+    return unique
+  })
+}
+
+/** Depth-first post-order: gives the file's order back whenever that order can run. */
+function topological(
+  count: number,
+  sources: (node: number) => readonly number[],
+  names: readonly string[],
+): number[] {
+  const order: number[] = []
+  const state = new Uint8Array(count) // 0 new, 1 waiting for its sources, 2 placed
+  for (let root = 0; root < count; root++) {
+    const stack = [root]
+    while (stack.length > 0) {
+      const node = stack[stack.length - 1] as number
+      if (state[node] === 0) {
+        state[node] = 1
+        for (const source of sources(node).toReversed()) {
+          if (state[source] === 1)
+            throw new GpfqError(
+              'INVALID_MODEL',
+              `node '${names[node]}': expected a graph without cycles, got one through '${names[source]}'`,
+            )
+          if (state[source] === 0) stack.push(source)
+        }
+      } else {
+        stack.pop()
+        if (state[node] === 1) {
+          state[node] = 2
+          order.push(node)
+        }
+      }
+    }
+  }
+  return order
+}

@@ -1,0 +1,136 @@
+/**
+ * A piece of a model as a model of its own, for the calibration streams: some nodes, the constants they need,
+ * cut tensors as inputs and outputs. Layers can be given other weights; only their own nodes see them, everyone
+ * else who reads the same initializer (an embedding's Gather, say) keeps the original.
+ *
+ * Opsets, functions and the IR version stay. Shapes of cut tensors are left out: batches vary, and ONNX Runtime
+ * infers the rest (name-only outputs load everywhere, facts/runtimes.md §6).
+ */
+import { create } from '@bufbuild/protobuf'
+import {
+  GraphProtoSchema,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from 'onnx-buf'
+import { type GraphIndex, indexGraph } from './graph.js'
+import { findLayers, viewsOf } from './layers.js'
+import { encodeModel, graphOf, shallowCopy } from './model.js'
+import { makeFloats } from './tensor.js'
+import { toNodeLayout } from './weightView.js'
+
+export interface SegmentInput {
+  readonly name: string
+  /** ONNX element type, see ELEM_TYPES. */
+  readonly elemType: number
+}
+
+/**
+ * Bytes of a model that computes `outputs` from `inputs` by those of `nodes` that it takes. Constant tensors are
+ * computed inside, whether or not their nodes are listed. `weights`: layer name → values (groups, inputs, neurons).
+ */
+export function extractSegment(
+  model: ModelProto,
+  nodes: readonly number[],
+  inputs: readonly SegmentInput[],
+  outputs: readonly string[],
+  weights: ReadonlyMap<string, Float32Array> = new Map(),
+): Uint8Array {
+  const graph = indexGraph(model)
+  const { rewired, replaced } = withWeights(graph, new Set(nodes), weights)
+  const given = new Set(inputs.map(({ name }) => name))
+  const { taken, read } = closure(graph, new Set(nodes), given, outputs, rewired)
+
+  const copy = shallowCopy(model)
+  copy.graph = create(GraphProtoSchema, {
+    name: graphOf(model).name || 'segment',
+    node: graph.order
+      .filter((node) => taken.has(node))
+      .map((node) => rewired.get(node) ?? graph.nodes[node]!),
+    initializer: [...graphOf(model).initializer, ...replaced].filter(({ name }) => read.has(name)),
+    sparseInitializer: graphOf(model).sparseInitializer.filter(({ values }) => read.has(values?.name ?? '')),
+    input: inputs.filter(({ name }) => read.has(name)).map(({ name, elemType }) => valueInfo(name, elemType)),
+    output: outputs.map((name) => {
+      const passed = inputs.find((input) => input.name === name)
+      return valueInfo(name, passed?.elemType)
+    }),
+  })
+  copy.trainingInfo = []
+  return encodeModel(copy)
+}
+
+/** The nodes of re-weighted layers, reading initializers of their own. */
+function withWeights(
+  graph: GraphIndex,
+  nodes: ReadonlySet<number>,
+  weights: ReadonlyMap<string, Float32Array>,
+): { rewired: Map<number, NodeProto>; replaced: TensorProto[] } {
+  const rewired = new Map<number, NodeProto>()
+  const replaced = new Map<string, TensorProto>()
+  if (weights.size === 0) return { rewired, replaced: [] }
+  const layers = findLayers(graph).layers
+  for (const [name, values] of weights) {
+    const layer = layers.find((candidate) => candidate.name === name)
+    if (layer === undefined) throw new TypeError(`weights: expected names of layers, got '${name}'`)
+    const expected = layer.groups * layer.inputs * layer.neurons
+    if (values.length !== expected)
+      throw new RangeError(`weights of '${name}': expected ${expected} values, got ${values.length}`)
+    for (const view of viewsOf(graph, layer)) {
+      if (!nodes.has(view.node)) continue
+      const tensor = `${view.tensor}:${name}:quantized`
+      if (!replaced.has(tensor)) {
+        const atNode = toNodeLayout(view, values, new Float32Array(values.length))
+        replaced.set(tensor, makeFloats(tensor, view.chain.elemType, view.chain.dims, atNode))
+      }
+      const node = shallowCopy(graph.nodes[view.node]!)
+      node.input = node.input.with(view.operand, tensor)
+      rewired.set(view.node, node)
+    }
+  }
+  return { rewired, replaced: [...replaced.values()] }
+}
+
+/** Nodes that `outputs` need, stopping at the given tensors, and all tensors that are read on the way. */
+function closure(
+  graph: GraphIndex,
+  allowed: ReadonlySet<number>,
+  given: ReadonlySet<string>,
+  outputs: readonly string[],
+  rewired: ReadonlyMap<number, NodeProto>,
+): { taken: Set<number>; read: Set<string> } {
+  const taken = new Set<number>()
+  const read = new Set<string>()
+  const open = [...outputs]
+  for (let tensor = open.pop(); tensor !== undefined; tensor = open.pop()) {
+    if (read.has(tensor)) continue
+    read.add(tensor)
+    if (given.has(tensor)) continue
+    const node = graph.producer(tensor)
+    if (
+      node === undefined ? graph.inputs.includes(tensor) : !allowed.has(node) && !graph.isConstantNode(node)
+    )
+      throw new TypeError(`segment: expected '${tensor}' among the inputs or made by the nodes, got neither`)
+    if (node === undefined || taken.has(node)) continue
+    taken.add(node)
+    const original = new Set(graph.nodes[node]!.input)
+    const captured = graph.reads(node).filter((name) => !original.has(name))
+    open.push(
+      ...(rewired.get(node)?.input ?? graph.nodes[node]!.input).filter((name) => name !== ''),
+      ...captured,
+    )
+  }
+  return { taken, read }
+}
+
+function valueInfo(name: string, elemType?: number): ValueInfoProto {
+  const info = create(ValueInfoProtoSchema, { name })
+  if (elemType !== undefined)
+    info.type = create(TypeProtoSchema, {
+      value: { case: 'tensorType', value: create(TypeProto_TensorSchema, { elemType }) },
+    })
+  return info
+}

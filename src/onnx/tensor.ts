@@ -1,0 +1,207 @@
+/**
+ * Values of a TensorProto as typed arrays, and typed arrays as TensorProtos. ONNX keeps values either as
+ * little-endian raw bytes or in a typed field, 16-bit floats as integers in int32_data; both are read here and
+ * checked against the dims. Raw bytes are viewed where alignment allows: what is returned must not be written to.
+ */
+import { create } from '@bufbuild/protobuf'
+import {
+  TensorProto_DataType as DataType,
+  TensorProto_DataLocation as Location,
+  type TensorProto,
+  TensorProtoSchema,
+} from 'onnx-buf'
+import type { TensorType } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './float16.js'
+
+/** ONNX element type of each type that crosses the runner's boundary. */
+export const ELEM_TYPES: Readonly<Record<TensorType, number>> = {
+  float32: DataType.FLOAT,
+  float64: DataType.DOUBLE,
+  float16: DataType.FLOAT16,
+  int8: DataType.INT8,
+  uint8: DataType.UINT8,
+  int16: DataType.INT16,
+  uint16: DataType.UINT16,
+  int32: DataType.INT32,
+  uint32: DataType.UINT32,
+  int64: DataType.INT64,
+  uint64: DataType.UINT64,
+  bool: DataType.BOOL,
+}
+
+const BITS: Readonly<Record<number, number>> = {
+  [DataType.FLOAT]: 32,
+  [DataType.UINT8]: 8,
+  [DataType.INT8]: 8,
+  [DataType.UINT16]: 16,
+  [DataType.INT16]: 16,
+  [DataType.INT32]: 32,
+  [DataType.INT64]: 64,
+  [DataType.BOOL]: 8,
+  [DataType.FLOAT16]: 16,
+  [DataType.DOUBLE]: 64,
+  [DataType.UINT32]: 32,
+  [DataType.UINT64]: 64,
+  [DataType.COMPLEX64]: 64,
+  [DataType.COMPLEX128]: 128,
+  [DataType.BFLOAT16]: 16,
+  [DataType.FLOAT8E4M3FN]: 8,
+  [DataType.FLOAT8E4M3FNUZ]: 8,
+  [DataType.FLOAT8E5M2]: 8,
+  [DataType.FLOAT8E5M2FNUZ]: 8,
+  [DataType.FLOAT8E8M0]: 8,
+  [DataType.UINT4]: 4,
+  [DataType.INT4]: 4,
+  [DataType.FLOAT4E2M1]: 4,
+  [DataType.UINT2]: 2,
+  [DataType.INT2]: 2,
+}
+
+/** Bytes of `count` elements, null for strings and types this program does not know. */
+export function byteLengthOf(dataType: number, count: number): number | null {
+  const bits = BITS[dataType]
+  return bits === undefined ? null : Math.ceil((count * bits) / 8)
+}
+
+export function dimsOf(tensor: TensorProto): number[] {
+  return tensor.dims.map(Number)
+}
+
+export function sizeOf(dims: readonly number[]): number {
+  return dims.reduce((product, dim) => product * dim, 1)
+}
+
+/** Whether `readFloats` can read this element type. */
+export function isFloatType(dataType: number): boolean {
+  return (
+    dataType === DataType.FLOAT ||
+    dataType === DataType.FLOAT16 ||
+    dataType === DataType.BFLOAT16 ||
+    dataType === DataType.DOUBLE
+  )
+}
+
+export function typeName(dataType: number): string {
+  return (DataType[dataType] ?? `type ${dataType}`).toLowerCase()
+}
+
+/** Float values in row-major order, (size of dims). float16, bfloat16 and double are converted to float32. */
+export function readFloats(tensor: TensorProto): Float32Array {
+  const count = checkedCount(tensor)
+  const raw = rawBytes(tensor, count)
+  switch (tensor.dataType) {
+    case DataType.FLOAT:
+      if (raw !== null) return view(raw, Float32Array, 4)
+      return Float32Array.from(typed(tensor, tensor.floatData, count))
+    case DataType.DOUBLE:
+      return Float32Array.from(
+        raw !== null ? view(raw, Float64Array, 8) : typed(tensor, tensor.doubleData, count),
+      )
+    case DataType.FLOAT16:
+    case DataType.BFLOAT16: {
+      const convert = tensor.dataType === DataType.FLOAT16 ? float16ToFloat32 : bfloat16ToFloat32
+      const bits = raw !== null ? view(raw, Uint16Array, 2) : typed(tensor, tensor.int32Data, count)
+      const values = new Float32Array(count)
+      for (let i = 0; i < count; i++) values[i] = convert((bits[i] as number) & 0xffff)
+      return values
+    }
+    default:
+      throw invalid(tensor, 'float values', typeName(tensor.dataType))
+  }
+}
+
+/** Integer values of a small tensor: shapes, axes, indices. */
+export function readInts(tensor: TensorProto): number[] {
+  const count = checkedCount(tensor)
+  const raw = rawBytes(tensor, count)
+  switch (tensor.dataType) {
+    case DataType.INT64:
+      return Array.from(
+        raw !== null ? view(raw, BigInt64Array, 8) : typed(tensor, tensor.int64Data, count),
+        Number,
+      )
+    case DataType.INT32:
+      return Array.from(raw !== null ? view(raw, Int32Array, 4) : typed(tensor, tensor.int32Data, count))
+    default:
+      throw invalid(tensor, 'int32 or int64 values', typeName(tensor.dataType))
+  }
+}
+
+/** A tensor of raw bytes; `values` are copied, so that they may live in shared memory. */
+export function makeTensor(
+  name: string,
+  dataType: number,
+  dims: readonly number[],
+  values: ArrayBufferView,
+): TensorProto {
+  const rawData = new Uint8Array(values.byteLength)
+  rawData.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  return create(TensorProtoSchema, { name, dataType, dims: dims.map(BigInt), rawData })
+}
+
+/** Float values stored in `dataType`, one of those `isFloatType` names. */
+export function makeFloats(
+  name: string,
+  dataType: number,
+  dims: readonly number[],
+  values: Float32Array,
+): TensorProto {
+  switch (dataType) {
+    case DataType.FLOAT:
+      return makeTensor(name, dataType, dims, values)
+    case DataType.DOUBLE:
+      return makeTensor(name, dataType, dims, Float64Array.from(values))
+    case DataType.FLOAT16:
+    case DataType.BFLOAT16:
+      return makeTensor(
+        name,
+        dataType,
+        dims,
+        Uint16Array.from(values, dataType === DataType.FLOAT16 ? float32ToFloat16 : float32ToBfloat16),
+      )
+    default:
+      throw new GpfqError('UNSUPPORTED_MODEL', `${name}: expected a float type, got ${typeName(dataType)}`)
+  }
+}
+
+export function makeInts(name: string, dims: readonly number[], values: readonly number[]): TensorProto {
+  return makeTensor(name, DataType.INT64, dims, BigInt64Array.from(values, BigInt))
+}
+
+function checkedCount(tensor: TensorProto): number {
+  const dims = dimsOf(tensor)
+  const bad = dims.find((dim) => !Number.isSafeInteger(dim) || dim < 0)
+  if (bad !== undefined) throw invalid(tensor, 'dims of at least 0', String(bad))
+  return sizeOf(dims)
+}
+
+/** The raw bytes, checked for length; null where values lie in a typed field. */
+function rawBytes(tensor: TensorProto, count: number): Uint8Array<ArrayBuffer> | null {
+  if (tensor.dataLocation === Location.EXTERNAL)
+    throw invalid(tensor, 'its values in the file', 'external data: resolve it before reading the weights')
+  const expected = byteLengthOf(tensor.dataType, count) ?? 0
+  if (tensor.rawData.length === 0 && expected > 0) return null
+  if (tensor.rawData.length !== expected)
+    throw invalid(tensor, `${expected} bytes for dims [${dimsOf(tensor)}]`, `${tensor.rawData.length}`)
+  return tensor.rawData
+}
+
+function typed<T extends ArrayLike<unknown>>(tensor: TensorProto, values: T, count: number): T {
+  if (values.length !== count)
+    throw invalid(tensor, `${count} values for dims [${dimsOf(tensor)}]`, `${values.length}`)
+  return values
+}
+
+function view<T>(
+  bytes: Uint8Array<ArrayBuffer>,
+  type: new (buffer: ArrayBuffer, offset: number, length: number) => T,
+  size: number,
+): T {
+  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice()
+  return new type(aligned.buffer, aligned.byteOffset, aligned.length / size)
+}
+
+function invalid(tensor: TensorProto, expected: string, got: string): GpfqError {
+  return new GpfqError('INVALID_MODEL', `tensor '${tensor.name}': expected ${expected}, got ${got}`)
+}

@@ -1,0 +1,323 @@
+/**
+ * The main job: an ONNX model and calibration samples in, a smaller ONNX model and a report of what was lost out. Plan,
+ * then stage by stage: run both streams up to the next layers, choose their codes, go on with the quantized weights.
+ * At the end the written model is loaded back and must compute what the quantized stream computed.
+ */
+import { captureSamples, groupByCapture } from './calibration/captures.js'
+import { MeanDifference, OutputError, sqnrDb } from './calibration/outputError.js'
+import type { Feeds } from './calibration/runner.js'
+import { Streams } from './calibration/streams.js'
+import { verifyModel } from './calibration/verify.js'
+import { GpfqError } from './errors.js'
+import { dequantize, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
+import { type Engine, quantizeSamples, roundWeights } from './methods/quantizeSamples.js'
+import type { Solution, SolveRequest } from './methods/solution.js'
+import { type PlannedLayer, type PreparedModel, prepareModel } from './modelPlan.js'
+import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
+import type { Layer, QuantizedWeight } from './onnx/layer.js'
+import { readWeights } from './onnx/layers.js'
+import { encodeModel } from './onnx/model.js'
+import { planStages, type Stage } from './onnx/stages.js'
+import { writeQuantized } from './onnx/writeQuantized.js'
+import type { LayerReport, QuantizeModel, QuantizeModelOptions, QuantizeReport } from './options.js'
+import { createEngine } from './quantizer.js'
+import { needsCalibration } from './settings.js'
+import { VERSION } from './version.js'
+
+export { planModel } from './modelPlan.js'
+
+/** What is known of a layer once its codes are chosen. */
+interface Finished {
+  readonly planned: PlannedLayer
+  readonly quantized: QuantizedWeight
+  readonly samples: number
+  readonly form: LayerReport['form']
+  readonly deadInputs: number
+  readonly seconds: number
+  readonly error: OutputError
+}
+
+/**
+ * Quantizes a model. The input bytes are not changed.
+ * @throws GpfqError (see its codes), TypeError and RangeError for options, the signal's reason when aborted; nothing is
+ * half-written, for nothing is written here at all.
+ */
+export const quantizeModel: QuantizeModel = async (bytes, options) => {
+  const start = performance.now()
+  const prepared = await prepareModel(bytes, options)
+  if (options.calibration === undefined && needsCalibration(prepared.settings)) {
+    throw new TypeError('calibration: expected batches of inputs, got none; only method msq can do without')
+  }
+  const { engine, close } = await createEngine(
+    options.threads === undefined ? {} : { threads: options.threads },
+  )
+  try {
+    const run = new ModelRun(prepared, engine, options)
+    return await run.carryOut(bytes.length, start)
+  } finally {
+    await close()
+  }
+}
+
+class ModelRun {
+  readonly #prepared: PreparedModel
+  readonly #engine: Engine
+  readonly #options: QuantizeModelOptions
+  readonly #finished = new Map<string, Finished>() // by layer name
+  readonly #corrections = new Map<string, Float32Array>() // layer name → (groups·neurons)
+  readonly #reported = new Set<string>()
+  readonly #seconds = { load: 0, calibration: 0, quantization: 0, verify: 0 }
+
+  constructor(prepared: PreparedModel, engine: Engine, options: QuantizeModelOptions) {
+    this.#prepared = prepared
+    this.#engine = engine
+    this.#options = options
+  }
+
+  async carryOut(bytesIn: number, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
+    const { signal, onProgress, calibration, runner } = this.#options
+    const { layers, model, settings } = this.#prepared
+    this.#seconds.load = (performance.now() - start) / 1000
+    const batches: Feeds[] = []
+    if (calibration !== undefined) for await (const feeds of calibration) batches.push(feeds)
+    if (calibration !== undefined && batches.length === 0) {
+      throw new GpfqError('INVALID_DATA', 'calibration: expected at least one batch, got none')
+    }
+    onProgress?.({
+      type: 'plan',
+      layers: layers.length,
+      samples: batches.reduce((sum, feeds) => sum + batchSize(feeds), 0),
+    })
+
+    const streams = new Streams(runner, settings.biasCorrection ? withNodeNames(model) : model, batches)
+    if (batches.length > 0) await this.#runStages(streams)
+    else for (const planned of layers) await this.#round(planned, 0)
+
+    const written = writeQuantized(
+      model,
+      layers.map((planned) => ({
+        layer: planned.layer,
+        quantized: this.#of(planned).quantized,
+        format: planned.format,
+      })),
+      this.#corrections,
+      VERSION,
+    )
+    const output = encodeModel(written.model)
+    signal?.throwIfAborted()
+    onProgress?.({ type: 'verify' })
+    await this.#timed('verify', () => verifyModel(output, runner, streams, this.#prepared.graph))
+    const reports = layers.map((planned) => this.#report(planned, written.bytes.get(planned.layer.name) ?? 0))
+    return {
+      model: output,
+      report: {
+        bytesIn,
+        bytesOut: output.length,
+        threads: this.#engine.pool.threads,
+        runner: runner.name,
+        settings: { ...settings },
+        foldedBatchNorms: this.#prepared.foldedBatchNorms,
+        layers: reports,
+        skipped: this.#prepared.skipped,
+        notes: this.#prepared.notes,
+        seconds: { ...this.#seconds, total: (performance.now() - start) / 1000 },
+        peakMemoryBytes: this.#engine.arena.peak + streams.peakBytes,
+      },
+    }
+  }
+
+  async #runStages(streams: Streams): Promise<void> {
+    const { graph, layers } = this.#prepared
+    const stages = planStages(
+      graph,
+      layers.map(({ layer }) => layer),
+    )
+    const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
+    for (const [index, stage] of stages.entries()) {
+      const progress = (share: number, phase: string): void =>
+        this.#options.onProgress?.({ type: 'progress', fraction: (index + share) / stages.length, phase })
+      const context = {
+        signal: this.#options.signal,
+        onProgress: (fraction: number) => progress(0.5 * fraction, 'running both networks'),
+      }
+      await this.#timed('calibration', () => streams.run(stage, (pair) => this.#measure(pair), context))
+      this.#announceMeasured(stage)
+      const planned = stage.quantize.map((layer) => byName.get(layer.name)!)
+      await this.#timed('quantization', () =>
+        this.#quantize(planned, streams, (share) => progress(0.5 + 0.5 * share, 'choosing codes')),
+      )
+      if (this.#prepared.settings.biasCorrection) {
+        for (const layer of stage.quantize) {
+          await this.#timed('calibration', () => this.#correctBias(layer, streams, context))
+        }
+      }
+      if (stage.replay) {
+        const measured = stage.quantize.flatMap(({ uses }) => uses.map(({ output }) => output))
+        await this.#timed('calibration', () =>
+          streams.replay(stage, measured, (pair) => this.#measure(pair), context),
+        )
+      }
+      streams.release(stage)
+    }
+    for (const planned of layers) this.#announce(planned)
+  }
+
+  /** Chooses the codes of layers whose samples are there. */
+  async #quantize(
+    layers: readonly PlannedLayer[],
+    streams: Streams,
+    onProgress: (share: number) => void,
+  ): Promise<void> {
+    const { settings } = this.#prepared
+    const { signal } = this.#options
+    const searching = settings.radius.rule === 'search'
+    const captures = groupByCapture(layers)
+    for (const [index, capture] of captures.entries()) {
+      for (const planned of capture.layers) this.#announceStart(planned)
+      const { shape, batches } = captureSamples(capture, streams, settings.patches, searching)
+      if (settings.method === 'msq' && !searching) {
+        for (const planned of capture.layers) await this.#round(planned, 0)
+      } else {
+        const requests = capture.layers.map((planned) => this.#request(planned))
+        const { solutions, plan, deadInputs, seconds } = await quantizeSamples(
+          this.#engine,
+          shape,
+          batches,
+          requests,
+          {
+            signal,
+            onProgress: (fraction) => onProgress((index + fraction) / captures.length),
+            place: capture.layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
+          },
+        )
+        for (const [i, planned] of capture.layers.entries()) {
+          this.#finish(planned, requests[i]!, solutions[i]!, {
+            samples: shape.samples,
+            form: plan.form,
+            deadInputs,
+            seconds: seconds / capture.layers.length,
+          })
+        }
+      }
+      for (const { layer } of capture.layers) streams.weights.set(layer.name, this.#values(layer))
+      signal?.throwIfAborted()
+    }
+  }
+
+  #request({ layer, levels }: PlannedLayer): SolveRequest {
+    const { settings, graph } = this.#prepared
+    const weights = readWeights(graph, layer)
+    const shape: WeightShape = { groups: layer.groups, inputs: layer.inputs, neurons: layer.neurons }
+    return {
+      weights,
+      shape,
+      levels,
+      scales: scalesFor(weights, shape, levels, settings.scalePer, settings.radius),
+      search: settings.radius.rule !== 'search' ? 'none' : settings.scalePer === 'layer' ? 'layer' : 'neuron',
+      follow: settings.method === 'gpfq',
+    }
+  }
+
+  async #round(planned: PlannedLayer, samples: number): Promise<void> {
+    const start = performance.now()
+    const request = this.#request(planned)
+    const solution = await roundWeights(this.#engine, request, { signal: this.#options.signal })
+    const seconds = (performance.now() - start) / 1000
+    this.#finish(planned, request, solution, { samples, form: 'none', deadInputs: 0, seconds })
+  }
+
+  #finish(
+    planned: PlannedLayer,
+    { levels, scales }: SolveRequest,
+    solution: Solution,
+    facts: Pick<Finished, 'samples' | 'form' | 'deadInputs' | 'seconds'>,
+  ): void {
+    const quantized = { levels, ...solution, blockSize: scales.blockSize, zero: zeroPoint(levels) }
+    this.#finished.set(planned.layer.name, { planned, quantized, error: new OutputError(), ...facts })
+  }
+
+  #of({ layer }: PlannedLayer): Finished {
+    return this.#finished.get(layer.name)!
+  }
+
+  /** The quantized values of a layer, (groups, inputs, neurons). */
+  #values(layer: Layer): Float32Array {
+    return dequantize(this.#finished.get(layer.name)!.quantized, layer)
+  }
+
+  #measure({ tensor, float, quantized }: Parameters<Parameters<Streams['run']>[1]>[0]): void {
+    for (const { planned, error } of this.#finished.values()) {
+      if (planned.layer.uses.some(({ output }) => output === tensor)) error.add(float, quantized)
+    }
+  }
+
+  async #correctBias(layer: Layer, streams: Streams, context: Parameters<Streams['run']>[2]): Promise<void> {
+    const difference = new MeanDifference(layer.groups * layer.neurons)
+    const outputs = layer.uses.map(({ output }) => output)
+    const inputs = layer.uses.map(({ input }) => input)
+    const axis = new Map(layer.uses.map((use) => [use.output, neuronAxis(use.sampling)]))
+    await streams.probe(
+      outputs,
+      inputs,
+      ({ tensor, float, quantized }) => difference.add(float, quantized, axis.get(tensor)!),
+      context,
+    )
+    const correction = difference.means()
+    this.#corrections.set(layer.name, correction)
+    streams.quantizedModel = correctBiases(streams.quantizedModel, layer, correction)
+  }
+
+  async #timed(what: 'calibration' | 'quantization' | 'verify', act: () => Promise<void>): Promise<void> {
+    const start = performance.now()
+    await act()
+    this.#seconds[what] += (performance.now() - start) / 1000
+  }
+
+  #announceStart({ layer }: PlannedLayer): void {
+    const { layers } = this.#prepared
+    const index = layers.findIndex((planned) => planned.layer === layer)
+    this.#options.onProgress?.({ type: 'layer-start', index, layers: layers.length, name: layer.name })
+  }
+
+  #announceMeasured(stage: Stage): void {
+    for (const planned of this.#prepared.layers) {
+      if (planned.layer.uses.some(({ output }) => stage.measured.includes(output))) this.#announce(planned)
+    }
+  }
+
+  #announce(planned: PlannedLayer): void {
+    const { layers } = this.#prepared
+    if (this.#reported.has(planned.layer.name)) return
+    this.#reported.add(planned.layer.name)
+    const index = layers.indexOf(planned)
+    const layer = this.#report(planned, planned.bytesOut)
+    this.#options.onProgress?.({ type: 'layer-done', index, layers: layers.length, layer })
+  }
+
+  #report(planned: PlannedLayer, bytesOut: number): LayerReport {
+    const { layer, levels, format, formatReason, bytesIn } = planned
+    const { samples, form, deadInputs, seconds, error } = this.#of(planned)
+    const relativeError = error.relative
+    return {
+      name: layer.name,
+      op: layer.op,
+      weight: layer.weight,
+      inputs: layer.inputs,
+      neurons: layer.neurons,
+      groups: layer.groups,
+      samples,
+      form,
+      levels,
+      format,
+      formatReason,
+      relativeError,
+      sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
+      deadInputs,
+      bytesIn,
+      bytesOut,
+      seconds,
+    }
+  }
+}
+
+const batchSize = (feeds: Feeds): number => Object.values(feeds)[0]?.dims[0] ?? 0

@@ -1,0 +1,43 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { convertElements, numberAt } from '#src/data/elements.js'
+
+describe('convertElements', () => {
+  it('returns the same array for the same type', () => {
+    const data = Float32Array.of(1)
+    expect(convertElements('x', data, 'float32', 'float32')).toBe(data)
+  })
+
+  it('widens tokens and images', () => {
+    expect(convertElements('x', Uint16Array.of(0, 511), 'uint16', 'int64')).toEqual(
+      BigInt64Array.of(0n, 511n),
+    )
+    expect(convertElements('x', Uint8Array.of(0, 255), 'uint8', 'float32')).toEqual(Float32Array.of(0, 255))
+    expect(convertElements('x', BigInt64Array.of(-5n), 'int64', 'int32')).toEqual(Int32Array.of(-5))
+    expect(convertElements('x', Float64Array.of(0.1), 'float64', 'float32')).toEqual(Float32Array.of(0.1))
+    expect(convertElements('x', Uint8Array.of(1, 0), 'bool', 'float32')).toEqual(Float32Array.of(1, 0))
+  })
+
+  it('goes through float16 and back without loss for what float16 can hold', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: -2048, max: 2048 }),
+        fc.integer({ min: -10, max: 4 }),
+        (mantissa, exponent) => {
+          const value = mantissa * 2 ** exponent
+          const half = convertElements('x', Float32Array.of(value), 'float32', 'float16')
+          expect(numberAt('float16', half, 0)).toBeCloseTo(value, 10)
+        },
+      ),
+    )
+  })
+
+  it('refuses what the target cannot hold', () => {
+    expect(() => convertElements('tokens.npy', Float32Array.of(1.5), 'float32', 'int64')).toThrow(
+      'tokens.npy: expected integers that fit int64, got 1.5 (float32)',
+    )
+    expect(() => convertElements('x', Int32Array.of(-1), 'int32', 'uint8')).toThrow(/fit uint8, got -1/)
+    expect(() => convertElements('x', BigInt64Array.of(1n << 40n), 'int64', 'int32')).toThrow(/fit int32/)
+    expect(() => convertElements('x', Float32Array.of(Number.NaN), 'float32', 'int32')).toThrow(/got NaN/)
+  })
+})

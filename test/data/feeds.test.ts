@@ -1,0 +1,209 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { encode } from 'fast-png'
+import { describe, expect, it } from 'vitest'
+import type { Feeds, RunnerInput, Tensor } from '#src/calibration/runner.js'
+import { type FeedOptions, loadFeeds, loadLabels } from '#src/data/feeds.js'
+import { openData } from '#src/data/files.js'
+import { formatNpy } from '#src/data/npy.js'
+import { formatNpz } from '#src/data/npz.js'
+
+const image: RunnerInput = { name: 'image', type: 'float32', dims: ['N', 1, 2, 3] }
+const colour: RunnerInput = { name: 'image', type: 'float32', dims: ['N', 3, 2, 2] }
+const tokens: RunnerInput = { name: 'tokens', type: 'int64', dims: ['N', 4] }
+
+const bytes = (dims: readonly number[]): Tensor => ({
+  type: 'uint8',
+  dims,
+  data: Uint8Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => i),
+})
+
+const file = (content: Uint8Array, name = 'data.npy', input?: string) => ({
+  name,
+  input,
+  files: [{ name, bytes: async () => content }],
+})
+
+async function all(set: AsyncIterable<Feeds>): Promise<Feeds[]> {
+  const batches: Feeds[] = []
+  for await (const batch of set) batches.push(batch)
+  return batches
+}
+
+const load = (tensor: Tensor, input: RunnerInput, options?: FeedOptions) =>
+  loadFeeds([file(formatNpy(tensor))], [input], options)
+
+describe('loadFeeds', () => {
+  it('cuts batches, the last one shorter, and can be iterated again', async () => {
+    const set = await load(bytes([5, 1, 2, 3]), image, { batchSize: 2, scale: 1 })
+    expect([set.samples, set.available, set.batchSize]).toEqual([5, 5, 2])
+    const first = await all(set)
+    expect(first.map(({ image }) => image?.dims)).toEqual([
+      [2, 1, 2, 3],
+      [2, 1, 2, 3],
+      [1, 1, 2, 3],
+    ])
+    expect(first[2]?.image?.data).toEqual(Float32Array.of(24, 25, 26, 27, 28, 29))
+    expect(await all(set)).toEqual(first)
+  })
+
+  it('takes the first N samples, and says so when there are fewer', async () => {
+    expect((await load(bytes([5, 1, 2, 3]), image, { samples: 3 })).samples).toBe(3)
+    const set = await load(bytes([5, 1, 2, 3]), image, { samples: 9, scale: 255 })
+    expect(set.samples).toBe(5)
+    expect(set.notes).toEqual(['9 samples were asked for, the data has 5: using all of them'])
+  })
+
+  it('feeds views of the file where nothing has to be converted', async () => {
+    const tensor: Tensor = { type: 'float32', dims: [4, 1, 2, 3], data: new Float32Array(24) }
+    const content = formatNpy(tensor)
+    const [batch] = await all(await loadFeeds([file(content)], [image], { batchSize: 2 }))
+    expect(batch?.image?.data.buffer).toBe(content.buffer)
+  })
+
+  it('adds a channel axis of 1 and unflattens', async () => {
+    for (const dims of [
+      [2, 2, 3],
+      [2, 6],
+    ])
+      expect((await all(await load(bytes(dims), image)))[0]?.image?.dims).toEqual([2, 1, 2, 3])
+  })
+
+  it('turns uint16 tokens into int64', async () => {
+    const tensor: Tensor = { type: 'uint16', dims: [1, 4], data: Uint16Array.of(1, 2, 3, 511) }
+    expect((await all(await load(tensor, tokens)))[0]?.tokens?.data).toEqual(
+      BigInt64Array.of(1n, 2n, 3n, 511n),
+    )
+  })
+
+  it('turns NHWC files for NCHW models, and the other way round', async () => {
+    const [batch] = await all(await load(bytes([1, 2, 2, 3]), colour, { layout: 'nhwc' }))
+    expect(batch?.image).toEqual({
+      type: 'float32',
+      dims: [1, 3, 2, 2],
+      data: Float32Array.of(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11),
+    })
+    const last: RunnerInput = { name: 'image', type: 'float32', dims: ['N', 2, 2, 3] }
+    const [back] = await all(await load(bytes([1, 3, 2, 2]), last, { layout: 'nchw', mean: [0, 1, 2] }))
+    expect(back?.image?.data).toEqual(Float32Array.of(0, 3, 6, 1, 4, 7, 2, 5, 8, 3, 6, 9))
+    const [same] = await all(await load(bytes([1, 2, 2, 3]), last))
+    expect(same?.image?.data).toEqual(Float32Array.from({ length: 12 }, (_, i) => i))
+  })
+
+  it('names the file and both shapes when they do not fit, with a hint at the layout', async () => {
+    await expect(load(bytes([5, 2, 2, 3]), colour)).rejects.toThrow(
+      'data.npy: expected shape (N, 3, 2, 2) for input image, got (5, 2, 2, 3); try --layout nhwc',
+    )
+    await expect(load(bytes([5, 7]), tokens)).rejects.toThrow(
+      'expected shape (N, 4) for input tokens, got (5, 7)',
+    )
+    await expect(load(bytes([]), tokens)).rejects.toThrow(/the first axis counts samples/)
+  })
+
+  it('keeps to a fixed batch dimension and says what it leaves out', async () => {
+    const fixed: RunnerInput = { ...tokens, dims: [2, 4] }
+    const set = await load(bytes([5, 4]), fixed, { batchSize: 32 })
+    expect([set.samples, set.batchSize]).toEqual([4, 2])
+    expect(set.notes).toEqual(['the model takes batches of 2: the last 1 samples are left out'])
+    await expect(load(bytes([1, 4]), fixed)).rejects.toThrow(/at least 2 samples/)
+  })
+
+  it('matches several inputs by the names of an .npz, or by NAME=', async () => {
+    const npz = file(formatNpz({ image: bytes([3, 6]), tokens: bytes([3, 4]), label: bytes([3]) }), 'd.npz')
+    const set = await loadFeeds([npz], [image, tokens], { scale: 1 })
+    expect(Object.keys((await all(set))[0] ?? {})).toEqual(['image', 'tokens'])
+    expect(set.notes).toEqual(['d.npz: not an input, not used: label'])
+    const apart = [
+      file(formatNpy(bytes([3, 4])), 't.npy', 'tokens'),
+      file(formatNpy(bytes([3, 6])), 'i.npy', 'image'),
+    ]
+    expect((await loadFeeds(apart, [image, tokens])).samples).toBe(3)
+  })
+
+  it('says what is missing, doubled, unknown or of another count', async () => {
+    const a = file(formatNpy(bytes([3, 6])), 'i.npy', 'image')
+    const t = file(formatNpy(bytes([2, 4])), 't.npy', 'tokens')
+    await expect(loadFeeds([a], [image, tokens])).rejects.toThrow(
+      'expected samples for input tokens, got none',
+    )
+    await expect(loadFeeds([a, t], [image, tokens])).rejects.toThrow(
+      't.npy: expected 3 samples as in i.npy, got 2',
+    )
+    await expect(loadFeeds([a, a], [image])).rejects.toThrow(/one source for input image, got two/)
+    await expect(loadFeeds([file(formatNpy(bytes([3, 6])))], [image, tokens])).rejects.toThrow(
+      /write NAME=data\.npy/,
+    )
+    await expect(loadFeeds([{ ...a, input: 'x' }], [image])).rejects.toThrow(
+      /name of a model input \(image\), got "x"/,
+    )
+    await expect(loadFeeds([{ name: 'empty', files: [] }], [image])).rejects.toThrow(
+      /got a folder without any/,
+    )
+    await expect(load(bytes([1, 4]), tokens, { scale: 2 })).rejects.toThrow(
+      /expected a float input .* tokens \(int64\)/,
+    )
+  })
+
+  it('warns about bytes that go into a float input unscaled', async () => {
+    expect((await load(bytes([1, 6]), image)).notes[0]).toMatch(/is --scale 255 missing\?/)
+    expect((await load(bytes([1, 6]), image, { scale: 255 })).notes).toEqual([])
+  })
+
+  it('reads a folder of images by name, each of them once', async () => {
+    let reads = 0
+    const png = (value: number, name: string) => ({
+      name,
+      bytes: async () => {
+        reads++
+        return encode({ width: 2, height: 2, channels: 3, data: new Uint8Array(12).fill(value) })
+      },
+    })
+    const folder = { name: 'photos', files: [png(2, 'b.png'), png(1, 'a.png'), png(3, 'c.png')] }
+    const set = await loadFeeds([folder], [colour], { batchSize: 2 })
+    const values = (await all(set)).flatMap(({ image }) => Array.from(image?.data ?? [], Number))
+    expect([values[0], values[12], values[24]]).toEqual([1, 2, 3])
+    await all(set)
+    expect(reads).toBe(3)
+    await expect(loadFeeds([folder], [{ ...colour, dims: ['N', 3, 'H', 'W'] }])).rejects.toThrow(
+      /fixed height and width/,
+    )
+  })
+})
+
+describe('loadLabels', () => {
+  it('wants integers', async () => {
+    expect((await loadLabels(file(formatNpy(bytes([3]))))).dims).toEqual([3])
+    const floats: Tensor = { type: 'float32', dims: [1], data: Float32Array.of(1) }
+    await expect(loadLabels(file(formatNpy(floats)))).rejects.toThrow(
+      'data.npy: expected integer labels, got float32',
+    )
+  })
+})
+
+const assets = fileURLToPath(new URL('../../../shared/assets/', import.meta.url))
+
+describe.skipIf(!existsSync(assets))('on ../shared/assets', () => {
+  it.each([
+    ['cifar10/test-images.npy.gz', { name: 'x', type: 'float32', dims: ['N', 3, 32, 32] }, 10000],
+    ['mnist/mnist-t10k-images-idx3-ubyte.gz', { name: 'x', type: 'float32', dims: ['N', 1, 28, 28] }, 10000],
+    ['imagenet/calib', { name: 'x', type: 'float32', dims: ['N', 3, 224, 224] }, 300],
+    ['text/tinystories-calib-tokens.npy.gz', { name: 'x', type: 'int64', dims: ['N', 256] }, 320],
+  ] as const)('reads %s', async (path, input, count) => {
+    const set = await loadFeeds([await openData(assets + path)], [input], { batchSize: 4, samples: 8 })
+    expect([set.available, set.samples]).toEqual([count, 8])
+    const batches = await all(set)
+    expect(batches.map(({ x }) => x?.dims)).toEqual([
+      [4, ...input.dims.slice(1)],
+      [4, ...input.dims.slice(1)],
+    ])
+  })
+
+  it.each([
+    'cifar10/test-labels.npy.gz',
+    'mnist/mnist-t10k-labels-idx1-ubyte.gz',
+    'imagenet/eval-labels.npy',
+  ])('reads %s', async (path) => {
+    const labels = await loadLabels(await openData(assets + path))
+    expect(labels.dims).toHaveLength(1)
+  })
+})

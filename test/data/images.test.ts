@@ -1,0 +1,51 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { encode } from 'fast-png'
+import { describe, expect, it } from 'vitest'
+import '#src/data/files.js' // hands the JPEG decoder its wasm file
+import { decodeImage, isImageName } from '#src/data/images.js'
+
+const source = (bytes: Uint8Array, name = 'a.png') => ({ name, bytes: async () => bytes })
+
+const ASSETS = new URL('../../../shared/assets/imagenet/calib/', import.meta.url)
+
+describe('decodeImage', () => {
+  it.each([
+    ['grey', 1],
+    ['grey and alpha', 2],
+    ['RGB', 3],
+    ['RGBA', 4],
+  ])('decodes PNG %s', async (_, channels) => {
+    const data = Uint8Array.from({ length: 6 * channels }, (_, i) => 9 * i)
+    const png = encode({ width: 3, height: 2, data, channels })
+    expect(await decodeImage(source(png))).toEqual({ width: 3, height: 2, channels, data })
+  })
+
+  it('keeps the upper byte of 16 bits', async () => {
+    const png = encode({ width: 2, height: 1, data: Uint16Array.of(0x1234, 0xfedc), channels: 1, depth: 16 })
+    expect((await decodeImage(source(png))).data).toEqual(Uint8Array.of(0x12, 0xfe))
+  })
+
+  it('refuses damaged files and other kinds, by name', async () => {
+    const png = encode({ width: 2, height: 2, data: new Uint8Array(12), channels: 3 })
+    await expect(decodeImage(source(png.subarray(0, 40)))).rejects.toThrow(/^a\.png: expected a readable PNG/)
+    await expect(decodeImage(source(new Uint8Array(100)))).rejects.toThrow(/expected a JPEG or PNG/)
+    const junk = new Uint8Array(500).fill(0xff)
+    junk[1] = 0xd8
+    await expect(decodeImage(source(junk, 'b.jpg'))).rejects.toMatchObject({ code: 'INVALID_DATA' })
+  })
+
+  it.skipIf(!existsSync(ASSETS))('decodes JPEG, refuses a cut-off one, and goes on after that', async () => {
+    const jpeg = readFileSync(new URL('0000.jpg', ASSETS))
+    const { width, height, channels, data } = await decodeImage(source(jpeg, '0000.jpg'))
+    expect([width, height, channels, data.length]).toEqual([224, 224, 4, 224 * 224 * 4])
+    await expect(decodeImage(source(jpeg.subarray(0, 3000), 'cut.jpg'))).rejects.toThrow(
+      /^cut\.jpg: expected a readable JPEG, got a damaged one \(Premature end/,
+    )
+    expect((await decodeImage(source(jpeg, '0000.jpg'))).data).toEqual(data)
+  })
+})
+
+it('isImageName goes by the ending', () => {
+  expect(['a.jpg', 'A.JPEG', 'b.png'].every(isImageName)).toBe(true)
+  expect(['a.npy', 'jpg', 'a.png.gz'].some(isImageName)).toBe(false)
+})
