@@ -44,6 +44,7 @@ export async function compareModels(
   total: number,
   options: CompareOptions = {},
 ): Promise<Comparison> {
+  await (await runner.load(float)).close() // ONNX Runtime itself starts with the first load: not to be timed
   const first = await timedLoad(runner, float)
   try {
     const second = await timedLoad(runner, quantized)

@@ -133,10 +133,10 @@ function count(
   }
 }
 
-/** How many classes score above `label`; all of them if its score is not a number. */
+/** How many classes score above `label`; infinitely many if its score is not a number. */
 function rankOf(values: ArrayLike<number>, start: number, classes: number, label: number): number {
   const own = values[start + label] ?? Number.NaN
-  if (Number.isNaN(own)) return classes
+  if (Number.isNaN(own)) return Number.POSITIVE_INFINITY
   let rank = 0
   for (let c = 0; c < classes; c++) {
     const value = values[start + c] ?? Number.NaN

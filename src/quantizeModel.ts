@@ -3,14 +3,20 @@
  * then stage by stage: run both streams up to the next layers, choose their codes, go on with the quantized weights.
  * At the end the written model is loaded back and must compute what the quantized stream computed.
  */
-import { captureSamples, groupByCapture } from './calibration/captures.js'
+import {
+  type Capture,
+  type CapturedSamples,
+  captureSamples,
+  groupByCapture,
+  shapeWithoutSamples,
+} from './calibration/captures.js'
 import { MeanDifference, OutputError, sqnrDb } from './calibration/outputError.js'
 import type { Feeds } from './calibration/runner.js'
 import { Streams } from './calibration/streams.js'
 import { verifyModel } from './calibration/verify.js'
 import { GpfqError } from './errors.js'
 import { dequantize, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
-import { type Engine, quantizeSamples, roundWeights } from './methods/quantizeSamples.js'
+import { type Engine, quantizeSamples } from './methods/quantizeSamples.js'
 import type { Solution, SolveRequest } from './methods/solution.js'
 import { type PlannedLayer, type PreparedModel, prepareModel } from './modelPlan.js'
 import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
@@ -91,7 +97,7 @@ class ModelRun {
 
     const streams = new Streams(runner, settings.biasCorrection ? withNodeNames(model) : model, batches)
     if (batches.length > 0) await this.#runStages(streams)
-    else for (const planned of layers) await this.#round(planned, 0)
+    else for (const planned of layers) await this.#solve({ layers: [planned], uses: [] }, null, () => {})
 
     const written = writeQuantized(
       model,
@@ -169,38 +175,43 @@ class ModelRun {
     onProgress: (share: number) => void,
   ): Promise<void> {
     const { settings } = this.#prepared
-    const { signal } = this.#options
     const searching = settings.radius.rule === 'search'
     const captures = groupByCapture(layers)
     for (const [index, capture] of captures.entries()) {
       for (const planned of capture.layers) this.#announceStart(planned)
-      const { shape, batches } = captureSamples(capture, streams, settings.patches, searching)
-      if (settings.method === 'msq' && !searching) {
-        for (const planned of capture.layers) await this.#round(planned, 0)
-      } else {
-        const requests = capture.layers.map((planned) => this.#request(planned))
-        const { solutions, plan, deadInputs, seconds } = await quantizeSamples(
-          this.#engine,
-          shape,
-          batches,
-          requests,
-          {
-            signal,
-            onProgress: (fraction) => onProgress((index + fraction) / captures.length),
-            place: capture.layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
-          },
-        )
-        for (const [i, planned] of capture.layers.entries()) {
-          this.#finish(planned, requests[i]!, solutions[i]!, {
-            samples: shape.samples,
-            form: plan.form,
-            deadInputs,
-            seconds: seconds / capture.layers.length,
-          })
-        }
-      }
+      const samples = captureSamples(capture, streams, settings.patches, searching)
+      await this.#solve(capture, samples, (share) => onProgress((index + share) / captures.length))
       for (const { layer } of capture.layers) streams.weights.set(layer.name, this.#values(layer))
-      signal?.throwIfAborted()
+    }
+  }
+
+  async #solve(
+    { layers }: Capture,
+    samples: CapturedSamples | null,
+    onProgress: (share: number) => void,
+  ): Promise<void> {
+    const { method, radius } = this.#prepared.settings
+    const requests = layers.map((planned) => this.#request(planned))
+    const shape = samples?.shape ?? shapeWithoutSamples(layers[0]!)
+    const { solutions, plan, deadInputs, seconds } = await quantizeSamples(
+      this.#engine,
+      shape,
+      samples?.batches ?? (() => []),
+      requests,
+      {
+        signal: this.#options.signal,
+        onProgress,
+        form: method === 'msq' && radius.rule !== 'search' ? 'none' : undefined,
+        place: layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
+      },
+    )
+    for (const [i, planned] of layers.entries()) {
+      this.#finish(planned, requests[i]!, solutions[i]!, {
+        samples: plan.form === 'none' ? 0 : shape.samples,
+        form: plan.form,
+        deadInputs,
+        seconds: seconds / layers.length,
+      })
     }
   }
 
@@ -216,14 +227,6 @@ class ModelRun {
       search: settings.radius.rule !== 'search' ? 'none' : settings.scalePer === 'layer' ? 'layer' : 'neuron',
       follow: settings.method === 'gpfq',
     }
-  }
-
-  async #round(planned: PlannedLayer, samples: number): Promise<void> {
-    const start = performance.now()
-    const request = this.#request(planned)
-    const solution = await roundWeights(this.#engine, request, { signal: this.#options.signal })
-    const seconds = (performance.now() - start) / 1000
-    this.#finish(planned, request, solution, { samples, form: 'none', deadInputs: 0, seconds })
   }
 
   #finish(

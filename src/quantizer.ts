@@ -7,7 +7,7 @@ import { createPool } from './engine/pool.js'
 import { GpfqError } from './errors.js'
 import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
-import { type Engine, quantizeSamples, roundWeights } from './methods/quantizeSamples.js'
+import { type Engine, quantizeSamples } from './methods/quantizeSamples.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
 import type { SolveRequest } from './methods/solution.js'
 import type { Method, Radius, ScalePer } from './options.js'
@@ -31,7 +31,7 @@ export interface LayerOptions {
   readonly scalePer?: ScalePer
   readonly radius?: Radius
   /** The form of the computation; the cost model chooses if left out. */
-  readonly form?: Form
+  readonly form?: 'gram' | 'direct'
   /** Measure the output error (default true). It costs about as much as a pass of the layer over the samples, twice. */
   readonly measure?: boolean
   readonly signal?: AbortSignal
@@ -45,7 +45,7 @@ export interface LayerResult {
   readonly scales: Float32Array
   readonly blockSize: number // inputs that share a scale
   readonly zero: number // (levels − 1)/2
-  readonly form: Form | 'none'
+  readonly form: Form
   /** ‖XW − XqQ‖ / ‖XW‖ (Frobenius), null if not measured. */
   readonly relativeError: number | null
   /** Inputs that are zero in every sample. */
@@ -152,25 +152,13 @@ async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOpt
     }
   }
   const run = { signal: options.signal, onProgress: options.onProgress }
-  if (method === 'msq' && !searching) {
-    const start = performance.now()
-    const { codes, scales: values } = await roundWeights(engine, request, run)
-    return {
-      ...common,
-      codes,
-      scales: values,
-      form: 'none',
-      relativeError: null,
-      deadInputs: 0,
-      seconds: (performance.now() - start) / 1000,
-    }
-  }
+  const form = method === 'msq' && !searching ? 'none' : options.form
   const { solutions, plan, deadInputs, seconds, relativeError } = await quantizeSamples(
     engine,
     layer,
     batches,
     [request],
-    { ...run, form: options.form, measure: options.measure ?? true, place: 'samples' },
+    { ...run, form, measure: options.measure ?? true, place: 'samples' },
   )
   const [solution] = solutions
   if (solution === undefined)

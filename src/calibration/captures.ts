@@ -113,3 +113,19 @@ export function captureSamples(
     },
   }
 }
+
+/** A layer that is quantized from its weights alone. */
+export function shapeWithoutSamples({ layer, blockSize }: PlannedLayer): LayerShape {
+  return {
+    samples: 0,
+    inputs: layer.inputs,
+    neurons: layer.neurons,
+    groups: layer.groups,
+    same: true,
+    candidates: 1,
+    scaleBlocks: Math.ceil(layer.inputs / blockSize),
+    batchBytes: 0,
+    batchPaddedBytes: 0,
+    batchRows: 0,
+  }
+}

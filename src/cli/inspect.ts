@@ -4,6 +4,7 @@ import type { RunnerInput } from '../calibration/runner.js'
 import { describeShape } from '../data/shapes.js'
 import { resolveExternalData } from '../onnx/externalData.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
+import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
 import { indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
@@ -14,6 +15,9 @@ import { formatBytes } from './numbers.js'
 import { shapeOf } from './progress.js'
 import { skippedLines } from './report.js'
 import { formatTable } from './table.js'
+
+/** What formats are shown for: the default of quantize. */
+const LEVELS = 15
 
 interface InspectValues {
   readonly json?: boolean
@@ -38,6 +42,8 @@ interface Inspection {
     readonly neurons: number
     /** Nodes that read the weight. */
     readonly uses: readonly string[]
+    /** Forms it can be stored in, at LEVELS values and one scale per neuron. */
+    readonly formats: readonly FormatOption[]
   }[]
   readonly skipped: readonly Skipped[]
 }
@@ -76,9 +82,17 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
       { title: 'op' },
       { title: 'inputs×neurons', align: 'right' },
       { title: 'uses', align: 'right' },
-      { title: 'weight' },
+      { title: `formats at ${LEVELS} levels` },
+      { title: 'weight', optional: true },
     ],
-    layers.map((layer) => [layer.name, layer.op, shapeOf(layer), String(layer.uses.length), layer.weight]),
+    layers.map((layer) => [
+      layer.name,
+      layer.op,
+      shapeOf(layer),
+      String(layer.uses.length),
+      possibleFormats(layer.formats),
+      layer.weight,
+    ]),
     terminal.columns,
   )
   for (const line of table) terminal.result(line)
@@ -93,10 +107,19 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   for (const line of skippedLines(skipped)) terminal.result(line)
 }
 
+function possibleFormats(formats: readonly FormatOption[]): string {
+  return formats
+    .filter(({ possible }) => possible)
+    .map(({ format }) => format)
+    .join(' ')
+}
+
 async function inspect(path: string): Promise<Inspection> {
   const file = await openModel(path)
   const model = await resolveExternalData(file.model, file.readExternalData)
-  const { layers, skipped } = findLayers(indexGraph(model))
+  const { model: foldedModel, folded } = foldBatchNorms(model)
+  const graph = indexGraph(foldedModel)
+  const { layers, skipped } = findLayers(graph)
   return {
     model: path,
     bytes: file.bytes.length,
@@ -105,15 +128,16 @@ async function inspect(path: string): Promise<Inspection> {
     inputs: file.inputs,
     outputs: graphOf(model).output.map(({ name }) => name),
     weights: layers.reduce((sum, { groups, inputs, neurons }) => sum + groups * inputs * neurons, 0),
-    foldableBatchNorms: foldBatchNorms(model).folded,
-    layers: layers.map(({ name, op, weight, groups, inputs, neurons, uses }) => ({
-      name,
-      op,
-      weight,
-      groups,
-      inputs,
-      neurons,
-      uses: uses.map(({ node }) => node),
+    foldableBatchNorms: folded,
+    layers: layers.map((layer) => ({
+      name: layer.name,
+      op: layer.op,
+      weight: layer.weight,
+      groups: layer.groups,
+      inputs: layer.inputs,
+      neurons: layer.neurons,
+      uses: layer.uses.map(({ node }) => node),
+      formats: formatsFor(graph, layer, LEVELS, layer.inputs),
     })),
     skipped,
   }

@@ -1,6 +1,6 @@
 /** The command line as a whole: its commands, its help, how it refuses. */
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { VERSION } from '../version.js'
 import type { CommandContext } from './command.js'
 import { addCompareCommand } from './compare.js'
 import { addDemoCommand } from './demo.js'
@@ -23,7 +23,7 @@ export function createProgram(context: CommandContext): Command {
     .description(
       'Quantizes the weights of trained ONNX networks by greedy path following (GPFQ), without retraining.',
     )
-    .version(packageVersion(), '-v, --version')
+    .version(VERSION, '-v, --version')
     .exitOverride()
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('before', EXAMPLES)
@@ -38,10 +38,4 @@ export function createProgram(context: CommandContext): Command {
   addLayerCommand(program, context)
   addDemoCommand(program, context)
   return program
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
-  const { version } = JSON.parse(text) as { version: string }
-  return version
 }

@@ -7,6 +7,7 @@ import { checkOutput, openData, writeBytes } from '../data/files.js'
 import type { Format } from '../onnx/layer.js'
 import type { ModelPlan, QuantizeReport } from '../options.js'
 import { planModel, quantizeModel } from '../quantizeModel.js'
+import { needsCalibration, resolveSettings } from '../settings.js'
 import { type CommandContext, printJson } from './command.js'
 import { openModel } from './model.js'
 import {
@@ -98,13 +99,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   const terminal = context.terminal(values.quiet === true)
   const force = values.force === true
   const { output } = values
-  if (values.dryRun !== true) checkCall(path, values)
-  if (output !== undefined && values.dryRun !== true) checkOutput(output, force)
-  if (values.report !== undefined && values.dryRun !== true) checkOutput(values.report, force)
-
-  const model = await openModel(path)
-  const options = {
-    readExternalData: model.readExternalData,
+  const settings = {
     foldBatchNorm: values.foldBn,
     threads: chosenThreads(values),
     ...given({
@@ -120,6 +115,14 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       biasCorrection: values.biasCorrection,
     }),
   }
+  if (values.dryRun !== true) {
+    checkCall(path, values)
+    checkCalibration(values, settings)
+    if (output !== undefined) checkOutput(output, force)
+    if (values.report !== undefined) checkOutput(values.report, force)
+  }
+  const model = await openModel(path)
+  const options = { ...settings, readExternalData: model.readExternalData }
   const plan = await planModel(model.bytes, options)
   echo(terminal, path, values, plan)
   if (values.dryRun) {
@@ -131,12 +134,10 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   const sources = await Promise.all((values.calib ?? []).map(openData))
   const data = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
   const feeds = sources.length === 0 ? undefined : await loadFeeds(sources, model.inputs, data)
-  const notes = (feeds?.notes ?? []).filter(
-    (note) => values.samples !== undefined || !note.includes('asked for'),
-  )
-  for (const note of notes) terminal.say(`note: ${note}`)
+  for (const note of feeds?.notes ?? []) terminal.say(`note: ${note}`)
+  if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: options.threads })
-  terminal.say(`  runner      ${runner.name}`)
+  terminal.say(setting('runner', runner.name))
   const { model: bytes, report } = await quantizeModel(model.bytes, {
     ...options,
     ...given({ calibration: feeds }),
@@ -162,11 +163,13 @@ function checkCall(path: string, values: QuantizeValues): void {
     throw new UsageError(
       `-o ${values.output}: expected another file than the model, which is never overwritten`,
     )
-  const needsData =
-    values.method !== 'msq' || values.radius?.rule === 'search' || values.biasCorrection === true
-  if (needsData && values.calib === undefined)
+}
+
+/** Before the model is even read, so that a forgotten option costs no time. */
+function checkCalibration(values: QuantizeValues, options: Parameters<typeof resolveSettings>[0]): void {
+  if (values.calib === undefined && needsCalibration(resolveSettings(options)))
     throw new UsageError(
-      '--calib DATA: expected calibration samples, got none; only --method msq can do without',
+      '--calib DATA: expected calibration samples, got none; only --method msq with a radius other than search can do without',
     )
 }
 
@@ -179,7 +182,12 @@ function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: Mo
     ...Object.entries(plan.settings).map(([key, value]): [string, string] => [key, describeSetting(value)]),
     ['layers', `${plan.layers.length} to quantize, ${plan.skipped.length} left as they are`],
   ]
-  for (const [key, text] of rows) terminal.say(`  ${key.padEnd(11)} ${text}`)
+  for (const [key, text] of rows) terminal.say(setting(key, text))
+}
+
+/** A line of the echo; names as the options have them, scalePer as scale-per. */
+function setting(key: string, text: string): string {
+  return `  ${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).padEnd(15)} ${text}`
 }
 
 /** The document of --json: its keys are a promise, the file of --report may hold more. */

@@ -30,13 +30,13 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
   const table = formatTable(
     [
       { title: 'layer', shrinks: true },
-      { title: 'inputs×neurons', align: 'right' },
+      { title: 'shape', align: 'right' },
       { title: 'bits', align: 'right' },
-      { title: 'format' },
+      { title: 'format', optional: true },
       { title: 'error', align: 'right' },
-      { title: '' },
+      { title: '', optional: true },
       { title: 'SQNR', align: 'right' },
-      { title: 'time', align: 'right' },
+      { title: 'time', align: 'right', optional: true },
       { title: 'weight size', align: 'right' },
     ],
     rows,
@@ -47,7 +47,8 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
   return [
     ...table,
     '',
-    'error: ‖Y − Ỹ‖ / ‖Y‖ of the layer’s outputs, float network against quantized so far; SQNR: −20·log10 of it',
+    'shape: inputs×neurons; error: ‖Y − Ỹ‖ / ‖Y‖ of the layer’s outputs, float network against quantized so far; SQNR: −20·log10 of it',
+    ...formatLines(report.layers),
     ...skippedLines(report.skipped),
     ...notesLines(report.notes),
     ...conspicuousLines(report.layers),
@@ -68,20 +69,18 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     String(bitsFor(layer.levels)),
     layer.format,
     sizes(layer),
-    layer.formatReason,
   ])
   const table = formatTable(
     [
       { title: 'layer', shrinks: true },
       { title: 'op' },
-      { title: 'inputs×neurons', align: 'right' },
+      { title: 'shape', align: 'right' },
       { title: 'bits', align: 'right' },
       { title: 'format' },
       { title: 'weight size', align: 'right' },
-      { title: 'why this format' },
     ],
     rows,
-    Math.max(terminal.columns, 160),
+    terminal.columns,
   )
   const before = plan.layers.reduce((sum, layer) => sum + layer.bytesIn, 0)
   const after = plan.layers.reduce((sum, layer) => sum + layer.bytesOut, 0)
@@ -90,6 +89,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     ...table,
     '',
     ...(folded === 0 ? [] : [`${folded} BatchNormalization nodes are folded into the weights before them`]),
+    ...formatLines(plan.layers),
     ...skippedLines(plan.skipped),
     ...notesLines(plan.notes),
     terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
@@ -101,6 +101,17 @@ export function skippedLines(
 ): string[] {
   if (skipped.length === 0) return []
   return ['left as they are:', ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)]
+}
+
+/** Each format that occurs, and why it was chosen for the first of its layers. */
+function formatLines(
+  layers: readonly { readonly format: string; readonly formatReason: string }[],
+): string[] {
+  const formats = [...new Set(layers.map(({ format }) => format))]
+  return formats.map((format) => {
+    const own = layers.filter((layer) => layer.format === format)
+    return `${format} (${own.length} of ${layers.length} layers): ${own[0]?.formatReason}`
+  })
 }
 
 function notesLines(notes: readonly string[]): string[] {

@@ -1,17 +1,20 @@
 /**
- * Tables for a terminal: columns as wide as their contents, numbers to the right, one column of names that gives
- * way (cut in the middle) where the terminal is narrow, and bars that show values against the largest of them.
+ * Tables for a terminal: columns as wide as their contents, numbers to the right. Where the terminal is narrow,
+ * columns that are only nice to have go first, the last of them first; then names are cut in the middle. Bars show
+ * values against the largest of them.
  */
 
 export interface TableColumn {
   readonly title: string
   readonly align?: 'left' | 'right'
-  /** Cut this column first if the table is too wide. */
+  /** Left out if the table would be too wide. */
+  readonly optional?: boolean
+  /** Cut if the table is still too wide. */
   readonly shrinks?: boolean
 }
 
 const GAP = '  '
-const NARROWEST = 12
+const NARROWEST = 16
 
 /** Lines of a table: a heading, a rule, the rows. */
 export function formatTable(
@@ -19,25 +22,27 @@ export function formatTable(
   rows: readonly (readonly string[])[],
   width: number,
 ): readonly string[] {
-  const widths = columns.map(({ title }, i) =>
-    Math.max(title.length, ...rows.map((row) => (row[i] ?? '').length)),
-  )
-  const excess = widths.reduce((sum, w) => sum + w, 0) + GAP.length * (columns.length - 1) - width
-  const shrinking = columns.findIndex((column) => column.shrinks)
-  if (excess > 0 && shrinking >= 0) widths[shrinking] = Math.max(NARROWEST, (widths[shrinking] ?? 0) - excess)
+  const widthOf = (i: number) =>
+    Math.max(columns[i]?.title.length ?? 0, ...rows.map((row) => row[i]?.length ?? 0))
+  let shown = columns.map((column, i) => ({ column, i, width: widthOf(i) }))
+  const excess = () => shown.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length) - width
+  while (excess() > 0) {
+    const dropped = shown.findLast(({ column }) => column.optional)
+    if (dropped === undefined) break
+    shown = shown.filter((entry) => entry !== dropped)
+  }
+  const shrinking = shown.find(({ column }) => column.shrinks)
+  if (shrinking !== undefined) shrinking.width = Math.max(NARROWEST, shrinking.width - Math.max(0, excess()))
   const line = (cells: readonly string[]) =>
-    columns
-      .map(({ align }, i) => {
-        const cell = cutMiddle(cells[i] ?? '', widths[i] ?? 0)
-        return align === 'right' ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)
+    shown
+      .map(({ column, i, width }) => {
+        const cell = column.shrinks ? cutMiddle(cells[i] ?? '', width) : (cells[i] ?? '')
+        return column.align === 'right' ? cell.padStart(width) : cell.padEnd(width)
       })
       .join(GAP)
       .trimEnd()
-  return [
-    line(columns.map(({ title }) => title)),
-    widths.map((w) => '─'.repeat(w)).join(GAP),
-    ...rows.map(line),
-  ]
+  const rule = shown.map(({ width }) => '─'.repeat(width)).join(GAP)
+  return [line(columns.map(({ title }) => title)), rule, ...rows.map(line)]
 }
 
 /** `text` in at most `length` characters, its middle replaced by an ellipsis: names differ at their ends. */

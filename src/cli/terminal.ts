@@ -28,6 +28,9 @@ export interface Terminal {
   paint(style: Style, text: string, stream?: 'stdout' | 'stderr'): string
 }
 
+/** Whether the last line of stderr is a moving one, to be erased before anything else is written: one per process. */
+let drawn = false
+
 /** The process's own streams. */
 export function openTerminal(quiet: boolean): Terminal {
   const { stdout, stderr, env } = process
@@ -38,14 +41,13 @@ export function openTerminal(quiet: boolean): Terminal {
     stderr: !plain && (stderr.isTTY === true || forced),
   }
   const interactive = stderr.isTTY === true && env.TERM !== 'dumb' && env.CI === undefined && !quiet
-  let drawn = false
   const erase = () => {
     if (drawn) stderr.write('\r\x1b[2K')
     drawn = false
   }
   return {
     interactive,
-    columns: stdout.isTTY ? Math.max(60, stdout.columns) : 120,
+    columns: stdout.isTTY ? Math.max(60, stdout.columns) : 200,
     result(text) {
       erase()
       stdout.write(`${text}\n`)

@@ -29,7 +29,7 @@ export interface DataSource {
 export type Layout = 'nchw' | 'nhwc'
 
 export interface FeedOptions extends Preprocessing {
-  /** Only the first N samples; all unless told. */
+  /** At most the first N samples; all unless told. */
   readonly samples?: number | undefined
   /** Samples per batch, 32 unless told; a fixed batch dimension in the model goes first. */
   readonly batchSize?: number | undefined
@@ -70,8 +70,6 @@ export async function loadFeeds(
   const available = commonCount(feeders.map((feeder) => feeder.column))
   const batchSize = fixedBatch(inputs) ?? options.batchSize ?? DEFAULT_BATCH
   let samples = Math.min(available, options.samples ?? available)
-  if (options.samples !== undefined && options.samples > available)
-    notes.push(`${options.samples} samples were asked for, the data has ${available}: using all of them`)
   const left = fixedBatch(inputs) === undefined ? 0 : samples % batchSize
   if (left === samples && left > 0)
     throw new GpfqError(
@@ -80,7 +78,7 @@ export async function loadFeeds(
     )
   if (left > 0) {
     samples -= left
-    notes.push(`the model takes batches of ${batchSize}: the last ${left} samples are left out`)
+    notes.push(`the model takes batches of ${batchSize}: the last ${left} of the samples are left out`)
   }
   return {
     samples,

@@ -10,9 +10,9 @@ import { Columns } from './columns.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
-import { ALIVE, type Diagnosis, type Solution, type SolveRequest } from './solution.js'
+import { ALIVE, type Diagnosis, type LayerForm, type Solution, type SolveRequest } from './solution.js'
 
-export class DirectForm {
+export class DirectForm implements LayerForm {
   readonly packer: Packer
   readonly columns: Columns
   readonly #pool: Pool

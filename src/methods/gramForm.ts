@@ -12,9 +12,9 @@ import { Columns } from './columns.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
-import { ALIVE, type Diagnosis, type Solution, type SolveRequest } from './solution.js'
+import { ALIVE, type Diagnosis, type LayerForm, type Solution, type SolveRequest } from './solution.js'
 
-export class GramForm {
+export class GramForm implements LayerForm {
   readonly columns: Columns
   readonly packer: Packer
   readonly #pool: Pool

@@ -84,7 +84,7 @@ export class Packer {
       job.push(this.#pack(slot, gather, done, rows))
       done += rows
       this.#row += rows
-      if (this.#row === capacity && this.#plan.form === 'gram') {
+      if (this.#row === capacity && this.#plan.form !== 'direct') {
         job.push(...consume(this.#row))
         this.#row = 0
       }

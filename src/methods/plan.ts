@@ -23,7 +23,8 @@ export interface LayerShape {
   readonly batchRows: number
 }
 
-export type Form = 'gram' | 'direct'
+/** `none` rounds: no computation on samples. */
+export type Form = 'gram' | 'direct' | 'none'
 
 export interface LayerPlan {
   readonly form: Form
@@ -83,6 +84,7 @@ const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 
 
 /** @param form fixes the form instead of leaving it to the cost model (benches and tests). */
 export function planLayer(shape: LayerShape, threads: number, form?: Form): LayerPlan {
+  if (form === 'none') return fits(planRounding(shape))
   const gram = planGram(shape, threads)
   // The search for scales reuses H and G for all candidates; only the Gram form offers it.
   if (shape.candidates > 1 || form === 'gram') return fits(gram)
@@ -130,11 +132,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
   const neuronPanels = panelsOf(shape.neurons)
   const search = candidates > 1
   const streams = same ? 1 : 2
-  const blockBytes = streams * groups * panels * BLOCK * 32
-  const residentBlocks = Math.max(
-    1,
-    Math.min(Math.ceil(shape.samples / BLOCK), Math.floor(RESIDENT_BYTES / blockBytes)),
-  )
+  const residentBlocks = residentBlocksOf(shape, panels)
   const columns = groups * neuronPanels
   const perGroup = candidates * neuronPanels
   const columnWork = (4 * panels) ** 2 * 8 * 2
@@ -145,7 +143,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
   const matrix = groups * matrixBytes(panels, !search)
   const regions = {
     ...staging(shape),
-    'packed samples': residentBlocks * blockBytes,
+    'packed samples': residentBlocks * blockBytesOf(shape, panels),
     'Gram matrices': matrix * streams,
     ...weights(shape, panels, neuronPanels),
     projections: columns * panels * 256 * (search ? 2 : 1),
@@ -198,6 +196,39 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
     work: directWork(shape),
   }
 }
+
+function planRounding(shape: LayerShape): LayerPlan {
+  const panels = panelsOf(shape.inputs)
+  const neuronPanels = panelsOf(shape.neurons)
+  const residentBlocks = residentBlocksOf(shape, panels)
+  const regions = {
+    ...staging(shape),
+    'packed samples': residentBlocks * blockBytesOf(shape, panels),
+    ...weights(shape, panels, neuronPanels),
+  }
+  return {
+    form: 'none',
+    panels,
+    neuronPanels,
+    residentBlocks,
+    triangular: true,
+    edge: 1,
+    strip: 1,
+    regions,
+    bytes: total(regions),
+    work: 0,
+  }
+}
+
+/** Bytes of one packed sample block of both streams. */
+const blockBytesOf = ({ same, groups }: LayerShape, panels: number): number =>
+  (same ? 1 : 2) * groups * panels * BLOCK * 32
+
+const residentBlocksOf = (shape: LayerShape, panels: number): number =>
+  Math.max(
+    1,
+    Math.min(Math.ceil(shape.samples / BLOCK), Math.floor(RESIDENT_BYTES / blockBytesOf(shape, panels))),
+  )
 
 const total = (regions: Readonly<Record<string, number>>): number =>
   Object.values(regions).reduce((sum, bytes) => sum + bytes, 0)

@@ -5,15 +5,14 @@
 import type { Pool, RunOptions } from '../engine/pool.js'
 import { GpfqError } from '../errors.js'
 import type { Arena } from '../wasm/arena.js'
-import { panelsOf, round } from '../wasm/kernels.js'
-import { Columns } from './columns.js'
 import { DirectForm } from './directForm.js'
 import { GramForm } from './gramForm.js'
 import { Measure } from './measure.js'
 import type { Packer } from './packing.js'
 import { type Form, type LayerPlan, type LayerShape, planLayer } from './plan.js'
+import { RoundForm } from './roundForm.js'
 import type { SampleBatch } from './samples.js'
-import type { Solution, SolveRequest } from './solution.js'
+import type { LayerForm, Solution, SolveRequest } from './solution.js'
 
 export interface Engine {
   readonly pool: Pool
@@ -39,20 +38,20 @@ export interface SamplesOptions extends RunOptions {
 
 /** @param batches called once, and once more to measure in the Gram form; must give the same batches each time. */
 export async function quantizeSamples(
-  { pool, arena }: Engine,
+  engine: Engine,
   shape: LayerShape,
   batches: () => Iterable<SampleBatch> | AsyncIterable<SampleBatch>,
   requests: readonly SolveRequest[],
   options: SamplesOptions,
 ): Promise<SamplesResult> {
+  const { pool, arena } = engine
   const plan = planLayer(shape, pool.threads, options.form)
   const mark = arena.mark()
   const run: RunOptions = { signal: options.signal }
   let packer: Packer | undefined
   try {
     const start = performance.now()
-    const form =
-      plan.form === 'gram' ? new GramForm(pool, arena, shape, plan) : new DirectForm(pool, arena, shape, plan)
+    const form = createForm(engine, shape, plan)
     packer = form.packer
     let rows = 0
     for await (const batch of batches()) {
@@ -79,7 +78,7 @@ export async function quantizeSamples(
     if (options.measure === true && requests[0] !== undefined && solutions[0] !== undefined) {
       const measure = new Measure(pool, arena, shape, plan, form)
       await measure.begin(requests[0], solutions[0], run)
-      if (plan.form === 'gram') for await (const batch of batches()) await measure.add(batch, run)
+      if (plan.form !== 'direct') for await (const batch of batches()) await measure.add(batch, run)
       relativeError = await measure.finish(run)
     }
     return { solutions, plan, deadInputs: dead, seconds, relativeError }
@@ -90,33 +89,13 @@ export async function quantizeSamples(
   }
 }
 
-/** Memoryless scalar quantization: no samples needed. */
-export async function roundWeights(
-  { pool, arena }: Engine,
-  request: SolveRequest,
-  run: RunOptions,
-): Promise<Solution> {
-  const { shape, scales, levels } = request
-  const mark = arena.mark()
-  try {
-    const panels = panelsOf(shape.inputs)
-    const columns = new Columns(arena, shape, panels, scales.blocks, 1)
-    columns.setScales(shape, levels, scales, 1, () => 1)
-    const task = round({
-      weights: columns.weights,
-      scales: columns.scales,
-      zeros: columns.zeros,
-      codes: columns.codes,
-      inputs: shape.inputs,
-      panels,
-      columns: shape.groups * panelsOf(shape.neurons),
-      scaleBlocks: scales.blocks,
-      scaleBlockSize: scales.blockSize,
-      top: levels - 1,
-    })
-    await pool.run([columns.load(request.weights, shape), [task]], run)
-    return { codes: columns.readCodes(shape), scales: scales.values }
-  } finally {
-    arena.release(mark)
+function createForm({ pool, arena }: Engine, shape: LayerShape, plan: LayerPlan): LayerForm {
+  switch (plan.form) {
+    case 'gram':
+      return new GramForm(pool, arena, shape, plan)
+    case 'direct':
+      return new DirectForm(pool, arena, shape, plan)
+    case 'none':
+      return new RoundForm(pool, arena, shape, plan)
   }
 }

@@ -1,5 +1,12 @@
-/** What a form is asked to solve, and its answer: the two ends of every method. */
+/**
+ * What a form is asked to solve, and its answer: the two ends of every method. A form is one way of computing: it is
+ * given samples, told that they are complete, and then solves for any number of layers that read them.
+ */
+import type { RunOptions } from '../engine/pool.js'
 import type { Scales, WeightShape } from './alphabet.js'
+import type { Columns } from './columns.js'
+import type { Packer } from './packing.js'
+import type { SampleBatch } from './samples.js'
 
 export interface SolveRequest {
   readonly weights: Float32Array // (groups, inputs, neurons)
@@ -25,3 +32,12 @@ export interface Diagnosis {
 
 /** Smallest H_tt of a live input, as in assembly/substitute.ts. */
 export const ALIVE = 2 ** -126
+
+export interface LayerForm {
+  readonly packer: Packer
+  readonly columns: Columns
+  add(batch: SampleBatch, options: RunOptions): Promise<void>
+  finish(options: RunOptions): Promise<void>
+  diagnose(): Diagnosis
+  solve(request: SolveRequest, options: RunOptions): Promise<Solution>
+}

@@ -3,11 +3,10 @@
  * is one value per output channel; a MatMul has none, but often an Add behind it. This file reads a constant
  * bias as one value per neuron and adds to whatever bias there is, for bias correction and BatchNorm folding.
  */
-import type { ModelProto, NodeProto } from 'onnx-buf'
+import type { NodeProto } from 'onnx-buf'
 import { attributeOf, floatAttribute, setFloat } from './attributes.js'
-import { GraphEdit, makeNode } from './edit.js'
-import { type GraphIndex, indexGraph } from './graph.js'
-import { findLayers, viewsOf } from './layers.js'
+import { type GraphEdit, makeNode } from './edit.js'
+import type { GraphIndex } from './graph.js'
 import { isDefaultDomain, shallowCopy } from './model.js'
 import { dimsOf, isFloatType, makeFloats, readFloats, sizeOf } from './tensor.js'
 import type { WeightView } from './weightView.js'
@@ -39,20 +38,6 @@ export function setBias(edit: GraphEdit, index: number, elemType: number, bias: 
     copy.attribute = setFloat(node, 'beta', 1)
     edit.replace(index, copy)
   }
-}
-
-/**
- * The model with values added to the outputs of layers: layer name → (groups·neurons). Names of nodes and tensors stay
- * what they are, node indices do not.
- */
-export function correctBiases(model: ModelProto, corrections: ReadonlyMap<string, Float32Array>): ModelProto {
-  const graph = indexGraph(model)
-  const edit = new GraphEdit(graph)
-  for (const layer of findLayers(graph).layers) {
-    const correction = corrections.get(layer.name)
-    if (correction !== undefined) for (const view of viewsOf(graph, layer)) addToBias(edit, view, correction)
-  }
-  return edit.finish()
 }
 
 /** Adds `correction` (neurons) to the outputs of a layer's node: into its bias where it can, by an Add otherwise. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { formatsFor } from '#src/onnx/formats/choose.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
-import { decodeModel, encodeModel, opsetOf } from '#src/onnx/model.js'
+import { encodeModel } from '#src/onnx/model.js'
 import { type QuantizedEntry, writeQuantized } from '#src/onnx/writeQuantized.js'
 import type { Format, QuantizedWeight } from '../../src/onnx/layer.js'
 import * as b from './build.js'
@@ -95,7 +95,7 @@ describe('writeQuantized', () => {
       const reference = modelOf(variants, opset, (v) => stored(v.case, valuesOf(v.case, v.quantized)))
       const feeds = feedsOf(variants)
       const expected = await b.run(encodeModel(reference), feeds)
-      const counts: Record<string, number> = {}
+      const counts = { float: 0, packed: 0, qdq: 0, nbits: 0 }
       for (const format of ['float', 'packed', 'qdq', 'nbits'] as const) {
         const entries = entriesOf(model, variants, format)
         counts[format] = entries.length
@@ -112,10 +112,10 @@ describe('writeQuantized', () => {
         expect(wrong).toEqual([])
       }
       const all = variants.length
-      expect(counts['float']).toBe(all)
-      expect(counts['packed']).toBe(all)
-      expect(counts['nbits']).toBeGreaterThan(0)
-      if (opset < 13) expect(counts['qdq']).toBe(0)
-      else expect(counts['qdq']).toBe(all)
+      expect(counts.float).toBe(all)
+      expect(counts.packed).toBe(all)
+      expect(counts.nbits).toBeGreaterThan(0)
+      if (opset < 13) expect(counts.qdq).toBe(0)
+      else expect(counts.qdq).toBe(all)
     })
 })

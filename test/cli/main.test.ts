@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest'
+import { DIGITS, gpfq, temporaryFolder } from './run.js'
+
+const at = temporaryFolder()
+const model = `${DIGITS}digits.onnx`
+
+describe('gpfq', () => {
+  it('starts its help with examples', async () => {
+    const { code, stdout } = await gpfq(['--help'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^Examples:\n {2}gpfq demo/)
+    for (const command of ['quantize', 'eval', 'compare', 'inspect', 'layer', 'demo']) {
+      expect(stdout).toContain(`\n  ${command} `)
+      expect((await gpfq([command, '--help'])).stdout).toContain('Usage: gpfq ')
+    }
+  })
+
+  it('prints its version', async () => {
+    expect(await gpfq(['--version'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    })
+  })
+
+  it.each([
+    [[], /Usage/],
+    [['quantise'], /unknown command 'quantise'\n\(Did you mean quantize\?\)/],
+    [['quantize'], /missing required argument 'MODEL.onnx'/],
+    [['quantize', model], /-o OUT\.onnx: expected a file to write/],
+    [['quantize', model, '-o', at('o.onnx')], /--calib DATA: expected calibration samples/],
+    [['quantize', model, '-o', model, '--method', 'msq', '--radius', 'max'], /another file than the model/],
+    [
+      ['quantize', model, '--bits', '9'],
+      /--bits <2\.\.8>' argument '9' is invalid\. Expected a whole number from 2 to 8\./,
+    ],
+    [['quantize', model, '--levels', '1'], /from 2 to 256/],
+    [['quantize', model, '--bits', '4', '--levels', '3'], /cannot be used with option/],
+    [['quantize', model, '--radius', 'median'], /Expected median:C with C > 0/],
+    [['quantize', model, '--radius', '-1'], /Expected max, median:C/],
+    [['quantize', model, '--scale-per', 'group:0'], /Expected layer, neuron or group:SIZE/],
+    [['quantize', model, '--bits-for', 'conv1'], /Expected GLOB=BITS/],
+    [['quantize', model, '--format', 'int8'], /Allowed choices are auto, qdq, packed, nbits, float/],
+    [['quantize', model, '--mean', 'a,b'], /Expected numbers separated by commas/],
+    [['quantize', model, '--nonsense'], /unknown option '--nonsense'/],
+    [['eval', model], /required option '--data <DATA\.\.\.>' not specified/],
+    [['layer', '--weights', 'w.npy'], /required option/],
+  ])('exits with 2 when called as gpfq %j', async (args, message) => {
+    const { code, stdout, stderr } = await gpfq(args)
+    expect(stderr).toMatch(message)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  })
+
+  it.each([
+    [['inspect', at('none.onnx')], /none\.onnx: expected a readable file, got nothing there/],
+    [
+      ['inspect', `${DIGITS}test.npz`],
+      /test\.npz: model: expected the bytes of an ONNX model, got a zip archive/,
+    ],
+    [
+      ['eval', model, '--data', at('none.npy'), '--labels', at('none.npy')],
+      /none\.npy: expected a file or a folder/,
+    ],
+    [['eval', model, '--data', model, '--labels', model], /digits\.onnx: expected \.npy, \.npz or IDX/],
+    [
+      ['eval', model, '--data', `label=${DIGITS}test.npz`, '--labels', 'x'],
+      /expected the name of a model input \(image\)/,
+    ],
+    [
+      ['quantize', model, '--exclude', 'conv9*', '--dry-run'],
+      /exclude 'conv9\*': expected a glob that matches/,
+    ],
+    [
+      ['quantize', model, '--method', 'msq', '--radius', 'max', '-o', at('no/o.onnx')],
+      /expected an existing folder/,
+    ],
+  ])('exits with 1 and one line for gpfq %j', async (args, message) => {
+    const { code, stdout, stderr } = await gpfq(args)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(message)
+    expect(stderr).toMatch(/^error: [^\n]*\n$/)
+  })
+
+  it('colours errors where asked to, and never against NO_COLOR', async () => {
+    const args = ['inspect', at('none.onnx')]
+    expect((await gpfq(args, { env: { FORCE_COLOR: '1' } })).stderr).toContain('\x1b[31m')
+    expect((await gpfq(args, { env: { FORCE_COLOR: '1', NO_COLOR: '1' } })).stderr).not.toContain('\x1b')
+  })
+})

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest'
+import {
+  collectBitsFor,
+  collectNumbers,
+  describeSetting,
+  parseRadius,
+  parseScalePer,
+} from '#src/cli/options.js'
+
+describe('options', () => {
+  it('parse radii', () => {
+    expect(parseRadius('max')).toEqual({ rule: 'max' })
+    expect(parseRadius('median:3')).toEqual({ rule: 'median', factor: 3 })
+    expect(parseRadius('mean-max:1.16')).toEqual({ rule: 'mean-max', factor: 1.16 })
+    expect(parseRadius('search')).toEqual({ rule: 'search' })
+    expect(parseRadius('0.25')).toEqual({ rule: 'value', value: 0.25 })
+    for (const text of ['', 'median:', 'median:0', 'mean-max:x', '0', 'Infinity', 'min'])
+      expect(() => parseRadius(text), text).toThrow(/Expected/)
+  })
+
+  it('parse scopes of scales', () => {
+    expect(['layer', 'neuron', 'group:32'].map(parseScalePer)).toEqual(['layer', 'neuron', { group: 32 }])
+    for (const text of ['group', 'group:', 'group:0', 'group:1.5', 'channel'])
+      expect(() => parseScalePer(text), text).toThrow(/group:SIZE/)
+  })
+
+  it('collect bits for globs, which may have equals signs', () => {
+    expect(collectBitsFor('b=c*=2', collectBitsFor('conv1*=8'))).toEqual([
+      { pattern: 'conv1*', levels: 255 },
+      { pattern: 'b=c*', levels: 3 },
+    ])
+    for (const text of ['conv1', '=4', 'conv1=', 'conv1=9'])
+      expect(() => collectBitsFor(text), text).toThrow(/Expected/)
+  })
+
+  it('collect numbers with commas, spaces or one by one', () => {
+    expect(collectNumbers('.485, .456,0.406')).toEqual([0.485, 0.456, 0.406])
+    expect(collectNumbers('2', collectNumbers('1'))).toEqual([1, 2])
+    expect(collectNumbers('-1')).toEqual([-1])
+    expect(() => collectNumbers(',')).toThrow(/Expected numbers/)
+  })
+
+  it('describe settings as they are typed', () => {
+    expect(describeSetting(parseRadius('median:3'))).toBe('median:3')
+    expect(describeSetting(parseRadius('0.5'))).toBe('0.5')
+    expect(describeSetting({ group: 32 })).toBe('group:32')
+    expect(describeSetting([{ pattern: 'a*', levels: 3 }])).toBe('a*=3 levels')
+    expect(describeSetting([])).toBe('none')
+  })
+})

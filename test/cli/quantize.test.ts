@@ -1,0 +1,206 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { create } from '@bufbuild/protobuf'
+import { StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf'
+import { describe, expect, it } from 'vitest'
+import { decodeModel, encodeModel, graphOf } from '#src/onnx/model.js'
+import { DIGITS, gpfq, temporaryFolder } from './run.js'
+
+const at = temporaryFolder()
+const model = `${DIGITS}digits.onnx`
+const data = ['--calib', `${DIGITS}calibration.npz`, '--scale', '255', '--samples', '64', '--threads', '1']
+const files = () => readdirSync(dirname(at('x')))
+
+const LAYER_KEYS = [
+  'name',
+  'op',
+  'inputs',
+  'neurons',
+  'groups',
+  'samples',
+  'form',
+  'levels',
+  'format',
+  'relativeError',
+  'sqnrDb',
+  'seconds',
+] // prettier-ignore
+
+describe('gpfq quantize', () => {
+  it('writes a smaller model, says what it does on stderr and the table on stdout', async () => {
+    const { code, stdout, stderr } = await gpfq([
+      'quantize',
+      model,
+      ...data,
+      '--bits',
+      '3',
+      '-o',
+      at('three.onnx'),
+    ])
+    expect(code).toBe(0)
+    expect(readFileSync(at('three.onnx')).length).toBeLessThan(readFileSync(model).length / 5)
+    expect(stderr).toMatch(/levels +7\n/)
+    expect(stderr).toMatch(/samples +64 of 512\n/)
+    expect(stderr).toMatch(/\[1\/4\] [^\n]+\n\[2\/4\] /)
+    expect(stderr).toMatch(/three\.onnx written\n$/)
+    expect(stdout).toMatch(/^layer +shape +bits +format +error/)
+    expect(stdout).toMatch(/times smaller/)
+    expect(files()).toEqual(['three.onnx'])
+
+    const again = await gpfq(['quantize', model, ...data, '-o', at('three.onnx')])
+    expect(again).toMatchObject({ code: 1, stdout: '' })
+    expect(again.stderr).toMatch(/^error: .*three\.onnx: expected no such file yet, got one; .*--force\n$/)
+  })
+
+  it('prints one document of the promised shape with --json, and a fuller one with --report', async () => {
+    const args = [
+      '--json',
+      '--force',
+      '--report',
+      at('r.json'),
+      '-o',
+      at('j.onnx'),
+      '--bits-for',
+      '*=2',
+      '--quiet',
+    ]
+    const { code, stdout, stderr } = await gpfq(['quantize', model, ...data, ...args])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const document = JSON.parse(stdout)
+    expect(Object.keys(document)).toEqual([
+      'model',
+      'output',
+      'bytesIn',
+      'bytesOut',
+      'threads',
+      'settings',
+      'layers',
+      'skipped',
+      'seconds',
+      'peakMemoryBytes',
+    ]) // prettier-ignore
+    expect(document).toMatchObject({
+      model,
+      output: at('j.onnx'),
+      threads: 1,
+      bytesIn: readFileSync(model).length,
+    })
+    expect(document.bytesOut).toBe(readFileSync(at('j.onnx')).length)
+    expect(document.layers).toHaveLength(4)
+    for (const layer of document.layers) {
+      expect(Object.keys(layer)).toEqual(LAYER_KEYS)
+      expect(layer.levels).toBe(3)
+      expect(layer.relativeError).toBeGreaterThan(0)
+    }
+    expect(Object.keys(document.seconds)).toEqual(['load', 'calibration', 'quantization', 'verify', 'total'])
+    const report = JSON.parse(readFileSync(at('r.json'), 'utf8'))
+    expect(report.layers[0]).toMatchObject({
+      name: document.layers[0].name,
+      formatReason: expect.any(String),
+    })
+  })
+
+  it('shows the plan and writes nothing with --dry-run', async () => {
+    const before = files()
+    const { code, stdout } = await gpfq(['quantize', model, '--dry-run', '--json', '--include', '*onv*'])
+    expect(code).toBe(0)
+    const plan = JSON.parse(stdout)
+    expect(plan.layers.length + plan.skipped.length).toBeGreaterThanOrEqual(4)
+    expect(plan.foldedBatchNorms).toHaveLength(2)
+    expect((await gpfq(['quantize', model, '--dry-run'])).stdout).toMatch(/weights [\d.]+ kB → [\d.]+ kB\n$/)
+    expect(files()).toEqual(before)
+  })
+
+  it('rounds without calibration data', async () => {
+    const args = ['--method', 'msq', '--radius', 'max', '-o', at('msq.onnx'), '--quiet']
+    expect(await gpfq(['quantize', model, ...args])).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(existsSync(at('msq.onnx'))).toBe(true)
+  })
+
+  it('is interrupted by Ctrl-C with 130, and leaves nothing behind', async () => {
+    const before = files()
+    const args = ['--samples', '512', '--batch', '1', '-o', at('never.onnx')]
+    const { code, stderr } = await gpfq(['quantize', model, ...data, ...args], { interruptOn: /\[1\/4\]/ })
+    expect(stderr).toMatch(/interrupted: nothing was written\n$/)
+    expect(code).toBe(130)
+    expect(files()).toEqual(before)
+  })
+
+  it('reads external data from the model’s folder, and from nowhere else', async () => {
+    const whole = decodeModel(readFileSync(model))
+    const [tensor] = graphOf(whole).initializer
+    if (tensor === undefined) throw new Error('expected a model with initializers')
+    mkdirSync(at('external'))
+    const write = (location: string) => {
+      const copy = decodeModel(readFileSync(model))
+      const [first] = graphOf(copy).initializer
+      if (first === undefined) throw new Error('expected a model with initializers')
+      first.rawData = new Uint8Array()
+      first.dataLocation = TensorProto_DataLocation.EXTERNAL
+      first.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: location })]
+      writeFileSync(at('external/m.onnx'), encodeModel(copy))
+    }
+    writeFileSync(at('external/w.bin'), tensor.rawData)
+    writeFileSync(at('w.bin'), tensor.rawData)
+
+    write('w.bin')
+    const args = [
+      'quantize',
+      at('external/m.onnx'),
+      '--method',
+      'msq',
+      '--radius',
+      'max',
+      '-o',
+      at('e.onnx'),
+      '--quiet',
+    ]
+    expect(await gpfq(args)).toMatchObject({ code: 0, stderr: '' })
+    const plain = ['quantize', model, '--method', 'msq', '--radius', 'max', '-o', at('p.onnx'), '--quiet']
+    expect(await gpfq(plain)).toMatchObject({ code: 0 })
+    expect(readFileSync(at('e.onnx')).equals(readFileSync(at('p.onnx')))).toBe(true)
+    const images = ['--data', `${DIGITS}test.npz`, '--samples', '10', '--json']
+    expect((await gpfq(['compare', model, at('external/m.onnx'), ...images])).stdout).toContain(
+      '"agreement": 1',
+    )
+
+    for (const location of ['../w.bin', at('w.bin')]) {
+      write(location)
+      const { code, stderr } = await gpfq([...args, '--force'])
+      expect(code, stderr).toBe(1)
+      expect(stderr).toMatch(/^error: [^\n]*external data[^\n]*\n$/)
+    }
+  })
+})
+
+describe('gpfq eval, compare, inspect', () => {
+  const test = ['--data', `${DIGITS}test.npz`, '--scale', '255', '--samples', '200']
+
+  it('eval counts right answers', async () => {
+    const args = ['eval', model, ...test, '--labels', `label=${DIGITS}test.npz`]
+    const { code, stdout } = await gpfq([...args, '--json'])
+    expect(code).toBe(0)
+    const result = JSON.parse(stdout)
+    expect(Object.keys(result)).toEqual(['top1', 'top5', 'samples', 'seconds'])
+    expect(result).toMatchObject({ samples: 200 })
+    expect(result.top1).toBeGreaterThan(0.95)
+    expect((await gpfq(args)).stdout).toMatch(/^top-1 +9\d\.\d\d %\ntop-5 +[\d.]+ %\nsamples +200 in/)
+  })
+
+  it('compare finds a model equal to itself', async () => {
+    const { code, stdout } = await gpfq(['compare', model, model, ...test, '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ agreement: 1, sqnrDb: null, samples: 200 })
+  })
+
+  it('inspect lists layers, formats and what can be folded', async () => {
+    const { code, stdout } = await gpfq(['inspect', model, '--json'])
+    expect(code).toBe(0)
+    const document = JSON.parse(stdout)
+    expect(document).toMatchObject({ opset: 13, inputs: [{ name: 'image', type: 'float32' }], skipped: [] })
+    expect(document.layers.map(({ op }: { op: string }) => op)).toEqual(['Conv', 'Conv', 'Gemm', 'Gemm'])
+    expect(document.layers[0].formats.map(({ format }: { format: string }) => format)).toContain('packed')
+    expect(document.foldableBatchNorms).toHaveLength(2)
+    expect((await gpfq(['inspect', model])).stdout).toMatch(/4 layers with 52,\d+ weights can be quantized/)
+  })
+})
