@@ -12,7 +12,7 @@ import {
 } from './calibration/captures.js'
 import { MeanDifference, OutputError, sqnrDb } from './calibration/outputError.js'
 import type { Feeds } from './calibration/runner.js'
-import { Streams } from './calibration/streams.js'
+import { type OutputPair, type RunContext, type StreamPlan, Streams } from './calibration/streams.js'
 import { verifyModel } from './calibration/verify.js'
 import { GpfqError } from './errors.js'
 import { dequantize, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
@@ -71,6 +71,7 @@ class ModelRun {
   readonly #options: QuantizeModelOptions
   readonly #finished = new Map<string, Finished>() // by layer name
   readonly #corrections = new Map<string, Float32Array>() // layer name → (groups·neurons)
+  readonly #notes: string[] = []
   readonly #reported = new Set<string>()
   readonly #seconds = { load: 0, calibration: 0, quantization: 0, verify: 0 }
 
@@ -82,7 +83,7 @@ class ModelRun {
 
   async carryOut(bytesIn: number, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
     const { signal, onProgress, calibration, runner } = this.#options
-    const { layers, model, settings } = this.#prepared
+    const { graph, layers, model, settings } = this.#prepared
     this.#seconds.load = (performance.now() - start) / 1000
     const batches: Feeds[] = []
     if (calibration !== undefined) for await (const feeds of calibration) batches.push(feeds)
@@ -95,7 +96,16 @@ class ModelRun {
       samples: batches.reduce((sum, feeds) => sum + batchSize(feeds), 0),
     })
 
-    const streams = new Streams(runner, settings.biasCorrection ? withNodeNames(model) : model, batches)
+    const stages = planStages(
+      graph,
+      layers.map(({ layer }) => layer),
+    )
+    const streams = new Streams(
+      runner,
+      settings.biasCorrection ? withNodeNames(model) : model,
+      batches,
+      stages,
+    )
     if (batches.length > 0) await this.#runStages(streams)
     else for (const planned of layers) await this.#solve({ layers: [planned], uses: [] }, null, () => {})
 
@@ -112,7 +122,7 @@ class ModelRun {
     const output = encodeModel(written.model)
     signal?.throwIfAborted()
     onProgress?.({ type: 'verify' })
-    await this.#timed('verify', () => verifyModel(output, runner, streams, this.#prepared.graph))
+    await this.#timed('verify', () => verifyModel(output, runner, streams, graph))
     const reports = layers.map((planned) => this.#report(planned, written.bytes.get(planned.layer.name) ?? 0))
     return {
       model: output,
@@ -125,7 +135,7 @@ class ModelRun {
         foldedBatchNorms: this.#prepared.foldedBatchNorms,
         layers: reports,
         skipped: this.#prepared.skipped,
-        notes: this.#prepared.notes,
+        notes: [...this.#prepared.notes, ...this.#notes],
         seconds: { ...this.#seconds, total: (performance.now() - start) / 1000 },
         peakMemoryBytes: this.#engine.arena.peak + streams.peakBytes,
       },
@@ -133,39 +143,44 @@ class ModelRun {
   }
 
   async #runStages(streams: Streams): Promise<void> {
-    const { graph, layers } = this.#prepared
-    const stages = planStages(
-      graph,
-      layers.map(({ layer }) => layer),
-    )
+    const { layers, settings } = this.#prepared
     const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
-    for (const [index, stage] of stages.entries()) {
+    await this.#timed('calibration', async () => this.#noteMemory(await streams.plan()))
+    for (const index of streams.stages.keys()) {
       const progress = (share: number, phase: string): void =>
-        this.#options.onProgress?.({ type: 'progress', fraction: (index + share) / stages.length, phase })
+        this.#options.onProgress?.({
+          type: 'progress',
+          fraction: (index + share) / streams.stages.length,
+          phase,
+        })
       const context = {
         signal: this.#options.signal,
         onProgress: (fraction: number) => progress(0.5 * fraction, 'running both networks'),
       }
-      await this.#timed('calibration', () => streams.run(stage, (pair) => this.#measure(pair), context))
+      await this.#timed('calibration', () => streams.advance((pair) => this.#measure(pair), context))
+      const stage = streams.stages[index]!
       this.#announceMeasured(stage)
       const planned = stage.quantize.map((layer) => byName.get(layer.name)!)
       await this.#timed('quantization', () =>
         this.#quantize(planned, streams, (share) => progress(0.5 + 0.5 * share, 'choosing codes')),
       )
-      if (this.#prepared.settings.biasCorrection) {
+      if (settings.biasCorrection) {
         for (const layer of stage.quantize) {
           await this.#timed('calibration', () => this.#correctBias(layer, streams, context))
         }
       }
-      if (stage.replay) {
-        const measured = stage.quantize.flatMap(({ uses }) => uses.map(({ output }) => output))
-        await this.#timed('calibration', () =>
-          streams.replay(stage, measured, (pair) => this.#measure(pair), context),
-        )
-      }
-      streams.release(stage)
+      if (stage.replay) await this.#timed('calibration', () => streams.replay(context))
+      await streams.release()
     }
     for (const planned of layers) this.#announce(planned)
+  }
+
+  #noteMemory({ bytes, batches, resident }: StreamPlan): void {
+    if (resident === batches) return
+    this.#notes.push(
+      `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: ${batches - resident} of ${batches} batches are ` +
+        'recomputed at every stage instead of held, which is slower; fewer --samples avoid it',
+    )
   }
 
   /** Chooses the codes of layers whose samples are there. */
@@ -248,13 +263,13 @@ class ModelRun {
     return dequantize(this.#finished.get(layer.name)!.quantized, layer)
   }
 
-  #measure({ tensor, float, quantized }: Parameters<Parameters<Streams['run']>[1]>[0]): void {
+  #measure({ tensor, float, quantized }: OutputPair): void {
     for (const { planned, error } of this.#finished.values()) {
       if (planned.layer.uses.some(({ output }) => output === tensor)) error.add(float, quantized)
     }
   }
 
-  async #correctBias(layer: Layer, streams: Streams, context: Parameters<Streams['run']>[2]): Promise<void> {
+  async #correctBias(layer: Layer, streams: Streams, context: RunContext): Promise<void> {
     const difference = new MeanDifference(layer.groups * layer.neurons)
     const outputs = layer.uses.map(({ output }) => output)
     const inputs = layer.uses.map(({ input }) => input)
@@ -270,7 +285,7 @@ class ModelRun {
     streams.quantizedModel = correctBiases(streams.quantizedModel, layer, correction)
   }
 
-  async #timed(what: 'calibration' | 'quantization' | 'verify', act: () => Promise<void>): Promise<void> {
+  async #timed(what: 'calibration' | 'quantization' | 'verify', act: () => Promise<unknown>): Promise<void> {
     const start = performance.now()
     await act()
     this.#seconds[what] += (performance.now() - start) / 1000

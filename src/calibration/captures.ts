@@ -32,7 +32,7 @@ export function groupByCapture(layers: readonly PlannedLayer[]): Capture[] {
 
 export interface CapturedSamples {
   readonly shape: LayerShape
-  batches(): Iterable<SampleBatch>
+  batches(): AsyncIterable<SampleBatch>
 }
 
 /** The samples of a capture as the streams hold them now. */
@@ -43,15 +43,9 @@ export function captureSamples(
   searching: boolean,
 ): CapturedSamples {
   const { layer } = layers[0]!
-  const same = uses.every(({ input }) =>
-    Array.from({ length: streams.batches }, (_, batch) => streams.quantized(batch, input)).every(
-      (tensor) => tensor === null,
-    ),
-  )
-  const images = Array.from(
-    { length: streams.batches },
-    (_, batch) => streams.float(batch, uses[0]!.input).dims[0] ?? 1,
-  )
+  const same = !uses.some(({ input }) => streams.differs(input))
+  const batchCount = streams.batches
+  const images = Array.from({ length: batchCount }, (_, batch) => streams.dims(batch, uses[0]!.input)[0] ?? 1)
   const total = images.reduce((sum, count) => sum + count, 0)
   const perUse = patches === 0 ? 0 : Math.max(1, Math.floor(patches / uses.length))
 
@@ -59,7 +53,7 @@ export function captureSamples(
     return gatherFor({
       place: `layer '${layer.name}'`,
       sampling: use.sampling,
-      dims: streams.float(batch, use.input).dims,
+      dims: streams.dims(batch, use.input),
       inputs: layer.inputs,
       groups: layer.groups,
       firstImage: images.slice(0, batch).reduce((sum, count) => sum + count, 0),
@@ -67,11 +61,13 @@ export function captureSamples(
       patches: perUse,
     })
   }
-  function* batches(): Iterable<SampleBatch> {
-    for (const use of uses) {
-      for (let batch = 0; batch < streams.batches; batch++) {
-        const x = floatsOf(streams.float(batch, use.input))
-        const quantized = streams.quantized(batch, use.input)
+  async function* batches(): AsyncIterable<SampleBatch> {
+    const names = [...new Set(uses.map(({ input }) => input))]
+    for (let batch = 0; batch < batchCount; batch++) {
+      const tensors = await streams.tensors(batch, names)
+      for (const use of uses) {
+        const { float, quantized } = tensors.get(use.input)!
+        const x = floatsOf(float)
         yield {
           x,
           xq: same ? null : quantized === null ? x : floatsOf(quantized),
@@ -86,14 +82,14 @@ export function captureSamples(
   let batchPaddedBytes = 0
   let batchRows = 0
   for (const use of uses) {
-    for (let batch = 0; batch < streams.batches; batch++) {
+    for (let batch = 0; batch < batchCount; batch++) {
       const plan = gather(use, batch)
       rows += plan.rows
       batchRows = Math.max(batchRows, plan.rows)
       batchPaddedBytes = Math.max(batchPaddedBytes, paddedBytes(plan))
       batchBytes = Math.max(
         batchBytes,
-        4 * streams.float(batch, use.input).dims.reduce((product, dim) => product * dim, 1),
+        4 * streams.dims(batch, use.input).reduce((product, dim) => product * dim, 1),
       )
     }
   }

@@ -203,7 +203,7 @@ export function realModel(name: RealModel): Uint8Array {
   return new Uint8Array(readFileSync(`${assets}${name}.onnx`))
 }
 export function realFeeds(name: RealModel): Record<string, ort.Tensor> {
-  const dims = [...REAL_MODELS[name]]
+  const dims: number[] = [...REAL_MODELS[name]]
   const count = dims.reduce((a, b) => a * b, 1)
   if (name.startsWith('tinystories'))
     return {
