@@ -169,6 +169,7 @@ class ModelRun {
           await this.#timed('calibration', () => this.#correctBias(layer, streams, context))
         }
       }
+      progress(1, 'choosing codes')
       if (stage.replay) await this.#timed('calibration', () => streams.replay(context))
       await streams.release()
     }

@@ -1,0 +1,167 @@
+/** The two streams against ONNX Runtime running the whole model: linear work, right values, any budget. */
+import type { ModelProto } from 'onnx-buf'
+import { describe, expect, it } from 'vitest'
+import type { Feeds, Tensor } from '#src/calibration/runner.js'
+import { Streams } from '#src/calibration/streams.js'
+import { indexGraph } from '#src/onnx/graph.js'
+import { findLayers, readWeights } from '#src/onnx/layers.js'
+import { encodeModel } from '#src/onnx/model.js'
+import { planStages } from '#src/onnx/stages.js'
+import * as b from '../onnx/build.js'
+import { createCountingRunner } from './counting.js'
+
+const WIDTH = 6
+
+/** MatMul and Relu, `depth` times, with a residual branch from every second activation to the one after next. */
+function chain(depth: number): ModelProto {
+  const nodes = []
+  const weights = []
+  let last = 'x'
+  for (let i = 0; i < depth; i++) {
+    weights.push(b.floats(`w${i}`, [WIDTH, WIDTH], b.noise(WIDTH * WIDTH, i + 1)))
+    nodes.push(b.node('MatMul', [last, `w${i}`], [`y${i}`]), b.node('Relu', [`y${i}`], [`z${i}`]))
+    last = `z${i}`
+    if (i >= 2 && i % 2 === 0) {
+      nodes.push(b.node('Add', [last, `z${i - 2}`], [`s${i}`]))
+      last = `s${i}`
+    }
+  }
+  return b.model(nodes, weights, [b.value('x', b.DataType.FLOAT, ['n', WIDTH])], [last])
+}
+
+function feedsOf(batches: number): Feeds[] {
+  return Array.from({ length: batches }, (_, i) => ({
+    x: { type: 'float32', dims: [4, WIDTH], data: b.noise(4 * WIDTH, 100 + i) } satisfies Tensor,
+  }))
+}
+
+/** Walks through all stages with weights cut in half as the "quantized" ones. */
+async function walk(model: ModelProto, feeds: Feeds[], budget?: number) {
+  const graph = indexGraph(model)
+  const { layers } = findLayers(graph)
+  const runner = await createCountingRunner()
+  const streams = new Streams(runner, model, feeds, planStages(graph, layers), budget)
+  const plan = await streams.plan()
+  const planned = new Map(runner.runs)
+  const measured: string[] = []
+  for (const stage of streams.stages) {
+    await streams.advance(({ tensor }) => measured.push(tensor), { signal: undefined, onProgress: () => {} })
+    for (const layer of stage.quantize) {
+      streams.weights.set(
+        layer.name,
+        readWeights(graph, layer).map((w) => w / 2),
+      )
+    }
+    await streams.release()
+  }
+  const outputs = await Promise.all(feeds.map((_, batch) => streams.tensors(batch, graph.outputs)))
+  await streams.close()
+  const runs = new Map([...runner.runs].map(([name, count]) => [name, count - (planned.get(name) ?? 0)]))
+  return { graph, plan, runs, measured, outputs, runner }
+}
+
+describe('Streams', () => {
+  it('runs every node of a 30-layer chain once per stream and batch', async () => {
+    const feeds = feedsOf(2)
+    const { runs, measured, runner } = await walk(chain(30), feeds)
+    expect(runs.size).toBe(30 + 30 + 14)
+    // Nothing before the first layer is quantized, so the input of the first MatMul exists once; all else twice.
+    for (const [name, count] of runs) expect(count, name).toBe(2 * feeds.length)
+    expect(new Set(measured).size).toBe(30)
+    expect(runner.sessions.open).toBe(0)
+  })
+
+  it('computes in the quantized stream what the model with those weights computes', async () => {
+    const model = chain(7)
+    const feeds = feedsOf(3)
+    const { outputs, graph } = await walk(model, feeds)
+    const halved = chain(7)
+    for (const tensor of halved.graph!.initializer) {
+      const values = new Float32Array(tensor.rawData!.slice().buffer).map((w) => w / 2)
+      tensor.rawData = new Uint8Array(values.buffer)
+    }
+    for (const [batch, feed] of feeds.entries()) {
+      const x = b.tensor([4, WIDTH], feed.x!.data as Float32Array)
+      const name = graph.outputs[0]!
+      const float = (await b.run(encodeModel(model), { x }))[name]!.data as Float32Array
+      const quantized = (await b.run(encodeModel(halved), { x }))[name]!.data as Float32Array
+      const pair = outputs[batch]!.get(name)!
+      expect(b.relativeDifference(pair.float.data as Float32Array, float)).toBeLessThan(1e-6)
+      expect(b.relativeDifference(pair.quantized!.data as Float32Array, quantized)).toBeLessThan(1e-6)
+    }
+  })
+
+  it('recomputes batches beyond the budget to the same bytes, and says how many', async () => {
+    const model = chain(6)
+    const feeds = feedsOf(4)
+    const whole = await walk(model, feeds)
+    expect(whole.plan.resident).toBe(4)
+    for (const resident of [0, 1, 3]) {
+      const limited = await walk(model, feeds, (whole.plan.bytes / 4) * (resident + 0.5))
+      expect(limited.plan.resident).toBe(resident)
+      limited.outputs.forEach((tensors, batch) => {
+        for (const [name, pair] of tensors) {
+          expect(pair).toEqual(whole.outputs[batch]!.get(name))
+        }
+      })
+    }
+  })
+
+  it('replays the quantized stream when a weight is tied across depth', async () => {
+    const w = b.floats('w', [WIDTH, WIDTH], b.noise(WIDTH * WIDTH, 5))
+    const nodes = [
+      b.node('MatMul', ['x', 'w'], ['a']),
+      b.node('Relu', ['a'], ['r']),
+      b.node('MatMul', ['r', 'w'], ['y']),
+    ]
+    const model = b.model(nodes, [w], [b.value('x', b.DataType.FLOAT, ['n', WIDTH])], ['y'])
+    const graph = indexGraph(model)
+    const { layers } = findLayers(graph)
+    expect(layers).toHaveLength(1)
+    expect(layers[0]!.uses).toHaveLength(2)
+    const feeds = feedsOf(2)
+    const streams = new Streams(await createCountingRunner(), model, feeds, planStages(graph, layers))
+    await streams.plan()
+    const context = { signal: undefined, onProgress: () => {} }
+    const values = readWeights(graph, layers[0]!).map((v) => v / 2)
+    for (const stage of streams.stages) {
+      await streams.advance(() => {}, context)
+      for (const layer of stage.quantize) streams.weights.set(layer.name, values)
+      if (stage.replay) await streams.replay(context)
+      await streams.release()
+    }
+    const halved = b.model(
+      nodes,
+      [b.floats('w', [WIDTH, WIDTH], values)],
+      [b.value('x', b.DataType.FLOAT, ['n', WIDTH])],
+      ['y'],
+    )
+    const expected = await b.run(encodeModel(halved), {
+      x: b.tensor([4, WIDTH], feeds[0]!.x!.data as Float32Array),
+    })
+    const pair = (await streams.tensors(0, ['y'])).get('y')!
+    expect(
+      b.relativeDifference(pair.quantized!.data as Float32Array, expected.y!.data as Float32Array),
+    ).toBeLessThan(1e-6)
+    await streams.close()
+  })
+
+  it('stops between batches when aborted', async () => {
+    const model = chain(3)
+    const graph = indexGraph(model)
+    const { layers } = findLayers(graph)
+    const runner = await createCountingRunner()
+    const streams = new Streams(runner, model, feedsOf(8), planStages(graph, layers))
+    await streams.plan()
+    await streams.advance(() => {}, { signal: undefined, onProgress: () => {} })
+    const controller = new AbortController()
+    const before = runner.runs.get('y0_node') ?? 0
+    const advancing = streams.advance(() => {}, {
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error('enough')),
+    })
+    await expect(advancing).rejects.toThrow('enough')
+    expect((runner.runs.get('y0_node') ?? 0) - before).toBeLessThanOrEqual(2)
+    await streams.close()
+  })
+})
