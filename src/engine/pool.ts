@@ -34,11 +34,15 @@ interface Member {
 
 const POLL_MILLISECONDS = 50
 
+const closedError = (): GpfqError =>
+  new GpfqError('CLOSED', 'quantizer: expected an open quantizer, got a closed one')
+
 export async function createPool(threads: number): Promise<Pool> {
   const memory = new WebAssembly.Memory({ initial: CONTROL_BYTES / 65536, maximum: 65536, shared: true })
   const control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
   const module = await platform.compile()
 
+  let closed = false
   let failed: GpfqError | undefined
   let reportFailure: (error: GpfqError) => void = () => {}
   const failure = new Promise<never>((_, reject) => {
@@ -103,18 +107,15 @@ export async function createPool(threads: number): Promise<Pool> {
       signal?.removeEventListener('abort', stop)
     }
     signal?.throwIfAborted()
+    if (closed) throw closedError()
   }
 
   let last: Promise<void> = Promise.resolve()
-  let closed = false
   return {
     threads,
     memory,
     run(job, options = {}) {
-      if (closed)
-        return Promise.reject(
-          new GpfqError('CLOSED', 'quantizer: expected an open quantizer, got a closed one'),
-        )
+      if (closed) return Promise.reject(closedError())
       const mine = last.then(() => carryOut(job, options))
       last = mine.catch(() => {})
       return mine
