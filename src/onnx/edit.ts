@@ -26,8 +26,11 @@ export class GraphEdit {
   readonly #before = new Map<number, NodeProto[]>()
   readonly #after = new Map<number, NodeProto[]>()
   readonly #initializers = new Map<string, TensorProto>()
+  readonly #overwritten = new Map<string, TensorProto>()
   readonly #shared = new Map<string, string>()
+  readonly #front: NodeProto[] = []
   readonly #names: Set<string>
+  #temporaries = 0
 
   constructor(graph: GraphIndex) {
     this.graph = graph
@@ -42,10 +45,24 @@ export class GraphEdit {
     return name
   }
 
+  /** A fresh name for a tensor between two nodes: short, since every node that is written carries a few. */
+  temporary(): string {
+    let name: string
+    do name = `gpfq:${this.#temporaries++}`
+    while (this.#names.has(name))
+    this.#names.add(name)
+    return name
+  }
+
   /** Adds an initializer under the fresh name it bears. */
   add(tensor: TensorProto): string {
     this.#initializers.set(tensor.name, tensor)
     return tensor.name
+  }
+
+  /** Puts other values under the name of an initializer, for all who read it. */
+  overwrite(tensor: TensorProto): void {
+    this.#overwritten.set(tensor.name, tensor)
   }
 
   /** A constant that several places use: made once per key. */
@@ -53,6 +70,16 @@ export class GraphEdit {
     let name = this.#shared.get(key)
     if (name === undefined) {
       name = this.add(make(this.fresh(key)))
+      this.#shared.set(key, name)
+    }
+    return name
+  }
+
+  /** A tensor made by nodes in front of all others, for several places: `make` appends them and gives its name. */
+  sharedNodes(key: string, make: (append: (node: NodeProto) => void) => string): string {
+    let name = this.#shared.get(key)
+    if (name === undefined) {
+      name = make((node) => this.#front.push(node))
       this.#shared.set(key, name)
     }
     return name
@@ -100,7 +127,7 @@ export class GraphEdit {
   /** The model with all edits made. */
   finish(): ModelProto {
     const old = graphOf(this.graph.model)
-    const nodes = old.node.flatMap((original, i) => {
+    const edited = old.node.flatMap((original, i) => {
       const node = this.#current.get(i)
       return [
         ...(this.#before.get(i) ?? []),
@@ -108,12 +135,14 @@ export class GraphEdit {
         ...(this.#after.get(i) ?? []),
       ]
     })
-    const { kept, read } = this.#letGo(nodes)
+    const { kept, read } = this.#letGo([...this.#front, ...edited])
     const dropped = (tensor: string) => this.graph.consumers(tensor).length > 0 && !read.has(tensor)
     const graph = shallowCopy(old)
     graph.node = kept
     graph.initializer = [
-      ...old.initializer.filter(({ name }) => !dropped(name)),
+      ...old.initializer
+        .filter(({ name }) => !dropped(name))
+        .map((tensor) => this.#overwritten.get(tensor.name) ?? tensor),
       ...[...this.#initializers.values()].filter(({ name }) => read.has(name)),
     ]
     graph.input = old.input.filter(({ name }) => this.graph.initializer(name) === undefined || !dropped(name))

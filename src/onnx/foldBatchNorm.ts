@@ -29,13 +29,7 @@ export function foldBatchNorms(model: ModelProto): { model: ModelProto; folded: 
     if (view === null || affine.scale.length !== view.groups * view.neurons) continue
     const bias = readBias(graph, graph.nodes[view.node]!, affine.scale.length)
     if (bias === null) continue
-    const name = edit.fresh(`${view.tensor}:folded`)
-    const weights = scaled(view, affine.scale)
-    edit.setInput(
-      view.node,
-      view.operand,
-      edit.add(makeFloats(name, DataType.FLOAT, view.chain.dims, weights)),
-    )
+    setWeight(edit, view, scaled(view, affine.scale))
     const shifted = Float32Array.from(
       bias,
       (b, i) => b * (affine.scale[i] as number) + (affine.shift[i] as number),
@@ -88,6 +82,17 @@ function soleReader(graph: GraphIndex, view: WeightView): boolean {
     if (tensor === view.chain.source) return true
     tensor = graph.nodes[graph.producer(tensor) as number]!.input[0] as string
   }
+}
+
+/** An initializer keeps its name, by which users know the layer; one at the end of a chain gets its own. */
+function setWeight(edit: GraphEdit, view: WeightView, weights: Float32Array): void {
+  const { dims, source } = view.chain
+  if (view.tensor === source && edit.graph.initializer(source) !== undefined) {
+    edit.overwrite(makeFloats(source, DataType.FLOAT, dims, weights))
+    return
+  }
+  const name = edit.fresh(`${view.tensor}:folded`)
+  edit.setInput(view.node, view.operand, edit.add(makeFloats(name, DataType.FLOAT, dims, weights)))
 }
 
 /** The weight at the node, each neuron times its scale. */

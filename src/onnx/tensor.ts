@@ -198,7 +198,8 @@ function view<T>(
   type: new (buffer: ArrayBuffer, offset: number, length: number) => T,
   size: number,
 ): T {
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice()
+  // A copy by constructor: the slice() of a Node Buffer is a view.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes)
   return new type(aligned.buffer, aligned.byteOffset, aligned.length / size)
 }
 

@@ -34,8 +34,10 @@ describe('readFloats', () => {
       expect([...readFloats(tensor)]).toEqual(values)
   })
 
-  it('reads raw bytes that are not aligned', () => {
-    const file = new Uint8Array(13)
+  it.each([
+    ['an array', new Uint8Array(13)],
+    ['a Node Buffer', Buffer.alloc(13)],
+  ])('reads raw bytes that are not aligned, in %s', (_, file) => {
     file.set(new Uint8Array(Float32Array.of(1, 2, 3).buffer), 1)
     const tensor = create(TensorProtoSchema, {
       name: 't',

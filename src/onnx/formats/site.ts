@@ -50,7 +50,7 @@ export class Site {
     this.#stem = view.chain.source
   }
 
-  /** A fresh tensor name. */
+  /** A fresh name for a constant. */
   name(part: string): string {
     return this.edit.fresh(`${this.#stem}:${part}`)
   }
@@ -62,7 +62,7 @@ export class Site {
 
   /** Appends a node and returns its output. */
   emit(opType: string, input: readonly string[], attribute: NodeProto['attribute'] = []): string {
-    const output = this.name(`${this.nodes.length}`)
+    const output = this.edit.temporary()
     this.nodes.push(makeNode(opType, input, output, attribute))
     return output
   }

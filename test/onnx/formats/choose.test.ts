@@ -65,7 +65,7 @@ describe('formatsFor', () => {
     expect(nbits(15, 20)).toMatchObject({ possible: false })
   })
 
-  it('estimates bytes within 300 of what is written', () => {
+  it('estimates bytes within 250 of what is written', () => {
     const model = matmul(64, 13)
     const graph = indexGraph(model)
     const [layer] = findLayers(graph).layers
@@ -77,7 +77,7 @@ describe('formatsFor', () => {
           const written = writeQuantized(model, [{ layer: layer!, quantized, format }]).bytes.get(
             layer!.name,
           )!
-          expect(Math.abs(written - bytes), `${format} ${levels} ${block}`).toBeLessThan(300)
+          expect(Math.abs(written - bytes), `${format} ${levels} ${block}`).toBeLessThan(250)
         }
       }
   })
@@ -89,7 +89,7 @@ describe('chooseFormat', () => {
       format: 'packed',
       reason: expect.stringMatching(/smallest file/),
     })
-    expect(optionsOf(matmul(2, 13), 15).choose('auto')).toMatchObject({
+    expect(optionsOf(matmul(1, 13), 15).choose('auto')).toMatchObject({
       format: 'float',
       reason: expect.stringMatching(/too small/),
     })

@@ -1,0 +1,120 @@
+/**
+ * The evidence behind `--format auto`: one quantized model written in every form; file size, time to load, time of a run,
+ * growth of the process while loading. ONNX Runtime Web and, where it is installed, ONNX Runtime Node.
+ */
+import { readFile } from 'node:fs/promises'
+import { createOrtNodeRunner, createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
+import type { Feeds, Runner } from '#src/calibration/runner.js'
+import { openNpz } from '#src/data/npz.js'
+import { encodeModel } from '#src/onnx/model.js'
+import { quantizeModel } from '#src/quantizeModel.js'
+import { type Case, interleave } from './measure.js'
+import { denseChain } from './model.js'
+import { type Table, table } from './table.js'
+
+const FORMATS = ['float', 'packed', 'qdq', 'nbits'] as const
+
+interface Subject {
+  readonly name: string
+  readonly bytes: Uint8Array
+  readonly feeds: Feeds
+}
+
+async function subjects(width: number): Promise<Subject[]> {
+  const demo = new URL('../demo-data/', import.meta.url)
+  const calibration = openNpz(await readFile(new URL('calibration.npz', demo)))
+  const pixels = calibration.get('image').data as Uint8Array
+  const image = (samples: number): Feeds => ({
+    image: {
+      type: 'float32',
+      dims: [samples, 1, 28, 28],
+      data: Float32Array.from(pixels.subarray(0, samples * 784), (v) => v / 255),
+    },
+  })
+  const dense: Feeds = {
+    x: { type: 'float32', dims: [8, width], data: new Float32Array(8 * width).fill(0.5) },
+  }
+  return [
+    {
+      name: 'digits (Conv, Gemm)',
+      bytes: new Uint8Array(await readFile(new URL('digits.onnx', demo))),
+      feeds: image(64),
+    },
+    { name: `4 × MatMul ${width}²`, bytes: encodeModel(denseChain(4, width)), feeds: dense },
+  ]
+}
+
+const first = (feeds: Feeds): Feeds =>
+  Object.fromEntries(
+    Object.entries(feeds).map(([name, { type, dims, data }]) => [
+      name,
+      { type, dims: [1, ...dims.slice(1)], data: data.slice(0, data.length / dims[0]!) },
+    ]),
+  )
+
+export async function benchFormats(repetitions: number, width: number): Promise<Table> {
+  const runners: Runner[] = [await createOrtWebRunner({ threads: 1 })]
+  try {
+    runners.push(await createOrtNodeRunner({ threads: 1 }))
+  } catch {
+    // not installed: the table has one runner
+  }
+  const rows: Record<string, string>[] = []
+  for (const { name, bytes, feeds } of await subjects(width)) {
+    for (const levels of [15, 3]) {
+      const models = [{ format: 'original', model: bytes }]
+      for (const format of FORMATS) {
+        const { model } = await quantizeModel(bytes, {
+          runner: runners[0]!,
+          method: 'msq',
+          radius: { rule: 'max' },
+          levels,
+          format,
+          threads: 1,
+        })
+        models.push({ format, model })
+      }
+      for (const runner of runners) {
+        const sessions = await Promise.all(models.map(({ model }) => runner.load(model)))
+        const input = first(feeds)
+        const cases: Case[] = models.flatMap(({ format, model }, i) => [
+          { name: `${format} load`, run: async () => (await runner.load(model)).close() },
+          { name: `${format} run`, run: () => sessions[i]!.run(input) },
+        ])
+        const times = await interleave(cases, repetitions)
+        const growth = await Promise.all(models.map(async ({ model }) => memoryOf(runner, model)))
+        for (const [i, { format, model }] of models.entries()) {
+          const milliseconds = (what: string): string => {
+            const { median, spread } = times.get(`${format} ${what}`)!
+            return `${(1e3 * median).toFixed(2)} ± ${(100 * spread).toFixed(0)} %`
+          }
+          rows.push({
+            model: name,
+            levels: format === 'original' ? '' : `${levels}`,
+            form: format,
+            runner: runner.name.split(' ')[0]!,
+            bytes: `${model.length}`,
+            'load, ms': milliseconds('load'),
+            'run (batch 1), ms': milliseconds('run'),
+            'memory, MB': growth[i]!.toFixed(0),
+          })
+        }
+        for (const session of sessions) await session.close()
+      }
+    }
+  }
+  return table(
+    'Output forms: size, load, run (median ± spread), memory growth of one load',
+    ['model', 'levels', 'form', 'runner', 'bytes', 'load, ms', 'run (batch 1), ms', 'memory, MB'],
+    rows,
+  )
+}
+
+/** Growth of the resident set by loading once more, in MB; rough, for the allocator keeps what it had. */
+async function memoryOf(runner: Runner, model: Uint8Array): Promise<number> {
+  const before = process.memoryUsage().rss
+  const session = await runner.load(model)
+  const growth = (process.memoryUsage().rss - before) / 1e6
+  await session.close()
+  return Math.max(0, growth)
+}

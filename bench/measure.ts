@@ -1,0 +1,61 @@
+/**
+ * Fair timing: cases of one question run interleaved (A B A B …) after a warm-up, so that a noisy machine is noisy for
+ * all of them, and no number goes without its spread.
+ */
+export interface Case<T = unknown> {
+  readonly name: string
+  /** Does the work once; what it returns may carry its own seconds, else the wall clock counts. */
+  run(): Promise<T> | T
+  /** Seconds of one run, from its result. */
+  seconds?(result: T): number
+}
+
+export interface Timing {
+  readonly name: string
+  readonly min: number // seconds
+  readonly median: number
+  /** (third − first quartile) / median */
+  readonly spread: number
+  readonly repetitions: number
+}
+
+export async function interleave(cases: readonly Case[], repetitions: number): Promise<Map<string, Timing>> {
+  const seconds = new Map(cases.map(({ name }) => [name, [] as number[]]))
+  for (const { run } of cases) await run()
+  for (let repetition = 0; repetition < repetitions; repetition++) {
+    for (const { name, run, seconds: own } of cases) {
+      const start = performance.now()
+      const result = await run()
+      const wall = (performance.now() - start) / 1000
+      seconds.get(name)!.push(own === undefined ? wall : own(result))
+    }
+  }
+  return new Map([...seconds].map(([name, times]) => [name, timing(name, times)]))
+}
+
+function timing(name: string, times: readonly number[]): Timing {
+  const sorted = [...times].sort((a, b) => a - b)
+  const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!
+  const median = at(0.5)
+  return { name, min: sorted[0]!, median, spread: (at(0.75) - at(0.25)) / median, repetitions: times.length }
+}
+
+/** Exponent p of y ~ xᵖ by least squares on logarithms. */
+export function exponent(xs: readonly number[], ys: readonly number[]): number {
+  const lx = xs.map(Math.log)
+  const ly = ys.map(Math.log)
+  const mean = (v: readonly number[]): number => v.reduce((a, b) => a + b, 0) / v.length
+  const mx = mean(lx)
+  const my = mean(ly)
+  const covariance = lx.reduce((sum, x, i) => sum + (x - mx) * (ly[i]! - my), 0)
+  return covariance / lx.reduce((sum, x) => sum + (x - mx) ** 2, 0)
+}
+
+/** Seeded uniform numbers in [0, 1): the same data in every run (Numerical Recipes' 32-bit generator). */
+export function uniform(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
