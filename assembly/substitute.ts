@@ -4,7 +4,7 @@
  *     q_t = A(p / H_tt)          greedy path following (2010.15979 in Gram form), or
  *     q_t = A(w_t)               where H_tt = 0 (a dead input) and in MSQ, which shares the arithmetic of the error.
  *
- * Neurons are independent lanes, 8 a panel; nothing but the order of inputs is sequential. Blocked like TRSM: 128 rows
+ * Neurons are independent lanes, 8 a panel; nothing but the order of inputs is sequential. Blocked like TRSM: 256 rows
  * at a time first receive all earlier inputs through the register tile, then the rows inside, 8 at a time by the tile
  * and the last 7 one by one. −q is stored, so that every update is a sum.
  *
@@ -15,8 +15,8 @@ import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { multiply, ROW } from './tile'
 
-/** Panels of 8 rows in a row block: 128 rows. */
-const ROWS: i32 = 16
+/** Panels of 8 rows in a row block: 256 rows, so that whole blocks of inputs lie before it and a tile is seldom short. */
+const ROWS: i32 = 32
 
 /** Smallest diagonal entry that counts as alive: below it 1/H_tt is not a finite float32. */
 const ALIVE: f32 = 1.1754943508222875e-38
@@ -32,7 +32,7 @@ const ALIVE: f32 = 1.1754943508222875e-38
  * @param zeros same shape
  * @param codes [column][8·panels][8] bytes, or 0 if only errors are wanted
  * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖², or 0
- * @param scratch [worker][strip][8·panels + 128][8] float32
+ * @param scratch [worker][strip][8·panels + 256][8] float32
  * @param follow 1 follows the path, 0 rounds
  * @param strip columns that advance together
  */
@@ -44,7 +44,7 @@ export function substitute(
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = <usize>panels << 8
-  const pathBytes = columnBytes + ((<usize>ROWS) << 8) // one column of scratch: −q, then 128 rows of p
+  const pathBytes = columnBytes + ((<usize>ROWS) << 8) // one column of scratch: −q, then 256 rows of p
   const q = scratch + <usize>worker * <usize>strip * pathBytes
   const perGroup = candidates * neuronPanels
   while (begin < end) {
@@ -55,7 +55,7 @@ export function substitute(
     for (let b = 0; b < panels; b += ROWS) {
       const high = min(panels, b + ROWS)
       for (let v = 0; v < count; v++) {
-        const column = group * neuronPanels + ((begin + v) % perGroup) % neuronPanels
+        const column = group * neuronPanels + (begin + v) % neuronPanels
         memory.copy(
           q + <usize>v * pathBytes + columnBytes,
           r + <usize>column * columnBytes + (<usize>b << 8),
@@ -71,24 +71,28 @@ export function substitute(
         const rows = min(8, inputs - (p << 3))
         for (let t = 0; t < 8; t++) {
           const row = (p << 3) + t
+          const at = <usize>row << 5
+          const scaleAt = <usize>(row / scaleBlockSize) << 5
+          let panel = begin % neuronPanels // of W, R and S; the same for every candidate
+          let path = q
           for (let v = 0; v < count; v++) {
-            const item = begin + v
-            const path = q + <usize>v * pathBytes
             if (t >= rows) { // padding: no weight, no code
-              v128.store(path + (<usize>row << 5), f32x4.splat(0))
-              v128.store(path + (<usize>row << 5), f32x4.splat(0), 16)
-              continue
+              v128.store(path + at, f32x4.splat(0))
+              v128.store(path + at, f32x4.splat(0), 16)
+            } else {
+              const item = begin + v
+              const column = <usize>(group * neuronPanels + panel) * columnBytes + at
+              const scale = <usize>(item * scaleBlocks << 5) + scaleAt
+              step(
+                block, t, path + (<usize>p << 8), path + columnBytes + (<usize>(p - b) << 8),
+                weights + column, s ? s + column : 0, scales + scale, zeros + scale,
+                codes ? codes + <usize>item * (columnBytes >> 2) + (at >> 2) : 0,
+                s ? errors + (<usize>item << 6) : 0,
+                top, follow, row == 0,
+              )
             }
-            const column = <usize>(group * neuronPanels + (item % perGroup) % neuronPanels) * columnBytes
-            const at = (<usize>(item * scaleBlocks + row / scaleBlockSize)) << 5
-            step(
-              block, t, path + (<usize>p << 8), path + columnBytes + (<usize>(p - b) << 8),
-              weights + column + (<usize>row << 5), s ? s + column + (<usize>row << 5) : 0,
-              scales + at, zeros + at,
-              codes ? codes + <usize>item * (columnBytes >> 2) + (<usize>row << 3) : 0,
-              s ? errors + (<usize>item << 6) : 0,
-              top, follow, row == 0,
-            )
+            path += pathBytes
+            if (++panel == neuronPanels) panel = 0
           }
         }
       }

@@ -29,7 +29,7 @@ export async function benchKernels(machine: Machine, repetitions: number): Promi
   const scales = room(K * 4)
   const zeros = room(K * 4)
   const codes = room(N * K)
-  const scratch = room(8 * (PANELS + 16) * 256)
+  const scratch = room(8 * (PANELS + 32) * 256)
   const u = room(ROWS * K * 4)
   const z = room((ROWS / 256) * K * 64 * 4)
   const source = room(ROWS * N * 4)

@@ -175,7 +175,7 @@ export function substitute(a: {
 }
 
 /** Bytes of scratch a worker needs for `substitute`. */
-export const substituteScratch = (panels: number, strip: number): number => strip * (panels + 16) * 256
+export const substituteScratch = (panels: number, strip: number): number => strip * (panels + 32) * 256
 
 interface Alphabets {
   scales: Pointer
