@@ -121,6 +121,8 @@ async function main(): Promise<void> {
     }
   }
   await writeFile(join('docs', 'ACCURACY.md'), page(cells, runner.name))
+  const readme = await readFile('README.md', 'utf8')
+  await writeFile('README.md', readme.replace(SUMMARY, `$1${summary(cells)}$2`))
 }
 
 async function cell(cells: Cells, key: string, compute: () => Promise<Cell>): Promise<void> {
@@ -178,12 +180,45 @@ async function score(subject: Subject, runner: Runner, model: Uint8Array): Promi
   return 'top1' in result ? result.top1 : result.perplexity
 }
 
-function page(cells: Cells, runner: string): string {
-  const format = (subject: string, key: string): string => {
-    const value = cells[key]?.value
-    if (value === undefined) return '–'
-    return subject === 'llama' ? value.toFixed(3) : (100 * value).toFixed(2)
+/** README's part between the markers. */
+const SUMMARY = /(<!-- accuracy:begin -->\n).*(<!-- accuracy:end -->)/s
+
+const format = (cells: Cells, subject: string, key: string): string => {
+  const value = cells[key]?.value
+  if (value === undefined) return '–'
+  return subject === 'llama' ? value.toFixed(3) : (100 * value).toFixed(2)
+}
+
+function summary(cells: Cells): string {
+  const lines = [
+    '## Accuracy',
+    '',
+    'Top-1 in percent on whole test sets (perplexity for llama), rounded to nearest → GPFQ, with the size of the GPFQ file:',
+    '',
+    '| model | float | 15 levels (4 bits) | 7 levels (3 bits) | 3 levels (ternary) |',
+    '|---|---|---|---|---|',
+  ]
+  for (const { name } of SUBJECTS) {
+    const cell = (levels: number): string => {
+      const [rounded, path] = ['rounding, max', 'GPFQ, search'].map((method) =>
+        format(cells, name, `${name} ${levels} ${method}`),
+      )
+      return `${rounded} → **${path}**, ${kilobytes(cells, `${name} ${levels} GPFQ, search`)}`
+    }
+    const float = `${format(cells, name, `${name} float`)}, ${kilobytes(cells, `${name} float`)}`
+    lines.push(`| ${name} | ${float} | ${LEVELS.map(cell).join(' | ')} |`)
   }
+  lines.push(
+    '',
+    'Reproduce with `npm run accuracy`; models, data, the other rounding rules and times: [docs/ACCURACY.md](docs/ACCURACY.md).',
+    '',
+  )
+  return lines.join('\n')
+}
+
+const kilobytes = (cells: Cells, key: string): string => `${((cells[key]?.bytes ?? 0) / 1000).toFixed(0)} kB`
+
+function page(cells: Cells, runner: string): string {
   const lines = [
     '# Accuracy',
     '',
@@ -191,13 +226,13 @@ function page(cells: Cells, runner: string): string {
     'quantized, first and last layer too; one scale a neuron. `max`: radius = largest |w|. `search`: radius chosen by output',
     'error, which is the default. "rounding, max" is what other tools call round-to-nearest.',
     '',
-    '| model (float) | levels | ' + METHODS.map(({ name }) => name).join(' | ') + ' |',
+    `| model (float) | levels | ${METHODS.map(({ name }) => name).join(' | ')} |`,
     `|---|---|${METHODS.map(() => '---').join('|')}|`,
   ]
   for (const { name } of SUBJECTS) {
     for (const levels of LEVELS) {
-      const values = METHODS.map((method) => format(name, `${name} ${levels} ${method.name}`))
-      lines.push(`| ${name} (${format(name, `${name} float`)}) | ${levels} | ${values.join(' | ')} |`)
+      const values = METHODS.map((method) => format(cells, name, `${name} ${levels} ${method.name}`))
+      lines.push(`| ${name} (${format(cells, name, `${name} float`)}) | ${levels} | ${values.join(' | ')} |`)
     }
   }
   lines.push(
@@ -210,13 +245,14 @@ function page(cells: Cells, runner: string): string {
     '| model | float | 15 levels | 7 levels | 3 levels | seconds, GPFQ 15 levels | peak memory |',
     '|---|---|---|---|---|---|---|',
   )
-  const kilobytes = (key: string): string => `${((cells[key]?.bytes ?? 0) / 1000).toFixed(0)} kB`
   for (const { name, calibrationSamples } of SUBJECTS) {
-    const sizes = LEVELS.map((levels) => kilobytes(`${name} ${levels} GPFQ, search`))
+    const sizes = LEVELS.map((levels) => kilobytes(cells, `${name} ${levels} GPFQ, search`))
     const best = cells[`${name} 15 GPFQ, search`]
     const time = `${best?.seconds.toFixed(1)} (${calibrationSamples} samples)`
     const memory = `${((best?.peakMemoryBytes ?? 0) / 2 ** 20).toFixed(0)} MiB`
-    lines.push(`| ${name} | ${kilobytes(`${name} float`)} | ${sizes.join(' | ')} | ${time} | ${memory} |`)
+    lines.push(
+      `| ${name} | ${kilobytes(cells, `${name} float`)} | ${sizes.join(' | ')} | ${time} | ${memory} |`,
+    )
   }
   lines.push(
     '',

@@ -1,7 +1,10 @@
 /** "gpfq": quantize one layer. Whole ONNX models: "gpfq/onnx". */
 export { GpfqError, type GpfqErrorCode } from './errors.js'
+export type { ExecutorMode } from './executor/executor.js'
 export type { Form } from './methods/plan.js'
 export type { Method, Radius, ScalePer } from './options.js'
+export { type InitOptions, init } from './platform/init.js'
+export type { NodeWorkerLike, WebWorkerLike, WorkerLike } from './platform/worker.js'
 export {
   createQuantizer,
   type LayerOptions,

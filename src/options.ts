@@ -4,8 +4,27 @@
  */
 import type { Feeds, Runner } from './calibration/runner.js'
 import type { Format, Skipped } from './onnx/layer.js'
+import type { WeightHistogram } from './weightHistogram.js'
 
-export type Method = 'gpfq' | 'msq'
+/**
+ * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695). One file
+ * each under src/methods says what it costs and when to use it.
+ */
+export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos'
+
+/** How the codes are chosen once the scales are given; the same for one layer and for a whole model. */
+export interface MethodOptions {
+  readonly method?: Method
+  /**
+   * Passes of coordinate descent after the method: each code chosen anew given all others. The output error never
+   * rises. Default 0; one to three are worth their time.
+   */
+  readonly passes?: number
+  /** gptq and qronos: λ added to H, in units of the mean of its diagonal. Default 0.01. */
+  readonly damping?: number
+  /** Take inputs in descending order of H_tt. Default true for gptq and qronos, false for gpfq. */
+  readonly actOrder?: boolean
+}
 
 /** Inputs and neurons that share one scale: all of a layer, one neuron, or `group` consecutive inputs of one neuron. */
 export type ScalePer = 'layer' | 'neuron' | { readonly group: number }
@@ -24,14 +43,13 @@ export type Radius =
   | { readonly rule: 'search' }
   | { readonly rule: 'value'; readonly value: number }
 
-export interface QuantizeModelOptions {
+export interface QuantizeModelOptions extends MethodOptions {
   /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
   readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
   /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
   readonly runner: Runner
   /** Bytes of an ONNX external data file, by the relative path that the model names. */
   readonly readExternalData?: (path: string) => Promise<Uint8Array>
-  readonly method?: Method
   /** Alphabet size M, 2..256: M equally spaced values over [−α, α]. */
   readonly levels?: number
   /** Other alphabet sizes for some layers: glob over node or weight names; the last match wins. */
@@ -85,6 +103,8 @@ export interface LayerReport {
   readonly sqnrDb: number | null
   /** Inputs that are zero in every calibration sample: their weights were plainly rounded. */
   readonly deadInputs: number
+  /** How the float weights lie on the alphabet, for a picture. */
+  readonly weights: WeightHistogram
   readonly bytesIn: number
   readonly bytesOut: number
   readonly seconds: number

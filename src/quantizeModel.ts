@@ -15,8 +15,10 @@ import type { Feeds } from './calibration/runner.js'
 import { type OutputPair, type RunContext, type StreamPlan, Streams } from './calibration/streams.js'
 import { verifyModel } from './calibration/verify.js'
 import { GpfqError } from './errors.js'
+import { createExecutor } from './executor/choose.js'
+import type { Executor } from './executor/executor.js'
 import { dequantize, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
-import { type Engine, quantizeSamples } from './methods/quantizeSamples.js'
+import { needsSamples } from './methods/recipe.js'
 import type { Solution, SolveRequest } from './methods/solution.js'
 import { type PlannedLayer, type PreparedModel, prepareModel } from './modelPlan.js'
 import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
@@ -26,9 +28,9 @@ import { encodeModel } from './onnx/model.js'
 import { planStages, type Stage } from './onnx/stages.js'
 import { writeQuantized } from './onnx/writeQuantized.js'
 import type { LayerReport, QuantizeModel, QuantizeModelOptions, QuantizeReport } from './options.js'
-import { createEngine } from './quantizer.js'
 import { needsCalibration } from './settings.js'
 import { VERSION } from './version.js'
+import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
 
 export { planModel } from './modelPlan.js'
 
@@ -41,6 +43,7 @@ interface Finished {
   readonly deadInputs: number
   readonly seconds: number
   readonly error: OutputError
+  readonly weights: WeightHistogram
 }
 
 /**
@@ -54,20 +57,18 @@ export const quantizeModel: QuantizeModel = async (bytes, options) => {
   if (options.calibration === undefined && needsCalibration(prepared.settings)) {
     throw new TypeError('calibration: expected batches of inputs, got none; only method msq can do without')
   }
-  const { engine, close } = await createEngine(
-    options.threads === undefined ? {} : { threads: options.threads },
-  )
+  const executor = await createExecutor(options.threads)
   try {
-    const run = new ModelRun(prepared, engine, options)
+    const run = new ModelRun(prepared, executor, options)
     return await run.carryOut(bytes.length, start)
   } finally {
-    await close()
+    await executor.close()
   }
 }
 
 class ModelRun {
   readonly #prepared: PreparedModel
-  readonly #engine: Engine
+  readonly #executor: Executor
   readonly #options: QuantizeModelOptions
   readonly #finished = new Map<string, Finished>() // by layer name
   readonly #corrections = new Map<string, Float32Array>() // layer name → (groups·neurons)
@@ -75,9 +76,9 @@ class ModelRun {
   readonly #reported = new Set<string>()
   readonly #seconds = { load: 0, calibration: 0, quantization: 0, verify: 0 }
 
-  constructor(prepared: PreparedModel, engine: Engine, options: QuantizeModelOptions) {
+  constructor(prepared: PreparedModel, executor: Executor, options: QuantizeModelOptions) {
     this.#prepared = prepared
-    this.#engine = engine
+    this.#executor = executor
     this.#options = options
   }
 
@@ -129,7 +130,7 @@ class ModelRun {
       report: {
         bytesIn,
         bytesOut: output.length,
-        threads: this.#engine.pool.threads,
+        threads: this.#executor.threads,
         runner: runner.name,
         settings: { ...settings },
         foldedBatchNorms: this.#prepared.foldedBatchNorms,
@@ -137,7 +138,7 @@ class ModelRun {
         skipped: this.#prepared.skipped,
         notes: [...this.#prepared.notes, ...this.#notes],
         seconds: { ...this.#seconds, total: (performance.now() - start) / 1000 },
-        peakMemoryBytes: this.#engine.arena.peak + streams.peakBytes,
+        peakMemoryBytes: this.#executor.peakMemoryBytes + streams.peakBytes,
       },
     }
   }
@@ -195,7 +196,7 @@ class ModelRun {
     const captures = groupByCapture(layers)
     for (const [index, capture] of captures.entries()) {
       for (const planned of capture.layers) this.#announceStart(planned)
-      const samples = captureSamples(capture, streams, settings.patches, searching)
+      const samples = captureSamples(capture, streams, settings.patches, settings, searching)
       await this.#solve(capture, samples, (share) => onProgress((index + share) / captures.length))
       for (const { layer } of capture.layers) streams.weights.set(layer.name, this.#values(layer))
     }
@@ -206,21 +207,22 @@ class ModelRun {
     samples: CapturedSamples | null,
     onProgress: (share: number) => void,
   ): Promise<void> {
-    const { method, radius } = this.#prepared.settings
+    const { settings } = this.#prepared
     const requests = layers.map((planned) => this.#request(planned))
+    const place = layers.map(({ layer }) => `layer '${layer.name}'`).join(', ')
     const shape = samples?.shape ?? shapeWithoutSamples(layers[0]!)
-    const { solutions, plan, deadInputs, seconds } = await quantizeSamples(
-      this.#engine,
+    const { solutions, plan, deadInputs, notes, seconds } = await this.#executor.quantizeSamples(
       shape,
       samples?.batches ?? (() => []),
       requests,
       {
         signal: this.#options.signal,
         onProgress,
-        form: method === 'msq' && radius.rule !== 'search' ? 'none' : undefined,
-        place: layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
+        form: needsSamples(settings) || settings.radius.rule === 'search' ? undefined : 'none',
+        place,
       },
     )
+    for (const note of notes) this.#notes.push(`${place}: ${note}`)
     for (const [i, planned] of layers.entries()) {
       this.#finish(planned, requests[i]!, solutions[i]!, {
         samples: plan.form === 'none' ? 0 : shape.samples,
@@ -241,18 +243,23 @@ class ModelRun {
       levels,
       scales: scalesFor(weights, shape, levels, settings.scalePer, settings.radius),
       search: settings.radius.rule !== 'search' ? 'none' : settings.scalePer === 'layer' ? 'layer' : 'neuron',
-      follow: settings.method === 'gpfq',
     }
   }
 
   #finish(
     planned: PlannedLayer,
-    { levels, scales }: SolveRequest,
+    { levels, scales, weights }: SolveRequest,
     solution: Solution,
     facts: Pick<Finished, 'samples' | 'form' | 'deadInputs' | 'seconds'>,
   ): void {
     const quantized = { levels, ...solution, blockSize: scales.blockSize, zero: zeroPoint(levels) }
-    this.#finished.set(planned.layer.name, { planned, quantized, error: new OutputError(), ...facts })
+    this.#finished.set(planned.layer.name, {
+      planned,
+      quantized,
+      error: new OutputError(),
+      weights: weightHistogram(weights, quantized, planned.layer),
+      ...facts,
+    })
   }
 
   #of({ layer }: PlannedLayer): Finished {
@@ -315,7 +322,7 @@ class ModelRun {
 
   #report(planned: PlannedLayer, bytesOut: number): LayerReport {
     const { layer, levels, format, formatReason, bytesIn } = planned
-    const { samples, form, deadInputs, seconds, error } = this.#of(planned)
+    const { samples, form, deadInputs, seconds, error, weights } = this.#of(planned)
     const relativeError = error.relative
     return {
       name: layer.name,
@@ -332,6 +339,7 @@ class ModelRun {
       relativeError,
       sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
       deadInputs,
+      weights,
       bytesIn,
       bytesOut,
       seconds,

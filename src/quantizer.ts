@@ -2,16 +2,16 @@
  * The core API: a quantizer owns a pool of workers and their shared memory; quantizeLayer chooses the codes of one layer
  * from its weights and samples. Knows nothing of ONNX: "gpfq/onnx" builds on it.
  */
-import { platform } from '#platform'
-import { createPool } from './engine/pool.js'
+import { createTurns } from './engine/turns.js'
 import { GpfqError } from './errors.js'
+import { createExecutor } from './executor/choose.js'
+import type { Executor, ExecutorMode } from './executor/executor.js'
 import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
-import { type Engine, quantizeSamples } from './methods/quantizeSamples.js'
+import { isPlain, needsSamples, resolveRecipe } from './methods/recipe.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
 import type { SolveRequest } from './methods/solution.js'
-import type { Method, Radius, ScalePer } from './options.js'
-import { Arena } from './wasm/arena.js'
+import type { MethodOptions, Radius, ScalePer } from './options.js'
 
 export interface LayerProblem {
   /** W, (inputs, neurons) row-major. */
@@ -24,13 +24,12 @@ export interface LayerProblem {
   readonly quantizedSamples?: Float32Array
 }
 
-export interface LayerOptions {
+export interface LayerOptions extends MethodOptions {
   /** Alphabet size M, 2..256. Default 15 (4 bits). */
   readonly levels?: number
-  readonly method?: Method
   readonly scalePer?: ScalePer
   readonly radius?: Radius
-  /** The form of the computation; the cost model chooses if left out. */
+  /** The form of the computation; the cost model chooses if left out. Only plain gpfq without search has a choice. */
   readonly form?: 'gram' | 'direct'
   /** Measure the output error (default true). It costs about as much as a pass of the layer over the samples, twice. */
   readonly measure?: boolean
@@ -50,11 +49,15 @@ export interface LayerResult {
   readonly relativeError: number | null
   /** Inputs that are zero in every sample. */
   readonly deadInputs: number
+  /** What had to be mended on the way. */
+  readonly notes: readonly string[]
   readonly seconds: number // for choosing the codes, without measuring
 }
 
 export interface Quantizer extends AsyncDisposable {
   readonly threads: number
+  /** What the runtime allows: a pool of workers, one worker, or the calling thread; src/executor/executor.ts. */
+  readonly mode: ExecutorMode
   /**
    * Quantizes one dense layer by greedy path following (2010.15979).
    * @throws TypeError, RangeError for arguments; GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED; the
@@ -67,7 +70,7 @@ export interface Quantizer extends AsyncDisposable {
 }
 
 export interface QuantizerOptions {
-  /** Worker threads; default all that the machine offers. */
+  /** Worker threads; default what init() says, else all that the machine offers. */
   readonly threads?: number
 }
 
@@ -75,57 +78,46 @@ export interface QuantizerOptions {
 const BATCH_BYTES = 8 * 2 ** 20
 
 export async function createQuantizer(options: QuantizerOptions = {}): Promise<Quantizer> {
-  const { engine, close } = await createEngine(options)
+  const executor = await createExecutor(options.threads)
+  const turns = createTurns() // layers of one quantizer share its memory
+  const close = (): Promise<void> => executor.close()
   return {
-    threads: engine.pool.threads,
-    quantizeLayer: (problem, layerOptions = {}) => quantizeLayer(engine, problem, layerOptions),
+    threads: executor.threads,
+    mode: executor.mode,
+    quantizeLayer: (problem, layerOptions = {}) =>
+      turns.take(() => runLayer(executor, problem, layerOptions)),
     get peakMemoryBytes() {
-      return engine.arena.peak
+      return executor.peakMemoryBytes
     },
     close,
     [Symbol.asyncDispose]: close,
   }
 }
 
-export async function createEngine({ threads = platform.availableThreads() }: QuantizerOptions): Promise<{
-  engine: Engine
-  close(): Promise<void>
-}> {
-  if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(`threads: expected an integer from 1 to 256, got ${threads}`)
-  }
-  const pool = await createPool(threads)
-  return { engine: { pool, arena: new Arena(pool.memory) }, close: () => pool.close() }
-}
-
-/** Layers of one quantizer run one after another: they share its memory. */
-const queues = new WeakMap<Engine, Promise<unknown>>()
-
-function quantizeLayer(engine: Engine, problem: LayerProblem, options: LayerOptions): Promise<LayerResult> {
-  const run = (): Promise<LayerResult> => runLayer(engine, problem, options)
-  const result = (queues.get(engine) ?? Promise.resolve()).then(run, run)
-  queues.set(
-    engine,
-    result.catch(() => {}),
-  )
-  return result
-}
-
-async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOptions): Promise<LayerResult> {
-  const { levels = 15, method = 'gpfq', scalePer = 'neuron', radius = { rule: 'search' } } = options
+async function runLayer(
+  executor: Executor,
+  problem: LayerProblem,
+  options: LayerOptions,
+): Promise<LayerResult> {
+  const { levels = 15, scalePer = 'neuron', radius = { rule: 'search' } } = options
   const rows = checkProblem(problem)
   checkLevels('levels', levels)
+  const recipe = resolveRecipe(options)
   const { weights, inputs, neurons, samples, quantizedSamples } = problem
   const shape: WeightShape = { groups: 1, inputs, neurons }
   const scales = scalesFor(weights, shape, levels, scalePer, radius)
   const searching = radius.rule === 'search'
+  if (options.form === 'direct' && (searching || !isPlain(recipe))) {
+    throw new TypeError(
+      "form: expected 'gram' (or none), for 'direct' knows only method gpfq in its own order, without passes and radius search",
+    )
+  }
   const request: SolveRequest = {
     weights,
     shape,
     levels,
     scales,
     search: !searching ? 'none' : scalePer === 'layer' ? 'layer' : 'neuron',
-    follow: method === 'gpfq',
   }
   const common = { blockSize: scales.blockSize, zero: zeroPoint(levels) }
   const batchRows = Math.min(rows, Math.max(1, Math.floor(BATCH_BYTES / (4 * inputs))))
@@ -140,6 +132,7 @@ async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOpt
     batchBytes: 4 * batchRows * inputs,
     batchPaddedBytes: 0,
     batchRows,
+    recipe,
   }
   function* batches(): Iterable<SampleBatch> {
     for (let row = 0; row < rows; row += batchRows) {
@@ -152,9 +145,8 @@ async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOpt
     }
   }
   const run = { signal: options.signal, onProgress: options.onProgress }
-  const form = method === 'msq' && !searching ? 'none' : options.form
-  const { solutions, plan, deadInputs, seconds, relativeError } = await quantizeSamples(
-    engine,
+  const form = needsSamples(recipe) || searching ? options.form : 'none'
+  const { solutions, plan, deadInputs, notes, seconds, relativeError } = await executor.quantizeSamples(
     layer,
     batches,
     [request],
@@ -163,7 +155,7 @@ async function runLayer(engine: Engine, problem: LayerProblem, options: LayerOpt
   const [solution] = solutions
   if (solution === undefined)
     throw new GpfqError('WORKER_FAILED', 'quantizeLayer: expected a solution, got none')
-  return { ...common, ...solution, form: plan.form, relativeError, deadInputs, seconds }
+  return { ...common, ...solution, form: plan.form, relativeError, deadInputs, notes, seconds }
 }
 
 /** Returns the number of sample rows. */

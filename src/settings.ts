@@ -2,12 +2,12 @@
  * Defaults and checks of what a caller may ask for. The defaults are the combination that does best on the models of
  * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
  */
-import { checkLevels } from './methods/alphabet.js'
+import { checkLevels, checkRadius, checkScalePer } from './methods/alphabet.js'
+import { needsSamples, type Recipe, resolveRecipe } from './methods/recipe.js'
 import type { Format } from './onnx/layer.js'
-import type { Method, QuantizeModelOptions, Radius, ScalePer } from './options.js'
+import type { QuantizeModelOptions, Radius, ScalePer } from './options.js'
 
-export interface Settings {
-  readonly method: Method
+export interface Settings extends Recipe {
   readonly levels: number
   readonly levelsFor: readonly { readonly pattern: string; readonly levels: number }[]
   readonly scalePer: ScalePer
@@ -24,7 +24,7 @@ type SettingsOptions = Omit<QuantizeModelOptions, 'runner' | 'calibration'>
 
 export function resolveSettings(options: SettingsOptions): Settings {
   const settings: Settings = {
-    method: options.method ?? 'gpfq',
+    ...resolveRecipe(options),
     levels: options.levels ?? 15,
     levelsFor: options.levelsFor ?? [],
     scalePer: options.scalePer ?? 'neuron',
@@ -39,24 +39,17 @@ export function resolveSettings(options: SettingsOptions): Settings {
   checkLevels('levels', settings.levels)
   for (const { pattern, levels } of settings.levelsFor) checkLevels(`levels for '${pattern}'`, levels)
   checkPositive('patches', settings.patches, 0)
-  if (typeof settings.scalePer === 'object') checkPositive('scalePer: group', settings.scalePer.group, 1)
+  checkScalePer(settings.scalePer)
   checkRadius(settings.radius)
   return settings
 }
 
 /** Whether these settings can do without calibration data. */
-export const needsCalibration = ({ method, radius, biasCorrection }: Settings): boolean =>
-  method !== 'msq' || radius.rule === 'search' || biasCorrection
+export const needsCalibration = (settings: Settings): boolean =>
+  needsSamples(settings) || settings.radius.rule === 'search' || settings.biasCorrection
 
 function checkPositive(place: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new RangeError(`${place}: expected an integer of at least ${least}, got ${value}`)
-  }
-}
-
-export function checkRadius(radius: Radius): void {
-  const number = 'factor' in radius ? radius.factor : 'value' in radius ? radius.value : 1
-  if (!Number.isFinite(number) || number <= 0) {
-    throw new RangeError(`radius ${radius.rule}: expected a finite number above 0, got ${number}`)
   }
 }

@@ -3,9 +3,8 @@
  * counters until none is left. Between phases it waits for the others on the counter itself. Knows nothing of
  * quantization, and allocates nothing while it runs.
  */
-import { doneAt, type Job, nextAt, type Phase, STOP, tilesIn, tilesOf } from '../src/engine/job.js'
-
-type Kernel = (...args: number[]) => void
+import { doneAt, type Job, nextAt, STOP, tilesIn } from '../src/engine/job.js'
+import { instantiate, type Kernels, runTile } from './kernels.js'
 
 export interface WorkerApi {
   /** Instantiates the kernels. `worker` is this worker's number, 0..threads−1. */
@@ -21,27 +20,9 @@ const SPINS = 4000
 const PATIENCE = 20
 
 export function createWorkerApi(): WorkerApi {
-  let kernels: Record<string, Kernel> = {}
+  let kernels: Kernels = {}
   let control = new Int32Array(0)
   let worker = 0
-
-  function runTile(phase: Phase, tile: number): void {
-    let rest = tile
-    for (const task of phase) {
-      const tiles = tilesOf(task)
-      if (rest >= tiles) {
-        rest -= tiles
-        continue
-      }
-      const begin = rest * task.step
-      const end = Math.min(task.items, begin + task.step)
-      const kernel = kernels[task.kernel]
-      if (kernel === undefined) throw new Error(`worker: expected a kernel, got "${task.kernel}"`)
-      if (task.scratch) kernel(...task.args, begin, end, worker)
-      else kernel(...task.args, begin, end)
-      return
-    }
-  }
 
   function awaitPhase(index: number, tiles: number): void {
     const at = doneAt(index)
@@ -59,8 +40,7 @@ export function createWorkerApi(): WorkerApi {
     async init(module, memory, number) {
       worker = number
       control = new Int32Array(memory.buffer, 0, 16384)
-      const instance = await WebAssembly.instantiate(module, { env: { memory } })
-      kernels = instance.exports as Record<string, Kernel>
+      kernels = await instantiate(module, memory)
     },
     carryOut(job) {
       try {
@@ -70,7 +50,7 @@ export function createWorkerApi(): WorkerApi {
             if (Atomics.load(control, STOP) !== 0) return
             const tile = Atomics.add(control, nextAt(index), 1)
             if (tile >= tiles) break
-            runTile(phase, tile)
+            runTile(kernels, phase, tile, worker)
             if (Atomics.add(control, doneAt(index), 1) + 1 === tiles) Atomics.notify(control, doneAt(index))
           }
           awaitPhase(index, tiles)

@@ -1,5 +1,9 @@
-/** Worker entry for Web Workers (browsers). */
+/**
+ * Worker entry for Web Workers (browsers, Bun, Deno): a thread of the pool, or the host of a whole quantizer. The build
+ * bundles it with all it imports into dist/worker.js, "gpfq/worker".
+ */
 import { expose } from 'comlink'
 import { createWorkerApi } from './carryOut.js'
+import { createHostApi } from './host.js'
 
-expose(createWorkerApi())
+expose({ ...createWorkerApi(), ...createHostApi() })

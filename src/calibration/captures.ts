@@ -4,6 +4,7 @@
  */
 import { GRID } from '../methods/alphabet.js'
 import type { LayerShape } from '../methods/plan.js'
+import type { Recipe } from '../methods/recipe.js'
 import { type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
 import type { PlannedLayer } from '../modelPlan.js'
 import type { LayerUse } from '../onnx/layer.js'
@@ -40,6 +41,7 @@ export function captureSamples(
   { layers, uses }: Capture,
   streams: Streams,
   patches: number,
+  recipe: Recipe,
   searching: boolean,
 ): CapturedSamples {
   const { layer } = layers[0]!
@@ -106,6 +108,7 @@ export function captureSamples(
       batchBytes,
       batchPaddedBytes,
       batchRows,
+      recipe,
     },
   }
 }

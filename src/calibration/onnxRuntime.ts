@@ -8,6 +8,7 @@
  */
 import type * as Ort from 'onnxruntime-web'
 import { GpfqError } from '../errors.js'
+import { breathe } from '../platform/breathe.js'
 import type { Feeds, Runner, RunnerInput, RunnerSession, Tensor, TensorData, TensorType } from './runner.js'
 
 type OrtModule = typeof Ort
@@ -76,11 +77,10 @@ export async function createRunner(options: OrtRunnerOptions = {}): Promise<Runn
   return createOrtWebRunner(options)
 }
 
+/** By package.json's conditions: the main entry in Node, pageRuntime.ts in pages, noRuntime.ts at the edge. */
 async function importWeb(): Promise<OrtModule> {
   try {
-    // In Node the package's main entry reads its wasm file from disk. Elsewhere the main entry brings WebGPU along
-    // (27 MB); the /wasm entry holds just the same wasm build that Node uses (14 MB).
-    return isNodeLike() ? await import('onnxruntime-web') : await import('onnxruntime-web/wasm')
+    return await import('#onnxruntime')
   } catch (cause) {
     throw missing('onnxruntime-web', cause)
   }
@@ -89,15 +89,13 @@ async function importWeb(): Promise<OrtModule> {
 /** A parameter and not a literal, so that no bundler tries to follow it. */
 async function importNative(specifier: string): Promise<OrtModule> {
   try {
-    const module: OrtModule & { default?: OrtModule } = await import(/* @vite-ignore */ specifier)
+    const module: OrtModule & { default?: OrtModule } = await import(
+      /* @vite-ignore */ /* webpackIgnore: true */ specifier
+    )
     return module.InferenceSession === undefined && module.default !== undefined ? module.default : module
   } catch (cause) {
     throw missing(specifier, cause)
   }
-}
-
-function isNodeLike(): boolean {
-  return globalThis.process?.versions?.node !== undefined
 }
 
 function missing(name: string, cause: unknown): GpfqError {
@@ -154,7 +152,7 @@ async function run(
   } catch (cause) {
     throw failed('running the model', cause)
   }
-  await breathe()
+  await breatheNowAndThen()
   const outputs: Record<string, Tensor> = {}
   for (const [name, value] of Object.entries(results)) outputs[name] = fromOrt(name, value)
   return outputs
@@ -166,12 +164,9 @@ let lastBreath = 0
  * Lets timers, signals and messages through. The wasm build computes on the calling thread and its promises are
  * settled at once, so a loop over runs would never come back to the event loop by itself.
  */
-async function breathe(): Promise<void> {
+async function breatheNowAndThen(): Promise<void> {
   if (performance.now() - lastBreath < 20) return
-  await new Promise<void>((resolve) => {
-    if (typeof setImmediate === 'function') setImmediate(resolve)
-    else setTimeout(resolve)
-  })
+  await breathe()
   lastBreath = performance.now()
 }
 

@@ -13,6 +13,7 @@ import {
   addAlphabetOptions,
   addThreadsOption,
   chosenLevels,
+  chosenMethod,
   chosenThreads,
   given,
 } from './options.js'
@@ -90,7 +91,7 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
       },
       {
         ...given({ levels: chosenLevels(values), scalePer: values.scalePer, radius: values.radius }),
-        method,
+        ...chosenMethod(values),
         signal: context.signal,
         onProgress: (fraction) => show(Math.floor(fraction * samples.dims[0]), samples.dims[0]),
       },

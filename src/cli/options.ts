@@ -6,7 +6,9 @@ import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FeedOptions, Layout } from '../data/feeds.js'
 import type { Format } from '../onnx/layer.js'
-import type { Method, Radius, ScalePer } from '../options.js'
+import type { Method, MethodOptions, Radius, ScalePer } from '../options.js'
+
+export { describeSetting } from '../report/settings.js'
 
 export function parseRadius(text: string): Radius {
   if (text === 'max' || text === 'mse' || text === 'search') return { rule: text }
@@ -72,6 +74,13 @@ function positive(text: string, allowed: string): number {
   return value
 }
 
+function notNegative(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (!(value >= 0 && Number.isFinite(value)))
+    throw new InvalidArgumentError('Expected a number of at least 0.')
+  return value
+}
+
 /** Symmetric alphabets that hold zero: 2^b − 1 of the 2^b codes. */
 export function levelsOf(bits: number): number {
   return 2 ** bits - 1
@@ -83,6 +92,9 @@ export interface AlphabetValues {
   readonly scalePer?: ScalePer
   readonly radius?: Radius
   readonly method?: Method
+  readonly passes?: number
+  readonly damping?: number
+  readonly actOrder?: boolean
 }
 
 export function addAlphabetOptions(command: Command): Command {
@@ -101,9 +113,25 @@ export function addAlphabetOptions(command: Command): Command {
       'the largest value α: max, median:C, mean-max:C, mse, search, or a number',
       parseRadius,
     )
-    .addOption(
-      new Option('--method <name>', 'gpfq, or msq: round every weight by itself').choices(['gpfq', 'msq']),
+    .addOption(new Option('--method <name>', 'how codes are chosen; msq rounds').choices(METHODS))
+    .option('--passes <n>', 'passes of coordinate descent after the method; the error never rises', (text) =>
+      whole(text, 0, 1000),
     )
+    .option(
+      '--damping <share>',
+      'gptq, qronos: λ in units of the mean diagonal of H (default: 0.01)',
+      (text) => notNegative(text),
+    )
+    .option('--act-order', 'inputs in descending order of H_tt (default for gptq, qronos)')
+    .option('--no-act-order', 'inputs in their own order (default for the others)')
+}
+
+export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos']
+
+/** The options of the method, as the API has them. */
+export function chosenMethod(values: AlphabetValues): MethodOptions {
+  const { method, passes, damping, actOrder } = values
+  return given({ method, passes, damping, actOrder })
 }
 
 /** Levels asked for by --levels or --bits; undefined if neither was. */
@@ -160,22 +188,6 @@ export function chosenThreads(values: { readonly threads?: number }): number {
 }
 
 export const FORMATS: readonly (Format | 'auto')[] = ['auto', 'qdq', 'packed', 'nbits', 'float']
-
-/** An option as one would type it, for the echo of effective settings. */
-export function describeSetting(value: unknown): string {
-  if (value === undefined || value === null) return '–'
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(describeSetting).join(', ')
-  if (typeof value !== 'object') return String(value)
-  if ('rule' in value) {
-    if ('value' in value) return String(value.value)
-    return 'factor' in value ? `${value.rule}:${value.factor}` : String(value.rule)
-  }
-  if ('group' in value) return `group:${value.group}`
-  if ('pattern' in value && 'levels' in value) return `${value.pattern}=${value.levels} levels`
-  return Object.entries(value)
-    .map(([key, part]) => `${key} ${describeSetting(part)}`)
-    .join(', ')
-}
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
 

@@ -1,5 +1,5 @@
 /** `gpfq quantize`: the main job, an ONNX model in, a quantized one and a report of what was lost out. */
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
 import { loadFeeds } from '../data/feeds.js'
@@ -7,6 +7,7 @@ import { checkOutput, openData, writeBytes } from '../data/files.js'
 import type { Format } from '../onnx/layer.js'
 import type { ModelPlan, QuantizeReport } from '../options.js'
 import { planModel, quantizeModel } from '../quantizeModel.js'
+import { renderReport } from '../report/page.js'
 import { needsCalibration, resolveSettings } from '../settings.js'
 import { type CommandContext, printJson } from './command.js'
 import { openModel } from './model.js'
@@ -16,6 +17,7 @@ import {
   addDataOptions,
   addThreadsOption,
   chosenLevels,
+  chosenMethod,
   chosenThreads,
   collect,
   collectBitsFor,
@@ -80,7 +82,7 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
   addThreadsOption(command)
-    .option('--report <FILE.json>', 'write the full report to a file')
+    .option('--report <FILE>', 'write the full report: .json for programs, .html with pictures for people')
     .option('--dry-run', 'show what would be done and stop')
     .option('--json', 'print the report as one JSON document to stdout')
     .option('--quiet', 'say nothing but results and errors')
@@ -102,8 +104,8 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   const settings = {
     foldBatchNorm: values.foldBn,
     threads: chosenThreads(values),
+    ...chosenMethod(values),
     ...given({
-      method: values.method,
       levels: chosenLevels(values),
       levelsFor: values.bitsFor,
       scalePer: values.scalePer,
@@ -149,7 +151,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   context.signal.throwIfAborted()
   if (output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
   if (values.report !== undefined)
-    await writeBytes(values.report, `${JSON.stringify({ model: path, output, ...report }, null, 2)}\n`, force)
+    await writeBytes(values.report, reportFile(values.report, path, output, report), force)
   await writeBytes(output, bytes, force)
   if (values.json) return printJson(terminal, quantizeDocument(path, output, report))
   if (values.quiet) return
@@ -188,6 +190,12 @@ function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: Mo
 /** A line of the echo; names as the options have them, scalePer as scale-per. */
 function setting(key: string, text: string): string {
   return `  ${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).padEnd(15)} ${text}`
+}
+
+/** The file of --report, by its name: pictures on a page, or everything as JSON. */
+function reportFile(file: string, path: string, output: string, report: QuantizeReport): string {
+  if (/\.html?$/i.test(file)) return renderReport({ model: basename(path), output: basename(output), report })
+  return `${JSON.stringify({ model: path, output, ...report }, null, 2)}\n`
 }
 
 /** The document of --json: its keys are a promise, the file of --report may hold more. */

@@ -8,11 +8,13 @@
  */
 
 import { type Remote, releaseProxy, wrap } from 'comlink'
-import { platform } from '#platform'
 import type { WorkerApi } from '../../workers/carryOut.js'
 import { GpfqError } from '../errors.js'
-import type { SpawnedWorker } from '../platform/platform.js'
+import { loadModule, spawnWorker } from '../platform/init.js'
+import { createMemory } from '../platform/memory.js'
+import type { SpawnedWorker } from '../platform/worker.js'
 import { CONTROL_BYTES, doneAt, type Job, MAX_PHASES, STOP, tilesIn } from './job.js'
+import { closedError, createTurns } from './turns.js'
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined
@@ -34,13 +36,10 @@ interface Member {
 
 const POLL_MILLISECONDS = 50
 
-const closedError = (): GpfqError =>
-  new GpfqError('CLOSED', 'quantizer: expected an open quantizer, got a closed one')
-
 export async function createPool(threads: number): Promise<Pool> {
-  const memory = new WebAssembly.Memory({ initial: CONTROL_BYTES / 65536, maximum: 65536, shared: true })
+  const memory = createMemory(CONTROL_BYTES / 65536)
   const control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
-  const module = await platform.compile()
+  const module = await loadModule()
 
   let closed = false
   let failed: GpfqError | undefined
@@ -71,7 +70,7 @@ export async function createPool(threads: number): Promise<Pool> {
   }
   try {
     for (let number = 0; number < threads; number++) {
-      const worker = platform.spawn(fail)
+      const worker = await spawnWorker(fail)
       members.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
     }
     await Promise.race([failure, Promise.all(members.map(({ remote }, n) => remote.init(module, memory, n)))])
@@ -82,6 +81,7 @@ export async function createPool(threads: number): Promise<Pool> {
 
   async function carryOut(job: Job, { signal, onProgress }: RunOptions): Promise<void> {
     if (failed !== undefined) throw failed
+    if (closed) throw closedError()
     signal?.throwIfAborted()
     if (job.length > MAX_PHASES)
       throw new RangeError(`pool: expected at most ${MAX_PHASES} phases, got ${job.length}`)
@@ -108,23 +108,21 @@ export async function createPool(threads: number): Promise<Pool> {
     }
     signal?.throwIfAborted()
     if (closed) throw closedError()
+    onProgress?.(1)
   }
 
-  let last: Promise<void> = Promise.resolve()
+  const turns = createTurns()
   return {
     threads,
     memory,
     run(job, options = {}) {
-      if (closed) return Promise.reject(closedError())
-      const mine = last.then(() => carryOut(job, options))
-      last = mine.catch(() => {})
-      return mine
+      return closed ? Promise.reject(closedError()) : turns.take(() => carryOut(job, options))
     },
     async close() {
       if (closed) return
       closed = true
       stop()
-      await last
+      await turns.ended()
       await terminate()
     },
   }

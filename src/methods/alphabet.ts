@@ -22,12 +22,30 @@ export interface Scales {
 /** Fractions of the maximum that `mse` and `search` try, ascending: .40, .45, … 1.00. */
 export const GRID: readonly number[] = Array.from({ length: 13 }, (_, i) => (40 + 5 * i) / 100)
 
+/** Least radius: below it the weights count as zeros, for their scale would leave float32's normal range. */
+const LEAST_RADIUS = 2 ** -100
+
 /** Scale of a scope that holds only zeros: any value that keeps v/s finite, and the values it makes negligible. */
 const EMPTY_SCALE = 2 ** -60
 
 export function checkLevels(place: string, levels: number): void {
   if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
     throw new RangeError(`${place}: expected an integer from 2 to 256, got ${levels}`)
+  }
+}
+
+export function checkScalePer(scalePer: ScalePer): void {
+  if (typeof scalePer !== 'object') return
+  const { group } = scalePer
+  if (!Number.isInteger(group) || group < 1) {
+    throw new RangeError(`scalePer: group: expected an integer of at least 1, got ${group}`)
+  }
+}
+
+export function checkRadius(radius: Radius): void {
+  const number = 'factor' in radius ? radius.factor : 'value' in radius ? radius.value : 1
+  if (!Number.isFinite(number) || number <= 0) {
+    throw new RangeError(`radius ${radius.rule}: expected a finite number above 0, got ${number}`)
   }
 }
 
@@ -40,6 +58,7 @@ export function blockSizeOf(scalePer: ScalePer, inputs: number): number {
 /**
  * Scales by a rule. For `search` they are those of `max`; the method multiplies them by each of GRID.
  * @param weights (groups, inputs, neurons)
+ * @throws RangeError for a group or a radius out of range
  */
 export function scalesFor(
   weights: Float32Array,
@@ -48,10 +67,12 @@ export function scalesFor(
   scalePer: ScalePer,
   radius: Radius,
 ): Scales {
+  checkScalePer(scalePer)
+  checkRadius(radius)
   const blockSize = blockSizeOf(scalePer, shape.inputs)
   const blocks = Math.ceil(shape.inputs / blockSize)
   const radii = radiiFor(weights, shape, blocks, blockSize, levels, scalePer, radius)
-  const values = radii.map((alpha) => (alpha > 0 ? (2 * alpha) / (levels - 1) : EMPTY_SCALE))
+  const values = radii.map((alpha) => (alpha >= LEAST_RADIUS ? (2 * alpha) / (levels - 1) : EMPTY_SCALE))
   return { values: Float32Array.from(values), blocks, blockSize }
 }
 

@@ -18,14 +18,22 @@ export class Columns {
   readonly #columnAt: Pointer
   readonly #panels: number
 
-  constructor(arena: Arena, widest: WeightShape, panels: number, scaleBlocks: number, candidates: number) {
+  /** @param codeCandidates candidates whose codes are kept, [group][candidate][neuron panel][8·panels][8] */
+  constructor(
+    arena: Arena,
+    widest: WeightShape,
+    panels: number,
+    scaleBlocks: number,
+    candidates: number,
+    codeCandidates = 1,
+  ) {
     this.#arena = arena
     this.#panels = panels
     const columns = widest.groups * panelsOf(widest.neurons)
     this.weights = arena.allocate(columns * panels * 256)
     this.scales = arena.allocate(columns * candidates * scaleBlocks * 32)
     this.zeros = arena.allocate(columns * candidates * scaleBlocks * 32)
-    this.codes = arena.allocate(columns * panels * 64)
+    this.codes = arena.allocate(columns * codeCandidates * panels * 64)
     this.#raw = arena.allocate(4 * widest.groups * widest.inputs * widest.neurons)
     this.#rowAt = arena.allocate(4 * widest.inputs)
     this.#columnAt = arena.allocate(4 * widest.neurons)
@@ -33,18 +41,12 @@ export class Columns {
 
   /** Copies weights (groups, inputs, neurons) in; the returned phase packs them. */
   load(weights: Float32Array, shape: WeightShape): Phase {
-    const { inputs, neurons } = shape
+    const { groups, inputs, neurons } = shape
     this.#arena.floats(this.#raw, weights.length).set(weights)
     this.#arena
       .words(this.#rowAt, inputs)
       .set(Uint32Array.from({ length: inputs }, (_, t) => 4 * t * neurons))
     this.#arena.words(this.#columnAt, neurons).set(Uint32Array.from({ length: neurons }, (_, k) => 4 * k))
-    return this.repack(shape)
-  }
-
-  /** Packs the weights that `load` copied in once more. */
-  repack(shape: WeightShape): Phase {
-    const { groups, inputs, neurons } = shape
     const perGroup = panelsOf(neurons)
     // Rows between inputs and 8·panels are never packed: they stay zero, as the padding of H and G does.
     if (inputs < this.#panels * PANEL) {
@@ -97,17 +99,39 @@ export class Columns {
     }
   }
 
-  /** Codes (groups, inputs, neurons). */
-  readCodes({ groups, inputs, neurons }: WeightShape): Uint8Array {
+  /**
+   * Codes (groups, inputs, neurons).
+   * @param candidates whose codes are kept
+   * @param chosen the candidate of each column, (groups · neurons)
+   */
+  readCodes(
+    { groups, inputs, neurons }: WeightShape,
+    candidates = 1,
+    chosen?: ArrayLike<number>,
+  ): Uint8Array {
     const perGroup = panelsOf(neurons)
-    const packed = this.#arena.bytes(this.codes, groups * perGroup * this.#panels * 64)
+    const packed = this.#arena.bytes(this.codes, groups * candidates * perGroup * this.#panels * 64)
     const codes = new Uint8Array(groups * inputs * neurons)
     for (let g = 0; g < groups; g++) {
       for (let k = 0; k < neurons; k++) {
-        const from = (g * perGroup + (k >> 3)) * this.#panels * 64 + (k & 7)
+        const candidate = chosen?.[g * neurons + k] ?? 0
+        const panel = (g * candidates + candidate) * perGroup + (k >> 3)
+        const from = panel * this.#panels * 64 + (k & 7)
         for (let t = 0; t < inputs; t++) codes[(g * inputs + t) * neurons + k] = packed[from + t * PANEL]!
       }
     }
     return codes
+  }
+
+  /** Puts codes (groups, inputs, neurons) where one candidate's codes lie. */
+  writeCodes({ groups, inputs, neurons }: WeightShape, codes: Uint8Array): void {
+    const perGroup = panelsOf(neurons)
+    const packed = this.#arena.bytes(this.codes, groups * perGroup * this.#panels * 64)
+    for (let g = 0; g < groups; g++) {
+      for (let k = 0; k < neurons; k++) {
+        const to = (g * perGroup + (k >> 3)) * this.#panels * 64 + (k & 7)
+        for (let t = 0; t < inputs; t++) packed[to + t * PANEL] = codes[(g * inputs + t) * neurons + k]!
+      }
+    }
   }
 }

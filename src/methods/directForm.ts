@@ -2,7 +2,7 @@
  * GPFQ by the direct recursion, blocked (assembly/direct.ts): all samples stay packed in memory, the residual U of every
  * neuron is carried from block to block of inputs. The cheaper form for few neurons on many samples.
  */
-import type { Phase } from '../engine/job.js'
+import { MAX_PHASES, type Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
@@ -89,6 +89,10 @@ export class DirectForm implements LayerForm {
     return this.#arena.floats(at, 1)[0]!
   }
 
+  async prepare(): Promise<readonly string[]> {
+    return []
+  }
+
   async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
     const neuronPanels = kernels.panelsOf(shape.neurons)
     const { same } = this.#shape
@@ -137,7 +141,9 @@ export class DirectForm implements LayerForm {
         }),
       ])
     }
-    await this.#pool.run(job, options)
+    for (let at = 0; at < job.length; at += MAX_PHASES) {
+      await this.#pool.run(job.slice(at, at + MAX_PHASES), options)
+    }
     return { codes: this.columns.readCodes(shape), scales: scales.values }
   }
 }

@@ -1,28 +1,36 @@
 /**
- * GPFQ (and calibrated MSQ) in the Gram form: samples stream through H = XqᵀXq and G = XqᵀX and are forgotten; then any
- * number of layers that read the same samples are quantized from the two matrices. Memory does not grow with samples.
- * Mathematics: assembly/gram.ts, project.ts, substitute.ts.
+ * The Gram form: any method over H and G (gramMethod.ts), its candidates for the scale as one batch, and passes of
+ * coordinate descent on what it chose. What is shared by all methods is here; what differs is one small file each.
+ *
+ * Search: every method's codes for all fractions of GRID, each judged by its exact output error. Plain GPFQ and MSQ know
+ * it from their path; the others' codes are kept and scored from H and G (assembly/descend.ts), bettered by the passes
+ * on the same occasion: so each candidate is judged as it would go out.
  */
-import type { Phase } from '../engine/job.js'
+import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
-import { GRID, type WeightShape } from './alphabet.js'
+import { GRID, type Scales, type WeightShape } from './alphabet.js'
 import { Columns } from './columns.js'
-import { Packer } from './packing.js'
+import { FAMILY } from './family.js'
+import { GramMatrices } from './gramMatrices.js'
+import type { GramMethod } from './gramMethod.js'
+import { scatterRows, toOrder } from './order.js'
+import type { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
+import { GPFQ, type Recipe } from './recipe.js'
 import type { SampleBatch } from './samples.js'
-import { ALIVE, type Diagnosis, type LayerForm, type Solution, type SolveRequest } from './solution.js'
+import type { Diagnosis, LayerForm, Solution, SolveRequest } from './solution.js'
 
 export class GramForm implements LayerForm {
   readonly columns: Columns
   readonly packer: Packer
   readonly #pool: Pool
-  readonly #shape: LayerShape
-  readonly #plan: LayerPlan
   readonly #arena: Arena
-  readonly #h: Pointer
-  readonly #g: Pointer
+  readonly #plan: LayerPlan
+  readonly #recipe: Recipe
+  readonly #matrices: GramMatrices
+  readonly #method: GramMethod
   readonly #r: Pointer
   readonly #s: Pointer
   readonly #errors: Pointer
@@ -31,140 +39,141 @@ export class GramForm implements LayerForm {
   constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
     this.#pool = pool
     this.#arena = arena
-    this.#shape = shape
     this.#plan = plan
-    this.packer = new Packer(pool, arena, shape, plan)
-    const { panels, neuronPanels, triangular } = plan
+    this.#recipe = shape.recipe ?? GPFQ
+    this.#matrices = new GramMatrices(pool, arena, shape, plan)
+    this.packer = this.#matrices.packer
+    const { panels, neuronPanels, triangular, scaleBlocks, codeCandidates } = plan
     const { groups, candidates } = shape
-    const matrix = groups * kernels.matrixBytes(panels, triangular)
-    this.#h = arena.allocate(matrix)
-    this.#g = shape.same ? this.#h : arena.allocate(matrix)
-    for (const at of new Set([this.#h, this.#g])) arena.floats(at, matrix / 4).fill(0)
-    this.columns = new Columns(arena, shape, panels, shape.scaleBlocks, candidates)
+    this.columns = new Columns(arena, shape, panels, scaleBlocks, candidates, codeCandidates)
     const columnBytes = groups * neuronPanels * panels * 256
     this.#r = arena.allocate(columnBytes)
     this.#s = triangular ? 0 : arena.allocate(columnBytes)
     this.#errors = triangular ? 0 : arena.allocate(groups * candidates * neuronPanels * 64)
-    this.#scratch = arena.allocate(pool.threads * kernels.substituteScratch(panels, plan.strip))
+    const descends = plan.wholeH && (candidates > 1 || this.#recipe.passes > 0)
+    this.#scratch = descends
+      ? arena.allocate(pool.threads * kernels.descendScratch(panels, plan.descendStrip))
+      : 0
+    this.#method = FAMILY[this.#recipe.method].create({
+      pool,
+      arena,
+      shape,
+      plan,
+      recipe: this.#recipe,
+      matrices: this.#matrices,
+      columns: this.columns,
+      r: this.#r,
+      s: this.#s,
+      errors: this.#errors,
+    })
   }
 
   add(batch: SampleBatch, options: RunOptions): Promise<void> {
-    return this.packer.add(batch, (rows) => this.#accumulate(rows), options)
+    return this.#matrices.add(batch, options)
   }
 
-  /** Ends the samples: what is left in the panels is summed. Call once before `solve`. */
-  async finish(options: RunOptions): Promise<void> {
-    await this.packer.settled()
-    const job: Phase[] = this.packer.rows > 0 ? this.#accumulate(this.packer.rows) : []
-    const { same, groups } = this.#shape
-    const { panels, triangular } = this.#plan
-    if (same && !triangular) job.push([kernels.mirror({ matrix: this.#h, panels, groups })])
-    this.packer.restart()
-    await this.#pool.run(job, options)
+  finish(options: RunOptions): Promise<void> {
+    return this.#matrices.finish(options)
   }
 
-  #accumulate(rows: number): Phase[] {
-    const { same, groups } = this.#shape
-    const { panels, triangular, edge } = this.#plan
-    const { x, xq } = this.packer
-    const common = { b: xq, rows, panels, groups, edge, triangular }
-    const phase = [kernels.gram({ ...common, a: xq, c: this.#h, lower: true })]
-    if (!same) phase.push(kernels.gram({ ...common, a: x, c: this.#g, lower: triangular }))
-    return [phase]
-  }
-
-  /** Looks at the diagonals: inputs that are zero in every sample (H_tt = 0), and whether all sums are finite. */
   diagnose(): Diagnosis {
-    const { groups, inputs } = this.#shape
-    const { panels, triangular } = this.#plan
-    let dead = 0
-    let finite = true
-    for (let g = 0; g < groups; g++) {
-      const base = g * kernels.matrixBytes(panels, triangular)
-      for (let t = 0; t < inputs; t++) {
-        const panel = t >> 3
-        const row = triangular ? panel * (panel + 1) * 128 : panel * panels * 256
-        const at = base + row + t * 32 + 4 * (t & 7)
-        if (this.#entry(this.#h + at) < ALIVE) dead++
-        finite &&= Number.isFinite(this.#entry(this.#h + at)) && Number.isFinite(this.#entry(this.#g + at))
-      }
+    return this.#matrices.diagnose()
+  }
+
+  prepare(options: RunOptions): Promise<readonly string[]> {
+    return this.#method.prepare(options)
+  }
+
+  async solve(given: SolveRequest, options: RunOptions): Promise<Solution> {
+    const { order } = this.#matrices
+    const request = order === null ? given : toOrder(given, order)
+    const solution =
+      given.search === 'none' ? await this.#solveOne(request, options) : await this.#search(request, options)
+    const { codes, factors } = solution
+    return {
+      codes: order === null ? codes : scatterRows(codes, given.shape, order),
+      scales: scaled(given.scales, given.shape, factors),
     }
-    return { dead, finite }
   }
 
-  #entry(at: Pointer): number {
-    return this.#arena.floats(at, 1)[0]!
+  /** One scale a neuron, given. */
+  async #solveOne(request: SolveRequest, options: RunOptions): Promise<Chosen> {
+    const { shape, levels, scales } = request
+    const job = this.#begin(request)
+    this.columns.setScales(shape, levels, scales, 1, () => 1)
+    job.push(...this.#method.choose(request, 1))
+    if (this.#recipe.passes > 0) job.push([this.#descend(request, 1)])
+    await this.#pool.run(job, options)
+    return { codes: this.columns.readCodes(shape), factors: null }
   }
 
-  async solve(request: SolveRequest, options: RunOptions): Promise<Solution> {
-    const { shape, levels, scales, search } = request
+  /** The best of GRID for each neuron, or for the layer. */
+  async #search(request: SolveRequest, options: RunOptions): Promise<Chosen> {
+    const { shape, levels, scales } = request
+    const count = GRID.length
+    const job = this.#begin(request)
+    this.columns.setScales(shape, levels, scales, count, (candidate) => GRID[candidate]!)
+    const { score } = this.#method
+    const fused = score !== undefined && this.#recipe.passes === 0 && this.#plan.codeCandidates === 1
+    if (fused) job.push([score(request, count)])
+    else job.push(...this.#method.choose(request, count), [this.#descend(request, count)])
+    await this.#pool.run(job, options)
+    const best = this.#leastErrors(shape, request.search === 'layer')
+    const factors = Float64Array.from(best, (candidate) => GRID[candidate]!)
+    if (!fused) return { codes: this.columns.readCodes(shape, count, best), factors }
+    this.columns.setScales(shape, levels, scales, 1, (_, column) => factors[column]!)
+    await this.#pool.run([...this.#method.choose(request, 1)], options)
+    return { codes: this.columns.readCodes(shape), factors }
+  }
+
+  /** Packs the weights and projects them. */
+  #begin(request: SolveRequest): Phase[] {
+    const { shape, weights } = request
     const { panels, triangular } = this.#plan
-    const neuronPanels = kernels.panelsOf(shape.neurons)
-    const { groups } = shape
     const project = kernels.project({
-      g: this.#g,
+      g: this.#matrices.g,
       weights: this.columns.weights,
       r: this.#r,
-      s: search === 'none' ? 0 : this.#s,
+      s: this.#s,
       panels,
       triangular,
-      neuronPanels,
-      groups,
+      neuronPanels: kernels.panelsOf(shape.neurons),
+      groups: shape.groups,
     })
-    const job: Phase[] = [this.columns.load(request.weights, shape), [project]]
-    let factors = new Float64Array(groups * shape.neurons).fill(1)
-    if (search !== 'none') {
-      this.columns.setScales(shape, levels, scales, GRID.length, (candidate) => GRID[candidate]!)
-      job.push([this.#substitute(request, GRID.length)])
-      await this.#pool.run(job.splice(0), options)
-      factors = this.#leastErrors(shape, search === 'layer')
-    }
-    this.columns.setScales(shape, levels, scales, 1, (_, column) => factors[column]!)
-    job.push([this.#substitute(request, 1)])
-    await this.#pool.run(job, options)
-    const chosen = scales.values.map((scale, i) => {
-      const group = Math.floor(i / (scales.blocks * shape.neurons))
-      return scale * factors[group * shape.neurons + (i % shape.neurons)]!
-    })
-    return { codes: this.columns.readCodes(shape), scales: chosen }
+    return [this.columns.load(weights, shape), [project], ...this.#method.project(request)]
   }
 
-  #substitute(
-    { shape, levels, scales, follow }: SolveRequest,
-    candidates: number,
-  ): ReturnType<typeof kernels.substitute> {
-    const searching = candidates > 1
-    return kernels.substitute({
-      h: this.#h,
-      weights: this.columns.weights,
+  #descend({ shape, levels, scales }: SolveRequest, candidates: number): Task {
+    return kernels.descend({
+      h: this.#matrices.h,
       r: this.#r,
-      s: searching ? this.#s : 0,
+      s: this.#s,
       scales: this.columns.scales,
       zeros: this.columns.zeros,
-      codes: searching ? 0 : this.columns.codes,
-      errors: searching ? this.#errors : 0,
+      codes: this.columns.codes,
+      errors: this.#errors,
       scratch: this.#scratch,
       inputs: shape.inputs,
       panels: this.#plan.panels,
-      triangular: this.#plan.triangular,
       neuronPanels: kernels.panelsOf(shape.neurons),
       groups: shape.groups,
       candidates,
       scaleBlocks: scales.blocks,
       scaleBlockSize: scales.blockSize,
       top: levels - 1,
-      follow,
-      strip: this.#plan.strip,
+      passes: this.#recipe.passes,
+      sparse: false,
+      strip: this.#plan.descendStrip,
     })
   }
 
-  /** The fraction of GRID with the least output error for each neuron, or one for all; (groups · neurons). */
-  #leastErrors({ groups, neurons }: WeightShape, shared: boolean): Float64Array<ArrayBuffer> {
+  /** The candidate with the least output error for each neuron, or one for all; (groups · neurons). */
+  #leastErrors({ groups, neurons }: WeightShape, shared: boolean): Uint8Array {
     const perGroup = kernels.panelsOf(neurons)
     const errors = this.#arena.doubles(this.#errors, groups * GRID.length * perGroup * 8)
     const at = (g: number, c: number, k: number): number =>
       ((g * GRID.length + c) * perGroup + (k >> 3)) * 8 + (k & 7)
-    const factors = new Float64Array(groups * neurons)
+    const best = new Uint8Array(groups * neurons)
     const totals = new Float64Array(GRID.length)
     for (let g = 0; g < groups; g++) {
       for (let k = 0; k < neurons; k++) {
@@ -172,11 +181,26 @@ export class GramForm implements LayerForm {
         column.forEach((error, c) => {
           totals[c] = totals[c]! + error
         })
-        factors[g * neurons + k] = GRID[leastIndex(column)]!
+        best[g * neurons + k] = leastIndex(column)
       }
     }
-    return shared ? factors.fill(GRID[leastIndex([...totals])]!) : factors
+    return shared ? best.fill(leastIndex([...totals])) : best
   }
+}
+
+interface Chosen {
+  readonly codes: Uint8Array
+  /** Of the scales, (groups · neurons), or null for 1. */
+  readonly factors: Float64Array | null
+}
+
+/** Scales (groups, blocks, neurons) times the factor of their neuron. */
+function scaled(scales: Scales, { neurons }: WeightShape, factors: Float64Array | null): Float32Array {
+  if (factors === null) return scales.values
+  return scales.values.map((scale, i) => {
+    const group = Math.floor(i / (scales.blocks * neurons))
+    return scale * factors[group * neurons + (i % neurons)]!
+  })
 }
 
 /** The smallest value's index, the last one of equals (the largest radius). */

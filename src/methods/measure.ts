@@ -47,7 +47,7 @@ export class Measure {
     return this.#plan.residentBlocks * this.#shape.groups * this.#neuronPanels * 16
   }
 
-  /** Turns the solution into values. The codes are still where the form left them. */
+  /** Turns the solution into values: weights and codes in the inputs' own order. */
   async begin(request: SolveRequest, solution: Solution, options: RunOptions): Promise<void> {
     this.#arena.doubles(this.#sums, this.#sumCount()).fill(0)
     const scales = { ...request.scales, values: solution.scales }
@@ -63,7 +63,8 @@ export class Measure {
       scaleBlocks: scales.blocks,
       scaleBlockSize: scales.blockSize,
     })
-    await this.#pool.run([this.#columns.repack(request.shape), [dequantize]], options)
+    this.#columns.writeCodes(request.shape, solution.codes)
+    await this.#pool.run([this.#columns.load(request.weights, request.shape), [dequantize]], options)
   }
 
   add(batch: SampleBatch, options: RunOptions): Promise<void> {
@@ -89,7 +90,7 @@ export class Measure {
     ]
   }
 
-  /** The relative error over all samples added. */
+  /** The relative error over all samples added; NaN if they hold NaN or infinity. */
   async finish(options: RunOptions): Promise<number> {
     await this.#packer.settled()
     if (this.#packer.rows > 0) await this.#pool.run(this.#accumulate(this.#packer.rows), options)
@@ -102,6 +103,6 @@ export class Measure {
         error2 += sums[i + 8 + k]!
       }
     }
-    return signal2 > 0 ? Math.sqrt(error2 / signal2) : 0
+    return signal2 === 0 ? 0 : Math.sqrt(error2 / signal2)
   }
 }

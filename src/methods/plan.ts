@@ -4,7 +4,10 @@
  * that the same layer gives the same codes everywhere. A plan is plain data and prints.
  */
 import { GpfqError } from '../errors.js'
-import { BLOCK, matrixBytes, panelsOf, substituteScratch } from '../wasm/kernels.js'
+import { BLOCK, descendScratch, matrixBytes, panelsOf } from '../wasm/kernels.js'
+import { FAMILY } from './family.js'
+import { GPFQ, isPlain, type Recipe } from './recipe.js'
+import { columnWork, stripOf, TILE_WORK } from './strip.js'
 
 export interface LayerShape {
   readonly samples: number // m, rows of X
@@ -21,6 +24,8 @@ export interface LayerShape {
   readonly batchBytes: number
   readonly batchPaddedBytes: number
   readonly batchRows: number
+  /** What is to be done; plain GPFQ if left out. */
+  readonly recipe?: Recipe
 }
 
 /** `none` rounds: no computation on samples. */
@@ -36,8 +41,18 @@ export interface LayerPlan {
   readonly triangular: boolean
   /** Gram: panels a side of one tile. Direct: panels of one block of inputs. */
   readonly edge: number
-  /** Columns of the substitution that advance together. */
+  /** Gram: H is filled above its diagonal too. */
+  readonly wholeH: boolean
+  /** Gram: H and G are permuted to act-order. */
+  readonly ordered: boolean
+  /** Gram: codes of all candidates are kept, for the method does not score them on its way. */
+  readonly codeCandidates: number
+  /** Largest number of scale blocks in a column: one an input where act-order scatters the blocks. */
+  readonly scaleBlocks: number
+  /** Most columns of a substitution that advance together. */
   readonly strip: number
+  /** Columns of coordinate descent that advance together. */
+  readonly descendStrip: number
   readonly regions: Readonly<Record<string, number>> // bytes
   readonly bytes: number
   /** Multiply-adds of the chosen form. */
@@ -46,12 +61,6 @@ export interface LayerPlan {
 
 /** Packed samples that are resident at once in the Gram form: fits the last-level cache twice. */
 const RESIDENT_BYTES = 16 * 2 ** 20
-
-/** Multiply-adds that one tile of work may take: about 20 ms, so that an abort is honoured soon. */
-const TILE_WORK = 2 ** 29
-
-/** Columns of the substitution that advance together at most: beyond 8 a panel of H is reused enough. */
-const MOST_COLUMNS = 8
 
 /**
  * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R, S and one
@@ -87,12 +96,14 @@ export function planLayer(shape: LayerShape, threads: number, form?: Form): Laye
   if (form === 'none') return fits(planRounding(shape))
   const gram = planGram(shape, threads)
   // The search for scales reuses H and G for all candidates; only the Gram form offers it.
-  if (shape.candidates > 1 || form === 'gram') return fits(gram)
+  if (shape.candidates > 1 || form === 'gram' || !isPlain(shape.recipe ?? GPFQ)) return fits(gram)
   const direct = planDirect(shape, threads)
   if (form === 'direct') return fits(direct)
   const preferred = direct.work < gram.work ? direct : gram
   const other = preferred === direct ? gram : direct
-  return fits(preferred.bytes > LIMIT && other.bytes <= LIMIT ? other : preferred)
+  // Without any scratch for threads: what chooses the form must not depend on how many there are.
+  const room = { gram: planGram(shape, 0).bytes, direct: planDirect(shape, 0).bytes, none: 0 }
+  return fits(room[preferred.form] > LIMIT && room[other.form] <= LIMIT ? other : preferred)
 }
 
 const LIMIT = 2 ** 32 - 2 ** 20
@@ -115,54 +126,75 @@ function staging(shape: LayerShape): Record<string, number> {
   }
 }
 
-function weights(shape: LayerShape, panels: number, neuronPanels: number): Record<string, number> {
+function weights(
+  shape: LayerShape,
+  panels: number,
+  neuronPanels: number,
+  scaleBlocks = shape.scaleBlocks,
+  codeCandidates = 1,
+): Record<string, number> {
   const columns = shape.groups * neuronPanels
   const column = panels * 256
   return {
     weights:
       4 * shape.groups * shape.inputs * shape.neurons + columns * column + 4 * (shape.inputs + shape.neurons),
-    scales: 2 * columns * shape.candidates * shape.scaleBlocks * 32,
-    codes: (columns * column) / 4,
+    scales: 2 * columns * shape.candidates * scaleBlocks * 32,
+    codes: (columns * codeCandidates * column) / 4,
   }
 }
 
 function planGram(shape: LayerShape, threads: number): LayerPlan {
-  const { groups, same, candidates } = shape
+  const { groups, same, candidates, recipe = GPFQ } = shape
   const panels = panelsOf(shape.inputs)
   const neuronPanels = panelsOf(shape.neurons)
   const search = candidates > 1
+  const plain = isPlain({ ...recipe, method: recipe.method === 'msq' ? 'gpfq' : recipe.method })
+  const whole = search || !plain
+  const descends = !plain && (search || recipe.passes > 0)
+  const ordered = recipe.actOrder
+  const scaleBlocks = ordered && shape.scaleBlocks > 1 ? shape.inputs : shape.scaleBlocks
+  const codeCandidates = plain ? 1 : candidates
   const streams = same ? 1 : 2
   const residentBlocks = residentBlocksOf(shape, panels)
   const columns = groups * neuronPanels
-  const perGroup = candidates * neuronPanels
-  const columnWork = (4 * panels) ** 2 * 8 * 2
-  const strip = Math.max(
+  const strip = stripOf(candidates * neuronPanels, panels)
+  const descendStrip = Math.max(
     1,
-    Math.min(MOST_COLUMNS, Math.ceil(perGroup / 32), Math.floor(TILE_WORK / columnWork)),
+    Math.min(strip, Math.floor(TILE_WORK / (columnWork(panels) * (1 + recipe.passes)))),
   )
-  const matrix = groups * matrixBytes(panels, !search)
+  const matrix = groups * matrixBytes(panels, !whole)
   const regions = {
     ...staging(shape),
     'packed samples': residentBlocks * blockBytesOf(shape, panels),
     'Gram matrices': matrix * streams,
-    ...weights(shape, panels, neuronPanels),
-    projections: columns * panels * 256 * (search ? 2 : 1),
-    errors: search ? columns * candidates * 64 : 0,
-    scratch: threads * substituteScratch(panels, strip),
+    ...(ordered ? { 'Gram matrices in order': matrix * streams + 32 * groups * panels } : {}),
+    ...weights(shape, panels, neuronPanels, scaleBlocks, codeCandidates),
+    projections: columns * panels * 256 * (whole ? 2 : 1),
+    errors: whole ? columns * candidates * 64 : 0,
+    ...(descends ? { 'descent scratch': threads * descendScratch(panels, descendStrip) } : {}),
+    ...FAMILY[recipe.method].regions(shape, { panels, neuronPanels, strip }, threads),
   }
   return {
     form: 'gram',
     panels,
     neuronPanels,
     residentBlocks,
-    triangular: !search,
+    triangular: !whole,
+    wholeH: !plain,
+    ordered,
+    codeCandidates,
+    scaleBlocks,
     edge: panels >= 64 ? 8 : 4,
     strip,
+    descendStrip,
     regions,
     bytes: total(regions),
     work: gramWork(shape),
   }
 }
+
+/** What only the Gram form has. */
+const PLAIN = { wholeH: false, ordered: false, codeCandidates: 1, strip: 1, descendStrip: 1 }
 
 function planDirect(shape: LayerShape, threads: number): LayerPlan {
   const { groups, same } = shape
@@ -190,7 +222,8 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
     residentBlocks,
     triangular: true,
     edge,
-    strip: 1,
+    ...PLAIN,
+    scaleBlocks: shape.scaleBlocks,
     regions,
     bytes: total(regions),
     work: directWork(shape),
@@ -213,7 +246,8 @@ function planRounding(shape: LayerShape): LayerPlan {
     residentBlocks,
     triangular: true,
     edge: 1,
-    strip: 1,
+    ...PLAIN,
+    scaleBlocks: shape.scaleBlocks,
     regions,
     bytes: total(regions),
     work: 0,

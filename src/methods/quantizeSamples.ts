@@ -23,6 +23,8 @@ export interface SamplesResult {
   readonly solutions: readonly Solution[]
   readonly plan: LayerPlan
   readonly deadInputs: number
+  /** What had to be mended on the way. */
+  readonly notes: readonly string[]
   /** Seconds for choosing the codes, without measuring. */
   readonly seconds: number
   /** ‖XW − XqQ‖ / ‖XW‖ of the first request, or null unless measured. */
@@ -61,13 +63,8 @@ export async function quantizeSamples(
     }
     await form.finish(run)
     const { dead, finite } = form.diagnose()
-    if (!finite) {
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${options.place}: expected finite inputs, got NaN or infinite ones (or some whose squares overflow float32); ` +
-          'check the calibration data and its preprocessing',
-      )
-    }
+    if (!finite) throw notFinite(options.place)
+    const notes = await form.prepare(run)
     const solutions: Solution[] = []
     for (const request of requests) {
       solutions.push(await form.solve(request, run))
@@ -80,14 +77,22 @@ export async function quantizeSamples(
       await measure.begin(requests[0], solutions[0], run)
       if (plan.form !== 'direct') for await (const batch of batches()) await measure.add(batch, run)
       relativeError = await measure.finish(run)
+      if (Number.isNaN(relativeError)) throw notFinite(options.place)
     }
-    return { solutions, plan, deadInputs: dead, seconds, relativeError }
+    return { solutions, plan, deadInputs: dead, notes, seconds, relativeError }
   } finally {
     // Nothing may still write to memory that the next layer will own.
     await packer?.settled().catch(() => {})
     arena.release(mark)
   }
 }
+
+const notFinite = (place: string): GpfqError =>
+  new GpfqError(
+    'INVALID_DATA',
+    `${place}: expected finite inputs, got NaN or infinite ones (or some whose squares overflow float32); ` +
+      'check the calibration data and its preprocessing',
+  )
 
 function createForm({ pool, arena }: Engine, shape: LayerShape, plan: LayerPlan): LayerForm {
   switch (plan.form) {

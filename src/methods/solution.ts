@@ -15,8 +15,6 @@ export interface SolveRequest {
   readonly scales: Scales
   /** Choose among GRID fractions of the scales by least output error: one fraction a neuron, or one for the layer. */
   readonly search: 'none' | 'neuron' | 'layer'
-  /** Follow the path (GPFQ) or round each weight (MSQ). */
-  readonly follow: boolean
 }
 
 export interface Solution {
@@ -39,5 +37,7 @@ export interface LayerForm {
   add(batch: SampleBatch, options: RunOptions): Promise<void>
   finish(options: RunOptions): Promise<void>
   diagnose(): Diagnosis
+  /** Once, after the diagnosis: what the method needs of the samples; notes of what had to be mended. */
+  prepare(options: RunOptions): Promise<readonly string[]>
   solve(request: SolveRequest, options: RunOptions): Promise<Solution>
 }

@@ -1,7 +1,7 @@
 /** "gpfq/onnx": quantize whole ONNX models. */
 export { createOrtNodeRunner, createOrtWebRunner, createRunner } from '../calibration/onnxRuntime.js'
 export type { Feeds, Runner, RunnerInput, RunnerSession, Tensor, TensorType } from '../calibration/runner.js'
-export { type Comparison, type CompareOptions, compareModels, type ModelCost } from '../compare.js'
+export { type CompareOptions, type Comparison, compareModels, type ModelCost } from '../compare.js'
 export { GpfqError, type GpfqErrorCode } from '../errors.js'
 export {
   type ClassEvaluation,

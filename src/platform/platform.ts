@@ -1,17 +1,16 @@
 /**
- * What differs between runtimes, and nothing else: where the module's bytes lie, how a worker is made, how many threads
- * make sense. node.ts and web.ts implement it; package.json's "#platform" picks one.
+ * What differs between runtimes, and nothing else: where the module's bytes lie, how a worker is started, how many
+ * threads make sense. One small file a runtime implements it; package.json's "#platform" picks one by the conditions
+ * that runtimes and bundlers set, so nothing is sniffed. What a caller's init() says comes on top (init.ts).
  */
-import type { Endpoint } from 'comlink'
-
-export interface SpawnedWorker {
-  readonly endpoint: Endpoint
-  terminate(): Promise<void>
-}
+import type { WorkerLike } from './worker.js'
 
 export interface Platform {
+  /** Compiles the module that the package ships. */
   compile(): Promise<WebAssembly.Module>
-  /** Starts a worker. `onFailure` is called once if it dies or throws outside of a call. */
-  spawn(onFailure: (reason: string) => void): SpawnedWorker
+  /** Reads a file that the caller names, for instance the same module at another place. */
+  read(url: string | URL): Promise<Response | Uint8Array<ArrayBuffer>>
+  /** Starts a worker from the package's entry or the given one; null where the runtime has no workers. */
+  readonly startWorker: ((url: string | URL | undefined) => WorkerLike) | null
   availableThreads(): number
 }

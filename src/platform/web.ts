@@ -1,19 +1,28 @@
-/** Browsers: the module is fetched beside the script, workers are module Web Workers. */
+/**
+ * Browsers: the module and the worker lie beside the script. Both are named as `new URL(…, import.meta.url)`, which
+ * bundlers follow and turn into files of their own output; worker.js holds all it needs in one file, for import maps do
+ * not reach into workers. A browser starts no worker from another origin: there, a blob of one line imports it.
+ */
+import { compileFrom } from './compile.js'
 import type { Platform } from './platform.js'
 
 export const platform: Platform = {
   compile() {
-    return WebAssembly.compileStreaming(fetch(new URL('../../gpfq.wasm', import.meta.url)))
+    const url = new URL('../../gpfq.wasm', import.meta.url)
+    return compileFrom(fetch(url), url.href)
   },
-  spawn(onFailure) {
-    const worker = new Worker(new URL('../../workers/web.js', import.meta.url), { type: 'module' })
-    worker.addEventListener('error', (event) => onFailure(event.message))
-    return {
-      endpoint: worker,
-      async terminate() {
-        worker.terminate()
-      },
-    }
-  },
-  availableThreads: () => navigator.hardwareConcurrency,
+  read: (url) => fetch(url),
+  startWorker:
+    typeof Worker === 'undefined'
+      ? null
+      : (given) => {
+          const url = new URL(given ?? new URL('../../worker.js', import.meta.url), location.href)
+          const here = !/^https?:$/.test(url.protocol) || url.origin === location.origin
+          return new Worker(here ? url : importer(url), { type: 'module' })
+        },
+  availableThreads: () => navigator.hardwareConcurrency ?? 1,
+}
+
+function importer(url: URL): string {
+  return URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)}`], { type: 'text/javascript' }))
 }

@@ -311,3 +311,138 @@ export function outputError(a: {
     true,
   )
 }
+
+export function descend(a: {
+  h: Pointer // full
+  r: Pointer
+  s: Pointer
+  scales: Pointer
+  zeros: Pointer
+  codes: Pointer
+  errors: Pointer
+  scratch: Pointer
+  inputs: number
+  panels: number
+  neuronPanels: number
+  groups: number
+  candidates: number
+  scaleBlocks: number
+  scaleBlockSize: number
+  top: number
+  passes: number
+  sparse: boolean
+  strip: number
+}): Task {
+  return task(
+    'descend',
+    [
+      a.h,
+      a.r,
+      a.s,
+      a.scales,
+      a.zeros,
+      a.codes,
+      a.errors,
+      a.scratch,
+      a.inputs,
+      a.panels,
+      a.neuronPanels,
+      a.candidates,
+      a.scaleBlocks,
+      a.scaleBlockSize,
+      a.top,
+      a.passes,
+      Number(a.sparse),
+      a.strip,
+    ],
+    a.groups * a.candidates * a.neuronPanels,
+    a.strip,
+    true,
+  )
+}
+
+/** Bytes of scratch a worker needs for `descend`. */
+export const descendScratch = (panels: number, strip: number): number => strip * (2 * panels + 17) * 256
+
+export function permute(a: {
+  from: Pointer
+  to: Pointer
+  order: Pointer
+  panels: number
+  groups: number
+}): Task {
+  return task(
+    'permute',
+    [a.from, a.to, a.order, a.panels],
+    a.groups * a.panels,
+    Math.max(1, Math.ceil(64 / a.panels)),
+  )
+}
+
+export function subtract(a: { a: Pointer; b: Pointer; c: Pointer; bytes: number }): Task {
+  return task('subtract', [a.a, a.b, a.c], a.bytes / 256, 1024)
+}
+
+export function reverse(a: {
+  h: Pointer
+  a: Pointer
+  damping: Pointer
+  inputs: number
+  panels: number
+  triangular: boolean
+  groups: number
+}): Task {
+  const n = a.panels * PANEL
+  return task(
+    'reverse',
+    [a.h, a.a, a.damping, a.inputs, a.panels, Number(a.triangular)],
+    a.groups * n,
+    Math.max(1, Math.ceil(16384 / n)),
+  )
+}
+
+interface FactorBlock {
+  a: Pointer
+  n: number
+  from: number
+  to: number
+  groups: number
+}
+
+export function reduce(a: FactorBlock): Task {
+  const step = Math.max(1, Math.ceil(2e5 / (4 * a.from * (a.to - a.from))))
+  return task('reduce', [a.a, a.n, a.from, a.to], (a.groups * (a.n - a.from)) / 4, step)
+}
+
+export function factorBlock(a: FactorBlock & { least: Pointer; failed: Pointer }): Task {
+  return task('factorBlock', [a.a, a.least, a.failed, a.n, a.from, a.to], a.groups, 1)
+}
+
+export function solveBlock(a: FactorBlock): Task {
+  return task('solveBlock', [a.a, a.n, a.from, a.to], a.groups * (a.n - a.to), 32)
+}
+
+export function unitLower(a: { c: Pointer; l: Pointer; panels: number; groups: number }): Task {
+  return task('unitLower', [a.c, a.l, a.panels], a.groups * a.panels, Math.max(1, Math.ceil(64 / a.panels)))
+}
+
+export function retarget(a: {
+  c: Pointer
+  h: Pointer
+  u: Pointer
+  v: Pointer
+  r: Pointer
+  scratch: Pointer
+  panels: number
+  triangular: boolean
+  neuronPanels: number
+  groups: number
+}): Task {
+  return task(
+    'retarget',
+    [a.c, a.h, a.u, a.v, a.r, a.scratch, a.panels, Number(a.triangular), a.neuronPanels],
+    a.groups * a.neuronPanels,
+    1,
+    true,
+  )
+}

@@ -1,0 +1,75 @@
+/**
+ * The pool of one: jobs carried out on the calling thread, tile by tile, going back to the event loop often enough for
+ * timers, aborts and messages. For runtimes without workers, and inside the one worker of a page that may not share
+ * memory (src/executor/hosted.ts). Same module, same tiles, same order of sums: same bytes.
+ */
+import { instantiate, runTile } from '../../workers/kernels.js'
+import { GpfqError } from '../errors.js'
+import { breathe } from '../platform/breathe.js'
+import { createMemory } from '../platform/memory.js'
+import { CONTROL_BYTES, type Job, tilesIn } from './job.js'
+import type { Pool, RunOptions } from './pool.js'
+import { closedError, createTurns } from './turns.js'
+
+/** Longest run between two breaths; a tile takes at most about 20 ms more. */
+const BREATH_MILLISECONDS = 10
+/** Most tiles between two breaths: in edge runtimes the clock stands still while code runs. */
+const BREATH_TILES = 64
+
+export async function createInlinePool(module: WebAssembly.Module): Promise<Pool> {
+  const memory = createMemory(CONTROL_BYTES / 65536)
+  const kernels = await instantiate(module, memory)
+  const turns = createTurns()
+  let failed: GpfqError | undefined
+  let closed = false
+  const checkOpen = (): void => {
+    if (failed !== undefined) throw failed
+    if (closed) throw closedError()
+  }
+
+  function tryTile(phase: Job[number], tile: number): void {
+    try {
+      runTile(kernels, phase, tile, 0)
+    } catch (cause) {
+      failed = new GpfqError(
+        'WORKER_FAILED',
+        `kernels: expected them to run, got a trap (${cause instanceof Error ? cause.message : cause}); create a new quantizer`,
+        { cause },
+      )
+      throw failed
+    }
+  }
+
+  async function carryOut(job: Job, { signal, onProgress }: RunOptions): Promise<void> {
+    checkOpen()
+    signal?.throwIfAborted()
+    const total = job.reduce((sum, phase) => sum + tilesIn(phase), 0)
+    let done = 0
+    let breath = performance.now()
+    for (const phase of job) {
+      const tiles = tilesIn(phase)
+      for (let tile = 0; tile < tiles; tile++) {
+        tryTile(phase, tile)
+        done++
+        if (done % BREATH_TILES !== 0 && performance.now() - breath < BREATH_MILLISECONDS) continue
+        onProgress?.(done / total)
+        await breathe()
+        checkOpen()
+        signal?.throwIfAborted()
+        breath = performance.now()
+      }
+    }
+  }
+
+  return {
+    threads: 1,
+    memory,
+    run(job, options = {}) {
+      return turns.take(() => carryOut(job, options))
+    },
+    async close() {
+      closed = true
+      await turns.ended()
+    },
+  }
+}

@@ -1,0 +1,30 @@
+/** Picks the executor by what the runtime really lets us do, and says once what is missing and how to mend it. */
+import { createInlinePool } from '../engine/inline.js'
+import { createPool } from '../engine/pool.js'
+import { hasWorkers, loadModule, threadsOr } from '../platform/init.js'
+import { canShareMemory } from '../platform/memory.js'
+import type { Executor } from './executor.js'
+import { createHosted } from './hosted.js'
+import { createLocal } from './local.js'
+
+/** @throws RangeError, GpfqError RUNTIME_MISSING, WORKER_FAILED */
+export async function createExecutor(threads?: number): Promise<Executor> {
+  const count = threadsOr(threads)
+  if (!hasWorkers()) return createLocal('inline', await createInlinePool(await loadModule()))
+  if (canShareMemory()) return createLocal('pool', await createPool(count))
+  if (count > 1) warnOnce()
+  return createHosted()
+}
+
+let warned = false
+
+function warnOnce(): void {
+  if (warned) return
+  warned = true
+  console.warn(
+    'gpfq: expected a page that may share memory with its workers, got one that may not; it runs on one worker instead ' +
+      'of all cores. Serve the page with the headers "Cross-Origin-Opener-Policy: same-origin" and ' +
+      '"Cross-Origin-Embedder-Policy: require-corp"; where headers cannot be set, a service worker can add them ' +
+      '(npm package coi-serviceworker).',
+  )
+}

@@ -1,0 +1,124 @@
+/**
+ * The page's side of the quantizer in one worker (workers/host.ts): for pages that may not share memory. Samples are
+ * copied once, into buffers that are then handed over; the page itself computes nothing and is never blocked.
+ */
+import { proxy, type Remote, releaseProxy, transfer, wrap } from 'comlink'
+import type { BatchSource, HostApi } from '../../workers/host.js'
+import { closedError } from '../engine/turns.js'
+import { GpfqError } from '../errors.js'
+import type { SampleBatch } from '../methods/samples.js'
+import { loadModule, spawnWorker } from '../platform/init.js'
+import type { SpawnedWorker } from '../platform/worker.js'
+import type { Executor } from './executor.js'
+import { rebuildFailure } from './failure.js'
+
+type Batches = Parameters<Executor['quantizeSamples']>[1]
+
+/** @param spawn starts the worker; tests put the host where they want it. */
+export async function createHosted(
+  spawn: (onFailure: (reason: string) => void) => Promise<SpawnedWorker> = spawnWorker,
+): Promise<Executor> {
+  let fail: (error: GpfqError) => void = () => {}
+  const failure = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+  failure.catch(() => {}) // only ever observed through races
+  const module = await loadModule()
+  const worker = await spawn((reason) =>
+    fail(
+      new GpfqError(
+        'WORKER_FAILED',
+        `worker: expected a working one, got one that failed (${reason}); create a new quantizer`,
+      ),
+    ),
+  )
+  const remote: Remote<HostApi> = wrap<HostApi>(worker.endpoint)
+  async function close(): Promise<void> {
+    fail(closedError())
+    remote[releaseProxy]()
+    await worker.terminate()
+  }
+  try {
+    await Promise.race([failure, remote.open(module)])
+  } catch (error) {
+    await close()
+    throw error
+  }
+
+  let peakMemoryBytes = 0
+  return {
+    mode: 'worker',
+    threads: 1,
+    get peakMemoryBytes() {
+      return peakMemoryBytes
+    },
+    async quantizeSamples(shape, batches, requests, { signal, onProgress, form, measure, place }) {
+      signal?.throwIfAborted()
+      const source = readBatches(batches, onProgress)
+      const abort = (): void => void remote.abort()
+      signal?.addEventListener('abort', abort)
+      try {
+        const { outcome, ...facts } = await Promise.race([
+          failure,
+          remote.quantizeSamples(
+            shape,
+            proxy(source),
+            // A clone of a view takes its whole buffer along, which may be somebody's heap.
+            requests.map((request) => ({ ...request, weights: request.weights.slice() })),
+            { form, ...(measure === undefined ? {} : { measure }), place },
+          ),
+        ])
+        peakMemoryBytes = facts.peakMemoryBytes
+        signal?.throwIfAborted()
+        if ('failure' in outcome) throw source.error ?? rebuildFailure(outcome)
+        return outcome
+      } finally {
+        signal?.removeEventListener('abort', abort)
+        await source.end()
+      }
+    },
+    close,
+  }
+}
+
+interface OpenSource extends BatchSource {
+  /** What reading a batch threw here, before comlink takes its class away. */
+  readonly error: unknown
+  end(): Promise<void>
+}
+
+function readBatches(batches: Batches, onProgress: ((fraction: number) => void) | undefined): OpenSource {
+  let error: unknown
+  let iterator: Iterator<SampleBatch> | AsyncIterator<SampleBatch> | undefined
+  const end = async (): Promise<void> => {
+    const left = iterator
+    iterator = undefined
+    await left?.return?.()
+  }
+  return {
+    get error() {
+      return error
+    },
+    end,
+    async restart() {
+      await end()
+      const iterable = batches()
+      iterator =
+        Symbol.asyncIterator in iterable ? iterable[Symbol.asyncIterator]() : iterable[Symbol.iterator]()
+    },
+    async next() {
+      try {
+        const step = await iterator?.next()
+        if (step === undefined || step.done === true) return null
+        const { x, xq, gather } = step.value
+        const copy = { x: x.slice(), xq: xq?.slice() ?? null, gather }
+        const buffers = [copy.x.buffer, copy.xq?.buffer].filter((buffer) => buffer instanceof ArrayBuffer)
+        return transfer(copy, buffers)
+      } catch (cause) {
+        error = cause
+        throw cause
+      }
+    },
+    onProgress: (fraction) => onProgress?.(fraction),
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * H + λI = LᵀΔL, the factor that GPTQ and Qronos walk through (assembly/factor.ts), blocked over the pool in float64.
+ * λ is a share of the mean of diag H, each group of a convolution its own. Where a pivot is not positive (too little
+ * damping for an H of few samples, or of inputs that depend on each other), λ grows tenfold, three times at most, and the
+ * result says so.
+ */
+import type { Phase } from '../engine/job.js'
+import type { RunOptions } from '../engine/pool.js'
+import { GpfqError } from '../errors.js'
+import type { Pointer } from '../wasm/arena.js'
+import * as kernels from '../wasm/kernels.js'
+import type { GramSystem } from './gramMethod.js'
+import type { LayerPlan, LayerShape } from './plan.js'
+
+/** Columns of a block: its triangle, 32 KB, lies in the first-level cache. */
+const WIDTH = 64
+
+/** Smallest pivot in units of the mean of diag H: float64 sums of an exactly singular matrix stay below it. */
+const LEAST = 2 ** -40
+
+const ATTEMPTS = 4
+
+export function factorRegions(
+  { groups }: LayerShape,
+  { panels }: Pick<LayerPlan, 'panels'>,
+): Record<string, number> {
+  const n = panels * kernels.PANEL
+  return {
+    'factor in float64': groups * n * n * 8,
+    'unit lower factor': groups * kernels.matrixBytes(panels, true),
+    damping: 20 * groups,
+  }
+}
+
+export class Factor {
+  /** C of assembly/factor.ts, reversed order, (groups, n, n) float64. */
+  readonly c: Pointer
+  /** L, a triangular matrix of gram.ts. */
+  readonly l: Pointer
+  readonly #system: GramSystem
+  readonly #damping: Pointer // float64 [group]
+  readonly #least: Pointer // float64 [group]
+  readonly #failed: Pointer // int32 [group]
+
+  constructor(system: GramSystem) {
+    const { arena, shape, plan } = system
+    const n = plan.panels * kernels.PANEL
+    this.#system = system
+    this.c = arena.allocate(shape.groups * n * n * 8)
+    this.l = arena.allocate(shape.groups * kernels.matrixBytes(plan.panels, true))
+    this.#damping = arena.allocate(8 * shape.groups)
+    this.#least = arena.allocate(8 * shape.groups)
+    this.#failed = arena.allocate(4 * shape.groups)
+  }
+
+  /** Factors H; notes say where the damping had to grow. */
+  async compute(damping: number, options: RunOptions): Promise<readonly string[]> {
+    const { pool, arena, shape } = this.#system
+    const { groups } = shape
+    const means = this.#meanDiagonals()
+    arena.doubles(this.#least, groups).set(means.map((mean) => LEAST * mean))
+    for (let attempt = 0, share = damping; attempt < ATTEMPTS; attempt++) {
+      arena.doubles(this.#damping, groups).set(means.map((mean) => share * mean))
+      const failed = arena.words(this.#failed, groups)
+      failed.fill(0)
+      await pool.run(this.#phases(), options)
+      const bad = arena.words(this.#failed, groups).reduce((sum, flag) => sum + flag, 0)
+      if (bad === 0) {
+        return attempt === 0
+          ? []
+          : [`H is not positive definite: damping raised from ${damping} to ${share} of its mean diagonal`]
+      }
+      share = share > 0 ? 10 * share : 1e-4
+    }
+    throw new GpfqError(
+      'INVALID_DATA',
+      `H: expected a matrix that damping makes positive definite, got one that ${damping} of its mean diagonal, raised tenfold three times, does not; use method gpfq, or a larger damping`,
+    )
+  }
+
+  /** Mean of diag H of each group; 1 where all inputs are dead. */
+  #meanDiagonals(): Float64Array {
+    const { shape, matrices } = this.#system
+    const diagonal = matrices.diagonal()
+    return Float64Array.from({ length: shape.groups }, (_, g) => {
+      const own = diagonal.subarray(g * shape.inputs, (g + 1) * shape.inputs)
+      const sum = own.reduce((total, norm2) => total + norm2, 0)
+      return sum > 0 ? sum / shape.inputs : 1
+    })
+  }
+
+  #phases(): Phase[] {
+    const { shape, plan, matrices } = this.#system
+    const { groups, inputs } = shape
+    const { panels, triangular } = plan
+    const n = panels * kernels.PANEL
+    const a = this.c
+    const job: Phase[] = [
+      [kernels.reverse({ h: matrices.h, a, damping: this.#damping, inputs, panels, triangular, groups })],
+    ]
+    for (let from = 0; from < n; from += WIDTH) {
+      const to = Math.min(n, from + WIDTH)
+      if (from > 0) job.push([kernels.reduce({ a, n, from, to, groups })])
+      job.push([kernels.factorBlock({ a, least: this.#least, failed: this.#failed, n, from, to, groups })])
+      if (to < n) job.push([kernels.solveBlock({ a, n, from, to, groups })])
+    }
+    job.push([kernels.unitLower({ c: a, l: this.l, panels, groups })])
+    return job
+  }
+}

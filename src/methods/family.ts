@@ -1,0 +1,11 @@
+/**
+ * The family: every method over H and G by its name. A method that is not here does not exist for the plan, the API or
+ * the command line; adding one is a file like its neighbours and a line here (CONTRIBUTING.md).
+ */
+import type { Method } from '../options.js'
+import { gpfq, msq } from './gpfq.js'
+import { gptq } from './gptq.js'
+import type { GramMethodKind } from './gramMethod.js'
+import { qronos } from './qronos.js'
+
+export const FAMILY: Readonly<Record<Method, GramMethodKind>> = { gpfq, msq, gptq, qronos }

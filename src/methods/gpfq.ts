@@ -1,0 +1,70 @@
+/**
+ * GPFQ, greedy path following (Lybrand & Saab, 2010.15979; Zhang, Zhou & Saab, 2201.11113), in the Gram form, and MSQ,
+ * which rounds and shares the arithmetic of the error. Mathematics: assembly/project.ts, substitute.ts; float64 twins:
+ * reference/gpfq.ts, reference/gram.ts.
+ *
+ * Cost: N²K/2 for tril(G)·W and N²K/2 a candidate. When: the default; needs no inverse, no damping, and is content with
+ * any H, singular ones too. MSQ is what is left without a path: for comparison, or with passes.
+ */
+import type { Task } from '../engine/job.js'
+import * as kernels from '../wasm/kernels.js'
+import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
+import type { SolveRequest } from './solution.js'
+import { stripOf } from './strip.js'
+
+/** @param follow the path; else round */
+const kind = (follow: boolean): GramMethodKind => ({
+  regions: ({ groups: _ }, { panels, strip }, threads) => ({
+    'path scratch': threads * kernels.substituteScratch(panels, strip),
+  }),
+  create(system): GramMethod {
+    const { panels, strip, triangular } = system.plan
+    const scratch = system.arena.allocate(system.pool.threads * kernels.substituteScratch(panels, strip))
+    const path = (request: SolveRequest, candidates: number, searching: boolean): Task =>
+      substituteTask(system, request, candidates, {
+        h: system.matrices.h,
+        r: system.r,
+        s: searching ? system.s : 0,
+        codes: searching ? 0 : system.columns.codes,
+        errors: searching ? system.errors : 0,
+        scratch,
+        triangular,
+        follow,
+      })
+    return {
+      prepare: async () => [],
+      project: () => [],
+      choose: (request, candidates) => [[path(request, candidates, false)]],
+      score: (request, candidates) => path(request, candidates, true),
+    }
+  },
+})
+
+export const gpfq = kind(true)
+export const msq = kind(false)
+
+type PathArguments = Parameters<typeof kernels.substitute>[0]
+
+/** The substitution kernel over a system's columns; GPTQ and Qronos take the same path through another matrix. */
+export function substituteTask(
+  { plan, columns }: GramSystem,
+  { shape, levels, scales }: SolveRequest,
+  candidates: number,
+  own: Pick<PathArguments, 'h' | 'r' | 's' | 'codes' | 'errors' | 'scratch' | 'triangular' | 'follow'>,
+): Task {
+  return kernels.substitute({
+    ...own,
+    weights: columns.weights,
+    scales: columns.scales,
+    zeros: columns.zeros,
+    inputs: shape.inputs,
+    panels: plan.panels,
+    neuronPanels: kernels.panelsOf(shape.neurons),
+    groups: shape.groups,
+    candidates,
+    scaleBlocks: scales.blocks,
+    scaleBlockSize: scales.blockSize,
+    top: levels - 1,
+    strip: stripOf(candidates * kernels.panelsOf(shape.neurons), plan.panels),
+  })
+}

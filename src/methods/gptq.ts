@@ -1,0 +1,76 @@
+/**
+ * GPTQ, also called OPTQ (2210.17323): each input's rounding error is spread over the inputs to come by the inverse of
+ * H + λI, both networks taken to see Xq. Written with H + λI = LᵀΔL it is the path
+ *
+ *     q_t = A((Lw)_t − Σ_{s<t} L_ts q_s),
+ *
+ * nearest plane of 2507.18553: no inverse is formed, and the kernel is GPFQ's. Float64 twin: reference/nearestPlane.ts.
+ *
+ * Cost: n³/6 float64 for the factor, N²K/2 for L·W and N²K/2 a candidate. When: few layers before this one are quantized
+ * coarsely (it does not look at X), or to compare with other tools. Act-order is on unless switched off.
+ */
+import * as kernels from '../wasm/kernels.js'
+import { Factor, factorRegions } from './factor.js'
+import { substituteTask } from './gpfq.js'
+import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
+import type { LayerPlan, LayerShape } from './plan.js'
+
+type Planned = Pick<LayerPlan, 'panels' | 'neuronPanels' | 'strip'>
+
+export function nearestPlaneRegions(
+  shape: LayerShape,
+  plan: Planned,
+  threads: number,
+): Record<string, number> {
+  return {
+    ...factorRegions(shape, plan),
+    'target of the path': shape.groups * plan.neuronPanels * plan.panels * 256,
+    'path scratch': threads * kernels.substituteScratch(plan.panels, plan.strip),
+  }
+}
+
+/** The path through L to a target r = L·(what the layer should be), which begins as Lw. */
+export function nearestPlane(
+  system: GramSystem,
+): GramMethod & { readonly factor: Factor; readonly target: number } {
+  const { arena, pool, shape, plan, recipe, columns } = system
+  const { panels, neuronPanels, strip } = plan
+  const factor = new Factor(system)
+  const target = arena.allocate(shape.groups * neuronPanels * panels * 256)
+  const scratch = arena.allocate(pool.threads * kernels.substituteScratch(panels, strip))
+  return {
+    factor,
+    target,
+    prepare: (options) => factor.compute(recipe.damping ?? 0, options),
+    project: (request) => [
+      [
+        kernels.project({
+          g: factor.l,
+          weights: columns.weights,
+          r: target,
+          s: 0,
+          panels,
+          triangular: true,
+          neuronPanels: kernels.panelsOf(request.shape.neurons),
+          groups: shape.groups,
+        }),
+      ],
+    ],
+    choose: (request, candidates) => [
+      [
+        substituteTask(system, request, candidates, {
+          h: factor.l,
+          r: target,
+          s: 0,
+          codes: columns.codes,
+          errors: 0,
+          scratch,
+          triangular: true,
+          follow: true,
+        }),
+      ],
+    ],
+  }
+}
+
+export const gptq: GramMethodKind = { regions: nearestPlaneRegions, create: nearestPlane }

@@ -1,0 +1,51 @@
+/**
+ * What a method over H and G is: at most a preparation of the matrices, then for each layer what does not depend on the
+ * scales, then codes for any number of candidate scales at once. Everything around it (samples, search for the scale,
+ * passes, reading the codes) is the same for all and lives in gramForm.ts.
+ */
+import type { Phase, Task } from '../engine/job.js'
+import type { Pool, RunOptions } from '../engine/pool.js'
+import type { Arena, Pointer } from '../wasm/arena.js'
+import type { Columns } from './columns.js'
+import type { GramMatrices } from './gramMatrices.js'
+import type { LayerPlan, LayerShape } from './plan.js'
+import type { Recipe } from './recipe.js'
+import type { SolveRequest } from './solution.js'
+
+/** What a method may use. */
+export interface GramSystem {
+  readonly pool: Pool
+  readonly arena: Arena
+  readonly shape: LayerShape
+  readonly plan: LayerPlan
+  readonly recipe: Recipe
+  readonly matrices: GramMatrices
+  readonly columns: Columns
+  /** tril(G)·W and triu(G, 1)·W, [group][neuron panel][8·panels][8]; s = 0 where the plan is triangular. */
+  readonly r: Pointer
+  readonly s: Pointer
+  /** [group][candidate][neuron panel][8] float64: ‖Xw − Xq q‖² − ‖Xw‖². */
+  readonly errors: Pointer
+}
+
+export interface GramMethod {
+  /** Once, when H and G are complete; notes of what had to be mended. */
+  prepare(options: RunOptions): Promise<readonly string[]>
+  /** What does not depend on the scales. The weights are packed, r and s are not there yet but come in the same job. */
+  project(request: SolveRequest): readonly Phase[]
+  /** Writes the codes for `candidates` scales a neuron. */
+  choose(request: SolveRequest, candidates: number): readonly Phase[]
+  /** Errors of all candidates without their codes, where the path gives them for nothing. */
+  readonly score?: (request: SolveRequest, candidates: number) => Task
+}
+
+/** A method as the plan and the form see it. */
+export interface GramMethodKind {
+  /** Bytes it needs beyond the common ones, by name. */
+  regions(
+    shape: LayerShape,
+    plan: Pick<LayerPlan, 'panels' | 'neuronPanels' | 'strip'>,
+    threads: number,
+  ): Record<string, number>
+  create(system: GramSystem): GramMethod
+}

@@ -1,0 +1,72 @@
+/**
+ * Qronos (2505.11695): as GPTQ, each error is spread over the inputs to come, but towards the outputs of the float
+ * network: what is aimed at is (H + λI)⁻¹(G + λI)w instead of w, and the first input, chosen while all others are still
+ * unquantized, is the best value given them. The target is v = w + (H + λI)⁻¹(G − H)w, which is kinder to rounding than
+ * the paper's form and makes it GPTQ exactly where Xq = X; Lv comes from one triangular solve. Float64 twins:
+ * reference/nearestPlane.ts (this form), reference/qronos.ts (least squares at every step).
+ *
+ * Cost: GPTQ's, N²K for (G − H)·W and N²K/2 in float64 for the solve. When: the most accurate method here, most of all
+ * at few levels. Act-order is on unless switched off.
+ */
+import type { Phase } from '../engine/job.js'
+import * as kernels from '../wasm/kernels.js'
+import { nearestPlane, nearestPlaneRegions } from './gptq.js'
+import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
+
+export const qronos: GramMethodKind = {
+  regions(shape, plan, threads) {
+    const columns = shape.groups * plan.neuronPanels * plan.panels * 256
+    const own = shape.same
+      ? {}
+      : {
+          'G − H': shape.groups * kernels.matrixBytes(plan.panels, false),
+          'projections of G − H': 2 * columns,
+          'solve scratch': threads * plan.panels * 512,
+        }
+    return { ...nearestPlaneRegions(shape, plan, threads), ...own }
+  },
+  create(system): GramMethod {
+    const base = nearestPlane(system)
+    return system.shape.same ? base : retargeted(system, base)
+  },
+}
+
+function retargeted(system: GramSystem, base: ReturnType<typeof nearestPlane>): GramMethod {
+  const { arena, pool, shape, plan, matrices, columns } = system
+  const { panels, neuronPanels } = plan
+  const { groups } = shape
+  const matrixBytes = groups * kernels.matrixBytes(panels, false)
+  const difference = arena.allocate(matrixBytes)
+  const columnBytes = groups * neuronPanels * panels * 256
+  const u = arena.allocate(columnBytes)
+  const v = arena.allocate(columnBytes)
+  const scratch = arena.allocate(pool.threads * panels * 512)
+  return {
+    choose: base.choose,
+    async prepare(options) {
+      const subtract = kernels.subtract({ a: matrices.g, b: matrices.h, c: difference, bytes: matrixBytes })
+      await pool.run([[subtract]], options)
+      return base.prepare(options)
+    },
+    project(request): readonly Phase[] {
+      const common = { panels, neuronPanels: kernels.panelsOf(request.shape.neurons), groups }
+      const { weights } = columns
+      return [
+        ...base.project(request),
+        [kernels.project({ ...common, g: difference, weights, r: u, s: v, triangular: false })],
+        [
+          kernels.retarget({
+            ...common,
+            c: base.factor.c,
+            h: matrices.h,
+            u,
+            v,
+            r: base.target,
+            scratch,
+            triangular: false,
+          }),
+        ],
+      ]
+    },
+  }
+}

@@ -1,0 +1,9 @@
+/** Imports of WebAssembly files in edge runtimes, whose bundlers turn them into compiled modules. */
+declare module '*.wasm' {
+  const module: WebAssembly.Module
+  export default module
+}
+declare module '*.wasm?module' {
+  const module: WebAssembly.Module
+  export default module
+}

@@ -1,0 +1,24 @@
+/** A few inputs and what the float and the quantized network say to them. */
+import type { Answer, SampleAnswers } from './document.js'
+import { type Html, html } from './html.js'
+
+export function answersPicture(answers: readonly SampleAnswers[], name: string): Html {
+  return html`<ul class="answers">${answers.map((sample) => {
+    const same = sample.float.class === sample.quantized.class
+    return html`<li class="${same ? 'same' : 'differs'}">${
+      sample.image !== null && html`<img src="${sample.image}" alt="${altOf(sample)}" width="84" height="84">`
+    }<dl><dt>${sample.image === null ? sample.name : 'Float'}</dt><dd>${answerOf(sample.float)}</dd><dt>${name}</dt><dd>${answerOf(
+      sample.quantized,
+    )}</dd>${sample.label !== null && html`<dt>Right is</dt><dd>${sample.label}</dd>`}</dl>${
+      !same && html`<p class="verdict">they differ</p>`
+    }</li>`
+  })}</ul>`
+}
+
+function answerOf(answer: Answer): Html {
+  return html`<b>${answer.class}</b> <small>${Math.round(100 * answer.share)} %</small>`
+}
+
+function altOf({ name, label }: SampleAnswers): string {
+  return label === null ? name : `${name}, labelled ${label}`
+}

@@ -1,0 +1,55 @@
+/**
+ * What each layer lost: the relative error of its outputs, on a logarithmic axis (the same as SQNR on a linear one), with
+ * plain rounding beside it where that was run. A table that can be read without its dots.
+ */
+import type { LayerReport } from '../options.js'
+import { axisLabels, gridLines, logAxis } from './axis.js'
+import { type Html, html, px } from './html.js'
+import { formatDecibels } from './numbers.js'
+
+const ROW = 26
+
+export function errorPicture(
+  layers: readonly LayerReport[],
+  rounded: readonly LayerReport[] | undefined,
+  name: string,
+): Html {
+  const measured = layers.filter((layer) => layer.relativeError !== null)
+  if (measured.length === 0)
+    return html`<p class="quiet">Without calibration data there is nothing to measure errors on.</p>`
+  const roundedError = new Map(rounded?.map((layer) => [layer.name, layer.relativeError]))
+  const values = [...measured.map((layer) => layer.relativeError), ...roundedError.values()]
+  const axis = logAxis(
+    values.flatMap((value) => value ?? []),
+    shortPercent,
+  )
+  const rows = measured.map((layer) => {
+    const error = layer.relativeError ?? 0
+    const other = roundedError.get(layer.name) ?? null
+    const y = ROW / 2
+    return html`<tr><th scope="row">${layer.name}</th><td class="number own">${errorText(error)}</td>${
+      rounded === undefined
+        ? html`<td class="number">${formatDecibels(layer.sqnrDb)}</td>`
+        : html`<td class="number other">${other === null ? '–' : errorText(other)}</td>`
+    }<td class="drawing"><svg width="100%" height="${ROW}" aria-hidden="true">${gridLines(axis, ROW)}${
+      other === null
+        ? null
+        : html`<line class="span" x1="${px(axis.at(error))}%" x2="${px(axis.at(other))}%" y1="${y}" y2="${y}"/><circle class="other" cx="${px(axis.at(other))}%" cy="${y}" r="4.5"/>`
+    }<circle class="own" cx="${px(axis.at(error))}%" cy="${y}" r="5"/></svg></td></tr>`
+  })
+  return html`<table class="rows errors"><thead><tr><th scope="col">Layer</th><th scope="col" class="number own">${name}</th>${
+    rounded === undefined
+      ? html`<th scope="col" class="number">SQNR</th>`
+      : html`<th scope="col" class="number other">Rounded</th>`
+  }<td class="drawing">${axisLabels(axis)}</td></tr></thead><tbody>${rows}</tbody></table>`
+}
+
+/** Three digits: 0.123 %, 1.23 %, 12.3 %. */
+export function errorText(share: number): string {
+  const percent = 100 * share
+  return `${percent === 0 ? '0' : percent < 1 ? percent.toPrecision(2) : percent.toPrecision(3)} %`
+}
+
+function shortPercent(share: number): string {
+  return `${Number((100 * share).toPrecision(2))} %`
+}

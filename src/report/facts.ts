@@ -1,0 +1,69 @@
+/** What a report says in one line each: the headline numbers, in the words that page, command line and file share. */
+import type { LayerReport, QuantizeReport } from '../options.js'
+import { points, shareOf } from './accuracyPicture.js'
+import type { ReportDocument } from './document.js'
+import { errorText } from './errorPicture.js'
+import { bitsFor, formatBytes, formatPercent, formatSeconds } from './numbers.js'
+
+export interface Fact {
+  readonly title: string
+  readonly value: string
+  readonly more: string
+}
+
+/** The name of the method, as pictures call it. */
+export function methodName({ settings }: Pick<QuantizeReport, 'settings'>): string {
+  const { method } = settings
+  return method === 'msq' ? 'Rounded' : String(method ?? 'gpfq').toUpperCase()
+}
+
+/** The handful of numbers that matter. */
+export function headline({ report, accuracy }: ReportDocument): readonly Fact[] {
+  const { bytesIn, bytesOut, layers, seconds, threads } = report
+  const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
+  const worst = layers.find((layer) => layer.relativeError === errors.at(-1))
+  const facts: Fact[] = [
+    {
+      title: 'Size',
+      value: formatBytes(bytesOut),
+      more: `was ${formatBytes(bytesIn)}, ${timesSmaller(bytesIn, bytesOut)}`,
+    },
+    { title: 'Weights', value: bitsText(layers), more: `${layers.length} layers quantized` },
+  ]
+  if (errors.length > 0)
+    facts.push({
+      title: 'Typical layer error',
+      value: errorText(median(errors)),
+      more: `at most ${errorText(errors.at(-1) ?? 0)}, in ${worst?.name}`,
+    })
+  if (accuracy !== undefined)
+    facts.push({
+      title: 'top1' in accuracy.quantized ? 'Right answers' : 'Next token right',
+      value: formatPercent(shareOf(accuracy.quantized), 1),
+      more: `float ${formatPercent(shareOf(accuracy.float), 1)}, change ${points(shareOf(accuracy.quantized) - shareOf(accuracy.float))}`,
+    })
+  facts.push({
+    title: 'Time',
+    value: formatSeconds(seconds.total),
+    more: threads === 1 ? 'one thread' : `${threads} threads`,
+  })
+  return facts
+}
+
+export function timesSmaller(before: number, after: number): string {
+  return `${(before / Math.max(1, after)).toFixed(1)} times smaller`
+}
+
+function bitsText(layers: readonly LayerReport[]): string {
+  const bits = [...new Set(layers.map(({ levels }) => bitsFor(levels)))].sort((a, b) => a - b)
+  return bits.length === 1
+    ? `${bits[0]} ${bits[0] === 1 ? 'bit' : 'bits'}`
+    : `${bits[0]} to ${bits.at(-1)} bits`
+}
+
+function median(sorted: readonly number[]): number {
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
+}

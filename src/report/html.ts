@@ -1,0 +1,47 @@
+/**
+ * HTML as a value. Whatever goes into an html`…` template is escaped, unless it is Html itself: names of layers and files
+ * come from strangers and cannot become markup.
+ */
+
+export class Html {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  toString(): string {
+    return this.text
+  }
+}
+
+type Part = Html | string | number | null | undefined | false | readonly Part[]
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+export function escapeText(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
+}
+
+/** Parts that are null, undefined or false leave nothing. */
+export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
+  return new Html(strings.reduce((text, string, i) => text + render(parts[i - 1]) + string))
+}
+
+function render(part: Part): string {
+  if (part === null || part === undefined || part === false) return ''
+  if (part instanceof Html) return part.text
+  if (typeof part === 'object') return part.map(render).join('')
+  return escapeText(String(part))
+}
+
+/** A number for an attribute: four decimals are finer than any screen. */
+export function px(value: number): string {
+  return String(Math.round(value * 1e4) / 1e4)
+}

@@ -1,0 +1,15 @@
+/**
+ * "gpfq/report": reports for people. Pure functions from a report to HTML with inline SVG, without a DOM: the command
+ * line writes them to a file, a page shows the same pictures.
+ */
+export { accuracyPicture } from './accuracyPicture.js'
+export { answersPicture } from './answersPicture.js'
+export type { Accuracy, Answer, Evaluation, ReportDocument, SampleAnswers } from './document.js'
+export { errorPicture, errorText } from './errorPicture.js'
+export { type Fact, headline, methodName, timesSmaller } from './facts.js'
+export type { Html } from './html.js'
+export { bitsFor, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+export { errorLegend, layerFacts, renderReport, shapeText } from './page.js'
+export { sizePicture } from './sizePicture.js'
+export { PALETTE, PICTURE_STYLE } from './style.js'
+export { weightsPicture } from './weightsPicture.js'

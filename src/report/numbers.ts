@@ -1,0 +1,28 @@
+/** How people read sizes, times, shares and decibels, on a terminal and on paper: a few digits with their unit. */
+
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`
+  const [value, unit] =
+    bytes < 1e6 ? [bytes / 1e3, 'kB'] : bytes < 1e9 ? [bytes / 1e6, 'MB'] : [bytes / 1e9, 'GB']
+  return `${value < 100 ? value.toFixed(1) : Math.round(value)} ${unit}`
+}
+
+export function formatSeconds(seconds: number): string {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`
+  return seconds < 100
+    ? `${seconds.toFixed(1)} s`
+    : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+}
+
+export function formatPercent(share: number, digits = 2): string {
+  return `${(100 * share).toFixed(digits)} %`
+}
+
+export function formatDecibels(db: number | null): string {
+  return db === null ? '–' : `${db.toFixed(1)} dB`
+}
+
+/** Bits that hold one of `levels` codes. */
+export function bitsFor(levels: number): number {
+  return Math.ceil(Math.log2(levels))
+}

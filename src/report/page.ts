@@ -1,0 +1,132 @@
+/**
+ * A report as one HTML file that needs nothing else: no script, no font, no address. It can be mailed, kept beside the
+ * model, printed, and read in ten years.
+ */
+import type { LayerReport, QuantizeReport } from '../options.js'
+import { VERSION } from '../version.js'
+import { accuracyPicture } from './accuracyPicture.js'
+import { answersPicture } from './answersPicture.js'
+import type { ReportDocument } from './document.js'
+import { errorPicture, errorText } from './errorPicture.js'
+import { headline, methodName } from './facts.js'
+import { Html, html } from './html.js'
+import { bitsFor, formatBytes, formatDecibels, formatSeconds } from './numbers.js'
+import { describeSetting } from './settings.js'
+import { sizePicture } from './sizePicture.js'
+import { PAGE_STYLE, PALETTE, PICTURE_STYLE } from './style.js'
+import { weightsPicture } from './weightsPicture.js'
+
+/** The report page. */
+export function renderReport(document: ReportDocument): string {
+  const { model, output, report, rounded, accuracy, answers } = document
+  const name = methodName(report)
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>${output}: what was lost</title>
+<style>${new Html(PALETTE + PAGE_STYLE + PICTURE_STYLE)}</style>
+</head>
+<body>
+<main>
+<h1>${output}</h1>
+<p class="quiet">Quantized from ${model}.</p>
+<dl class="tiles">${headline(document).map(
+    ({ title, value, more }) => html`<div><dt>${title}</dt><dd>${value}<small>${more}</small></dd></div>`,
+  )}</dl>
+${
+  accuracy !== undefined &&
+  html`<section><h2>Accuracy</h2><p class="quiet">The networks on the same labelled data, none of it used for quantizing.</p>${accuracyPicture(accuracy, name)}</section>`
+}
+<section><h2>Error by layer</h2><p class="quiet">${errorLegend(rounded !== undefined)}</p>${errorPicture(report.layers, rounded?.layers, name)}</section>
+<section><h2>Size by layer</h2><p class="quiet">What the weights take in the file.</p>${sizePicture(report.layers)}</section>
+${
+  answers !== undefined &&
+  answers.length > 0 &&
+  html`<section><h2>A few answers</h2>${answersPicture(answers, name)}</section>`
+}
+<section><h2>Each layer up close</h2>${report.layers.map(
+    (layer) =>
+      html`<details><summary>${layer.name} <small>${shapeText(layer)}, ${layer.levels} values</small></summary>${weightsPicture(layer)}${factList(layerFacts(layer))}</details>`,
+  )}</section>
+${leftOut(report)}
+<section><h2>How it was made</h2>${factList(runFacts(report))}</section>
+<footer class="quiet"><p>Made by gpfq ${VERSION} by greedy path-following quantization (Lybrand and Saab, arXiv 2010.15979): weights are rounded one after the other, each so that it makes up for the error of those before it on the calibration samples.</p></footer>
+</main>
+</body>
+</html>
+`
+  return page.text
+}
+
+export function errorLegend(compared: boolean): string {
+  const legend =
+    'How far the outputs of each layer are from those of the float network: ‖Y − Ỹ‖ / ‖Y‖ over the calibration samples. Errors of earlier layers are in it.'
+  return compared
+    ? `${legend} Beside it, the same with every weight rounded to its nearest value. Further left is better.`
+    : legend
+}
+
+export function shapeText(layer: Pick<LayerReport, 'op' | 'groups' | 'inputs' | 'neurons'>): string {
+  const one = `${layer.inputs} × ${layer.neurons}`
+  return `${layer.op} ${layer.groups === 1 ? one : `${layer.groups} · (${one})`}`
+}
+
+/** What there is to know of a layer. */
+export function layerFacts(layer: LayerReport): readonly (readonly [title: string, text: string])[] {
+  return [
+    ['Inputs × neurons', shapeText(layer)],
+    ['Values', `${layer.levels}, ${bitsFor(layer.levels)} bits`],
+    [
+      'Error',
+      layer.relativeError === null
+        ? 'not measured'
+        : `${errorText(layer.relativeError)}, SQNR ${formatDecibels(layer.sqnrDb)}`,
+    ],
+    [
+      'Samples',
+      layer.samples === 0 ? 'none' : `${layer.samples.toLocaleString('en')} rows, ${layer.form} form`,
+    ],
+    ...(layer.deadInputs === 0
+      ? []
+      : ([['Always zero', `${layer.deadInputs} inputs: their weights were plainly rounded`]] as const)),
+    ['Size', `${formatBytes(layer.bytesIn)} → ${formatBytes(layer.bytesOut)}`],
+    ['Stored as', `${layer.format}: ${layer.formatReason}`],
+    ['Time', formatSeconds(layer.seconds)],
+  ]
+}
+
+function runFacts(report: QuantizeReport): readonly (readonly [string, string])[] {
+  const { seconds } = report
+  return [
+    ...Object.entries(report.settings).map(([key, value]) => [wordsOf(key), describeSetting(value)] as const),
+    [
+      'time',
+      `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}`,
+    ],
+    ['threads', String(report.threads)],
+    ['memory', `at most ${formatBytes(report.peakMemoryBytes)}`],
+    ['ran in', report.runner],
+  ]
+}
+
+/** scalePer as "scale per". */
+function wordsOf(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+}
+
+function factList(facts: readonly (readonly [string, string])[]): Html {
+  return html`<dl class="facts">${facts.map(([title, text]) => html`<dt>${title}</dt><dd>${text}</dd>`)}</dl>`
+}
+
+function leftOut({ skipped, notes, foldedBatchNorms }: QuantizeReport): Html | null {
+  if (skipped.length + notes.length + foldedBatchNorms.length === 0) return null
+  return html`<section><h2>Notes</h2><ul class="plain">${
+    foldedBatchNorms.length > 0 &&
+    html`<li>${foldedBatchNorms.length} BatchNormalization nodes were folded into the weights before them.</li>`
+  }${notes.map((note) => html`<li>${note}</li>`)}${skipped.map(
+    ({ name, reason }) => html`<li>${name} stays as it is: ${reason}</li>`,
+  )}</ul></section>`
+}

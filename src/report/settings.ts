@@ -1,0 +1,17 @@
+/** Settings in words: for the echo of the command line and the foot of a report. */
+
+/** An option as one would type it. */
+export function describeSetting(value: unknown): string {
+  if (value === undefined || value === null) return '–'
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(describeSetting).join(', ')
+  if (typeof value !== 'object') return String(value)
+  if ('rule' in value) {
+    if ('value' in value) return String(value.value)
+    return 'factor' in value ? `${value.rule}:${value.factor}` : String(value.rule)
+  }
+  if ('group' in value) return `group:${value.group}`
+  if ('pattern' in value && 'levels' in value) return `${value.pattern}=${value.levels} levels`
+  return Object.entries(value)
+    .map(([key, part]) => `${key} ${describeSetting(part)}`)
+    .join(', ')
+}

@@ -1,0 +1,151 @@
+/**
+ * The layers that every runtime quantizes, made from seeds: both forms, Xq equal to X or not, every way of choosing
+ * scales, samples in one batch and in several, and convolution patches in groups. What comes back is all that a result
+ * consists of, as bytes.
+ */
+
+import { createQuantizer, type LayerOptions, type Quantizer } from 'gpfq'
+import { gatherFor } from '#src/calibration/gather.js'
+import { createExecutor } from '#src/executor/choose.js'
+import { GRID, scalesFor } from '#src/methods/alphabet.js'
+import { paddedBytes, type SampleBatch } from '#src/methods/samples.js'
+import { activations, disturbed, reals } from '../random.js'
+
+interface DenseCase {
+  readonly name: string
+  readonly inputs: number
+  readonly neurons: number
+  readonly rows: number
+  /** Xq differs from X. */
+  readonly other?: boolean
+  readonly options: LayerOptions
+}
+
+const max = { rule: 'max' } as const
+
+const DENSE: readonly DenseCase[] = [
+  { name: 'gram, Xq = X', inputs: 72, neurons: 20, rows: 400, options: { form: 'gram', radius: max } },
+  {
+    name: 'gram, Xq ≠ X, 16 levels',
+    ...{ inputs: 200, neurons: 33, rows: 700, other: true },
+    options: { form: 'gram', radius: max, levels: 16 },
+  },
+  { name: 'direct, Xq = X', inputs: 72, neurons: 20, rows: 400, options: { form: 'direct', radius: max } },
+  {
+    name: 'direct, Xq ≠ X, ternary',
+    ...{ inputs: 150, neurons: 9, rows: 600, other: true },
+    options: { form: 'direct', levels: 3, radius: { rule: 'median', factor: 2 } },
+  },
+  { name: 'search, a scale a neuron', inputs: 96, neurons: 24, rows: 500, other: true, options: {} },
+  {
+    name: 'search, a scale a layer',
+    ...{ inputs: 96, neurons: 24, rows: 500 },
+    options: { scalePer: 'layer', levels: 4 },
+  },
+  {
+    name: 'groups of 24 inputs, least weight error',
+    ...{ inputs: 100, neurons: 16, rows: 300, other: true },
+    options: { scalePer: { group: 24 }, radius: { rule: 'mse' } },
+  },
+  { name: 'rounding', inputs: 64, neurons: 64, rows: 300, options: { method: 'msq', radius: max } },
+  // 8 MiB make a batch: two of them here.
+  { name: 'two batches', inputs: 256, neurons: 16, rows: 9000, options: { radius: max } },
+]
+
+/** Quantizes every layer and hands over the bytes of its codes, scales and error. */
+export async function quantizeLayers(
+  threads: number,
+  visit: (name: string, ...parts: ArrayBufferView[]) => Promise<void>,
+): Promise<Pick<Quantizer, 'mode' | 'threads'>> {
+  const quantizer = await createQuantizer({ threads })
+  try {
+    for (const [index, { name, inputs, neurons, rows, other = false, options }] of DENSE.entries()) {
+      const samples = activations(rows * inputs, 100 + index)
+      const { codes, scales, relativeError } = await quantizer.quantizeLayer(
+        {
+          weights: reals(inputs * neurons, 200 + index),
+          inputs,
+          neurons,
+          samples,
+          ...(other ? { quantizedSamples: disturbed(samples, 0.05, 300 + index) } : {}),
+        },
+        options,
+      )
+      await visit(name, codes, scales, Float64Array.of(relativeError ?? -1))
+    }
+  } finally {
+    await quantizer.close()
+  }
+  for (const search of [false, true]) {
+    const { codes, scales } = await quantizePatches(threads, search)
+    await visit(`convolution patches in groups${search ? ', search' : ''}`, codes, scales)
+  }
+  return { mode: quantizer.mode, threads: quantizer.threads }
+}
+
+const IMAGES = { batches: 2, batch: 3, channels: 6, height: 15, width: 14 }
+const GROUPS = 2
+const NEURONS = 5
+
+/** A 3 × 3 convolution with stride 2 and padding, below the public API: patches belong to models there. */
+async function quantizePatches(
+  threads: number,
+  search: boolean,
+): Promise<{ codes: Uint8Array; scales: Float32Array }> {
+  const { batches: batchCount, batch, channels, height, width } = IMAGES
+  const inputs = (channels / GROUPS) * 9
+  const shape = { groups: GROUPS, inputs, neurons: NEURONS }
+  const weights = reals(GROUPS * inputs * NEURONS, 400)
+  const batches: SampleBatch[] = Array.from({ length: batchCount }, (_, index) => {
+    const x = activations(batch * channels * height * width, 410 + index)
+    const gather = gatherFor({
+      place: 'conformance',
+      sampling: {
+        kind: 'patches',
+        kernel: [3, 3],
+        strides: [2, 2],
+        dilations: [1, 1],
+        pads: [1, 1, 1, 1],
+        autoPad: 'NOTSET',
+        groups: GROUPS,
+      },
+      dims: [batch, channels, height, width],
+      inputs,
+      groups: GROUPS,
+      firstImage: index * batch,
+      images: batchCount * batch,
+      patches: 200,
+    })
+    return { x, xq: disturbed(x, 0.05, 420 + index), gather }
+  })
+  const [first] = batches
+  const executor = await createExecutor(threads)
+  try {
+    const { solutions } = await executor.quantizeSamples(
+      {
+        samples: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
+        ...shape,
+        same: false,
+        candidates: search ? GRID.length : 1,
+        scaleBlocks: 1,
+        batchBytes: first!.x.byteLength,
+        batchPaddedBytes: paddedBytes(first!.gather),
+        batchRows: first!.gather.rows,
+      },
+      () => batches,
+      [
+        {
+          weights,
+          shape,
+          levels: 15,
+          scales: scalesFor(weights, shape, 15, 'neuron', search ? { rule: 'search' } : max),
+          search: search ? 'neuron' : 'none',
+        },
+      ],
+      { place: 'conformance' },
+    )
+    return solutions[0]!
+  } finally {
+    await executor.close()
+  }
+}

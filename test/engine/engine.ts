@@ -1,0 +1,13 @@
+/** An engine of its own for a test: a pool of workers and the arena over its memory. */
+import { createPool, type Pool } from '#src/engine/pool.js'
+import type { Engine } from '#src/methods/quantizeSamples.js'
+import { Arena } from '#src/wasm/arena.js'
+
+export interface OwnEngine extends Engine {
+  readonly pool: Pool
+}
+
+export async function createEngine(threads: number): Promise<OwnEngine> {
+  const pool = await createPool(threads)
+  return { pool, arena: new Arena(pool.memory) }
+}

@@ -1,0 +1,49 @@
+/** Jobs as plain data: how a task is cut into tiles, and where the control block keeps its counters. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  CONTROL_BYTES,
+  doneAt,
+  MAX_PHASES,
+  nextAt,
+  STOP,
+  type Task,
+  tilesIn,
+  tilesOf,
+} from '#src/engine/job.js'
+
+const task = (items: number, step: number): Task => ({
+  kernel: 'pack',
+  args: [],
+  items,
+  step,
+  scratch: false,
+})
+
+describe('tiles', () => {
+  it('are as many as it takes to cover all items', () => {
+    expect([0, 1, 4, 5, 8].map((items) => tilesOf(task(items, 4)))).toEqual([0, 1, 1, 2, 2])
+    fc.assert(
+      fc.property(fc.nat(1000), fc.integer({ min: 1, max: 50 }), (items, step) => {
+        const tiles = tilesOf(task(items, step))
+        expect(tiles * step).toBeGreaterThanOrEqual(items)
+        expect((tiles - 1) * step).toBeLessThan(items || 1)
+      }),
+      { seed: 16 },
+    )
+  })
+
+  it('of a phase are those of its tasks together', () => {
+    expect(tilesIn([])).toBe(0)
+    expect(tilesIn([task(5, 4), task(0, 1), task(3, 1)])).toBe(5)
+  })
+})
+
+describe('the control block', () => {
+  it('has one word for every counter and none beside it', () => {
+    const words = [STOP]
+    for (let phase = 0; phase < MAX_PHASES; phase++) words.push(nextAt(phase), doneAt(phase))
+    expect(new Set(words).size).toBe(2 * MAX_PHASES + 1)
+    expect(words.every((word) => word >= 0 && word < CONTROL_BYTES / 4)).toBe(true)
+  })
+})

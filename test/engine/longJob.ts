@@ -1,0 +1,31 @@
+/** Work for a pool to be interrupted in: one Gram matrix summed over and over, minutes of it if nobody stops it. */
+import { CONTROL_BYTES, doneAt, type Job, tilesIn } from '#src/engine/job.js'
+import type { Pool } from '#src/engine/pool.js'
+import { Arena } from '#src/wasm/arena.js'
+import { gram } from '#src/wasm/kernels.js'
+
+const PANELS = 128
+const ROWS = 1024
+
+/** @param phases of about 60 ms on one thread each */
+export function longJob(pool: Pool, phases: number): Job {
+  const arena = new Arena(pool.memory)
+  const samples = arena.allocate(ROWS * PANELS * 32)
+  const c = arena.allocate(PANELS * (PANELS + 1) * 128)
+  const common = { rows: ROWS, panels: PANELS, groups: 1, triangular: true, lower: true, edge: 4 }
+  return Array.from({ length: phases }, () => [gram({ ...common, a: samples, b: samples, c })])
+}
+
+/** Tiles of the last job that were carried out, and of how many. */
+export function tilesDone(pool: Pool, job: Job): { done: number; total: number } {
+  const control = new Int32Array(pool.memory.buffer, 0, CONTROL_BYTES / 4)
+  return {
+    done: job.reduce((sum, _, phase) => sum + Atomics.load(control, doneAt(phase)), 0),
+    total: job.reduce((sum, phase) => sum + tilesIn(phase), 0),
+  }
+}
+
+/** Resolves after the event loop has come round to a timer `count` times. */
+export async function ticks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 5))
+}

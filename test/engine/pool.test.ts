@@ -1,0 +1,254 @@
+/**
+ * The worker pool from outside: jobs in order, progress, stopping, closing, and every way a worker can fail. A long job
+ * would run for minutes, so that a test that ends at all shows that it was stopped.
+ */
+import type { Worker } from 'node:worker_threads'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Job, Task } from '#src/engine/job.js'
+import { createPool, type Pool } from '#src/engine/pool.js'
+import { GpfqError } from '#src/errors.js'
+import { Arena } from '#src/wasm/arena.js'
+import { padPlanes } from '#src/wasm/kernels.js'
+import { longJob, ticks, tilesDone } from './longJob.js'
+
+const MINUTES = 2000 // phases
+const pools: Pool[] = []
+
+async function open(threads: number): Promise<Pool> {
+  const pool = await createPool(threads)
+  pools.push(pool)
+  return pool
+}
+
+/** A pool and the threads behind it, as Node reports them. */
+async function openWatched(threads: number): Promise<{ pool: Pool; workers: Worker[] }> {
+  const workers: Worker[] = []
+  const watch = (worker: Worker): void => void workers.push(worker)
+  process.on('worker', watch)
+  try {
+    return { pool: await open(threads), workers }
+  } finally {
+    process.off('worker', watch)
+  }
+}
+
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close()))
+})
+
+/** Copies `values` with a kernel; what came out. */
+async function copy(pool: Pool, values: readonly number[]): Promise<number[]> {
+  const arena = new Arena(pool.memory)
+  const [source, target] = [arena.allocate(4 * values.length), arena.allocate(4 * values.length)]
+  arena.floats(source, values.length).set(values)
+  arena.floats(target, values.length).fill(0)
+  const plane = {
+    planes: values.length,
+    height: 1,
+    width: 1,
+    paddedHeight: 1,
+    paddedWidth: 1,
+    top: 0,
+    left: 0,
+  }
+  await pool.run([[{ ...padPlanes({ source, target, ...plane }), step: 1 }]])
+  return [...arena.floats(target, values.length)]
+}
+
+const broken = (part: Partial<Task>): Job => [
+  [{ kernel: 'mirror', args: [65536, 1], items: 1, step: 1, scratch: false, ...part }],
+]
+
+const failure = (code: string): { code: string; name: string } =>
+  expect.objectContaining({ code, name: 'GpfqError' })
+
+describe('run', () => {
+  it.each([1, 2, 5])('carries out every tile of a job on %i threads', async (threads) => {
+    const pool = await open(threads)
+    const values = Array.from({ length: 1000 }, (_, i) => i + 1)
+    expect(await copy(pool, values)).toEqual(values)
+    expect(pool.threads).toBe(threads)
+  })
+
+  it('starts a phase when the one before is complete', async () => {
+    const pool = await open(3)
+    const arena = new Arena(pool.memory)
+    const length = 200
+    const rows = Array.from({ length: 40 }, () => arena.allocate(4 * length))
+    arena.floats(rows[0]!, length).set(Array.from({ length }, (_, i) => i))
+    const plane = { planes: length, height: 1, width: 1, paddedHeight: 1, paddedWidth: 1, top: 0, left: 0 }
+    const job = rows
+      .slice(1)
+      .map((target, i) => [{ ...padPlanes({ source: rows[i]!, target, ...plane }), step: 7 }])
+    await pool.run(job)
+    expect([...arena.floats(rows.at(-1)!, length)]).toEqual(Array.from({ length }, (_, i) => i))
+  })
+
+  it('takes jobs without work', async () => {
+    const pool = await open(2)
+    await pool.run([])
+    await pool.run([[], broken({ items: 0 })[0]!, []])
+    expect(await copy(pool, [1, 2])).toEqual([1, 2])
+  })
+
+  it('carries out jobs one after another in the order they were given', async () => {
+    const pool = await open(2)
+    const last = longJob(pool, 1)
+    const order: number[] = []
+    const jobs = [longJob(pool, 6), longJob(pool, 3), last]
+    await Promise.all(jobs.map((job, n) => pool.run(job).then(() => order.push(n))))
+    expect(order).toEqual([0, 1, 2])
+    expect(tilesDone(pool, last).done).toBe(tilesDone(pool, last).total)
+  })
+
+  it('refuses more phases than there are counters, and goes on', async () => {
+    const pool = await open(1)
+    await expect(pool.run(Array.from({ length: 9000 }, () => []))).rejects.toThrow(RangeError)
+    expect(await copy(pool, [3])).toEqual([3])
+  })
+
+  it('leaves the event loop free: timers run until one of them ends the job', async () => {
+    const pool = await open(2)
+    const stop = new AbortController()
+    const run = pool.run(longJob(pool, MINUTES), { signal: stop.signal })
+    void ticks(10).then(() => stop.abort(new Error('ten ticks')))
+    await expect(run).rejects.toThrow('ten ticks')
+  })
+})
+
+describe('progress', () => {
+  it('grows from 0 towards 1', async () => {
+    const pool = await open(2)
+    const fractions: number[] = []
+    const stop = new AbortController()
+    const run = pool.run(longJob(pool, MINUTES), {
+      signal: stop.signal,
+      onProgress: (fraction) => {
+        fractions.push(fraction)
+        if (fractions.length === 4) stop.abort(new Error('seen enough'))
+      },
+    })
+    await expect(run).rejects.toThrow('seen enough')
+    expect(fractions).toEqual(fractions.toSorted((a, b) => a - b))
+    expect(fractions[0]).toBeGreaterThanOrEqual(0)
+    expect(fractions.at(-1)).toBeGreaterThan(fractions[0]!)
+    expect(fractions.at(-1)).toBeLessThan(0.5)
+  })
+
+  it('ends at 1', async () => {
+    const pool = await open(2)
+    const fractions: number[] = []
+    await pool.run(longJob(pool, 12), { onProgress: (fraction) => fractions.push(fraction) })
+    expect(fractions.at(-1)).toBe(1)
+    expect(Math.max(...fractions)).toBe(1)
+  })
+})
+
+describe('an abort', () => {
+  it('in the middle of a job rejects with its reason, leaves the rest undone and the pool in order', async () => {
+    const pool = await open(2)
+    const job = longJob(pool, MINUTES)
+    const stop = new AbortController()
+    const reason = { why: 'changed my mind' }
+    const onProgress = (fraction: number): void => {
+      if (fraction > 0) stop.abort(reason)
+    }
+    const run = pool.run(job, { signal: stop.signal, onProgress })
+    await expect(run).rejects.toBe(reason)
+    const { done, total } = tilesDone(pool, job)
+    expect(done).toBeGreaterThan(0)
+    expect(done).toBeLessThan(total / 2)
+    expect(await copy(pool, [4, 5, 6])).toEqual([4, 5, 6])
+  })
+
+  it('before a job has its turn keeps it from beginning', async () => {
+    const pool = await open(2)
+    const first = longJob(pool, 2)
+    const second = longJob(pool, MINUTES)
+    const stop = new AbortController()
+    const running = pool.run(first)
+    const waiting = pool.run(second, { signal: stop.signal })
+    stop.abort(new Error('not needed'))
+    await running
+    await expect(waiting).rejects.toThrow('not needed')
+    expect(tilesDone(pool, first)).toEqual({
+      done: tilesDone(pool, first).total,
+      total: tilesDone(pool, first).total,
+    })
+    await expect(pool.run(second, { signal: AbortSignal.abort(new Error('too late')) })).rejects.toThrow(
+      'too late',
+    )
+  })
+})
+
+describe('a failure', () => {
+  it('of a kernel that traps is WORKER_FAILED, for this job and all later ones', async () => {
+    const pool = await open(3)
+    await expect(pool.run(broken({ args: [2 ** 31, 2] }))).rejects.toEqual(failure('WORKER_FAILED'))
+    await expect(copy(pool, [1])).rejects.toEqual(failure('WORKER_FAILED'))
+  })
+
+  it('of a task without a kernel names it', async () => {
+    const pool = await open(2)
+    await expect(pool.run(broken({ kernel: 'divine' }))).rejects.toThrow(/"divine"/)
+  })
+
+  it('of one worker ends a job that the others could go on with for minutes', async () => {
+    const pool = await open(2)
+    const job = longJob(pool, MINUTES)
+    const trap = broken({ args: [2 ** 31, 2] })
+    await expect(pool.run([...job.slice(0, 3), ...trap, ...job.slice(0, -5)])).rejects.toEqual(
+      failure('WORKER_FAILED'),
+    )
+    expect(tilesDone(pool, job).done).toBeLessThan(tilesDone(pool, job).total / 2)
+  })
+
+  it.each([1, 2])(
+    'of a thread that dies in the middle of a job on %i is an error, not a hang',
+    async (threads) => {
+      const { pool, workers } = await openWatched(threads)
+      expect(workers.length).toBe(threads)
+      const run = pool.run(longJob(pool, MINUTES))
+      const waiting = copy(pool, [1])
+      void ticks(5).then(() => workers[0]!.terminate())
+      await expect(run).rejects.toEqual(failure('WORKER_FAILED'))
+      await expect(waiting).rejects.toEqual(failure('WORKER_FAILED'))
+      await expect(run).rejects.toBeInstanceOf(GpfqError)
+    },
+  )
+
+  it('of a thread that dies while nothing runs is reported to the next job', async () => {
+    const { pool, workers } = await openWatched(2)
+    await workers[1]!.terminate()
+    await expect(copy(pool, [1])).rejects.toEqual(failure('WORKER_FAILED'))
+  })
+
+  it('leaves no thread behind', async () => {
+    const { pool, workers } = await openWatched(3)
+    const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
+    await expect(pool.run(broken({ kernel: 'divine' }))).rejects.toEqual(failure('WORKER_FAILED'))
+    await Promise.all(exits)
+  })
+})
+
+describe('close', () => {
+  it('stops a running job and the waiting ones, which are CLOSED, and ends every thread', async () => {
+    const { pool, workers } = await openWatched(2)
+    const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
+    const jobs = [pool.run(longJob(pool, MINUTES)), pool.run(longJob(pool, MINUTES))]
+    const outcomes = Promise.allSettled(jobs)
+    await ticks(5)
+    await pool.close()
+    for (const outcome of await outcomes) {
+      expect(outcome).toEqual({ status: 'rejected', reason: failure('CLOSED') })
+    }
+    await Promise.all(exits)
+  })
+
+  it('makes every later job CLOSED, and may be called again', async () => {
+    const pool = await open(1)
+    await pool.close()
+    await expect(copy(pool, [1])).rejects.toEqual(failure('CLOSED'))
+    await pool.close()
+  })
+})
