@@ -24,7 +24,7 @@ interface Kind {
   /** Extra nodes between the initializer `w` and the layer's operand. */
   readonly chain?: ReturnType<typeof b.node>[]
   /** Sample rows (rows, inputs) of each group. */
-  rows(x: Float32Array): { inputs: number; groups: Float32Array[] }
+  rows(x: Float32Array): { readonly inputs: number; readonly groups: readonly Float32Array[] }
   /** Weight (inputs, neurons) of a group. */
   weights(w: Float32Array, group: number): Float32Array
 }
