@@ -13,6 +13,8 @@ export const platform: Platform = {
     const url = new URL(place, pathToFileURL('./')) // a bare path counts from the working folder
     return url.protocol === 'file:' ? new Uint8Array(await readFile(url)) : fetch(url)
   },
-  startWorker: (url) => new Worker(url ?? new URL('../../workers/node.js', import.meta.url)),
+  // Flags of the process are not the worker's: with --input-type or --eval it would not start.
+  startWorker: (url) =>
+    new Worker(url ?? new URL('../../workers/node.js', import.meta.url), { execArgv: [] }),
   availableThreads: () => availableParallelism(),
 }

@@ -1,11 +1,12 @@
 /**
- * `npm run test:everywhere [runtime…]`: the suite in every runtime and mode, as a table. All hashes must equal those of
+ * `npm run test:everywhere [-- runtime…]`: the suite in every runtime and mode, as a table, then the examples. All hashes must equal those of
  * expected.json; `--update` writes that file from Node's result, after a change that is meant to change bytes.
  *
  * A runtime that is not installed is skipped with the command that installs it; with CI=true it counts as failed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { type Example, examples, runExample } from './examples.js'
 import { type Runtime, runtimes, versionOf } from './runtimes.js'
 import { serveSuite } from './server.js'
 import { stage } from './stage.js'
@@ -38,6 +39,8 @@ try {
     const wanted = positionals.length === 0 || positionals.some((name) => matches(runtime.name, name))
     if (wanted) await runRuntime(runtime)
   }
+  const wanted = positionals.length === 0 || positionals.includes('examples')
+  if (wanted) for (const example of examples) await tryExample(example)
 } finally {
   server.close()
 }
@@ -70,6 +73,25 @@ async function runRuntime(runtime: Runtime): Promise<void> {
         add({ cells: [runtime.name, version, label, mode, 'FAILED'], state: 'failed', details })
       }
     }
+  }
+}
+
+async function tryExample(example: Example): Promise<void> {
+  const { folder, runtime, program, install } = example
+  const cells = [runtime, '', `examples/${folder}`, '']
+  if (program === null) {
+    add({ cells: [...cells, `skipped; install it with: ${install}`], state: CI ? 'failed' : 'skipped' })
+    return
+  }
+  const start = performance.now()
+  try {
+    await runExample(example)
+    add({
+      cells: [...cells, 'runs', `${((performance.now() - start) / 1000).toFixed(1)} s`],
+      state: 'passed',
+    })
+  } catch (error) {
+    add({ cells: [...cells, 'FAILED'], state: 'failed', details: String(error) })
   }
 }
 

@@ -11,12 +11,18 @@ export interface Running {
 export function start(
   command: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; takeStdout?: (text: string) => void; control?: boolean } = {},
+  options: {
+    cwd?: string
+    env?: Record<string, string>
+    takeStdout?: (text: string) => void
+    control?: boolean
+  } = {},
 ): Running {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe', ...(options.control === true ? (['pipe'] as const) : [])],
     env: { ...process.env, ...options.env },
     detached: true,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   const written: string[] = []
   child.stdout?.on('data', (data: Buffer) =>

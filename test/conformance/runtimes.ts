@@ -38,7 +38,7 @@ export interface Runtime {
 }
 
 export const program = (...candidates: string[]): string | null => candidates.find(existsSync) ?? null
-const cached = (name: string): string => join(CACHE, 'node_modules', name)
+export const cached = (name: string): string => join(CACHE, 'node_modules', name)
 
 export function runtimes(server: SuiteServer): Runtime[] {
   return [
@@ -235,7 +235,7 @@ async function openProgram(
   }
 }
 
-async function withPatience<T>(work: Promise<T>, giveUp: () => void): Promise<T> {
+export async function withPatience<T>(work: Promise<T>, giveUp: () => void): Promise<T> {
   const timer = setTimeout(giveUp, PATIENCE)
   try {
     return await work

@@ -32,33 +32,38 @@ const config :Workerd.Config = (
 const suite :Workerd.Worker = (compatibilityDate = "2026-01-01", modules = [${modules.join(',\n  ')}]);
 `,
   )
-  const running = start(program, ['serve', config, '--control-fd=3'], { control: true })
-  const ended = exitOf(running).then((code) => {
-    throw new Error(`exit code ${code}\n${running.output()}`)
-  })
+  const worker = await serveWorkerd(program, config)
   try {
-    await Promise.race([ask(), ended])
-  } finally {
-    ended.catch(() => {})
-    running.end()
-  }
-
-  async function ask(): Promise<void> {
-    const control = running.child.stdio[3] as NodeJS.ReadableStream
-    const port = await new Promise<number>((resolve) => {
-      let text = ''
-      control.on('data', (data: Buffer) => {
-        text += `${data}`
-        const listening = /"port":\s*(\d+)/.exec(text)
-        if (listening !== null) resolve(Number(listening[1]))
-      })
-    })
     const start = performance.now()
-    const answer = (await (await fetch(`http://127.0.0.1:${port}/`)).json()) as
-      | SuiteResult
-      | { error: string }
+    const answer = (await (await fetch(worker.origin)).json()) as SuiteResult | { error: string }
     if ('error' in answer) throw new Error(answer.error)
     // Inside, the clock stands still while code runs.
     visit({ ...answer, milliseconds: performance.now() - start })
+  } finally {
+    worker.close()
   }
+}
+
+/** Starts workerd on a free port, whatever the configuration says; `http` must be the socket's name there. */
+export async function serveWorkerd(
+  program: string,
+  config: string,
+): Promise<{ origin: string; close(): void }> {
+  const running = start(program, ['serve', config, '--socket-addr=http=127.0.0.1:0', '--control-fd=3'], {
+    control: true,
+  })
+  const control = running.child.stdio[3] as NodeJS.ReadableStream
+  const listening = new Promise<number>((resolve) => {
+    let text = ''
+    control.on('data', (data: Buffer) => {
+      text += `${data}`
+      const port = /"port":\s*(\d+)/.exec(text)
+      if (port !== null) resolve(Number(port[1]))
+    })
+  })
+  const ended = exitOf(running).then((code) => {
+    throw new Error(`workerd: exit code ${code}\n${running.output()}`)
+  })
+  ended.catch(() => {})
+  return { origin: `http://127.0.0.1:${await Promise.race([listening, ended])}/`, close: running.end }
 }

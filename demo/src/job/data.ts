@@ -1,0 +1,113 @@
+/** The visitor's samples: images or array files, matched to the model's inputs, with labels where they come along. */
+import { type DataSource, type FeedSet, isImageName, loadFeeds, loadLabels, readArrays } from 'gpfq/data'
+import { GpfqError, type RunnerInput, type Tensor } from 'gpfq/onnx'
+import { plainWords } from './failure.ts'
+import type { DataSummary, Preprocessing } from './protocol.ts'
+
+export interface Data {
+  readonly summary: DataSummary
+  readonly feeds: FeedSet
+  readonly labels: Tensor | null
+}
+
+const LABELS = /label|target|class|^y$|^y[_.-]/i
+
+/** @throws GpfqError INVALID_DATA */
+export async function readData(
+  files: readonly File[],
+  inputs: readonly RunnerInput[],
+  preprocessing: Preprocessing,
+  wanted: { readonly labels: boolean; readonly samples: number | undefined },
+): Promise<Data> {
+  const isLabels = (file: File) =>
+    wanted.labels && files.length > 1 && !isImageName(file.name) && LABELS.test(file.name)
+  const labelFile = files.find(isLabels)
+  const sources = sourcesOf(
+    files.filter((file) => file !== labelFile),
+    inputs,
+  )
+  const { scale, mean, std, layout } = preprocessing
+  const feeds = await loadFeeds(sources, inputs, {
+    samples: wanted.samples,
+    scale: scale ?? undefined,
+    mean: mean.length > 0 ? mean : undefined,
+    std: std.length > 0 ? std : undefined,
+    layout: layout ?? undefined,
+  })
+  const found = wanted.labels ? await labelsOf(labelFile, sources, inputs) : null
+  if (wanted.labels && found === null)
+    throw new GpfqError(
+      'INVALID_DATA',
+      'Test data needs the right answers: an .npz with an array named “label” in it, or a second file with “label” in its name.',
+    )
+  if (found !== null && found.tensor.dims[0] !== feeds.available)
+    throw new GpfqError(
+      'INVALID_DATA',
+      `${found.name}: expected one label for each of ${feeds.available} samples, got ${found.tensor.dims[0] ?? 0}.`,
+    )
+  // Labels that are used as such are not worth a note that they are no input.
+  const isAboutLabels = (note: string) => found !== null && /not an input, not used: [^,]*$/.test(note)
+  const unscaled = feeds.notes.some((note) => note.includes('--scale 255'))
+  return {
+    summary: {
+      name: nameOf(files),
+      samples: feeds.samples,
+      available: feeds.available,
+      notes: feeds.notes
+        .filter((note) => !note.includes('--scale 255') && !isAboutLabels(note))
+        .map(plainWords),
+      unscaled,
+      labels: found?.name ?? null,
+    },
+    feeds,
+    labels: found?.tensor ?? null,
+  }
+}
+
+/** All images together are one source; array files are one each, for the input of their name if there are several. */
+function sourcesOf(files: readonly File[], inputs: readonly RunnerInput[]): readonly DataSource[] {
+  const images = files.filter((file) => isImageName(file.name))
+  const arrays = files.filter((file) => !isImageName(file.name))
+  const sources: DataSource[] = arrays.map((file) => {
+    const stem = file.name.replace(/\.[^.]*(\.gz)?$/, '')
+    const named = inputs.length > 1 && inputs.some(({ name }) => name === stem)
+    return { name: file.name, files: [byteSource(file)], ...(named ? { input: stem } : {}) }
+  })
+  if (images.length > 0) sources.push({ name: nameOf(images), files: images.map(byteSource) })
+  return sources
+}
+
+function byteSource(file: File) {
+  return { name: file.name, bytes: async () => new Uint8Array(await file.arrayBuffer()) }
+}
+
+async function labelsOf(
+  file: File | undefined,
+  sources: readonly DataSource[],
+  inputs: readonly RunnerInput[],
+): Promise<{ name: string; tensor: Tensor } | null> {
+  if (file !== undefined) {
+    const source = { name: file.name, files: [byteSource(file)] }
+    return { name: file.name, tensor: await loadLabels(source) }
+  }
+  for (const source of sources) {
+    const [first] = source.files
+    if (first === undefined || isImageName(first.name)) continue
+    const arrays = await readArrays(first)
+    if (arrays.kind !== 'named') continue
+    const others = arrays.archive.names.filter((name) => !inputs.some((input) => input.name === name))
+    const name = others.find((other) => LABELS.test(other))
+    if (name !== undefined)
+      return { name: `${name} in ${source.name}`, tensor: await loadLabels({ ...source, input: name }) }
+  }
+  return null
+}
+
+function nameOf(files: readonly File[]): string {
+  const [first] = files
+  if (first === undefined) return 'nothing'
+  if (files.length === 1) return first.name
+  return files.every((file) => isImageName(file.name))
+    ? `${files.length} images`
+    : files.map(({ name }) => name).join(', ')
+}

@@ -1,0 +1,115 @@
+/**
+ * What page and worker say to each other: plain data, Files and Blobs, nothing that a structured clone would not carry.
+ * All reading, planning and computing is done by the worker; the page only asks and shows.
+ */
+
+import type { Layout } from 'gpfq/data'
+import type {
+  Format,
+  LayerReport,
+  Method,
+  ModelPlan,
+  QuantizeModelOptions,
+  Radius,
+  RunnerInput,
+  ScalePer,
+} from 'gpfq/onnx'
+import type { ReportDocument } from 'gpfq/report'
+
+/** What the visitor chooses, as it stands in the form. */
+export interface Settings {
+  readonly method: Method
+  readonly passes: number
+  /** Null leaves it to the method. */
+  readonly damping: number | null
+  readonly actOrder: boolean | null
+  readonly bits: number
+  /** Exact number of values; null goes by the bits. */
+  readonly levels: number | null
+  /** Other sizes for layers whose name matches; the last match wins. */
+  readonly levelsFor: readonly { readonly pattern: string; readonly levels: number }[]
+  readonly scalePer: ScalePer
+  readonly radius: Radius
+  readonly format: Format | 'auto'
+  readonly patches: number
+  readonly include: readonly string[]
+  readonly exclude: readonly string[]
+  readonly biasCorrection: boolean
+  readonly foldBatchNorm: boolean
+  readonly threads: number
+}
+
+/** How data becomes a network's input: (x / scale − mean) / std. */
+export interface Preprocessing {
+  readonly scale: number | null
+  readonly mean: readonly number[]
+  readonly std: readonly number[]
+  readonly layout: Layout | null
+  readonly samples: number
+}
+
+export type PlanOptions = Omit<
+  QuantizeModelOptions,
+  'calibration' | 'runner' | 'signal' | 'onProgress' | 'readExternalData'
+>
+
+export interface ModelSummary {
+  readonly name: string
+  /** Of the model file and its external data. */
+  readonly bytes: number
+  readonly inputs: readonly RunnerInput[]
+  readonly externalData: readonly string[]
+}
+
+export interface DataSummary {
+  readonly name: string
+  readonly samples: number
+  readonly available: number
+  readonly notes: readonly string[]
+  /** Bytes go as they are into an input of floats: a division is probably missing. */
+  readonly unscaled: boolean
+  /** Labels found with the data. */
+  readonly labels: string | null
+}
+
+/** An error that can be shown: what went wrong in plain words, and the exact words behind it. */
+export interface Failure {
+  readonly code: string
+  readonly title: string
+  readonly detail: string
+}
+
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: Failure }
+
+export interface RunRequest {
+  readonly settings: Settings
+  readonly preprocessing: Preprocessing
+  /** Round as well, to compare. */
+  readonly compare: boolean
+}
+
+export interface RunResult {
+  readonly model: Blob
+  readonly document: ReportDocument
+}
+
+export type RunEvent =
+  /** Share of the whole that is done, and what is going on. */
+  | { readonly type: 'progress'; readonly fraction: number; readonly doing: string }
+  | { readonly type: 'layer-start'; readonly name: string }
+  | { readonly type: 'layer-done'; readonly rounded: boolean; readonly layer: LayerReport }
+
+export interface JobApi {
+  openModel(files: readonly File[]): Promise<Outcome<ModelSummary>>
+  plan(settings: Settings): Promise<Outcome<ModelPlan>>
+  /** Null takes the data away. */
+  openCalibration(
+    files: readonly File[] | null,
+    preprocessing: Preprocessing,
+  ): Promise<Outcome<DataSummary | null>>
+  openTest(files: readonly File[] | null, preprocessing: Preprocessing): Promise<Outcome<DataSummary | null>>
+  run(request: RunRequest, onEvent: (event: RunEvent) => void): Promise<Outcome<RunResult>>
+  cancel(): void
+}

@@ -1,0 +1,171 @@
+/**
+ * One run from beginning to end: quantize, round as well to compare, look at accuracy and at a few answers. Says at
+ * every moment how far the whole has come; between two runs of the network it listens for an abort.
+ */
+import {
+  evaluate,
+  GpfqError,
+  type ProgressEvent,
+  type QuantizeReport,
+  quantizeModel,
+  type Runner,
+  type RunnerSession,
+} from 'gpfq/onnx'
+import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
+import { isRounding, optionsOf, outputName, roundingOf } from '../settings.ts'
+import { sampleAnswers } from './answers.ts'
+import type { Data } from './data.ts'
+import type { Model } from './model.ts'
+import type { RunEvent, RunRequest, RunResult } from './protocol.ts'
+
+export interface RunInputs {
+  readonly model: Model
+  readonly calibration: Data | null
+  readonly test: Data | null
+  readonly runner: Runner
+  readonly signal: AbortSignal
+  readonly onEvent: (event: RunEvent) => void
+}
+
+export async function run({ settings, compare }: RunRequest, inputs: RunInputs): Promise<RunResult> {
+  const { model, test, calibration } = inputs
+  const steps = new Steps(inputs.onEvent, {
+    quantize: 5,
+    round: compare && !isRounding(settings) ? 3 : 0,
+    look: test === null && calibration === null ? 0 : 1.5,
+  })
+  const options = { ...optionsOf(settings), ...sources(inputs) }
+  const quantized = await quantizeModel(model.bytes, {
+    ...options,
+    onProgress: steps.listen('quantize', false),
+  })
+  steps.end('quantize')
+  let rounded: { model: Uint8Array; report: QuantizeReport } | undefined
+  if (steps.has('round')) {
+    const rounding = { ...roundingOf(settings), ...sources(inputs) }
+    rounded = await quantizeModel(model.bytes, { ...rounding, onProgress: steps.listen('round', true) })
+    steps.end('round')
+  }
+  const looked = await look(inputs, quantized.model, rounded?.model, (share) =>
+    steps.progress('look', share, test === null ? 'comparing answers' : 'checking accuracy'),
+  )
+  return {
+    model: new Blob([new Uint8Array(quantized.model)], { type: 'application/octet-stream' }),
+    document: {
+      model: model.summary.name,
+      output: outputName(model.summary.name, settings),
+      report: quantized.report,
+      rounded: rounded?.report,
+      ...looked,
+    },
+  }
+}
+
+function sources({ model, calibration, runner, signal }: RunInputs) {
+  return {
+    runner,
+    signal,
+    readExternalData: (path: string) => model.readExternalData(path),
+    ...(calibration === null ? {} : { calibration: calibration.feeds }),
+  }
+}
+
+/** Accuracy where there are labels, and a few answers. */
+async function look(
+  { model, calibration, test, runner, signal }: RunInputs,
+  quantized: Uint8Array,
+  rounded: Uint8Array | undefined,
+  onProgress: (share: number) => void,
+): Promise<{ accuracy?: Accuracy; answers: readonly SampleAnswers[] }> {
+  const data = test ?? calibration
+  if (data === null) return { answers: [] }
+  const networks = rounded === undefined ? 2 : 3
+  let done = 0
+  const accuracyOf = async (session: RunnerSession): Promise<Evaluation | null> => {
+    if (test === null || test.labels === null) return null
+    const { feeds, labels } = test
+    const before = done++
+    return evaluate(session, feeds, labels, feeds.samples, {
+      signal,
+      onProgress: (samples, total) => onProgress((before + samples / total) / networks),
+    })
+  }
+  const floatSession = await runner.load(await model.runnable())
+  try {
+    const session = await runner.load(quantized)
+    try {
+      const float = await accuracyOf(floatSession)
+      const own = await accuracyOf(session)
+      const answers = await sampleAnswers(floatSession, session, data.feeds, data.labels, signal)
+      if (float === null || own === null) return { answers }
+      const other = rounded === undefined ? undefined : await withSession(runner, rounded, accuracyOf)
+      return { answers, accuracy: { float, quantized: own, rounded: other ?? undefined } }
+    } finally {
+      await session.close()
+    }
+  } finally {
+    await floatSession.close()
+  }
+}
+
+async function withSession<T>(
+  runner: Runner,
+  model: Uint8Array,
+  act: (session: RunnerSession) => Promise<T>,
+): Promise<T> {
+  const session = await runner.load(model)
+  try {
+    return await act(session)
+  } finally {
+    await session.close()
+  }
+}
+
+type Step = 'quantize' | 'round' | 'look'
+
+/** Shares of the whole. What a page hears is thinned out: more than twenty times a second nobody can read. */
+class Steps {
+  readonly #onEvent: (event: RunEvent) => void
+  readonly #weights: Readonly<Record<Step, number>>
+  #last = 0
+
+  constructor(onEvent: (event: RunEvent) => void, weights: Readonly<Record<Step, number>>) {
+    this.#onEvent = onEvent
+    this.#weights = weights
+  }
+
+  has(step: Step): boolean {
+    return this.#weights[step] > 0
+  }
+
+  end(step: Step): void {
+    this.#last = 0
+    this.progress(step, 1, 'going on')
+  }
+
+  progress(step: Step, share: number, doing: string): void {
+    const now = performance.now()
+    if (now - this.#last < 50) return
+    this.#last = now
+    const order: readonly Step[] = ['quantize', 'round', 'look']
+    const total = order.reduce((sum, each) => sum + this.#weights[each], 0)
+    const before = order.slice(0, order.indexOf(step)).reduce((sum, each) => sum + this.#weights[each], 0)
+    this.#onEvent({ type: 'progress', fraction: (before + this.#weights[step] * share) / total, doing })
+  }
+
+  listen(step: Step, rounded: boolean): (event: ProgressEvent) => void {
+    const prefix = rounded ? 'rounding, to compare: ' : ''
+    return (event) => {
+      if (event.type === 'progress') this.progress(step, event.fraction, prefix + event.phase)
+      else if (event.type === 'layer-start' && !rounded)
+        this.#onEvent({ type: 'layer-start', name: event.name })
+      else if (event.type === 'layer-done') this.#onEvent({ type: 'layer-done', rounded, layer: event.layer })
+      else if (event.type === 'verify') this.progress(step, 1, `${prefix}checking the written model`)
+    }
+  }
+}
+
+export function needModel(model: Model | null): Model {
+  if (model !== null) return model
+  throw new GpfqError('INVALID_MODEL', 'Choose a model first.')
+}

@@ -1,0 +1,78 @@
+/**
+ * The page's worker: holds the model and the data, plans, runs. ONNX Runtime computes on the thread that calls it, so it
+ * must never be the page's own; it is loaded when it is first needed. Kernels of gpfq run on threads of their own again.
+ */
+import { expose } from 'comlink'
+import { createOrtWebRunner, planModel, type Runner } from 'gpfq/onnx'
+import { optionsOf } from '../settings.ts'
+import { type Data, readData } from './data.ts'
+import { outcomeOf } from './failure.ts'
+import { type Model, readModel } from './model.ts'
+import type { JobApi } from './protocol.ts'
+import { needModel, run } from './run.ts'
+
+let model: Model | null = null
+let calibration: Data | null = null
+let test: Data | null = null
+let runner: Promise<Runner> | null = null
+let running: AbortController | null = null
+
+const api: JobApi = {
+  openModel: (files) =>
+    outcomeOf(async () => {
+      model = calibration = test = null
+      model = await readModel(files)
+      return model.summary
+    }),
+
+  plan: (settings) =>
+    outcomeOf(async () => {
+      const { bytes, readExternalData } = needModel(model)
+      return planModel(bytes, { ...optionsOf(settings), readExternalData })
+    }),
+
+  openCalibration: (files, preprocessing) =>
+    outcomeOf(async () => {
+      calibration = null
+      if (files === null) return null
+      const wanted = { labels: false, samples: preprocessing.samples }
+      calibration = await readData(files, needModel(model).summary.inputs, preprocessing, wanted)
+      return calibration.summary
+    }),
+
+  openTest: (files, preprocessing) =>
+    outcomeOf(async () => {
+      test = null
+      if (files === null) return null
+      const wanted = { labels: true, samples: undefined }
+      test = await readData(files, needModel(model).summary.inputs, preprocessing, wanted)
+      return test.summary
+    }),
+
+  run: (request, onEvent) =>
+    outcomeOf(async () => {
+      running?.abort()
+      const abort = new AbortController()
+      running = abort
+      onEvent({ type: 'progress', fraction: 0, doing: 'starting ONNX Runtime' })
+      runner ??= createOrtWebRunner({ threads: request.settings.threads })
+      try {
+        return await run(request, {
+          model: needModel(model),
+          calibration,
+          test,
+          runner: await runner,
+          signal: abort.signal,
+          onEvent,
+        })
+      } finally {
+        if (running === abort) running = null
+      }
+    }),
+
+  cancel() {
+    running?.abort(new DOMException('Cancelled.', 'AbortError'))
+  },
+}
+
+expose(api)

@@ -1,0 +1,32 @@
+/** A command to copy: shown, so that it can be read and selected, with a button that copies it. */
+import { useEffect, useState } from 'preact/hooks'
+
+export function CopyButton({ text, label }: { readonly text: string; readonly label: string }) {
+  const [copied, setCopied] = useState(false)
+  useEffect(() => {
+    if (!copied) return
+    const timer = setTimeout(() => setCopied(false), 2500)
+    return () => clearTimeout(timer)
+  }, [copied])
+  return (
+    <details class="command">
+      <summary>{label}</summary>
+      <pre>
+        <code>{text}</code>
+      </pre>
+      <button type="button" onClick={async () => setCopied(await copy(text))}>
+        {copied ? 'Copied' : 'Copy'}
+      </button>
+    </details>
+  )
+}
+
+/** Where the clipboard is closed to pages, the command is still there to be selected. */
+async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    return false
+  }
+}

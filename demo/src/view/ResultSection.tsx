@@ -1,0 +1,153 @@
+/** What came out: the numbers that matter, downloads, pictures, and each layer up close. */
+import {
+  accuracyPicture,
+  answersPicture,
+  errorLegend,
+  errorPicture,
+  headline,
+  layerFacts,
+  methodName,
+  type ReportDocument,
+  renderReport,
+  sizePicture,
+  weightsPicture,
+} from 'gpfq/report'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import type { RunResult } from '../job/protocol.ts'
+import type { State } from '../session.ts'
+import { Facts, Picture } from './parts.tsx'
+
+export function ResultSection({ result, state }: { readonly result: RunResult; readonly state: State }) {
+  const { document, model } = result
+  const { report, rounded, accuracy, answers } = document
+  const name = methodName(report)
+  const heading = useRef<HTMLHeadingElement>(null)
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true })
+    heading.current?.scrollIntoView({ block: 'start', behavior: 'auto' })
+  }, [result])
+  const stem = document.output.replace(/\.onnx$/, '')
+  return (
+    <section aria-labelledby="results" class="results">
+      <h2 id="results" ref={heading} tabIndex={-1}>
+        {document.output} is ready
+      </h2>
+      <dl class="tiles">
+        {headline(document).map(({ title, value, more }) => (
+          <div key={title}>
+            <dt>{title}</dt>
+            <dd>
+              {value}
+              <small>{more}</small>
+            </dd>
+          </div>
+        ))}
+      </dl>
+      <div class="actions">
+        <Download label="Download the model" name={document.output} primary make={() => model} />
+        <Download
+          label="Report"
+          name={`${stem}.html`}
+          make={() => new Blob([renderReport(document)], { type: 'text/html' })}
+        />
+        <Download
+          label="Report as JSON"
+          name={`${stem}.json`}
+          make={() => new Blob([jsonOf(document)], { type: 'application/json' })}
+        />
+      </div>
+      <p class="quiet">
+        The file loads in ONNX Runtime as it is. It is smaller to download; in a browser it runs as fast as
+        before, not faster.
+      </p>
+      {accuracy !== undefined && (
+        <>
+          <h3>Accuracy</h3>
+          <p class="quiet">The networks on the same labelled data, none of it used for quantizing.</p>
+          <Picture of={accuracyPicture(accuracy, name)} />
+        </>
+      )}
+      <h3>Error by layer</h3>
+      <p class="quiet">{errorLegend(rounded !== undefined)}</p>
+      <Picture of={errorPicture(report.layers, rounded?.layers, name)} />
+      <LayerUpClose document={document} />
+      <h3>Size by layer</h3>
+      <p class="quiet">What the weights take in the file.</p>
+      <Picture of={sizePicture(report.layers)} />
+      {answers !== undefined && answers.length > 0 && (
+        <>
+          <h3>A few answers</h3>
+          <p class="quiet">
+            Some inputs from your {state.test.summary === null ? 'calibration' : 'test'} data, and a few on
+            which the two networks differ, if there are any. The share is how sure a network is.
+          </p>
+          <Picture of={answersPicture(answers, name)} />
+        </>
+      )}
+      {report.notes.length > 0 && (
+        <>
+          <h3>Notes</h3>
+          <ul class="plain">
+            {report.notes.map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  )
+}
+
+function LayerUpClose({ document: { report } }: { readonly document: ReportDocument }) {
+  const [chosen, setChosen] = useState(report.layers[0]?.name ?? '')
+  const layer = report.layers.find(({ name }) => name === chosen) ?? report.layers[0]
+  const picture = useMemo(() => (layer === undefined ? null : weightsPicture(layer)), [layer])
+  if (layer === undefined || picture === null) return null
+  return (
+    <>
+      <h3>A layer up close</h3>
+      <label class="choose">
+        Layer
+        <select value={layer.name} onChange={({ currentTarget }) => setChosen(currentTarget.value)}>
+          {report.layers.map(({ name }) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Picture of={picture} />
+      <Facts of={layerFacts(layer)} />
+    </>
+  )
+}
+
+interface DownloadProps {
+  readonly label: string
+  readonly name: string
+  readonly primary?: boolean
+  readonly make: () => Blob
+}
+
+function Download({ label, name, primary = false, make }: DownloadProps) {
+  return (
+    <button type="button" class={primary ? 'main primary' : 'main'} onClick={() => save(make(), name)}>
+      {label}
+    </button>
+  )
+}
+
+function save(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob)
+  const link = document.createElement('a')
+  link.href = url
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(url), 10_000)
+}
+
+/** As the command line writes it, and what the page knows besides. */
+function jsonOf({ model, output, report, ...more }: ReportDocument): string {
+  const answers = more.answers?.map(({ image: _, ...rest }) => rest)
+  return `${JSON.stringify({ model, output, ...report, ...more, answers }, null, 2)}\n`
+}

@@ -1,0 +1,104 @@
+/** Starting, watching and cancelling a run. */
+import { formatSeconds } from 'gpfq/report'
+import { useEffect, useRef } from 'preact/hooks'
+import type { State } from '../session.ts'
+import { commandOf, needsCalibration } from '../settings.ts'
+import type { SectionProps } from './App.tsx'
+import { CopyButton } from './CopyButton.tsx'
+import { LiveErrors } from './LiveErrors.tsx'
+import { Problem } from './parts.tsx'
+
+export function RunSection({ session, state }: SectionProps) {
+  const { run } = state
+  const running = run.status === 'running'
+  const missing = whatIsMissing(state)
+  const button = useRef<HTMLButtonElement>(null)
+  const wasRunning = useRef(false)
+  // The button that had the focus is replaced by another: it must not get lost.
+  useEffect(() => {
+    if (wasRunning.current !== running && document.activeElement === document.body) button.current?.focus()
+    wasRunning.current = running
+  }, [running])
+  return (
+    <section aria-labelledby="run" class="run">
+      <h2 id="run" class="visually-hidden">
+        Quantize
+      </h2>
+      <div class="actions">
+        {running ? (
+          <button ref={button} type="button" class="main" key="cancel" onClick={() => void session.cancel()}>
+            Cancel
+          </button>
+        ) : (
+          <button
+            ref={button}
+            type="button"
+            class="main primary"
+            key="run"
+            disabled={missing !== null}
+            onClick={() => void session.run()}
+          >
+            {run.status === 'idle' ? 'Quantize' : 'Quantize again'}
+          </button>
+        )}
+        <CopyButton text={commandFor(state)} label="Copy as a command" />
+      </div>
+      {missing !== null && !running && <p class="quiet">{missing}</p>}
+      {running && (
+        <div class="progress">
+          <progress aria-label="Progress" value={run.fraction} max={1} />
+          <p>
+            <span>
+              {Math.floor(100 * run.fraction)} %,{' '}
+              {run.current !== null && run.doing === 'choosing codes'
+                ? `choosing values for ${run.current}`
+                : run.doing}
+            </span>
+            <span class="quiet">{leftText(run.secondsLeft)}</span>
+          </p>
+        </div>
+      )}
+      <p class="visually-hidden" role="status">
+        {statusText(state)}
+      </p>
+      {run.status === 'cancelled' && <p class="quiet">Cancelled. Nothing was kept.</p>}
+      <Problem failure={run.failure} />
+      {(running || run.status === 'cancelled') && <LiveErrors run={run} plan={state.plan} />}
+    </section>
+  )
+}
+
+export function commandFor({ model, calibration, settings, preprocessing }: State): string {
+  const files = calibration.files?.map(({ name }) => name) ?? []
+  const images = files.length > 1 && files.every((name) => /\.(png|jpe?g)$/i.test(name))
+  return commandOf(model.summary?.name ?? 'model.onnx', images ? ['images/'] : files, settings, preprocessing)
+}
+
+function whatIsMissing({ plan, planFailure, calibration, test, settings }: State): string | null {
+  if (planFailure !== null) return 'With these settings there is nothing to do.'
+  if (plan === null || calibration.busy || test.busy) return 'Reading…'
+  if (calibration.summary !== null) return null
+  return needsCalibration(settings) ? 'Choose calibration data first.' : null
+}
+
+function leftText(seconds: number | null): string {
+  if (seconds === null) return ''
+  return seconds < 1
+    ? 'almost done'
+    : `about ${formatSeconds(Math.max(1, Math.round(seconds))).replace('.0', '')} left`
+}
+
+/** For a screen reader: what happened, and every quarter of the way. */
+function statusText({ run, plan }: State): string {
+  const layers = plan?.layers.length ?? 0
+  switch (run.status) {
+    case 'running':
+      return `Running, ${25 * Math.floor(4 * run.fraction)} percent, ${run.own.size} of ${layers} layers measured`
+    case 'done':
+      return 'Done. The results follow.'
+    case 'cancelled':
+      return 'Cancelled.'
+    default:
+      return ''
+  }
+}

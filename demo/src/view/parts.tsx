@@ -1,0 +1,79 @@
+/** Small parts that sections share: a failure in plain words, a place to drop files, a picture from the report. */
+import type { Html } from 'gpfq/report'
+import { useState } from 'preact/hooks'
+import type { Failure } from '../job/protocol.ts'
+import { droppedFiles } from './droppedFiles.ts'
+
+export function Problem({ failure }: { readonly failure: Failure | null }) {
+  if (failure === null) return null
+  return (
+    <div class="problem" role="alert">
+      <p>
+        <b>{failure.title}.</b>
+      </p>
+      <p>{failure.detail}</p>
+    </div>
+  )
+}
+
+interface DropProps {
+  /** What the file button is called. */
+  readonly label: string
+  readonly hint?: string
+  readonly accept?: string
+  readonly disabled?: boolean
+  readonly onFiles: (files: readonly File[]) => void
+}
+
+/** A file button that files can be dropped on as well; the whole area is its label. */
+export function Drop({ label, hint, accept, disabled = false, onFiles }: DropProps) {
+  const [over, setOver] = useState(false)
+  return (
+    <label
+      class={over ? 'drop over' : 'drop'}
+      onDragOver={(event) => {
+        event.preventDefault()
+        setOver(true)
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={async (event) => {
+        event.preventDefault()
+        setOver(false)
+        const files = event.dataTransfer === null ? [] : await droppedFiles(event.dataTransfer)
+        if (files.length > 0 && !disabled) onFiles(files)
+      }}
+    >
+      <input
+        type="file"
+        multiple
+        disabled={disabled}
+        {...(accept === undefined ? {} : { accept })}
+        onChange={({ currentTarget }) => {
+          const files = [...(currentTarget.files ?? [])]
+          currentTarget.value = ''
+          if (files.length > 0) onFiles(files)
+        }}
+      />
+      <span class="drop-label">{label}</span>
+      {hint !== undefined && <span class="quiet">{hint}</span>}
+    </label>
+  )
+}
+
+/** A picture of the report; src/report escapes whatever it did not write itself. */
+export function Picture({ of }: { readonly of: Html }) {
+  return <div class="picture" dangerouslySetInnerHTML={{ __html: of.text }} />
+}
+
+export function Facts({ of }: { readonly of: readonly (readonly [title: string, text: string])[] }) {
+  return (
+    <dl class="facts">
+      {of.map(([title, text]) => (
+        <div key={title}>
+          <dt>{title}</dt>
+          <dd>{text}</dd>
+        </div>
+      ))}
+    </dl>
+  )
+}

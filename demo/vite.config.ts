@@ -1,0 +1,68 @@
+/**
+ * The page is built from the package as it is published: "gpfq/…" resolves through this repository's own exports to
+ * dist/, so build that first. The output is a folder of relative addresses for any static host.
+ */
+import { defineConfig, type Plugin } from 'vite'
+
+/** Where the page may be threaded; everything it loads must come from its own origin then. */
+const ISOLATION = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+}
+
+/**
+ * Nothing from elsewhere, nothing sent anywhere. 'wasm-unsafe-eval' lets WebAssembly compile and nothing else; data: and
+ * blob: pictures are thumbnails of the visitor's own inputs.
+ */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "connect-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ')
+
+/** GPFQ_DEMO_HEADERS=off serves the built page as a host without any settings would. */
+const bare = process.env.GPFQ_DEMO_HEADERS === 'off'
+
+/** The built page carries its policy with it; the development server needs inline styles and a socket. */
+function contentSecurityPolicy(): Plugin {
+  return {
+    name: 'content-security-policy',
+    apply: 'build',
+    transformIndexHtml: () => [
+      {
+        tag: 'meta',
+        attrs: { 'http-equiv': 'Content-Security-Policy', content: POLICY },
+        injectTo: 'head-prepend',
+      },
+    ],
+  }
+}
+
+export default defineConfig({
+  root: import.meta.dirname,
+  base: './',
+  plugins: [contentSecurityPolicy()],
+  define: { __POLICY__: JSON.stringify(POLICY) },
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  assetsInclude: ['**/*.onnx', '**/*.npz'],
+  worker: { format: 'es' },
+  build: {
+    outDir: 'dist',
+    emptyOutDir: true,
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 1000,
+    modulePreload: { polyfill: false },
+  },
+  optimizeDeps: { exclude: ['onnxruntime-web', '@jsquash/jpeg'] },
+  server: { headers: ISOLATION },
+  preview: {
+    headers: bare ? {} : { ...ISOLATION, 'Content-Security-Policy': `${POLICY}; frame-ancestors 'none'` },
+  },
+})

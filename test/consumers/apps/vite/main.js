@@ -1,0 +1,9 @@
+import { quantizeAll } from './quantizeAll.js'
+
+try {
+  const response = await fetch(`${import.meta.env.BASE_URL}digits.onnx`)
+  const result = await quantizeAll(new Uint8Array(await response.arrayBuffer()))
+  document.body.textContent = JSON.stringify(result)
+} catch (error) {
+  document.body.textContent = JSON.stringify({ error: `${error.message}\n${error.stack}` })
+}
