@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createQuantizer, type LayerProblem, type LayerResult, type Quantizer } from '#src/index.js'
-import { planLayer } from '#src/methods/plan.js'
+import { type LayerPlan, planLayer } from '#src/methods/plan.js'
 import { gpfq } from '#src/reference/gpfq.js'
 import type { Machine } from './machine.js'
 import { type Case, interleave, type Timing, uniform } from './measure.js'
@@ -80,31 +80,23 @@ export async function benchLayers(
   for (const shape of shapes) {
     for (const same of [true, false]) {
       const problem = problemOf(shape, same)
+      const plans = { gram: planOf(shape, same, 'gram'), direct: planOf(shape, same, 'direct') }
+      const chosen = planOf(shape, same).form as 'gram' | 'direct'
+      const forms = (['gram', 'direct'] as const).filter(
+        (form) => plans[form].work < TOO_LONG * plans[chosen].work,
+      )
       const cases: Case<LayerResult>[] = []
       for (const [i, quantizer] of quantizers.entries()) {
-        for (const form of ['gram', 'direct'] as const) {
+        for (const form of forms) {
           cases.push(layerCase(`${form} ${threads[i]}`, quantizer, problem, { form }))
         }
       }
       cases.push(layerCase('rounding', quantizers[0]!, problem, { method: 'msq' }))
       const times = await interleave(cases as Case[], repetitions)
-      const chosen = planLayer(
-        {
-          samples: shape.samples,
-          inputs: shape.inputs,
-          neurons: shape.neurons,
-          groups: 1,
-          same,
-          candidates: 1,
-          scaleBlocks: 1,
-          batchBytes: 0,
-          batchPaddedBytes: 0,
-          batchRows: 0,
-        },
-        1,
-      ).form
       const numpy = await numpyTimes(shape, same, threads[0] ?? 1)
       const cell = (form: 'gram' | 'direct'): string => {
+        if (!forms.includes(form))
+          return `– (${(plans[form].work / plans[chosen].work).toFixed(1)} × the work)`
         const time = times.get(`${form} ${threads[0]}`)!
         const gflops = operations(shape, form, same) / time.min / 1e9
         return `${seconds(time)} (${gflops.toFixed(1)}, ${(gflops / machine.peakGflops).toFixed(2)})`
@@ -141,6 +133,14 @@ export async function benchLayers(
       scaling,
     ),
   ]
+}
+
+/** A form with more than this many times the work of the chosen one is not timed. */
+const TOO_LONG = 2
+
+function planOf({ samples, inputs, neurons }: Shape, same: boolean, form?: 'gram' | 'direct'): LayerPlan {
+  const layer = { samples, inputs, neurons, groups: 1, same, candidates: 1, scaleBlocks: 1 }
+  return planLayer({ ...layer, batchBytes: 0, batchPaddedBytes: 0, batchRows: 0 }, 1, form)
 }
 
 /** The plain TypeScript recursion, float64, on a part of the neurons, scaled up; the floor of what JavaScript does. */
