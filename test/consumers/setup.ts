@@ -22,7 +22,9 @@ export default function setup(): void {
     cpSync(join(root, 'node_modules/gpfq/demo-data/digits.onnx'), join(root, app, 'public/digits.onnx'))
     cpSync(join(root, 'quantizeAll.js'), join(root, app, 'quantizeAll.js'))
   }
+  // Without its package.json: its packages are installed here, and Vite serves nothing from outside a package.
   cpSync('examples/02-vite-page', join(root, 'example'), { recursive: true })
+  rmSync(join(root, 'example/package.json'))
   // The plain page's modules have no bundler to drop what they do not use.
   const shared = readFileSync(join(root, 'quantizeAll.js'), 'utf8')
   writeFileSync(join(root, 'plain/quantizeOneLayer.js'), shared.replace(/^import .*$/gm, ''))
