@@ -2,7 +2,11 @@
  * The evidence behind `--format auto`: one quantized model written in every form; file size, time to load, time of a run,
  * growth of the process while loading. ONNX Runtime Web and, where it is installed, ONNX Runtime Node.
  */
-import { readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { createOrtNodeRunner, createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Feeds, Runner } from '#src/calibration/runner.js'
 import { openNpz } from '#src/data/npz.js'
@@ -82,7 +86,8 @@ export async function benchFormats(repetitions: number, width: number): Promise<
           { name: `${format} run`, run: () => sessions[i]!.run(input) },
         ])
         const times = await interleave(cases, repetitions)
-        const growth = await Promise.all(models.map(async ({ model }) => memoryOf(runner, model)))
+        const growth: number[] = []
+        for (const { model } of models) growth.push(await memoryOf(runner, model))
         for (const [i, { format, model }] of models.entries()) {
           const milliseconds = (what: string): string => {
             const { median, spread } = times.get(`${format} ${what}`)!
@@ -110,11 +115,22 @@ export async function benchFormats(repetitions: number, width: number): Promise<
   )
 }
 
-/** Growth of the resident set by loading once more, in MB; rough, for the allocator keeps what it had. */
+/** Growth of a fresh process by loading a model, in MB. */
 async function memoryOf(runner: Runner, model: Uint8Array): Promise<number> {
-  const before = process.memoryUsage().rss
-  const session = await runner.load(model)
-  const growth = (process.memoryUsage().rss - before) / 1e6
-  await session.close()
-  return Math.max(0, growth)
+  const folder = await mkdtemp(join(tmpdir(), 'gpfq-bench-'))
+  const file = join(folder, 'model.onnx')
+  await writeFile(file, model)
+  const create = runner.name.startsWith('onnxruntime-node') ? 'createOrtNodeRunner' : 'createOrtWebRunner'
+  const program = `
+    import { readFileSync } from 'node:fs'
+    import { ${create} } from '#src/calibration/onnxRuntime.js'
+    const bytes = new Uint8Array(readFileSync(${JSON.stringify(file)}))
+    const runner = await ${create}({ threads: 1 })
+    const before = process.memoryUsage().rss
+    await runner.load(bytes)
+    console.log((process.memoryUsage().rss - before) / 1e6)
+  `
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program])
+  await rm(folder, { recursive: true })
+  return Number(stdout)
 }
