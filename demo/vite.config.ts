@@ -2,6 +2,7 @@
  * The page is built from the package as it is published: "gpfq/…" resolves through this repository's own exports to
  * dist/, so build that first. The output is a folder of relative addresses for any static host.
  */
+import { readFile } from 'node:fs/promises'
 import { defineConfig, type Plugin } from 'vite'
 
 /** Where the page may be threaded; everything it loads must come from its own origin then. */
@@ -29,6 +30,19 @@ const POLICY = [
 /** GPFQ_DEMO_HEADERS=off serves the built page as a host without any settings would. */
 const bare = process.env.GPFQ_DEMO_HEADERS === 'off'
 
+/** The service worker must lie beside the page, under a name that does not change. */
+function isolatingServiceWorker(): Plugin {
+  return {
+    name: 'isolating-service-worker',
+    apply: 'build',
+    async generateBundle() {
+      const text = await readFile(new URL('./src/isolate.js', import.meta.url), 'utf8')
+      const source = text.replace("'__POLICY__'", JSON.stringify(POLICY))
+      this.emitFile({ type: 'asset', fileName: 'isolate.js', source })
+    },
+  }
+}
+
 /** The built page carries its policy with it; the development server needs inline styles and a socket. */
 function contentSecurityPolicy(): Plugin {
   return {
@@ -47,8 +61,7 @@ function contentSecurityPolicy(): Plugin {
 export default defineConfig({
   root: import.meta.dirname,
   base: './',
-  plugins: [contentSecurityPolicy()],
-  define: { __POLICY__: JSON.stringify(POLICY) },
+  plugins: [contentSecurityPolicy(), isolatingServiceWorker()],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   assetsInclude: ['**/*.onnx', '**/*.npz'],
   worker: { format: 'es' },

@@ -7,10 +7,17 @@ import type { Format, Skipped } from './onnx/layer.js'
 import type { WeightHistogram } from './weightHistogram.js'
 
 /**
- * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695). One file
+ * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695);
+ * `spfq` stochastic path following (2309.10975). One file
  * each under src/methods says what it costs and when to use it.
  */
-export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos'
+export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq'
+
+/** Thresholds λ in units of weights, or the share of zeros that each layer shall have. */
+export interface Sparsity {
+  readonly rule: 'soft' | 'hard' | 'target'
+  readonly value: number
+}
 
 /** How the codes are chosen once the scales are given; the same for one layer and for a whole model. */
 export interface MethodOptions {
@@ -22,8 +29,14 @@ export interface MethodOptions {
   readonly passes?: number
   /** gptq and qronos: λ added to H, in units of the mean of its diagonal. Default 0.01. */
   readonly damping?: number
-  /** Take inputs in descending order of H_tt. Default true for gptq and qronos, false for gpfq. */
+  /** Take inputs in descending order of H_tt. Default true for gptq and qronos, false for gpfq and spfq. */
   readonly actOrder?: boolean
+  /** spfq: of its random numbers, an integer from 0 to 2³² − 1. Default 0. */
+  readonly seed?: number
+  /** spfq: order of the data alignment. Default 1, the one-phase algorithm. */
+  readonly alignment?: number
+  /** gpfq with an odd number of levels: make weights zero that matter little (2201.11113). */
+  readonly sparsity?: Sparsity
 }
 
 /** Inputs and neurons that share one scale: all of a layer, one neuron, or `group` consecutive inputs of one neuron. */
@@ -103,6 +116,8 @@ export interface LayerReport {
   readonly sqnrDb: number | null
   /** Inputs that are zero in every calibration sample: their weights were plainly rounded. */
   readonly deadInputs: number
+  /** Share of weights whose value is zero. */
+  readonly zeros: number
   /** How the float weights lie on the alphabet, for a picture. */
   readonly weights: WeightHistogram
   readonly bytesIn: number

@@ -20,6 +20,7 @@ import type { Executor } from './executor/executor.js'
 import { dequantize, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import { needsSamples } from './methods/recipe.js'
 import type { Solution, SolveRequest } from './methods/solution.js'
+import { zeroShare } from './methods/sparse.js'
 import { type PlannedLayer, type PreparedModel, prepareModel } from './modelPlan.js'
 import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
 import type { Layer, QuantizedWeight } from './onnx/layer.js'
@@ -242,6 +243,7 @@ class ModelRun {
       shape,
       levels,
       scales: scalesFor(weights, shape, levels, settings.scalePer, settings.radius),
+      layer: this.#prepared.layers.findIndex((planned) => planned.layer === layer),
       search: settings.radius.rule !== 'search' ? 'none' : settings.scalePer === 'layer' ? 'layer' : 'neuron',
     }
   }
@@ -322,7 +324,7 @@ class ModelRun {
 
   #report(planned: PlannedLayer, bytesOut: number): LayerReport {
     const { layer, levels, format, formatReason, bytesIn } = planned
-    const { samples, form, deadInputs, seconds, error, weights } = this.#of(planned)
+    const { samples, form, deadInputs, seconds, error, weights, quantized } = this.#of(planned)
     const relativeError = error.relative
     return {
       name: layer.name,
@@ -339,6 +341,7 @@ class ModelRun {
       relativeError,
       sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
       deadInputs,
+      zeros: zeroShare(quantized.codes, levels),
       weights,
       bytesIn,
       bytesOut,

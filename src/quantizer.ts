@@ -8,7 +8,7 @@ import { createExecutor } from './executor/choose.js'
 import type { Executor, ExecutorMode } from './executor/executor.js'
 import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
-import { isPlain, needsSamples, resolveRecipe } from './methods/recipe.js'
+import { checkLevelsFor, isPlain, needsSamples, resolveRecipe } from './methods/recipe.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
 import type { SolveRequest } from './methods/solution.js'
 import type { MethodOptions, Radius, ScalePer } from './options.js'
@@ -103,6 +103,7 @@ async function runLayer(
   const rows = checkProblem(problem)
   checkLevels('levels', levels)
   const recipe = resolveRecipe(options)
+  checkLevelsFor(recipe, 'levels', levels)
   const { weights, inputs, neurons, samples, quantizedSamples } = problem
   const shape: WeightShape = { groups: 1, inputs, neurons }
   const scales = scalesFor(weights, shape, levels, scalePer, radius)

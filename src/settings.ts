@@ -3,7 +3,7 @@
  * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
  */
 import { checkLevels, checkRadius, checkScalePer } from './methods/alphabet.js'
-import { needsSamples, type Recipe, resolveRecipe } from './methods/recipe.js'
+import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe } from './methods/recipe.js'
 import type { Format } from './onnx/layer.js'
 import type { QuantizeModelOptions, Radius, ScalePer } from './options.js'
 
@@ -37,7 +37,11 @@ export function resolveSettings(options: SettingsOptions): Settings {
     foldBatchNorm: options.foldBatchNorm ?? true,
   }
   checkLevels('levels', settings.levels)
-  for (const { pattern, levels } of settings.levelsFor) checkLevels(`levels for '${pattern}'`, levels)
+  checkLevelsFor(settings, 'levels', settings.levels)
+  for (const { pattern, levels } of settings.levelsFor) {
+    checkLevels(`levels for '${pattern}'`, levels)
+    checkLevelsFor(settings, `levels for '${pattern}'`, levels)
+  }
   checkPositive('patches', settings.patches, 0)
   checkScalePer(settings.scalePer)
   checkRadius(settings.radius)

@@ -20,6 +20,7 @@ interface Manifest {
   readonly license: string
   readonly bin?: Readonly<Record<string, string>>
   readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>
+  readonly imports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly scripts?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
@@ -86,6 +87,37 @@ describe('exports', () => {
   })
 })
 
+describe('runtimes', () => {
+  const conditions = ['types', 'workerd', 'edge-light', 'browser', 'node', 'default']
+  const conditional = { ...manifest.exports, ...manifest.imports }
+
+  test.for(['.', './onnx', '#platform', '#onnxruntime'])('%s names them all, in order', (name) => {
+    expect(Object.keys(conditional[name] ?? {})).toEqual(conditions)
+  })
+
+  test.for([
+    ['index', 'browser'],
+    ['onnx/index', 'browser'],
+    ['index', 'workerd'],
+    ['onnx/index', 'workerd'],
+    ['index', 'edge-light'],
+  ] as const)('%s bundles for %s with nothing of Node in it', async ([entry, condition]) => {
+    const { outputFiles, metafile } = await bundleEntry(`dist/src/${entry}.js`, {
+      conditions: condition === 'browser' ? ['browser'] : [condition, 'worker'],
+      external: ['*.wasm', '*.wasm?module'],
+    })
+    const wasm = { workerd: ['../../gpfq.wasm'], 'edge-light': ['../../gpfq.wasm?module'], browser: [] }
+    expect(externalImports(metafile)).toEqual(wasm[condition])
+    // Evaluating it is an error at the edge, where it is undefined; bundlers follow it elsewhere.
+    if (condition !== 'browser') expect(outputFiles[0]?.text).not.toContain('import.meta')
+  })
+
+  test('the worker is one file: import maps do not reach into workers', async () => {
+    const { metafile } = await bundleEntry('dist/worker.js', {})
+    expect(Object.keys(metafile.inputs)).toEqual(['dist/worker.js'])
+  })
+})
+
 describe('dependencies', () => {
   test('run nothing at install time, nor does the package itself', () => {
     expect(Object.keys(manifest.scripts ?? {}).filter((name) => installScripts.includes(name))).toEqual([])
@@ -145,6 +177,21 @@ describe('sizes', () => {
   })
 })
 
+function bundleEntry(entry: string, options: { conditions?: string[]; external?: string[] }) {
+  return build({
+    entryPoints: [entry],
+    absWorkingDir: rootPath,
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
+    metafile: true,
+    outdir: 'unwritten',
+    logLevel: 'silent',
+    ...options,
+  })
+}
+
 /** Folders of everything that installing the package installs, without peers: its dependencies and theirs. */
 function runtimePackages(): string[] {
   const folders = new Set<string>()
@@ -195,7 +242,7 @@ async function importedPackages(): Promise<string[]> {
 function externalImports(metafile: Metafile): string[] {
   return Object.values(metafile.inputs)
     .flatMap((input) => input.imports)
-    .filter((imported) => imported.external === true)
+    .filter(({ external, path }) => external === true && path !== '<runtime>')
     .map((imported) => imported.path)
 }
 

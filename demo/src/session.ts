@@ -73,8 +73,7 @@ const PATIENCE = 600
 
 export class Session {
   #state: State
-  #remote: Remote<JobApi>
-  #worker: Worker
+  #job: Job
   #turn = { model: 0, calibration: 0, test: 0, plan: 0, run: 0 }
   readonly #listeners = new Set<() => void>()
 
@@ -92,8 +91,7 @@ export class Session {
       compare: true,
       run: IDLE,
     }
-    this.#worker = startWorker()
-    this.#remote = wrap<JobApi>(this.#worker)
+    this.#job = startJob()
   }
 
   get state(): State {
@@ -241,7 +239,7 @@ export class Session {
     this.#busy = null
     this.#stopping = (async () => {
       const late = new Promise<'late'>((resolve) => setTimeout(resolve, PATIENCE, 'late'))
-      void this.#remote.cancel()
+      void this.#job.remote.cancel()
       if ((await Promise.race([busy, late])) === 'late') await this.#restart()
     })()
     return this.#stopping
@@ -249,22 +247,19 @@ export class Session {
 
   /** Ends the worker with all its threads, and brings another one to where it was. */
   async #restart(): Promise<void> {
-    this.#worker.terminate()
-    this.#worker = startWorker()
-    this.#remote = wrap<JobApi>(this.#worker)
+    this.#job.worker.terminate()
+    this.#job = startJob()
+    const { remote } = this.#job
     const { model, calibration, test, preprocessing } = this.#state
-    if (model.files !== null) await this.#remote.openModel(model.files)
-    if (calibration.files !== null) await this.#remote.openCalibration(calibration.files, preprocessing)
-    if (test.files !== null) await this.#remote.openTest(test.files, preprocessing)
+    if (model.files !== null) await remote.openModel(model.files)
+    if (calibration.files !== null) await remote.openCalibration(calibration.files, preprocessing)
+    if (test.files !== null) await remote.openTest(test.files, preprocessing)
   }
 
   async #ask<T>(question: (job: Remote<JobApi>) => Promise<Outcome<T>>): Promise<Outcome<T>> {
     await this.#stopping
-    const worker = this.#worker
-    const died = new Promise<Outcome<T>>((resolve) => {
-      worker.addEventListener('error', (event) => resolve(broken(event.message)), { once: true })
-    })
-    const answer = Promise.race([question(this.#remote), died])
+    const { remote, died } = this.#job
+    const answer = Promise.race([question(remote), died])
     this.#busy = answer
     const outcome = await answer
     if (this.#busy === answer) this.#busy = null
@@ -272,8 +267,19 @@ export class Session {
   }
 }
 
-function startWorker(): Worker {
-  return new Worker(new URL('./job/worker.ts', import.meta.url), { type: 'module', name: 'gpfq' })
+interface Job {
+  readonly worker: Worker
+  readonly remote: Remote<JobApi>
+  /** Settles if the worker's script does not load or throws outside of a call; questions would never be answered. */
+  readonly died: Promise<Outcome<never>>
+}
+
+function startJob(): Job {
+  const worker = new Worker(new URL('./job/worker.ts', import.meta.url), { type: 'module', name: 'gpfq' })
+  const died = new Promise<Outcome<never>>((resolve) => {
+    worker.addEventListener('error', ({ message }) => resolve(broken(message ?? '')), { once: true })
+  })
+  return { worker, remote: wrap<JobApi>(worker), died }
 }
 
 function settled<T>(outcome: Outcome<T | null>): { summary: T | null; failure: Failure | null } {
@@ -281,7 +287,7 @@ function settled<T>(outcome: Outcome<T | null>): { summary: T | null; failure: F
 }
 
 function broken(reason: string): Outcome<never> {
-  const detail = reason === '' ? 'It did not load.' : reason
+  const detail = reason === '' ? 'Its script did not load. Reload the page to try again.' : reason
   return { ok: false, failure: { code: 'WORKER_FAILED', title: 'The page’s worker stopped', detail } }
 }
 

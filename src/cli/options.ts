@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FeedOptions, Layout } from '../data/feeds.js'
 import type { Format } from '../onnx/layer.js'
-import type { Method, MethodOptions, Radius, ScalePer } from '../options.js'
+import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
 
 export { describeSetting } from '../report/settings.js'
 
@@ -26,6 +26,16 @@ export function parseScalePer(text: string): ScalePer {
       'Expected layer, neuron or group:SIZE with SIZE ≥ 1, for instance group:32.',
     )
   return { group: Number(size) }
+}
+
+export function parseSparsity(text: string): Sparsity {
+  const [rule, number = ''] = text.split(':')
+  const value = number.trim() === '' ? Number.NaN : Number(number)
+  if ((rule === 'soft' || rule === 'hard') && value >= 0 && Number.isFinite(value)) return { rule, value }
+  if (rule === 'target' && value >= 0 && value < 1) return { rule, value }
+  throw new InvalidArgumentError(
+    'Expected soft:λ or hard:λ with λ ≥ 0, or target:SHARE with SHARE from 0 to below 1.',
+  )
 }
 
 export function parseBits(text: string): number {
@@ -95,6 +105,9 @@ export interface AlphabetValues {
   readonly passes?: number
   readonly damping?: number
   readonly actOrder?: boolean
+  readonly seed?: number
+  readonly alignment?: number
+  readonly sparsity?: Sparsity
 }
 
 export function addAlphabetOptions(command: Command): Command {
@@ -124,14 +137,23 @@ export function addAlphabetOptions(command: Command): Command {
     )
     .option('--act-order', 'inputs in descending order of H_tt (default for gptq, qronos)')
     .option('--no-act-order', 'inputs in their own order (default for the others)')
+    .option('--seed <n>', 'spfq: of its random numbers (default: 0)', (text) => whole(text, 0, 2 ** 32 - 1))
+    .option('--alignment <r>', 'spfq: order of the data alignment (default: 1)', (text) =>
+      whole(text, 1, 1000),
+    )
+    .option(
+      '--sparsity <rule>',
+      'gpfq: soft:λ, hard:λ (thresholds in units of weights) or target:SHARE of zeros in each layer',
+      parseSparsity,
+    )
 }
 
-export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos']
+export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq']
 
 /** The options of the method, as the API has them. */
 export function chosenMethod(values: AlphabetValues): MethodOptions {
-  const { method, passes, damping, actOrder } = values
-  return given({ method, passes, damping, actOrder })
+  const { method, passes, damping, actOrder, seed, alignment, sparsity } = values
+  return given({ method, passes, damping, actOrder, seed, alignment, sparsity })
 }
 
 /** Levels asked for by --levels or --bits; undefined if neither was. */

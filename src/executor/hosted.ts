@@ -33,7 +33,10 @@ export async function createHosted(
     ),
   )
   const remote: Remote<HostApi> = wrap<HostApi>(worker.endpoint)
+  let closed = false
   async function close(): Promise<void> {
+    if (closed) return
+    closed = true
     fail(closedError())
     remote[releaseProxy]()
     await worker.terminate()
@@ -74,7 +77,7 @@ export async function createHosted(
         return outcome
       } finally {
         signal?.removeEventListener('abort', abort)
-        await source.end()
+        source.end()
       }
     },
     close,
@@ -84,16 +87,17 @@ export async function createHosted(
 interface OpenSource extends BatchSource {
   /** What reading a batch threw here, before comlink takes its class away. */
   readonly error: unknown
-  end(): Promise<void>
+  end(): void
 }
 
 function readBatches(batches: Batches, onProgress: ((fraction: number) => void) | undefined): OpenSource {
   let error: unknown
   let iterator: Iterator<SampleBatch> | AsyncIterator<SampleBatch> | undefined
-  const end = async (): Promise<void> => {
+  const end = (): void => {
     const left = iterator
     iterator = undefined
-    await left?.return?.()
+    // Not awaited: a source that is busy, or stuck, would keep an abort or a failure waiting.
+    void (async () => left?.return?.())().catch(() => {})
   }
   return {
     get error() {
@@ -101,7 +105,7 @@ function readBatches(batches: Batches, onProgress: ((fraction: number) => void) 
     },
     end,
     async restart() {
-      await end()
+      end()
       const iterable = batches()
       iterator =
         Symbol.asyncIterator in iterable ? iterable[Symbol.asyncIterator]() : iterable[Symbol.iterator]()

@@ -7,5 +7,11 @@ import { gpfq, msq } from './gpfq.js'
 import { gptq } from './gptq.js'
 import type { GramMethodKind } from './gramMethod.js'
 import { qronos } from './qronos.js'
+import type { Recipe } from './recipe.js'
+import { sparse } from './sparse.js'
+import { spfq } from './spfq.js'
 
-export const FAMILY: Readonly<Record<Method, GramMethodKind>> = { gpfq, msq, gptq, qronos }
+const FAMILY: Readonly<Record<Method, GramMethodKind>> = { gpfq, msq, gptq, qronos, spfq }
+
+export const kindOf = ({ method, sparsity }: Recipe): GramMethodKind =>
+  sparsity === null ? FAMILY[method] : sparse

@@ -12,7 +12,7 @@ import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import { GRID, type Scales, type WeightShape } from './alphabet.js'
 import { Columns } from './columns.js'
-import { FAMILY } from './family.js'
+import { kindOf } from './family.js'
 import { GramMatrices } from './gramMatrices.js'
 import type { GramMethod } from './gramMethod.js'
 import { scatterRows, toOrder } from './order.js'
@@ -54,7 +54,7 @@ export class GramForm implements LayerForm {
     this.#scratch = descends
       ? arena.allocate(pool.threads * kernels.descendScratch(panels, plan.descendStrip))
       : 0
-    this.#method = FAMILY[this.#recipe.method].create({
+    this.#method = kindOf(this.#recipe).create({
       pool,
       arena,
       shape,
@@ -101,10 +101,7 @@ export class GramForm implements LayerForm {
     const { shape, levels, scales } = request
     const job = this.#begin(request)
     this.columns.setScales(shape, levels, scales, 1, () => 1)
-    job.push(...this.#method.choose(request, 1))
-    if (this.#recipe.passes > 0) job.push([this.#descend(request, 1)])
-    await this.#pool.run(job, options)
-    return { codes: this.columns.readCodes(shape), factors: null }
+    return { codes: await this.#settle(request, job, options), factors: null }
   }
 
   /** The best of GRID for each neuron, or for the layer. */
@@ -113,17 +110,30 @@ export class GramForm implements LayerForm {
     const count = GRID.length
     const job = this.#begin(request)
     this.columns.setScales(shape, levels, scales, count, (candidate) => GRID[candidate]!)
-    const { score } = this.#method
+    const { score, tune } = this.#method
+    await tune?.(null, options)
     const fused = score !== undefined && this.#recipe.passes === 0 && this.#plan.codeCandidates === 1
     if (fused) job.push([score(request, count)])
     else job.push(...this.#method.choose(request, count), [this.#descend(request, count)])
     await this.#pool.run(job, options)
     const best = this.#leastErrors(shape, request.search === 'layer')
     const factors = Float64Array.from(best, (candidate) => GRID[candidate]!)
-    if (!fused) return { codes: this.columns.readCodes(shape, count, best), factors }
+    if (!fused && tune === undefined) return { codes: this.columns.readCodes(shape, count, best), factors }
     this.columns.setScales(shape, levels, scales, 1, (_, column) => factors[column]!)
-    await this.#pool.run([...this.#method.choose(request, 1)], options)
-    return { codes: this.columns.readCodes(shape), factors }
+    return { codes: await this.#settle(request, [], options), factors }
+  }
+
+  /** Codes for the scales that are written. */
+  async #settle(request: SolveRequest, before: readonly Phase[], options: RunOptions): Promise<Uint8Array> {
+    let job = before
+    if (this.#method.tune !== undefined) {
+      await this.#pool.run(before, options)
+      await this.#method.tune(request, options)
+      job = []
+    }
+    const passes = this.#recipe.passes > 0 ? [[this.#descend(request, 1)]] : []
+    await this.#pool.run([...job, ...this.#method.choose(request, 1), ...passes], options)
+    return this.columns.readCodes(request.shape)
   }
 
   /** Packs the weights and projects them. */
@@ -162,7 +172,7 @@ export class GramForm implements LayerForm {
       scaleBlockSize: scales.blockSize,
       top: levels - 1,
       passes: this.#recipe.passes,
-      sparse: false,
+      sparse: this.#recipe.sparsity !== null,
       strip: this.#plan.descendStrip,
     })
   }

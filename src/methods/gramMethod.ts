@@ -35,6 +35,11 @@ export interface GramMethod {
   project(request: SolveRequest): readonly Phase[]
   /** Writes the codes for `candidates` scales a neuron. */
   choose(request: SolveRequest, candidates: number): readonly Phase[]
+  /**
+   * Settles what depends on the scales themselves, once they are chosen and written; null forgets what was settled, for
+   * the search.
+   */
+  readonly tune?: (request: SolveRequest | null, options: RunOptions) => Promise<void>
   /** Errors of all candidates without their codes, where the path gives them for nothing. */
   readonly score?: (request: SolveRequest, candidates: number) => Task
 }

@@ -19,7 +19,7 @@ export class Measure {
   readonly #plan: LayerPlan
   readonly #packer: Packer
   readonly #columns: Columns
-  readonly #neuronPanels: number
+  #neurons: number // of the layer that is measured, per group
   readonly #negated: Pointer // −Q, [group][neuron panel][8·panels][8]
   readonly #sums: Pointer // [resident block][group][neuron panel][2][8] float64
   readonly #scratch: Pointer
@@ -37,10 +37,14 @@ export class Measure {
     this.#plan = plan
     this.#packer = form.packer
     this.#columns = form.columns
-    this.#neuronPanels = kernels.panelsOf(shape.neurons)
+    this.#neurons = shape.neurons
     this.#negated = arena.allocate(shape.groups * this.#neuronPanels * plan.panels * 256)
     this.#sums = arena.allocate(this.#sumCount() * 8)
     this.#scratch = arena.allocate(pool.threads * 128)
+  }
+
+  get #neuronPanels(): number {
+    return kernels.panelsOf(this.#neurons)
   }
 
   #sumCount(): number {
@@ -49,6 +53,7 @@ export class Measure {
 
   /** Turns the solution into values: weights and codes in the inputs' own order. */
   async begin(request: SolveRequest, solution: Solution, options: RunOptions): Promise<void> {
+    this.#neurons = request.shape.neurons
     this.#arena.doubles(this.#sums, this.#sumCount()).fill(0)
     const scales = { ...request.scales, values: solution.scales }
     this.#columns.setScales(request.shape, request.levels, scales, 1, () => 1)
@@ -98,7 +103,10 @@ export class Measure {
     let signal2 = 0
     let error2 = 0
     for (let i = 0; i < sums.length; i += 16) {
-      for (let k = 0; k < 8; k++) {
+      // The last panel's padding has codes too, and in an alphabet without zero a value.
+      const panel = (i / 16) % this.#neuronPanels
+      const lanes = Math.min(kernels.PANEL, this.#neurons - kernels.PANEL * panel)
+      for (let k = 0; k < lanes; k++) {
         signal2 += sums[i + k]!
         error2 += sums[i + 8 + k]!
       }

@@ -5,7 +5,7 @@
  */
 import { GpfqError } from '../errors.js'
 import { BLOCK, descendScratch, matrixBytes, panelsOf } from '../wasm/kernels.js'
-import { FAMILY } from './family.js'
+import { kindOf } from './family.js'
 import { GPFQ, isPlain, type Recipe } from './recipe.js'
 import { columnWork, stripOf, TILE_WORK } from './strip.js'
 
@@ -172,7 +172,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     projections: columns * panels * 256 * (whole ? 2 : 1),
     errors: whole ? columns * candidates * 64 : 0,
     ...(descends ? { 'descent scratch': threads * descendScratch(panels, descendStrip) } : {}),
-    ...FAMILY[recipe.method].regions(shape, { panels, neuronPanels, strip }, threads),
+    ...kindOf(recipe).regions(shape, { panels, neuronPanels, strip }, threads),
   }
   return {
     form: 'gram',

@@ -2,7 +2,7 @@
  * What is to be done to a layer, as plain data: the method and everything that changes its codes, with defaults filled
  * in and combinations checked. One recipe serves a whole run; scales and levels are a layer's own (solution.ts).
  */
-import type { Method, MethodOptions } from '../options.js'
+import type { Method, MethodOptions, Sparsity } from '../options.js'
 
 export interface Recipe {
   readonly method: Method
@@ -12,13 +12,27 @@ export interface Recipe {
   readonly damping: number | null
   /** Inputs in descending order of H_tt instead of their own. */
   readonly actOrder: boolean
+  /** Of the draws of spfq; null for others. */
+  readonly seed: number | null
+  /** Order of spfq's data alignment; null for others. */
+  readonly alignment: number | null
+  /** Thresholds of gpfq; null for others. */
+  readonly sparsity: Sparsity | null
 }
 
 /** Plain greedy path following. */
-export const GPFQ: Recipe = { method: 'gpfq', passes: 0, damping: null, actOrder: false }
+export const GPFQ: Recipe = {
+  method: 'gpfq',
+  passes: 0,
+  damping: null,
+  actOrder: false,
+  seed: null,
+  alignment: null,
+  sparsity: null,
+}
 
 /** Methods that go through the inputs one after another, so that their order matters. */
-const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos']
+const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'spfq']
 
 /**
  * Damping of 1 %: what OPTQ's authors use, and what lets Qronos work on sums in float32. The 1e-6·σ₁ of Qronos' paper
@@ -29,7 +43,7 @@ const DAMPING = 0.01
 /** @throws RangeError for values, TypeError for combinations that cannot be. */
 export function resolveRecipe(options: MethodOptions): Recipe {
   const method = options.method ?? 'gpfq'
-  const { passes = 0, damping, actOrder } = options
+  const { passes = 0, damping, actOrder, seed, alignment, sparsity } = options
   checkWhole('passes', passes, 0, 1000)
   const inverting = method === 'gptq' || method === 'qronos'
   if (damping !== undefined) {
@@ -47,11 +61,42 @@ export function resolveRecipe(options: MethodOptions): Recipe {
       `actOrder: expected a method that takes inputs in order (${SEQUENTIAL.join(', ')}), got ${method}; leave it out`,
     )
   }
+  for (const [name, value] of Object.entries({ seed, alignment })) {
+    if (value !== undefined && method !== 'spfq') {
+      throw new TypeError(`${name}: expected method spfq, got ${method}; leave it out`)
+    }
+  }
+  checkWhole('seed', seed ?? 0, 0, 2 ** 32 - 1)
+  checkWhole('alignment', alignment ?? 1, 1, 1000)
+  if (sparsity !== undefined) checkSparsity(sparsity, method)
+  const random = method === 'spfq'
   return {
     method,
     passes,
     damping: inverting ? (damping ?? DAMPING) : null,
     actOrder: actOrder ?? inverting,
+    seed: random ? (seed ?? 0) : null,
+    alignment: random ? (alignment ?? 1) : null,
+    sparsity: sparsity ?? null,
+  }
+}
+
+function checkSparsity({ rule, value }: Sparsity, method: Method): void {
+  if (method !== 'gpfq') {
+    throw new TypeError(`sparsity: expected method gpfq, the only one with thresholds, got ${method}`)
+  }
+  if (rule === 'target' ? !(value >= 0 && value < 1) : !(value >= 0 && Number.isFinite(value))) {
+    const allowed = rule === 'target' ? 'a share of zeros from 0 to below 1' : 'a finite λ of at least 0'
+    throw new RangeError(`sparsity ${rule}: expected ${allowed}, got ${value}`)
+  }
+}
+
+/** Whether an alphabet can do what the recipe asks. */
+export function checkLevelsFor({ sparsity }: Recipe, place: string, levels: number): void {
+  if (sparsity !== null && levels % 2 === 0) {
+    throw new RangeError(
+      `${place}: expected an odd number, for sparsity needs a zero in the alphabet, got ${levels}`,
+    )
   }
 }
 
@@ -62,8 +107,8 @@ export function checkWhole(place: string, value: number, least: number, most: nu
 }
 
 /** Whether the direct recursion can do it: the plain path and nothing after it. */
-export const isPlain = ({ method, passes, actOrder }: Recipe): boolean =>
-  method === 'gpfq' && passes === 0 && !actOrder
+export const isPlain = ({ method, passes, actOrder, sparsity }: Recipe): boolean =>
+  method === 'gpfq' && passes === 0 && !actOrder && sparsity === null
 
 /** Whether calibration samples are needed when scales come from the weights alone. */
 export const needsSamples = ({ method, passes }: Recipe): boolean => method !== 'msq' || passes > 0

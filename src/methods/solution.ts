@@ -13,6 +13,8 @@ export interface SolveRequest {
   readonly shape: WeightShape
   readonly levels: number
   readonly scales: Scales
+  /** The layer's place in its model, so that no two layers draw the same random numbers; 0 if left out. */
+  readonly layer?: number
   /** Choose among GRID fractions of the scales by least output error: one fraction a neuron, or one for the layer. */
   readonly search: 'none' | 'neuron' | 'layer'
 }

@@ -6,7 +6,7 @@ export function describeSetting(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(describeSetting).join(', ')
   if (typeof value !== 'object') return String(value)
   if ('rule' in value) {
-    if ('value' in value) return String(value.value)
+    if ('value' in value) return value.rule === 'value' ? String(value.value) : `${value.rule}:${value.value}`
     return 'factor' in value ? `${value.rule}:${value.factor}` : String(value.rule)
   }
   if ('group' in value) return `group:${value.group}`

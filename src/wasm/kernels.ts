@@ -446,3 +446,64 @@ export function retarget(a: {
     true,
   )
 }
+
+/** What a step of `walk` chooses, see assembly/walk.ts. */
+export const CHOICES = { soft: 1, hard: 2, chance: 3, exact: 4 } as const
+
+export function walk(a: {
+  h: Pointer
+  weights: Pointer
+  r: Pointer
+  scales: Pointer
+  zeros: Pointer
+  codes: Pointer
+  values: Pointer
+  scratch: Pointer
+  inputs: number
+  panels: number
+  triangular: boolean
+  neuronPanels: number
+  groups: number
+  candidates: number
+  scaleBlocks: number
+  scaleBlockSize: number
+  top: number
+  choice: keyof typeof CHOICES
+  lambda: number
+  seed: number
+}): Task {
+  return task(
+    'walk',
+    [
+      a.h,
+      a.weights,
+      a.r,
+      a.scales,
+      a.zeros,
+      a.codes,
+      a.values,
+      a.scratch,
+      a.inputs,
+      a.panels,
+      Number(a.triangular),
+      a.neuronPanels,
+      a.candidates,
+      a.scaleBlocks,
+      a.scaleBlockSize,
+      a.top,
+      CHOICES[a.choice],
+      a.lambda,
+      a.seed,
+    ],
+    a.groups * a.candidates * a.neuronPanels,
+    1,
+    true,
+  )
+}
+
+/** Bytes of scratch a worker needs for `walk`. */
+export const walkScratch = (panels: number): number => (panels + 32) * 256
+
+export function sweepTarget(a: { b: Pointer; s: Pointer; u: Pointer; r: Pointer; bytes: number }): Task {
+  return task('sweepTarget', [a.b, a.s, a.u, a.r], a.bytes / 256, 1024)
+}

@@ -119,9 +119,10 @@ function judge(result: SuiteResult & { warnings?: string[] }, cells: readonly st
 }
 
 function add(row: Row): void {
+  const said = rows.some(({ details }) => details === row.details)
   rows.push(row)
   print(row.cells)
-  if (row.details) console.log(row.details.replace(/^/gm, '    '))
+  if (row.details) console.log(said ? '    as above' : row.details.replace(/^/gm, '    '))
 }
 
 function print(cells: readonly string[]): void {

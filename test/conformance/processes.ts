@@ -39,6 +39,7 @@ export function start(
     process.off('exit', end)
   }
   process.on('exit', end)
+  child.on('close', () => process.off('exit', end))
   return { child, output: () => written.join('').trim().split('\n').slice(-12).join('\n'), end }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Errors by depth while they come in, drawn by uPlot, which is loaded when the first run starts. Long networks take a
+ * Errors by depth while they come in, drawn by uPlot, which is loaded once a model is chosen. Long networks take a
  * while: this shows early whether it is worth waiting. The table above has the same numbers for those who cannot see it.
  */
 import type { ModelPlan } from 'gpfq/onnx'
@@ -23,7 +23,7 @@ export function LiveErrors({ run, plan }: { readonly run: RunState; readonly pla
       if (entry !== undefined) chart.current?.setSize({ width: entry.contentRect.width, height: HEIGHT })
     })
     void (async () => {
-      const [{ default: UPlot }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')])
+      const UPlot = await loadChart()
       if (gone || place.current === null) return
       const options = optionsFor(place.current.clientWidth, (index) => latest.current.names[index] ?? '')
       chart.current = new UPlot(options, latest.current.data, place.current)
@@ -40,6 +40,12 @@ export function LiveErrors({ run, plan }: { readonly run: RunState; readonly pla
   useEffect(() => chart.current?.setData(data), [run.own, run.rounded])
 
   return <div ref={place} class="live" aria-hidden="true" />
+}
+
+/** Called ahead of time, so that nothing is parsed while a run has the machine. */
+export async function loadChart(): Promise<typeof uPlot> {
+  const [{ default: UPlot }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')])
+  return UPlot
 }
 
 function dataOf(names: readonly string[], { own, rounded }: RunState): uPlot.AlignedData {
@@ -75,6 +81,7 @@ function optionsFor(width: number, nameOf: (index: number) => string): uPlot.Opt
     axes: [
       {
         ...axis,
+        incrs: [1, 2, 5, 10, 20, 50, 100],
         values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick + 1) : '')),
         label: 'layer',
         labelSize: 20,

@@ -5,13 +5,14 @@ import type { State } from '../session.ts'
 import { commandOf, needsCalibration } from '../settings.ts'
 import type { SectionProps } from './App.tsx'
 import { CopyButton } from './CopyButton.tsx'
-import { LiveErrors } from './LiveErrors.tsx'
+import { LiveErrors, loadChart } from './LiveErrors.tsx'
 import { Problem } from './parts.tsx'
 
 export function RunSection({ session, state }: SectionProps) {
   const { run } = state
   const running = run.status === 'running'
   const missing = whatIsMissing(state)
+  useEffect(() => void loadChart(), [])
   const button = useRef<HTMLButtonElement>(null)
   const wasRunning = useRef(false)
   // The button that had the focus is replaced by another: it must not get lost.
@@ -63,7 +64,7 @@ export function RunSection({ session, state }: SectionProps) {
       </p>
       {run.status === 'cancelled' && <p class="quiet">Cancelled. Nothing was kept.</p>}
       <Problem failure={run.failure} />
-      {(running || run.status === 'cancelled') && <LiveErrors run={run} plan={state.plan} />}
+      {running && run.own.size > 0 && <LiveErrors run={run} plan={state.plan} />}
     </section>
   )
 }

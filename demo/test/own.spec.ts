@@ -1,0 +1,84 @@
+/** A visitor's own model and data: external weights, NumPy files, images, preprocessing. */
+import { readFile } from 'node:fs/promises'
+import { bytesOf, denseModel, noise, npy, withExternalData } from './files.ts'
+import { chooseFiles, download, expect, quantize, test, upload } from './person.ts'
+
+const WIDTH = 24
+const samples = npy([64, WIDTH], noise(64 * WIDTH, 9))
+
+test('a model with external data, an .npy to calibrate and another with labels to test', async ({ page }) => {
+  const { model, data } = withExternalData(denseModel(WIDTH, 3), 'weights.bin')
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', model), upload('weights.bin', data)])
+  await expect(page.getByText('weights in weights.bin')).toBeVisible()
+  await expect(page.getByText('Choose calibration data first.')).toBeVisible()
+  await chooseFiles(page, 'Choose calibration data', [upload('x.npy', samples)])
+  await expect(page.getByText('64 samples')).toBeVisible()
+  const labels = Uint8Array.from({ length: 64 }, (_, i) => i % 10)
+  await chooseFiles(page, 'Choose labelled test data', [
+    upload('x.npy', samples),
+    upload('labels.npy', npy([64], labels)),
+  ])
+  await expect(page.getByText('labels: labels.npy')).toBeVisible()
+  const found = await quantize(page)
+  await expect(found.getByRole('heading', { name: 'Accuracy' })).toBeVisible()
+  const { name, bytes } = await download(page, 'Download the model')
+  expect(name).toBe('own-4bit.onnx')
+  expect(bytes.includes('weights.bin')).toBe(false)
+})
+
+test('a model that keeps its weights elsewhere says which file is missing', async ({ page }) => {
+  const { model } = withExternalData(denseModel(WIDTH, 2), 'weights.bin')
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', model)])
+  await expect(page.getByRole('alert')).toContainText('Choose them together with it: weights.bin')
+})
+
+test('images, JPEG and PNG, with a hint that bytes are probably to be divided', async ({ page }) => {
+  await page.goto('./')
+  const images = await page.evaluate(async () => {
+    const made: { name: string; bytes: number[] }[] = []
+    for (let i = 0; i < 12; i++) {
+      const canvas = new OffscreenCanvas(40, 40)
+      const draw = canvas.getContext('2d')
+      if (draw === null) throw new Error('no canvas')
+      draw.fillRect(0, 0, 40, 40)
+      draw.fillStyle = '#fff'
+      draw.font = '32px sans-serif'
+      draw.fillText(String(i % 10), 10, 32)
+      const type = i % 2 === 0 ? 'image/jpeg' : 'image/png'
+      const blob = await canvas.convertToBlob({ type })
+      const name = `digit${i}.${i % 2 === 0 ? 'jpg' : 'png'}`
+      made.push({ name, bytes: [...new Uint8Array(await blob.arrayBuffer())] })
+    }
+    return made
+  })
+  const digits = await readFile(new URL('../../demo-data/digits.onnx', import.meta.url))
+  await chooseFiles(page, 'Choose an ONNX model', [upload('digits.onnx', digits)])
+  await chooseFiles(
+    page,
+    'Choose calibration data',
+    images.map(({ name, bytes }) => upload(name, Uint8Array.from(bytes))),
+  )
+  await expect(page.getByText('12 images')).toBeVisible()
+  await page.getByRole('button', { name: 'Divide by 255' }).click()
+  await expect(page.getByRole('button', { name: 'Divide by 255' })).toBeHidden()
+  await expect(page.getByText('12 images')).toBeVisible()
+  const found = await quantize(page)
+  await expect(found.locator('.answers img').first()).toBeVisible()
+})
+
+test('leaves a field alone that makes no sense, and says so', async ({ page }) => {
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(WIDTH, 2)))])
+  await page.getByText('More settings').click()
+  const field = page.getByLabel('Exact number of values')
+  await field.fill('1000')
+  await expect(page.getByText('A whole number from 2 to 256, please.')).toBeVisible()
+  await field.fill('7')
+  await field.blur()
+  await expect(page.getByText('7 values per weight.')).toBeVisible()
+  await page.getByLabel('Only layers named').fill('nothing*')
+  await page.getByLabel('Only layers named').blur()
+  await expect(page.getByRole('alert')).toContainText('No layer has a name like that')
+})

@@ -1,0 +1,78 @@
+/**
+ * A real network on the page against the same in Node: the same bytes, in about the same time, without a stutter. Runs
+ * where the models and images of the accuracy tables are (GPFQ_ASSETS, or beside the repository).
+ */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { loadFeeds } from 'gpfq/data'
+import { createOrtWebRunner, openModel, quantizeModel } from 'gpfq/onnx'
+import { download, expect, longTasks, quantize, test, watchLongTasks } from './person.ts'
+
+const assets = process.env.GPFQ_ASSETS ?? fileURLToPath(new URL('../../../shared/assets', import.meta.url))
+const MODEL = `${assets}/models/cifar10-resnet20.onnx`
+const IMAGES = `${assets}/cifar10/train5k-images.npy.gz`
+const PREPROCESSING = { scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+const SAMPLES = 512
+const THREADS = 2
+/** How much longer the page may take. */
+const SLOWER = 1.3
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+
+async function inNode(): Promise<{ hash: string; seconds: number }> {
+  const bytes = new Uint8Array(await readFile(MODEL))
+  const source = {
+    name: IMAGES,
+    files: [{ name: IMAGES, bytes: async () => new Uint8Array(await readFile(IMAGES)) }],
+  }
+  const calibration = await loadFeeds([source], openModel(bytes).inputs, {
+    ...PREPROCESSING,
+    samples: SAMPLES,
+  })
+  const runner = await createOrtWebRunner({ threads: THREADS })
+  const { model, report } = await quantizeModel(bytes, { calibration, runner, threads: THREADS })
+  return { hash: sha256(model), seconds: report.seconds.total }
+}
+
+test.describe('resnet20', () => {
+  test.skip(!existsSync(MODEL), `needs ${MODEL}`)
+  test.describe.configure({ retries: 2, timeout: 300_000 }) // times are of a machine that does other things as well
+
+  test('4 bits from 512 images: bytes and time as in Node, no long task', async ({ page }) => {
+    await page.goto('./')
+    await page.getByLabel('Choose an ONNX model').setInputFiles(MODEL)
+    await page.getByLabel('Choose calibration data').setInputFiles(IMAGES)
+    await page.getByText('How the data is prepared').click()
+    const fill = async (label: string, text: string) => {
+      await page.getByLabel(label, { exact: true }).fill(text)
+      await page.getByLabel(label, { exact: true }).blur()
+    }
+    await fill('Divide by', String(PREPROCESSING.scale))
+    await fill('Mean', PREPROCESSING.mean.join(', '))
+    await fill('Standard deviation', PREPROCESSING.std.join(', '))
+    await fill('Samples to use, at most', String(SAMPLES))
+    await expect(page.getByText('512 of 5,000 samples')).toBeVisible()
+    await page.getByText('More settings').click()
+    await fill('Threads', String(THREADS))
+    await page.getByLabel('Round as well').uncheck()
+    await watchLongTasks(page)
+    await quantize(page)
+    const long = await longTasks(page)
+    const { bytes } = await download(page, 'Download the model')
+    const report = JSON.parse((await download(page, 'Report as JSON')).bytes.toString()) as {
+      seconds: { total: number }
+      threads: number
+    }
+    const node = await inNode()
+    const ratio = report.seconds.total / node.seconds
+    console.log(
+      `resnet20: page ${report.seconds.total.toFixed(1)} s, Node ${node.seconds.toFixed(1)} s, ratio ${ratio.toFixed(2)}, long tasks ${long.length}`,
+    )
+    expect(report.threads).toBe(THREADS)
+    expect(sha256(bytes)).toBe(node.hash)
+    expect(long).toEqual([])
+    expect(ratio).toBeLessThanOrEqual(SLOWER)
+  })
+})

@@ -1,0 +1,62 @@
+/**
+ * Sparse GPFQ (Zhang, Zhou & Saab, 2201.11113, section on sparsity): the greedy step with a penalty on nonzero values.
+ * `soft:λ` shrinks the value before rounding by λ (l1), `hard:λ` takes 0 wherever it is not larger than λ (l0); λ is in
+ * units of weights, as in the paper. `target:x` finds for each layer the hard λ that makes a share x of its codes zero.
+ * The alphabet must hold zero: an odd number of levels. Passes leave zeros zero. Float64 twin: reference/sparse.ts.
+ *
+ * Cost: GPFQ's; `target` follows the path a dozen times more. When: weights are to be compressed or pruned, too.
+ */
+import * as kernels from '../wasm/kernels.js'
+import type { GramMethod, GramMethodKind } from './gramMethod.js'
+import type { SolveRequest } from './solution.js'
+import { walkTask } from './spfq.js'
+
+/** Halvings of λ's interval: the share of zeros settles at a few weights of a large layer. */
+const HALVINGS = 12
+
+export const sparse: GramMethodKind = {
+  regions: (_, { panels }, threads) => ({ 'path scratch': threads * kernels.walkScratch(panels) }),
+  create(system): GramMethod {
+    const { arena, pool, plan, recipe, columns } = system
+    const { rule, value } = recipe.sparsity ?? { rule: 'hard', value: 0 }
+    const scratch = arena.allocate(pool.threads * kernels.walkScratch(plan.panels))
+    let lambda = rule === 'target' ? 0 : value
+    const choose: GramMethod['choose'] = (request, candidates) => [
+      [
+        walkTask(system, request, candidates, {
+          r: system.r,
+          codes: columns.codes,
+          scratch,
+          choice: rule === 'soft' ? 'soft' : 'hard',
+          lambda,
+        }),
+      ],
+    ]
+    const base = { prepare: async () => [], project: () => [], choose }
+    if (rule !== 'target') return base
+    return {
+      ...base,
+      async tune(request, options) {
+        lambda = 0
+        if (request === null) return
+        let [low, high] = [0, 2 * largest(request)]
+        for (let i = 0; i < HALVINGS; i++) {
+          lambda = (low + high) / 2
+          await pool.run([...choose(request, 1)], options)
+          if (zeroShare(columns.readCodes(request.shape), request.levels) < value) low = lambda
+          else high = lambda
+        }
+        lambda = high
+      },
+    }
+  },
+}
+
+const largest = ({ weights }: SolveRequest): number =>
+  weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0)
+
+/** Share of codes whose value is zero; 0 where the alphabet does not hold zero. */
+export function zeroShare(codes: Uint8Array, levels: number): number {
+  const zero = (levels - 1) / 2
+  return codes.reduce((count, code) => count + (code === zero ? 1 : 0), 0) / Math.max(1, codes.length)
+}

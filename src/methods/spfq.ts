@@ -1,0 +1,99 @@
+/**
+ * SPFQ, stochastic path following (Zhang & Saab, 2309.10975): GPFQ with unbiased random rounding, in two phases. Data
+ * alignment finds real weights w̃ with Xq w̃ ≈ Xw, by the path without an alphabet and, for order r, r − 1 further sweeps of
+ * Gauss-Seidel on ‖Xw − Xq w̃‖; quantization then follows the path from w̃ on Xq alone. In the Gram form both are forward
+ * substitutions with H, and what the second aims at is the right-hand side of the last sweep of the first:
+ *
+ *     R₁ = tril(G)w,   R_i = Gw − triu(H, 1)·tril(H)⁻¹R_{i−1},   q_t = chance((R_r,t − Σ_{s<t} H_ts q_s) / H_tt)
+ *
+ * so that order 1 is the one-phase algorithm. Float64 twin: reference/spfq.ts.
+ *
+ * Cost: GPFQ's, and 2·N²K/2 for each order above 1. When: to study it, and for its error bounds; on average plain GPFQ
+ * loses less. The draws depend on seed, layer, neuron and input alone.
+ */
+import type { Phase } from '../engine/job.js'
+import * as kernels from '../wasm/kernels.js'
+import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
+import type { SolveRequest } from './solution.js'
+
+export const spfq: GramMethodKind = {
+  regions({ groups, recipe }, { panels, neuronPanels }, threads) {
+    const columns = groups * neuronPanels * panels * 256
+    const sweeps = (recipe?.alignment ?? 1) > 1
+    return {
+      'path scratch': threads * kernels.walkScratch(panels),
+      ...(sweeps ? { 'aligned weights': 4 * columns } : {}),
+    }
+  },
+  create(system): GramMethod {
+    const { arena, pool, shape, plan, recipe, matrices, columns } = system
+    const { panels, neuronPanels } = plan
+    const { groups } = shape
+    const scratch = arena.allocate(pool.threads * kernels.walkScratch(panels))
+    const order = recipe.alignment ?? 1
+    const bytes = groups * neuronPanels * panels * 256
+    const [values = 0, u = 0, lower = 0, aligned = 0] =
+      order > 1 ? [0, 0, 0, 0].map(() => arena.allocate(bytes)) : []
+    const sweep = (request: SolveRequest, from: number): Phase[] => {
+      const own = { panels, neuronPanels: kernels.panelsOf(request.shape.neurons), groups }
+      return [
+        [walkTask(system, request, 1, { r: from, values, scratch, choice: 'exact' })],
+        [kernels.project({ ...own, g: matrices.h, weights: values, r: lower, s: u, triangular: false })],
+        [
+          kernels.sweepTarget({
+            ...{ b: system.r, s: system.s, u, r: aligned },
+            bytes: groups * own.neuronPanels * panels * 256,
+          }),
+        ],
+      ]
+    }
+    return {
+      prepare: async () => [],
+      project: (request) =>
+        Array.from({ length: order - 1 }, (_, i) => sweep(request, i === 0 ? system.r : aligned)).flat(),
+      choose: (request, candidates) => [
+        [
+          walkTask(system, request, candidates, {
+            r: order > 1 ? aligned : system.r,
+            codes: columns.codes,
+            scratch,
+            choice: 'chance',
+            seed: seedOf(recipe.seed ?? 0, request.layer ?? 0),
+          }),
+        ],
+      ],
+    }
+  },
+}
+
+/** One seed a layer, 32 bits. */
+export const seedOf = (seed: number, layer: number): number =>
+  (Math.imul(seed, 0x9e3779b1) ^ Math.imul(layer + 1, 0x85ebca77)) | 0
+
+type WalkArguments = Parameters<typeof kernels.walk>[0]
+
+/** The path with another choice than the nearest value over a system's columns. */
+export function walkTask(
+  { plan, columns, matrices, shape: { groups } }: GramSystem,
+  { shape, levels, scales }: SolveRequest,
+  candidates: number,
+  own: Pick<WalkArguments, 'r' | 'scratch' | 'choice'> & Partial<WalkArguments>,
+): ReturnType<typeof kernels.walk> {
+  return kernels.walk({
+    ...{ codes: 0, values: 0, lambda: 0, seed: 0 },
+    h: matrices.h,
+    weights: columns.weights,
+    scales: columns.scales,
+    zeros: columns.zeros,
+    inputs: shape.inputs,
+    panels: plan.panels,
+    triangular: plan.triangular,
+    neuronPanels: kernels.panelsOf(shape.neurons),
+    groups,
+    candidates,
+    scaleBlocks: scales.blocks,
+    scaleBlockSize: scales.blockSize,
+    top: levels - 1,
+    ...own,
+  })
+}

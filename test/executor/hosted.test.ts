@@ -1,0 +1,148 @@
+/**
+ * The quantizer in one worker, without the worker: host and page talk through a message channel, with everything that
+ * travels cloned or handed over as between threads. Real workers: test/conformance, in browsers.
+ */
+
+import { MessageChannel } from 'node:worker_threads'
+import { expose } from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createPool } from '#src/engine/pool.js'
+import { GpfqError } from '#src/errors.js'
+import type { Executor } from '#src/executor/executor.js'
+import { createHosted } from '#src/executor/hosted.js'
+import { createLocal } from '#src/executor/local.js'
+import { GRID } from '#src/methods/alphabet.js'
+import type { SampleBatch } from '#src/methods/samples.js'
+import { createHostApi } from '#workers/host.js'
+import { batchesOf, type Dense, randomDense, requestFor } from '../methods/dense.js'
+
+let die: (reason: string) => void = () => {}
+let executor: Executor
+
+beforeEach(async () => {
+  executor = await createHosted(async (onFailure) => {
+    const { port1, port2 } = new MessageChannel()
+    expose(createHostApi(), nodeEndpoint(port1))
+    die = onFailure
+    return { endpoint: nodeEndpoint(port2), terminate: async () => port1.close() }
+  })
+})
+afterEach(() => executor.close())
+
+const CUT = 100 // rows of a batch
+const alphabet = { levels: 15, scalePer: 'neuron', radius: { rule: 'search' } } as const
+
+function quantize(
+  on: Executor,
+  layer: Dense,
+  options: Partial<Parameters<Executor['quantizeSamples']>[3]> = {},
+  batches: () => Iterable<SampleBatch> | AsyncIterable<SampleBatch> = () => batchesOf(layer, CUT),
+) {
+  const { rows, inputs, neurons, xq } = layer
+  const shape = {
+    ...{ samples: rows, inputs, neurons, groups: 1, same: xq === null, candidates: GRID.length },
+    ...{ scaleBlocks: 1, batchBytes: 4 * CUT * inputs, batchPaddedBytes: 0, batchRows: CUT },
+  }
+  return on.quantizeSamples(shape, batches, [requestFor(layer, alphabet)], { place: 'test', ...options })
+}
+
+describe('what comes back', () => {
+  it.each([true, false])('is what the pool gives, Xq = X: %s', async (same) => {
+    const layer = randomDense(700, 60, 20, same, 1)
+    const pool = createLocal('pool', await createPool(2))
+    try {
+      const { seconds: _, ...expected } = await quantize(pool, layer, { measure: true })
+      const { seconds: __, ...got } = await quantize(executor, layer, { measure: true })
+      const { regions: ___, bytes: ____, ...plan } = got.plan // scratch is per thread
+      expect({ ...got, plan: {} }).toEqual({ ...expected, plan: {} })
+      expect(expected.plan).toMatchObject(plan)
+      expect(executor.peakMemoryBytes).toBeGreaterThan(0)
+    } finally {
+      await pool.close()
+    }
+  })
+
+  it('leaves the caller’s arrays alone, and what lies beside them', async () => {
+    const layer = randomDense(300, 40, 8, false, 2)
+    const heap = new Float32Array(layer.x.length + 2000)
+    heap.set(layer.x, 1000)
+    const { x, xq, weights } = layer
+    const { solutions } = await quantize(executor, { ...layer, x: heap.subarray(1000, 1000 + x.length) })
+    expect(solutions).toEqual((await quantize(executor, layer)).solutions)
+    expect([heap.length, xq?.length, weights.length]).toEqual([x.length + 2000, x.length, 320])
+  })
+
+  it('tells how far it is', async () => {
+    const fractions: number[] = []
+    await quantize(executor, randomDense(500, 40, 8, true, 3), {
+      onProgress: (share) => fractions.push(share),
+    })
+    await expect.poll(() => fractions.at(-1)).toBe(1)
+  })
+})
+
+describe('failure', () => {
+  it('keeps the class and code of errors', async () => {
+    const layer = randomDense(200, 20, 4, true, 4)
+    layer.x[7] = Number.NaN
+    const error = await quantize(executor, layer).catch((cause: unknown) => cause)
+    expect(error).toBeInstanceOf(GpfqError)
+    expect(error).toMatchObject({ code: 'INVALID_DATA', message: expect.stringContaining('test: ') })
+  })
+
+  it('hands on what reading a batch threw, itself', async () => {
+    const layer = randomDense(200, 20, 4, true, 5)
+    const mine = new RangeError('of my own')
+    const error = await quantize(executor, layer, {}, async function* () {
+      yield* batchesOf({ ...layer, rows: 100 }, CUT)
+      throw mine
+    }).catch((cause: unknown) => cause)
+    expect(error).toBe(mine)
+  })
+
+  it('aborts with the signal’s reason, lets go of the batches, and can go on', async () => {
+    const layer = randomDense(2000, 40, 8, true, 6)
+    const stop = new AbortController()
+    let given = 0
+    let letGo = false
+    async function* batches(): AsyncIterable<SampleBatch> {
+      try {
+        for (const batch of batchesOf(layer, CUT)) {
+          if (++given === 5) stop.abort(new Error('enough'))
+          yield batch
+        }
+      } finally {
+        letGo = true
+      }
+    }
+    await expect(quantize(executor, layer, { signal: stop.signal }, batches)).rejects.toThrow('enough')
+    expect(given).toBeLessThan(10)
+    await expect.poll(() => letGo).toBe(true)
+    const { solutions } = await quantize(executor, layer)
+    expect(solutions).toHaveLength(1)
+  })
+
+  it('a worker that dies is WORKER_FAILED, never a hang', async () => {
+    const layer = randomDense(500, 40, 8, true, 7)
+    const run = quantize(executor, layer, {}, async function* () {
+      yield* batchesOf(layer, CUT)
+      die('out of memory')
+      await new Promise(() => {})
+    })
+    await expect(run).rejects.toMatchObject({
+      code: 'WORKER_FAILED',
+      message: expect.stringContaining('out of memory'),
+    })
+  })
+
+  it('closing ends a call under way with CLOSED', async () => {
+    const layer = randomDense(500, 40, 8, true, 8)
+    const run = quantize(executor, layer, {}, async function* () {
+      yield* batchesOf(layer, CUT)
+      void executor.close()
+      await new Promise(() => {})
+    })
+    await expect(run).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+})

@@ -1,0 +1,93 @@
+/** GPTQ by the engine against its twin, and against the form it was published in. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { damped, factorUnitLower, gptqTarget, nearestPlane } from '#src/reference/nearestPlane.js'
+import { leastSquaresPath } from '#src/reference/qronos.js'
+import { countNearTies, layerOf, type Neuron, oneByOne, orderOf, quantizeEverywhere } from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const twin = ({ h, w, choose }: Neuron): Float64Array => {
+  const plane = factorUnitLower(damped(h, w.length, 0.01), w.length)
+  return nearestPlane(plane, gptqTarget(plane, w), choose).chosen
+}
+
+const shape = fc.record({
+  rows: fc.integer({ min: 2, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 90 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
+
+describe('gptq', () => {
+  it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
+    let neurons = 0
+    let ties = 0
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom(3, 7, 15),
+        fc.boolean(),
+        fc.constantFrom('neuron' as const, { group: 8 }),
+        fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
+        async (given, levels, actOrder, scalePer, radius) => {
+          const layer = layerOf(given)
+          const options = { method: 'gptq' as const, levels, actOrder, scalePer, radius }
+          const result = await quantizeEverywhere(quantizers, layer, options)
+          expect(result.notes).toEqual([])
+          ties += countNearTies(layer, result, levels, orderOf(layer, actOrder), twin)
+          neurons += given.neurons
+        },
+      ),
+      { seed: 51, numRuns: 40 },
+    )
+    expect(ties).toBeLessThan(0.02 * neurons)
+  })
+
+  it('is what was published: the weights to come are least-squares optimal after every choice', async () => {
+    const layer = layerOf({ rows: 120, inputs: 40, neurons: 12, same: false, seed: 52 })
+    const options = { method: 'gptq' as const, levels: 7, radius: { rule: 'max' as const } }
+    const result = await quantizers[0]!.quantizeLayer(layer, options)
+    const published = ({ h, w, choose }: Neuron): Float64Array => {
+      const hd = damped(h, w.length, 0.01)
+      return leastSquaresPath(h, h, hd, hd, w, choose)
+    }
+    expect(countNearTies(layer, result, 7, orderOf(layer, true), published)).toBeLessThanOrEqual(1)
+  })
+
+  it('takes neurons independently: all at once is one by one', async () => {
+    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: true, seed: 53 })
+    const options = { method: 'gptq' as const, levels: 7 }
+    const together = await quantizers[1]!.quantizeLayer(layer, options)
+    expect(together.codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
+  })
+
+  it('raises a damping that does not make H positive definite, and says so', async () => {
+    // Five samples of forty inputs: H has rank 5 at most, and float32 sums make some pivots negative.
+    const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same: true, seed: 54 })
+    const options = { method: 'gptq' as const, levels: 7, damping: 0 }
+    const result = await quantizers[0]!.quantizeLayer(layer, options)
+    expect(result.notes).toHaveLength(1)
+    expect(result.notes[0]).toMatch(/not positive definite: damping raised from 0 to 0\.000?1/)
+    expect(Number.isFinite(result.relativeError)).toBe(true)
+  })
+
+  it('refuses what it cannot do', async () => {
+    const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 55 })
+    const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
+    await expect(refused({ method: 'gptq', damping: -1 })).rejects.toThrow(RangeError)
+    await expect(refused({ method: 'gpfq', damping: 0.1 })).rejects.toThrow(
+      /damping: expected a method that inverts H/,
+    )
+    await expect(refused({ method: 'msq', actOrder: true })).rejects.toThrow(/takes inputs in order/)
+    await expect(refused({ method: 'gptq', form: 'direct' })).rejects.toThrow(/form: expected 'gram'/)
+  })
+})

@@ -1,0 +1,148 @@
+/** From batches to panels: whatever the batches, the panels hold the samples in order; full panels are handed on once. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { gatherFor } from '#src/calibration/gather.js'
+import { Packer } from '#src/methods/packing.js'
+import { type LayerShape, planLayer } from '#src/methods/plan.js'
+import { paddedBytes } from '#src/methods/samples.js'
+import { patches } from '#src/reference/patches.js'
+import { expectSame } from '../arrays.js'
+import { createEngine, type OwnEngine } from '../engine/engine.js'
+import { samplePanels } from '../kernels/layout.js'
+import { disturbed, reals } from '../random.js'
+import { batchesOf, randomDense } from './dense.js'
+
+let engine: OwnEngine
+beforeAll(async () => {
+  engine = await createEngine(2)
+})
+afterAll(() => engine.pool.close())
+
+/** A packer with its own room, for as long as `use` takes. */
+async function withPacker(
+  shape: LayerShape,
+  form: 'gram' | 'direct',
+  use: (packer: Packer) => Promise<void>,
+): Promise<void> {
+  const { pool, arena } = engine
+  const mark = arena.mark()
+  try {
+    await use(new Packer(pool, arena, shape, planLayer(shape, 2, form)))
+  } finally {
+    arena.release(mark)
+  }
+}
+
+const dense = (rows: number, inputs: number, cut: number, same: boolean): LayerShape => ({
+  ...{ samples: rows, inputs, neurons: 8, groups: 1, same, candidates: 1, scaleBlocks: 1 },
+  ...{ batchBytes: 4 * cut * inputs, batchPaddedBytes: 0, batchRows: cut },
+})
+
+/** Rows of the panels that hold samples; the others may hold anything. */
+function expectRows(actual: Float32Array, expected: Float32Array): void {
+  const known = actual.map((value, i) => (Number.isNaN(expected[i]) ? Number.NaN : value))
+  expectSame(
+    known,
+    expected.map((value) => (Number.isNaN(value) ? Number.NaN : value)),
+  )
+}
+
+describe('add', () => {
+  it('lays batches of any size one behind the other', async () => {
+    const sizes = { rows: fc.integer({ min: 1, max: 600 }), inputs: fc.integer({ min: 1, max: 40 }) }
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record(sizes),
+        fc.integer({ min: 20, max: 600 }),
+        fc.boolean(),
+        async (dims, cut, same) => {
+          const { rows, inputs } = dims
+          const layer = randomDense(rows, inputs, 1, same, 4)
+          const shape = dense(rows, inputs, cut, same)
+          await withPacker(shape, 'direct', async (packer) => {
+            for (const batch of batchesOf(layer, cut)) await packer.add(batch, () => [], {})
+            await packer.settled()
+            expect(packer.rows).toBe(rows)
+            const { panels } = planLayer(shape, 2, 'direct')
+            for (const [at, values] of [
+              [packer.x, layer.x],
+              [packer.xq, layer.xq ?? layer.x],
+            ] as const) {
+              const expected = samplePanels([{ rows, columns: inputs, values }], panels)
+              expectRows(engine.arena.floats(at, expected.length), expected)
+            }
+          })
+        },
+      ),
+      { seed: 30, numRuns: 30 },
+    )
+  })
+
+  it('hands on full panels, whole and once, and begins anew', async () => {
+    const [rows, inputs, cut] = [5000, 1200, 700]
+    const shape = dense(rows, inputs, cut, false)
+    const capacity = 256 * planLayer(shape, 2, 'gram').residentBlocks
+    expect(capacity).toBeLessThan(rows)
+    const x = new Float32Array(rows * inputs)
+    const layer = { rows, inputs, neurons: 1, weights: new Float32Array(inputs), x, xq: x }
+    await withPacker(shape, 'gram', async (packer) => {
+      const consumed: number[] = []
+      const consume = (count: number): [] => {
+        consumed.push(count)
+        return []
+      }
+      for (const batch of batchesOf(layer, cut)) await packer.add(batch, consume, {})
+      await packer.settled()
+      expect(consumed).toEqual(Array.from({ length: Math.floor(rows / capacity) }, () => capacity))
+      expect(packer.rows).toBe(rows % capacity)
+      packer.restart()
+      expect(packer.rows).toBe(0)
+    })
+  })
+
+  it('gathers the patches of padded, grouped convolutions from both streams', async () => {
+    const geometry = {
+      ...{ batch: 3, channels: 6, height: 9, width: 8, groups: 2 },
+      kernel: [3, 2],
+      strides: [2, 1],
+      dilations: [1, 2],
+      pads: [1, 0, 2, 1],
+    } as const
+    const x = reals(3 * 6 * 9 * 8, 6)
+    const xq = disturbed(x, 0.1, 7)
+    const analog = patches(x, geometry)
+    const quantized = patches(xq, geometry)
+    const gather = gatherFor({
+      place: 'conv',
+      sampling: { kind: 'patches', ...geometry, autoPad: 'NOTSET' },
+      dims: [3, 6, 9, 8],
+      inputs: analog.inputs,
+      groups: 2,
+      firstImage: 0,
+      images: 3,
+      patches: 0,
+    })
+    const { rows, inputs } = analog
+    const shape = {
+      ...dense(rows, inputs, rows, false),
+      groups: 2,
+      batchBytes: 4 * x.length,
+      batchPaddedBytes: paddedBytes(gather),
+    }
+    await withPacker(shape, 'direct', async (packer) => {
+      await packer.add({ x, xq, gather }, () => [], {})
+      await packer.settled()
+      const { panels } = planLayer(shape, 2, 'direct')
+      for (const [at, { groups }] of [
+        [packer.x, analog],
+        [packer.xq, quantized],
+      ] as const) {
+        const expected = samplePanels(
+          groups.map((values) => ({ rows, columns: inputs, values })),
+          panels,
+        )
+        expectRows(engine.arena.floats(at, expected.length), expected)
+      }
+    })
+  })
+})

@@ -1,0 +1,93 @@
+/** Passes of coordinate descent after any method: the twin's codes, an error that never rises, and nothing else changed. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { descend, multiplyVector } from '#src/reference/descend.js'
+import { gramPath } from '#src/reference/gram.js'
+import { countNearTies, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const shape = fc.record({
+  rows: fc.integer({ min: 2, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 90 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
+const radius = fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const })
+
+describe('passes', () => {
+  it('are those of the twin after gpfq and after rounding', async () => {
+    let neurons = 0
+    let ties = 0
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom(3, 7, 15),
+        fc.integer({ min: 1, max: 4 }),
+        fc.constantFrom('gpfq' as const, 'msq' as const),
+        radius,
+        async (given, levels, passes, method, rule) => {
+          const layer = layerOf(given)
+          const options = { method, levels, passes, radius: rule }
+          const result = await quantizeEverywhere(quantizers, layer, options)
+          const twin = ({ h, g, w, choose }: Neuron): Float64Array => {
+            const start =
+              method === 'msq' ? w.map((v, t) => choose(t, v)) : gramPath(h, g, w, w.length, choose).chosen
+            return descend(h, multiplyVector(g, w), start, passes, choose)
+          }
+          ties += countNearTies(layer, result, levels, orderOf(layer, false), twin)
+          neurons += given.neurons
+        },
+      ),
+      { seed: 71, numRuns: 40 },
+    )
+    expect(ties).toBeLessThan(0.02 * neurons)
+  })
+
+  it('never raise the output error, whatever the method, its order and the scope of scales', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom('gpfq' as const, 'msq' as const, 'gptq' as const, 'qronos' as const),
+        fc.boolean(),
+        fc.constantFrom('layer' as const, 'neuron' as const, { group: 8 }),
+        radius,
+        async (given, method, actOrder, scalePer, rule) => {
+          const layer = layerOf(given)
+          const order = method === 'msq' ? {} : { actOrder }
+          const options = { method, levels: 7, scalePer, radius: rule, ...order }
+          let before = Number.POSITIVE_INFINITY
+          for (const passes of [0, 1, 2, 8]) {
+            const { relativeError } = await quantizers[1]!.quantizeLayer(layer, { ...options, passes })
+            expect(relativeError).toBeLessThanOrEqual(before * (1 + 1e-6) + 1e-7)
+            before = relativeError ?? Number.NaN
+          }
+        },
+      ),
+      { seed: 72, numRuns: 20 },
+    )
+  })
+
+  it('gain something after rounding', async () => {
+    const layer = layerOf({ rows: 300, inputs: 60, neurons: 10, same: false, seed: 73 })
+    const options = { method: 'msq' as const, levels: 7, radius: { rule: 'max' as const } }
+    const rounded = await quantizers[0]!.quantizeLayer(layer, options)
+    const bettered = await quantizers[0]!.quantizeLayer(layer, { ...options, passes: 3 })
+    expect(bettered.relativeError! / rounded.relativeError!).toBeLessThan(0.8)
+  })
+
+  it('must be a whole number', async () => {
+    const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 74 })
+    await expect(quantizers[0]!.quantizeLayer(layer, { passes: 1.5 })).rejects.toThrow(
+      /passes: expected an integer/,
+    )
+  })
+})

@@ -1,0 +1,106 @@
+/** Qronos by the engine against its twin, against the form it was published in, and against GPTQ where both are one. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { multiplyVector } from '#src/reference/descend.js'
+import { damped, factorUnitLower, nearestPlane, qronosTarget } from '#src/reference/nearestPlane.js'
+import { leastSquaresPath } from '#src/reference/qronos.js'
+import { countNearTies, layerOf, type Neuron, oneByOne, orderOf, quantizeEverywhere } from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const twin = ({ h, g, w, choose }: Neuron): Float64Array => {
+  const plane = factorUnitLower(damped(h, w.length, 0.01), w.length)
+  const difference = multiplyVector(
+    g.map((value, i) => value - h[i]!),
+    w,
+  )
+  return nearestPlane(plane, qronosTarget(plane, h, difference, w), choose).chosen
+}
+
+const shape = fc.record({
+  rows: fc.integer({ min: 2, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 90 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
+
+describe('qronos', () => {
+  it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
+    let neurons = 0
+    let ties = 0
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom(3, 7, 15),
+        fc.boolean(),
+        fc.constantFrom('neuron' as const, { group: 8 }),
+        fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
+        async (given, levels, actOrder, scalePer, radius) => {
+          const layer = layerOf(given)
+          const options = { method: 'qronos' as const, levels, actOrder, scalePer, radius }
+          const result = await quantizeEverywhere(quantizers, layer, options)
+          expect(result.notes).toEqual([])
+          ties += countNearTies(layer, result, levels, orderOf(layer, actOrder), twin)
+          neurons += given.neurons
+        },
+      ),
+      { seed: 61, numRuns: 40 },
+    )
+    expect(ties).toBeLessThan(0.02 * neurons)
+  })
+
+  it('is what was published: least squares towards the float outputs at every step, the first input special', async () => {
+    const layer = layerOf({ rows: 120, inputs: 40, neurons: 12, same: false, seed: 62 })
+    const options = { method: 'qronos' as const, levels: 7, radius: { rule: 'max' as const } }
+    const result = await quantizers[0]!.quantizeLayer(layer, options)
+    const published = ({ h, g, w, choose }: Neuron): Float64Array => {
+      const hd = damped(h, w.length, 0.01)
+      const gd = g.map((value, i) => value + (hd[i]! - h[i]!))
+      return leastSquaresPath(h, g, hd, gd, w, choose)
+    }
+    expect(countNearTies(layer, result, 7, orderOf(layer, true), published)).toBeLessThanOrEqual(1)
+  })
+
+  it('is GPTQ where Xq = X', async () => {
+    await fc.assert(
+      fc.asyncProperty(shape, async (given) => {
+        const layer = layerOf({ ...given, same: true })
+        const qronos = await quantizers[0]!.quantizeLayer(layer, { method: 'qronos', levels: 7 })
+        const gptq = await quantizers[1]!.quantizeLayer(layer, { method: 'gptq', levels: 7 })
+        expect(qronos.codes).toEqual(gptq.codes)
+        expect(qronos.scales).toEqual(gptq.scales)
+        // Given as Xq, the same samples take the long way, to the same codes but for ties.
+        const said = { ...layer, quantizedSamples: layer.samples }
+        const long = await quantizers[0]!.quantizeLayer(said, { method: 'qronos', levels: 7 })
+        expect(long.codes).toEqual(gptq.codes)
+      }),
+      { seed: 63, numRuns: 15 },
+    )
+  })
+
+  it('takes neurons independently: all at once is one by one', async () => {
+    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: false, seed: 64 })
+    const options = { method: 'qronos' as const, levels: 7 }
+    const together = await quantizers[1]!.quantizeLayer(layer, options)
+    expect(together.codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
+  })
+
+  it('leaves less error than gpfq and gptq where Xq differs from X', async () => {
+    const layer = layerOf({ rows: 400, inputs: 60, neurons: 16, same: false, seed: 65 })
+    const errors = await Promise.all(
+      (['qronos', 'gpfq', 'gptq'] as const).map(async (method) => {
+        const { relativeError } = await quantizers[1]!.quantizeLayer(layer, { method, levels: 7 })
+        return relativeError ?? Number.NaN
+      }),
+    )
+    expect(errors[0]).toBeLessThan(Math.min(errors[1]!, errors[2]!))
+  })
+})

@@ -1,0 +1,88 @@
+/** Sparse GPFQ by the engine against its twin: the path with a threshold before rounding. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { zeroShare } from '#src/methods/sparse.js'
+import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { gramPath } from '#src/reference/gram.js'
+import { hardThreshold, softThreshold } from '#src/reference/sparse.js'
+import { countNearTies, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const shape = fc.record({
+  rows: fc.integer({ min: 2, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 90 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
+
+describe('sparsity', () => {
+  it('thresholds the path of the twin, on one thread and on two', async () => {
+    let neurons = 0
+    let ties = 0
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom(3, 7, 15),
+        fc.constantFrom('soft' as const, 'hard' as const),
+        fc.constantFrom(0, 0.11, 0.47, 1.3),
+        fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
+        async (given, levels, rule, lambda, radius) => {
+          const layer = layerOf(given)
+          const sparsity = { rule, value: lambda }
+          const result = await quantizeEverywhere(quantizers, layer, { levels, sparsity, radius })
+          // The hard threshold is a second place where float32 may decide otherwise.
+          let near = false
+          const twin = ({ h, g, w, choose }: Neuron): Float64Array =>
+            gramPath(h, g, w, w.length, (t, v) => {
+              if (rule === 'hard' && Math.abs(Math.abs(v) - lambda) < 1e-5) near = true
+              return choose(t, (rule === 'soft' ? softThreshold : hardThreshold)(v, lambda))
+            }).chosen
+          ties += countNearTies(layer, result, levels, orderOf(layer, false), twin)
+          expect(near).toBe(false)
+          neurons += given.neurons
+        },
+      ),
+      { seed: 91, numRuns: 40 },
+    )
+    expect(ties).toBeLessThan(0.02 * neurons)
+  })
+
+  it('with λ = 0 is plain GPFQ', async () => {
+    const layer = layerOf({ rows: 90, inputs: 50, neurons: 13, same: false, seed: 92 })
+    const plain = await quantizers[0]!.quantizeLayer(layer, { levels: 7, form: 'gram' })
+    for (const rule of ['soft', 'hard', 'target'] as const) {
+      const sparse = await quantizers[0]!.quantizeLayer(layer, { levels: 7, sparsity: { rule, value: 0 } })
+      expect(sparse.codes).toEqual(plain.codes)
+    }
+  })
+
+  it('finds λ for a share of zeros, and passes keep it', async () => {
+    const layer = layerOf({ rows: 400, inputs: 80, neurons: 25, same: false, seed: 93 })
+    for (const value of [0.3, 0.5, 0.8]) {
+      const sparsity = { rule: 'target' as const, value }
+      const result = await quantizers[1]!.quantizeLayer(layer, { levels: 15, sparsity })
+      expect(zeroShare(result.codes, 15)).toBeGreaterThanOrEqual(value)
+      expect(zeroShare(result.codes, 15)).toBeLessThan(value + 0.02)
+      const bettered = await quantizers[1]!.quantizeLayer(layer, { levels: 15, sparsity, passes: 3 })
+      expect(zeroShare(bettered.codes, 15)).toBeGreaterThanOrEqual(value)
+      expect(bettered.relativeError!).toBeLessThan(result.relativeError!)
+    }
+  })
+
+  it('refuses alphabets without zero, other methods and impossible shares', async () => {
+    const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 94 })
+    const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
+    const sparsity = { rule: 'hard', value: 0.1 }
+    await expect(refused({ levels: 16, sparsity })).rejects.toThrow(/levels: expected an odd number/)
+    await expect(refused({ method: 'qronos', sparsity })).rejects.toThrow(/sparsity: expected method gpfq/)
+    await expect(refused({ sparsity: { rule: 'target', value: 1 } })).rejects.toThrow(RangeError)
+  })
+})

@@ -1,0 +1,160 @@
+/** SPFQ by the engine against its two phases on the samples; its draws depend on nothing but their counters. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { seedOf } from '#src/methods/spfq.js'
+import { createQuantizer, type LayerProblem, type Quantizer } from '#src/quantizer.js'
+import { align, draw, onePhase, twoPhases } from '#src/reference/spfq.js'
+import {
+  countNearTies,
+  type Decide,
+  type Layer,
+  layerOf,
+  type Neuron,
+  orderOf,
+  quantizeEverywhere,
+} from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const chance =
+  (seed: number): Decide =>
+  (steps, t, neuron) => {
+    const fraction = steps - Math.floor(steps)
+    const dice = draw(seedOf(seed, 0), neuron, t)
+    return { code: Math.floor(steps) + (dice < fraction ? 1 : 0), margin: Math.abs(fraction - dice) }
+  }
+
+const onSamples = (layer: Layer, { w }: Neuron, order: readonly number[]) => {
+  const sorted = (x: Float32Array): Float32Array =>
+    x.map((_, i) => x[i - (i % layer.inputs) + order[i % layer.inputs]!]!)
+  return {
+    samples: sorted(layer.samples),
+    quantizedSamples: sorted(layer.quantizedSamples ?? layer.samples),
+    rows: layer.rows,
+    w,
+  }
+}
+
+const shape = fc.record({
+  rows: fc.integer({ min: 2, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 90 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
+
+describe('spfq', () => {
+  it('is the two phases of its twin for every order of alignment, on one thread and on two', async () => {
+    let neurons = 0
+    let ties = 0
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom(3, 7, 15),
+        fc.integer({ min: 1, max: 4 }),
+        fc.boolean(),
+        fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
+        fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+        async (given, levels, alignment, actOrder, radius, seed) => {
+          const layer = layerOf(given)
+          const options = { method: 'spfq' as const, levels, alignment, actOrder, radius, seed }
+          const result = await quantizeEverywhere(quantizers, layer, options)
+          const order = orderOf(layer, actOrder)
+          const twin = (neuron: Neuron): Float64Array =>
+            twoPhases(onSamples(layer, neuron, order), alignment, neuron.choose)
+          ties += countNearTies(layer, result, levels, order, twin, chance(seed))
+          neurons += given.neurons
+        },
+      ),
+      { seed: 81, numRuns: 40 },
+    )
+    expect(ties).toBeLessThan(0.02 * neurons)
+  })
+
+  it('with order 1 is one phase: GPFQ with chance in the place of the nearest value', async () => {
+    const layer = layerOf({ rows: 100, inputs: 40, neurons: 12, same: false, seed: 82 })
+    const options = { method: 'spfq' as const, levels: 15, seed: 7 }
+    const result = await quantizers[0]!.quantizeLayer(layer, options)
+    const order = orderOf(layer, false)
+    const twin = (neuron: Neuron): Float64Array => onePhase(onSamples(layer, neuron, order), neuron.choose)
+    expect(countNearTies(layer, result, 15, order, twin, chance(7))).toBeLessThanOrEqual(1)
+  })
+
+  it('aligns better with every order', () => {
+    const layer = layerOf({ rows: 100, inputs: 40, neurons: 1, same: false, seed: 83 })
+    const neuron = {
+      ...onSamples(layer, { w: Float64Array.from(layer.weights) } as Neuron, orderOf(layer, false)),
+    }
+    const residual = (order: number): number => {
+      const aligned = align(neuron, order)
+      let sum = 0
+      for (let r = 0; r < layer.rows; r++) {
+        let u = 0
+        for (let t = 0; t < layer.inputs; t++) {
+          const at = r * layer.inputs + t
+          u += neuron.samples[at]! * layer.weights[t]! - neuron.quantizedSamples[at]! * aligned[t]!
+        }
+        sum += u * u
+      }
+      return sum
+    }
+    const residuals = [1, 2, 4, 8].map(residual)
+    for (const [i, value] of residuals.slice(1).entries()) expect(value).toBeLessThan(residuals[i]!)
+  })
+
+  it('is unbiased: one input, the value between two levels, over many neurons', async () => {
+    const neurons = 40_000
+    const problem: LayerProblem = {
+      weights: new Float32Array(neurons).fill(0.3),
+      inputs: 1,
+      neurons,
+      samples: Float32Array.of(1, 2),
+    }
+    // Levels −1, 0, 1: 0.3 becomes 1 three times in ten. Five standard deviations of the mean are 0.0115.
+    const radius = { rule: 'value' as const, value: 1 }
+    const means: number[] = []
+    for (const seed of [0, 1, 2, 3]) {
+      const { codes } = await quantizers[1]!.quantizeLayer(problem, {
+        method: 'spfq',
+        levels: 3,
+        radius,
+        seed,
+      })
+      means.push(codes.reduce((sum, code) => sum + code - 1, 0) / neurons)
+      expect(codes.every((code) => code === 1 || code === 2)).toBe(true)
+    }
+    for (const mean of means) expect(Math.abs(mean - 0.3)).toBeLessThan(5 * Math.sqrt((0.3 * 0.7) / neurons))
+    expect(new Set(means).size).toBe(4)
+  })
+
+  it('draws alike whatever else is quantized: the first neurons alone are the first neurons of many', async () => {
+    const layer = layerOf({ rows: 60, inputs: 33, neurons: 21, same: false, seed: 84 })
+    const few = 9
+    const weights = Float32Array.from(
+      { length: 33 * few },
+      (_, i) => layer.weights[Math.floor(i / few) * 21 + (i % few)]!,
+    )
+    const options = { method: 'spfq' as const, levels: 7, alignment: 2 }
+    const all = await quantizers[1]!.quantizeLayer(layer, options)
+    const some = await quantizers[0]!.quantizeLayer({ ...layer, weights, neurons: few }, options)
+    expect(some.codes).toEqual(
+      Uint8Array.from(some.codes, (_, i) => all.codes[Math.floor(i / few) * 21 + (i % few)]!),
+    )
+  })
+
+  it('refuses seeds and alignment where they mean nothing', async () => {
+    const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 85 })
+    const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
+    await expect(refused({ seed: 1 })).rejects.toThrow(/seed: expected method spfq, got gpfq/)
+    await expect(refused({ method: 'spfq', seed: -1 })).rejects.toThrow(RangeError)
+    await expect(refused({ method: 'spfq', alignment: 0 })).rejects.toThrow(
+      /alignment: expected an integer from 1/,
+    )
+  })
+})

@@ -1,0 +1,156 @@
+/**
+ * A layer quantized by the engine beside its float64 twin. The twin is given the scales that the engine ended with and
+ * chooses the codes of one neuron after the other; wherever it stood within 10⁻⁴ steps of a rounding boundary the engine,
+ * in float32, may go another way. Such neurons are counted, all others must be equal.
+ */
+import { expect } from 'vitest'
+import { nearestEven } from '#src/methods/alphabet.js'
+import type { LayerOptions, LayerProblem, LayerResult, Quantizer } from '#src/quantizer.js'
+import { gramMatrix } from '#src/reference/gram.js'
+import { activations, disturbed, reals } from '../random.js'
+
+export interface LayerCase {
+  readonly rows: number
+  readonly inputs: number
+  readonly neurons: number
+  readonly same: boolean
+  readonly seed: number
+}
+
+export interface Layer extends LayerProblem {
+  readonly rows: number
+  /** XqᵀXq and XqᵀX (inputs, inputs) in float64. */
+  readonly h: Float64Array
+  readonly g: Float64Array
+}
+
+/** Correlated activations (each leans on the one before), some inputs dead, disturbed for Xq. */
+export function layerOf({ rows, inputs, neurons, same, seed }: LayerCase): Layer {
+  const x = activations(rows * inputs, seed)
+  for (let i = 0; i < x.length; i++) {
+    if (i % inputs > 0) x[i] = 0.7 * x[i - 1]! + 0.5 * x[i]!
+    if (i % inputs === 5) x[i] = 0
+  }
+  const xq = same ? x : disturbed(x, 0.1, seed + 1)
+  return {
+    rows,
+    inputs,
+    neurons,
+    weights: reals(inputs * neurons, seed + 2),
+    samples: x,
+    ...(same ? {} : { quantizedSamples: xq }),
+    h: gramMatrix(xq, xq, rows, inputs),
+    g: gramMatrix(xq, x, rows, inputs),
+  }
+}
+
+/** One neuron as its twin sees it: inputs in the order at hand. */
+export interface Neuron {
+  readonly h: Float64Array
+  readonly g: Float64Array
+  readonly w: Float64Array
+  readonly number: number
+  /** The alphabet's value nearest to v for the input at place t. */
+  readonly choose: (t: number, v: number) => number
+}
+
+/** Order of inputs: their own, or descending in H_tt (float32, equals in their own order). */
+export function orderOf({ h, inputs }: Layer, descending: boolean): number[] {
+  const order = Array.from({ length: inputs }, (_, t) => t)
+  const norm = (t: number): number => Math.fround(h[t * inputs + t]!)
+  return descending ? order.sort((a, b) => norm(b) - norm(a) || a - b) : order
+}
+
+export function reorder(matrix: Float64Array, order: readonly number[]): Float64Array {
+  const n = order.length
+  return Float64Array.from(
+    { length: n * n },
+    (_, at) => matrix[order[Math.floor(at / n)]! * n + order[at % n]!]!,
+  )
+}
+
+const NEAR = 1e-4
+
+/** Code and distance from where another would be chosen, of a value in steps. */
+export type Decide = (
+  steps: number,
+  t: number,
+  neuron: number,
+) => { readonly code: number; readonly margin: number }
+
+const nearest: Decide = (steps) => {
+  const code = nearestEven(steps)
+  return { code, margin: 0.5 - Math.abs(steps - code) }
+}
+
+/** Compares codes with the twin's values; the number of neurons that differ behind a near-tie. */
+export function countNearTies(
+  layer: Layer,
+  result: LayerResult,
+  levels: number,
+  order: readonly number[],
+  twin: (neuron: Neuron) => ArrayLike<number>,
+  decide: Decide = nearest,
+): number {
+  const { neurons, weights } = layer
+  const { scales, zero, blockSize } = result
+  const h = reorder(layer.h, order)
+  const g = reorder(layer.g, order)
+  let ties = 0
+  for (let k = 0; k < neurons; k++) {
+    let least = Number.POSITIVE_INFINITY
+    const scaleAt = (t: number): number => scales[Math.floor(order[t]! / blockSize) * neurons + k]!
+    const choose = (t: number, v: number): number => {
+      const decided = decide(v / scaleAt(t) + zero, t, k)
+      const code = Math.min(levels - 1, Math.max(0, decided.code))
+      if (decided.code === code) least = Math.min(least, decided.margin)
+      return scaleAt(t) * (code - zero)
+    }
+    const w = Float64Array.from(order, (t) => weights[t * neurons + k]!)
+    const q = twin({ h, g, w, number: k, choose })
+    const expected = order.map((_, t) => Math.round(q[t]! / scaleAt(t) + zero))
+    const actual = order.map((t) => result.codes[t * neurons + k]!)
+    const equal = actual.every((code, t) => code === expected[t])
+    if (!equal && least < NEAR) ties++
+    else expect(actual, `neuron ${k}, least margin ${least}`).toEqual(expected)
+  }
+  return ties
+}
+
+/** The same layer on several quantizers: equal bytes, or a failure. */
+export async function quantizeEverywhere(
+  quantizers: readonly Quantizer[],
+  problem: LayerProblem,
+  options: LayerOptions,
+): Promise<LayerResult> {
+  const results: LayerResult[] = []
+  for (const quantizer of quantizers) results.push(await quantizer.quantizeLayer(problem, options))
+  const [first] = results
+  if (first === undefined) throw new Error('expected at least one quantizer')
+  for (const { codes, scales, relativeError } of results) {
+    expect({ codes, scales, relativeError }).toEqual({
+      codes: first.codes,
+      scales: first.scales,
+      relativeError: first.relativeError,
+    })
+  }
+  return first
+}
+
+/** Codes and scales of all neurons, each quantized as a layer of its own. */
+export async function oneByOne(
+  quantizer: Quantizer,
+  layer: Layer,
+  options: LayerOptions,
+): Promise<Uint8Array> {
+  const { inputs, neurons, weights } = layer
+  const codes = new Uint8Array(inputs * neurons)
+  for (let k = 0; k < neurons; k++) {
+    const own = Float32Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
+    const single = await quantizer.quantizeLayer({ ...layer, weights: own, neurons: 1 }, options)
+    single.codes.forEach((code, t) => {
+      codes[t * neurons + k] = code
+    })
+  }
+  return codes
+}

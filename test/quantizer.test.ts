@@ -1,0 +1,392 @@
+/** The public API of "gpfq": what a caller may rely on, defaults, results, and errors in words. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  createQuantizer,
+  GpfqError,
+  type LayerOptions,
+  type LayerProblem,
+  type LayerResult,
+  type Quantizer,
+} from '#src/index.js'
+import { gpfq, msq } from '#src/reference/gpfq.js'
+import { expectSame } from './arrays.js'
+import { randomDense } from './methods/dense.js'
+
+let quantizer: Quantizer
+beforeAll(async () => {
+  quantizer = await createQuantizer({ threads: 2 })
+})
+afterAll(() => quantizer.close())
+
+function problem(rows: number, inputs: number, neurons: number, same: boolean, seed: number): LayerProblem {
+  const { weights, x, xq } = randomDense(rows, inputs, neurons, same, seed)
+  return { weights, inputs, neurons, samples: x, ...(xq === null ? {} : { quantizedSamples: xq }) }
+}
+
+/** A layer that takes long to quantize and no time to make. */
+const large = (rows: number, inputs: number, neurons: number): LayerProblem => ({
+  ...{ inputs, neurons },
+  weights: new Float32Array(inputs * neurons).fill(0.3),
+  samples: new Float32Array(rows * inputs).fill(0.1),
+})
+
+/** ‖XW − XqQ‖ / ‖XW‖ in float64, over all neurons or one. */
+function relativeError(layer: LayerProblem, result: LayerResult, only?: number): number {
+  const { weights, inputs, neurons, samples, quantizedSamples = samples } = layer
+  let [error2, signal2] = [0, 0]
+  for (let r = 0; r < samples.length; r += inputs) {
+    for (let k = only ?? 0; k < (only === undefined ? neurons : only + 1); k++) {
+      let [y, quantized] = [0, 0]
+      for (let t = 0; t < inputs; t++) {
+        const scale = result.scales[Math.floor(t / result.blockSize) * neurons + k]!
+        y += samples[r + t]! * weights[t * neurons + k]!
+        quantized += quantizedSamples[r + t]! * scale * (result.codes[t * neurons + k]! - result.zero)
+      }
+      error2 += (y - quantized) ** 2
+      signal2 += y * y
+    }
+  }
+  return signal2 === 0 ? 0 : Math.sqrt(error2 / signal2)
+}
+
+const layers = fc.record({
+  rows: fc.integer({ min: 2, max: 300 }),
+  inputs: fc.integer({ min: 1, max: 60 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.integer(),
+})
+
+describe('quantizeLayer', () => {
+  it('has the documented defaults: 15 levels, gpfq, a scale a neuron found by search, the error measured', async () => {
+    const layer = problem(200, 40, 10, false, 1)
+    const result = await quantizer.quantizeLayer(layer)
+    const explicit = await quantizer.quantizeLayer(layer, {
+      levels: 15,
+      method: 'gpfq',
+      scalePer: 'neuron',
+      radius: { rule: 'search' },
+      measure: true,
+    })
+    expect({ ...result, seconds: 0 }).toEqual({ ...explicit, seconds: 0 })
+    expect(result).toMatchObject({ zero: 7, blockSize: 40, form: 'gram', deadInputs: 3 })
+    expect([result.codes.length, result.scales.length]).toEqual([400, 10])
+    expect(result.seconds).toBeGreaterThan(0)
+  })
+
+  it('reports the error that its codes and scales make, for odd and even alphabets and any number of neurons', async () => {
+    const options = fc.record({
+      levels: fc.integer({ min: 2, max: 256 }),
+      method: fc.constantFrom('gpfq' as const, 'msq' as const),
+      scalePer: fc.oneof(
+        fc.constantFrom('layer' as const, 'neuron' as const),
+        fc.record({ group: fc.integer({ min: 1, max: 70 }) }),
+      ),
+      radius: fc.constantFrom(
+        { rule: 'max' as const },
+        { rule: 'search' as const },
+        { rule: 'mse' as const },
+      ),
+    })
+    await fc.assert(
+      fc.asyncProperty(layers, options, async ({ rows, inputs, neurons, same, seed }, chosen) => {
+        const layer = problem(rows, inputs, neurons, same, seed)
+        const result = await quantizer.quantizeLayer(layer, chosen)
+        expect(Math.max(...result.codes)).toBeLessThan(chosen.levels)
+        const expected = relativeError(layer, result)
+        expect(Math.abs(result.relativeError! - expected)).toBeLessThanOrEqual(1e-5 * (1 + expected))
+      }),
+      { seed: 31, numRuns: 60 },
+    )
+  })
+
+  it('chooses the reference’s codes wherever it is not near a boundary', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        layers,
+        fc.integer({ min: 2, max: 31 }),
+        async ({ rows, inputs, neurons, same, seed }, levels) => {
+          const layer = problem(rows, inputs, neurons, same, seed)
+          const result = await quantizer.quantizeLayer(layer, { levels, radius: { rule: 'max' } })
+          const { codes, margins } = gpfq({
+            ...{ rows, inputs, neurons, levels },
+            weights: layer.weights,
+            samples: layer.samples,
+            quantizedSamples: layer.quantizedSamples ?? layer.samples,
+            scales: result.scales,
+            blockSize: result.blockSize,
+            zero: result.zero,
+          })
+          for (let k = 0; k < neurons; k++) {
+            for (let t = 0; t < inputs && margins[t * neurons + k]! >= 1e-3; t++) {
+              expect(result.codes[t * neurons + k], `input ${t} neuron ${k}`).toBe(codes[t * neurons + k])
+            }
+          }
+        },
+      ),
+      { seed: 32, numRuns: 60 },
+    )
+  })
+
+  it('rounds every weight with method msq, whatever the samples', async () => {
+    const layer = problem(50, 30, 9, false, 2)
+    const { codes, scales, form } = await quantizer.quantizeLayer(layer, {
+      method: 'msq',
+      levels: 6,
+      radius: { rule: 'value', value: 1.5 },
+    })
+    expect(form).toBe('none')
+    const { weights, inputs, neurons } = layer
+    expectSame(codes, msq({ weights, inputs, neurons, levels: 6, scales, blockSize: 30, zero: 2.5 }))
+  })
+
+  it('is never worse with search than with max, neuron for neuron, for 1.00 is in the grid', async () => {
+    await fc.assert(
+      fc.asyncProperty(layers, fc.integer({ min: 2, max: 16 }), async (drawn, levels) => {
+        const { rows, inputs, neurons, same, seed } = drawn
+        const layer = problem(rows, inputs, neurons, same, seed)
+        const [search, max] = [
+          await quantizer.quantizeLayer(layer, { levels, radius: { rule: 'search' } }),
+          await quantizer.quantizeLayer(layer, { levels, radius: { rule: 'max' } }),
+        ]
+        for (let k = 0; k < neurons; k++) {
+          const bound = relativeError(layer, max, k)
+          expect(relativeError(layer, search, k)).toBeLessThanOrEqual(bound + 1e-3 * (bound + 0.01))
+        }
+      }),
+      { seed: 33, numRuns: 40 },
+    )
+  })
+
+  it('counts dead inputs and does without samples for their weights', async () => {
+    const layer = problem(60, 27, 4, true, 3)
+    const result = await quantizer.quantizeLayer(layer, { radius: { rule: 'max' } })
+    expect(result.deadInputs).toBe(2)
+    const plain = await quantizer.quantizeLayer(layer, { radius: { rule: 'max' }, method: 'msq' })
+    for (const dead of [12, 25]) {
+      expectSame(result.codes.slice(4 * dead, 4 * dead + 4), plain.codes.slice(4 * dead, 4 * dead + 4))
+    }
+  })
+
+  it('does not measure when told not to', async () => {
+    const result = await quantizer.quantizeLayer(problem(20, 5, 3, true, 4), { measure: false })
+    expect(result.relativeError).toBeNull()
+  })
+
+  it('leaves its arguments as they are', async () => {
+    const layer = problem(40, 12, 5, false, 5)
+    const copy = structuredClone(layer)
+    await quantizer.quantizeLayer(layer)
+    expect(layer).toEqual(copy)
+  })
+
+  it('takes layers one after another when they are asked for at once', async () => {
+    const all = [6, 7, 8].map((seed) => problem(100 + seed, 20 + seed, seed, false, seed))
+    const apart: LayerResult[] = []
+    for (const layer of all) apart.push(await quantizer.quantizeLayer(layer))
+    const together = await Promise.all(all.map((layer) => quantizer.quantizeLayer(layer)))
+    together.forEach((result, i) => {
+      expectSame(result.codes, apart[i]!.codes)
+      expect(result.relativeError).toBe(apart[i]!.relativeError)
+    })
+  })
+
+  it('copes with a single number, with weights that are all zero and with samples that are', async () => {
+    const one = await quantizer.quantizeLayer({
+      weights: Float32Array.of(0.5),
+      inputs: 1,
+      neurons: 1,
+      samples: Float32Array.of(2),
+    })
+    expect(one).toMatchObject({ relativeError: 0, deadInputs: 0 })
+    for (const levels of [15, 16]) {
+      const zeros = await quantizer.quantizeLayer(
+        { weights: new Float32Array(6), inputs: 3, neurons: 2, samples: Float32Array.of(1, 2, 3, 4, 5, 6) },
+        { levels },
+      )
+      expect(zeros.scales.every((scale) => scale > 0 && scale < 1e-12)).toBe(true)
+      const silent = await quantizer.quantizeLayer(
+        { weights: Float32Array.of(1, 2, 3), inputs: 3, neurons: 1, samples: new Float32Array(9) },
+        { levels },
+      )
+      expect(silent).toMatchObject({ relativeError: 0, deadInputs: 3 })
+    }
+  })
+})
+
+describe('arguments', () => {
+  const good = problem(10, 4, 3, false, 9)
+  const cases: [string, LayerProblem | object, LayerOptions, ErrorConstructor, string][] = [
+    ['inputs', { ...good, inputs: 0 }, {}, RangeError, 'inputs: expected an integer ≥ 1, got 0'],
+    ['neurons', { ...good, neurons: 1.5 }, {}, RangeError, 'neurons: expected an integer ≥ 1, got 1.5'],
+    ['weights of a kind', { ...good, weights: [1] }, {}, TypeError, 'weights: expected a Float32Array'],
+    [
+      'samples of a kind',
+      { ...good, samples: new Float64Array(40) },
+      {},
+      TypeError,
+      'samples: expected a Float32Array',
+    ],
+    ['weights', { ...good, inputs: 5 }, {}, RangeError, 'weights: expected 5 × 3 = 15 values, got 12'],
+    [
+      'weights that are not finite',
+      { ...good, weights: new Float32Array(12).fill(Number.NaN) },
+      {},
+      RangeError,
+      'weights: expected finite values',
+    ],
+    [
+      'samples',
+      { ...good, samples: new Float32Array(41) },
+      {},
+      RangeError,
+      'samples: expected rows of 4 values, got 41 values',
+    ],
+    [
+      'no samples',
+      { ...good, samples: new Float32Array(0) },
+      {},
+      RangeError,
+      'samples: expected rows of 4 values, got 0 values',
+    ],
+    [
+      'quantized samples',
+      { ...good, quantizedSamples: new Float32Array(4) },
+      {},
+      RangeError,
+      'quantizedSamples: expected as many values as samples, 40, got 4',
+    ],
+    ['levels', good, { levels: 1 }, RangeError, 'levels: expected an integer from 2 to 256, got 1'],
+    [
+      'a group',
+      good,
+      { scalePer: { group: 0 } },
+      RangeError,
+      'scalePer: group: expected an integer of at least 1, got 0',
+    ],
+    [
+      'a radius',
+      good,
+      { radius: { rule: 'value', value: -1 } },
+      RangeError,
+      'radius value: expected a finite number above 0, got -1',
+    ],
+    [
+      'a factor',
+      good,
+      { radius: { rule: 'median', factor: Number.NaN } },
+      RangeError,
+      'radius median: expected a finite number above 0, got NaN',
+    ],
+    [
+      'a form that cannot search',
+      good,
+      { form: 'direct', radius: { rule: 'search' } },
+      TypeError,
+      "form: expected 'gram'",
+    ],
+  ]
+  it.each(cases)(
+    '%s out of range are named with what was expected and found',
+    async (_, layer, options, kind, text) => {
+      const run = quantizer.quantizeLayer(layer as LayerProblem, options)
+      await expect(run).rejects.toBeInstanceOf(kind)
+      await expect(run).rejects.toThrow(text)
+    },
+  )
+
+  it('threads out of range are named', async () => {
+    for (const threads of [0, 1.5, 257]) {
+      await expect(createQuantizer({ threads })).rejects.toThrow(
+        `threads: expected an integer from 1 to 256, got ${threads}`,
+      )
+    }
+  })
+
+  it('wrong in one call leave the quantizer usable', async () => {
+    await expect(quantizer.quantizeLayer(good, { levels: 0 })).rejects.toThrow(RangeError)
+    expect((await quantizer.quantizeLayer(good)).codes.length).toBe(12)
+  })
+})
+
+describe('samples that are not finite', () => {
+  it.each(['gram', 'direct', 'none'] as const)('are INVALID_DATA in the %s form', async (form) => {
+    const how: LayerOptions =
+      form === 'none' ? { method: 'msq', radius: { rule: 'max' } } : { form, radius: { rule: 'max' } }
+    for (const spoiled of ['samples', 'quantizedSamples'] as const) {
+      for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+        const layer = problem(300, 9, 5, false, 10)
+        layer[spoiled]![1234] = value
+        const run = quantizer.quantizeLayer(layer, how)
+        await expect(run).rejects.toBeInstanceOf(GpfqError)
+        await expect(run).rejects.toMatchObject({
+          code: 'INVALID_DATA',
+          message: expect.stringMatching(/^samples: expected finite inputs, got NaN or infinite ones/),
+        })
+      }
+    }
+  })
+})
+
+describe('progress and abort', () => {
+  it('reports progress from 0 to 1, never backwards', async () => {
+    const fractions: number[] = []
+    await quantizer.quantizeLayer(large(2000, 3000, 16), {
+      onProgress: (fraction) => fractions.push(fraction),
+    })
+    expect(fractions.length).toBeGreaterThan(2)
+    expect(fractions).toEqual(fractions.toSorted((a, b) => a - b))
+    expect(fractions[0]).toBeGreaterThan(0)
+    expect(fractions.at(-1)).toBe(1)
+  })
+
+  it('rejects with the signal’s reason and can go on', async () => {
+    const layer = large(2000, 1500, 64)
+    const stop = new AbortController()
+    const reason = new Error('changed my mind')
+    const run = quantizer.quantizeLayer(layer, { signal: stop.signal, onProgress: () => stop.abort(reason) })
+    await expect(run).rejects.toBe(reason)
+    await expect(quantizer.quantizeLayer(layer, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect((await quantizer.quantizeLayer(problem(10, 4, 3, true, 1))).codes.length).toBe(12)
+  })
+})
+
+describe('close', () => {
+  it('ends a running layer as CLOSED and every later one', async () => {
+    const own = await createQuantizer({ threads: 2 })
+    const layer = large(2000, 1500, 64)
+    let close: Promise<void> | undefined
+    const run = own.quantizeLayer(layer, {
+      onProgress: () => {
+        close ??= own.close()
+      },
+    })
+    await expect(run).rejects.toMatchObject({ code: 'CLOSED' })
+    await close
+    await expect(own.quantizeLayer(layer)).rejects.toMatchObject({ code: 'CLOSED' })
+    await own.close()
+  })
+
+  it('is what leaving a block does that awaits the quantizer’s disposal', async () => {
+    const own = await createQuantizer({ threads: 1 })
+    await own[Symbol.asyncDispose]()
+    await expect(own.quantizeLayer(problem(10, 4, 3, true, 1))).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+})
+
+describe('a quantizer', () => {
+  it('knows its threads and the most memory it had in use', async () => {
+    const own = await createQuantizer({ threads: 3 })
+    expect(own.threads).toBe(3)
+    await own.quantizeLayer(problem(10, 4, 3, true, 1))
+    const small = own.peakMemoryBytes
+    await own.quantizeLayer(problem(1000, 300, 30, false, 1))
+    const peak = own.peakMemoryBytes
+    // At least both streams, packed once.
+    expect(peak).toBeGreaterThan(small + 2 * 4 * 1000 * 300)
+    await own.quantizeLayer(problem(10, 4, 3, true, 1))
+    expect(own.peakMemoryBytes).toBe(peak)
+    await own.close()
+  })
+})
