@@ -1,35 +1,16 @@
 /** The public API of "gpfq": what a caller may rely on, defaults, results, and errors in words. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  createQuantizer,
-  GpfqError,
-  type LayerOptions,
-  type LayerProblem,
-  type LayerResult,
-  type Quantizer,
-} from '#src/index.js'
+import { createQuantizer, type LayerProblem, type LayerResult, type Quantizer } from '#src/index.js'
 import { gpfq, msq } from '#src/reference/gpfq.js'
 import { expectSame } from './arrays.js'
-import { randomDense } from './methods/dense.js'
+import { large, problem } from './problems.js'
 
 let quantizer: Quantizer
 beforeAll(async () => {
   quantizer = await createQuantizer({ threads: 2 })
 })
 afterAll(() => quantizer.close())
-
-function problem(rows: number, inputs: number, neurons: number, same: boolean, seed: number): LayerProblem {
-  const { weights, x, xq } = randomDense(rows, inputs, neurons, same, seed)
-  return { weights, inputs, neurons, samples: x, ...(xq === null ? {} : { quantizedSamples: xq }) }
-}
-
-/** A layer that takes long to quantize and no time to make. */
-const large = (rows: number, inputs: number, neurons: number): LayerProblem => ({
-  ...{ inputs, neurons },
-  weights: new Float32Array(inputs * neurons).fill(0.3),
-  samples: new Float32Array(rows * inputs).fill(0.1),
-})
 
 /** ‖XW − XqQ‖ / ‖XW‖ in float64, over all neurons or one. */
 function relativeError(layer: LayerProblem, result: LayerResult, only?: number): number {
@@ -211,120 +192,6 @@ describe('quantizeLayer', () => {
         { levels },
       )
       expect(silent).toMatchObject({ relativeError: 0, deadInputs: 3 })
-    }
-  })
-})
-
-describe('arguments', () => {
-  const good = problem(10, 4, 3, false, 9)
-  const cases: [string, LayerProblem | object, LayerOptions, ErrorConstructor, string][] = [
-    ['inputs', { ...good, inputs: 0 }, {}, RangeError, 'inputs: expected an integer ≥ 1, got 0'],
-    ['neurons', { ...good, neurons: 1.5 }, {}, RangeError, 'neurons: expected an integer ≥ 1, got 1.5'],
-    ['weights of a kind', { ...good, weights: [1] }, {}, TypeError, 'weights: expected a Float32Array'],
-    [
-      'samples of a kind',
-      { ...good, samples: new Float64Array(40) },
-      {},
-      TypeError,
-      'samples: expected a Float32Array',
-    ],
-    ['weights', { ...good, inputs: 5 }, {}, RangeError, 'weights: expected 5 × 3 = 15 values, got 12'],
-    [
-      'weights that are not finite',
-      { ...good, weights: new Float32Array(12).fill(Number.NaN) },
-      {},
-      RangeError,
-      'weights: expected finite values',
-    ],
-    [
-      'samples',
-      { ...good, samples: new Float32Array(41) },
-      {},
-      RangeError,
-      'samples: expected rows of 4 values, got 41 values',
-    ],
-    [
-      'no samples',
-      { ...good, samples: new Float32Array(0) },
-      {},
-      RangeError,
-      'samples: expected rows of 4 values, got 0 values',
-    ],
-    [
-      'quantized samples',
-      { ...good, quantizedSamples: new Float32Array(4) },
-      {},
-      RangeError,
-      'quantizedSamples: expected as many values as samples, 40, got 4',
-    ],
-    ['levels', good, { levels: 1 }, RangeError, 'levels: expected an integer from 2 to 256, got 1'],
-    [
-      'a group',
-      good,
-      { scalePer: { group: 0 } },
-      RangeError,
-      'scalePer: group: expected an integer of at least 1, got 0',
-    ],
-    [
-      'a radius',
-      good,
-      { radius: { rule: 'value', value: -1 } },
-      RangeError,
-      'radius value: expected a finite number above 0, got -1',
-    ],
-    [
-      'a factor',
-      good,
-      { radius: { rule: 'median', factor: Number.NaN } },
-      RangeError,
-      'radius median: expected a finite number above 0, got NaN',
-    ],
-    [
-      'a form that cannot search',
-      good,
-      { form: 'direct', radius: { rule: 'search' } },
-      TypeError,
-      "form: expected 'gram'",
-    ],
-  ]
-  it.each(cases)(
-    '%s out of range are named with what was expected and found',
-    async (_, layer, options, kind, text) => {
-      const run = quantizer.quantizeLayer(layer as LayerProblem, options)
-      await expect(run).rejects.toBeInstanceOf(kind)
-      await expect(run).rejects.toThrow(text)
-    },
-  )
-
-  it('threads out of range are named', async () => {
-    for (const threads of [0, 1.5, 257]) {
-      await expect(createQuantizer({ threads })).rejects.toThrow(
-        `threads: expected an integer from 1 to 256, got ${threads}`,
-      )
-    }
-  })
-
-  it('wrong in one call leave the quantizer usable', async () => {
-    await expect(quantizer.quantizeLayer(good, { levels: 0 })).rejects.toThrow(RangeError)
-    expect((await quantizer.quantizeLayer(good)).codes.length).toBe(12)
-  })
-})
-
-describe('samples that are not finite', () => {
-  it.each(['gram', 'direct', 'none'] as const)('are INVALID_DATA in the %s form', async (form) => {
-    const how: LayerOptions =
-      form === 'none' ? { method: 'msq', radius: { rule: 'max' } } : { form, radius: { rule: 'max' } }
-    for (const spoiled of ['samples', 'quantizedSamples'] as const) {
-      for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
-        const layer = problem(300, 9, 5, false, 10)
-        layer[spoiled]![1234] = value
-        const run = quantizer.quantizeLayer(layer, how)
-        await expect(run).rejects.toBeInstanceOf(GpfqError)
-        await expect(run).rejects.toMatchObject({
-          code: 'INVALID_DATA',
-          message: expect.stringMatching(/^samples: expected finite inputs, got NaN or infinite ones/),
-        })
-      }
     }
   })
 })
