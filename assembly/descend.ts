@@ -17,7 +17,8 @@
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
-import { multiply, ROW } from './tile'
+import { product } from './product'
+import { ROW } from './tile'
 
 /** Panels of 8 rows in a row block: 128 rows. */
 const ROWS: i32 = 16
@@ -66,7 +67,7 @@ export function descend(
       for (let p = 0; p < panels; p++) {
         for (let v = 0; v < count; v++) {
           const q = path + <usize>v * pathBytes
-          product(matrix, panels, p, k, high, q + (<usize>k << 8), q + columnBytes + (<usize>p << 8))
+          product(matrix, panels, 0, p, k, high, q, q + columnBytes + (<usize>p << 8))
         }
       }
     }
@@ -89,7 +90,7 @@ export function descend(
           )) continue
           moved = true
           for (let p = 0; p < panels; p++) {
-            product(matrix, panels, p, b, high, change, q + columnBytes + (<usize>p << 8))
+            product(matrix, panels, 0, p, b, high, change - (<usize>b << 8), q + columnBytes + (<usize>p << 8))
           }
         }
       }
@@ -108,14 +109,6 @@ export function descend(
   }
 }
 
-/** c(8 rows of panel p, 8) += H[panel p, panels k0..k1)·b. */
-@inline
-function product(matrix: usize, panels: i32, p: i32, k0: i32, k1: i32, b: usize, c: usize): void {
-  const a = matrix + panelAt(p, panels, 0) + (<usize>k0 << 8)
-  multiply(a, b, c, (k1 - k0) << 3)
-  multiply(a + 16, b, c + 128, (k1 - k0) << 3)
-}
-
 /** One pass over rows of panels [b, high): writes the changes of −q; whether there were any. */
 function settle(
   matrix: usize, q: usize, change: usize, item: i32, scales: usize, zeros: usize, errors: usize,
@@ -128,7 +121,7 @@ function settle(
   let moved_v128 = i32x4.splat(0)
   for (let p = b; p < high; p++) {
     memory.copy(rows8, q + columnBytes + (<usize>p << 8), 256)
-    if (p > b) product(matrix, panels, p, b, p, change, rows8)
+    if (p > b) product(matrix, panels, 0, p, b, p, change - (<usize>b << 8), rows8)
     const block = matrix + panelAt(p, panels, 0) + (<usize>p << 8)
     const here = change + (<usize>(p - b) << 8)
     for (let t = 0; t < 8; t++) {

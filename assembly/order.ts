@@ -30,6 +30,22 @@ export function permute(from: usize, to: usize, order: usize, panels: i32, begin
   }
 }
 
+/** to = fromᵀ of full matrices. Items: (group, panel i). */
+export function transpose(from: usize, to: usize, panels: i32, begin: i32, end: i32): void {
+  const groupBytes = matrixBytes(panels, 0)
+  for (let item = begin; item < end; item++) {
+    const source = from + <usize>(item / panels) * groupBytes
+    const panel = item % panels
+    let out = to + <usize>(item / panels) * groupBytes + panelAt(panel, panels, 0)
+    for (let s = 0; s < panels << 3; s++) {
+      // Element (s, i) of 8 columns i: rows of 32 bytes apart.
+      const column = source + panelAt(s >> 3, panels, 0) + (<usize>panel << 8) + (<usize>(s & 7) << 2)
+      for (let k: usize = 0; k < 8; k++) store<f32>(out + (k << 2), load<f32>(column + k * ROW))
+      out += ROW
+    }
+  }
+}
+
 /** c = a − b. Items: runs of 64 floats. */
 export function subtract(a: usize, b: usize, c: usize, begin: i32, end: i32): void {
   const high = <usize>end << 8

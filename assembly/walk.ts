@@ -17,7 +17,8 @@
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
-import { multiply, ROW } from './tile'
+import { product } from './product'
+import { ROW } from './tile'
 
 const SOFT: i32 = 1
 const HARD: i32 = 2
@@ -91,15 +92,6 @@ export function walk(
       for (let k: usize = 0; k < columnBytes; k += 16) v128.store(to + k, f32x4.neg(v128.load(q + k)))
     }
   }
-}
-
-/** c(8 rows of panel i, 8) += matrix[panel i, panels k0..k1)·b. */
-@inline
-function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize): void {
-  const a = matrix + panelAt(i, panels, triangular) + (<usize>k0 << 8)
-  const from = b + (<usize>k0 << 8)
-  multiply(a, from, c, (k1 - k0) << 3)
-  multiply(a + 16, from, c + 128, (k1 - k0) << 3)
 }
 
 /** Row t of a diagonal 8 × 8 block for 8 neurons. */

@@ -2,12 +2,14 @@
  * The page as a person uses it, in real Chromium, against the built folder. It is served twice: with all headers, and
  * bare, as a static host would.
  */
+import { existsSync } from 'node:fs'
 import { defineConfig } from '@playwright/test'
 
 export const PORT = 4273
 export const BARE_PORT = 4274
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+/** The system's Chromium where there is one, else Playwright's own. */
+const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const serve = (port: number) => ({
   command: `npx vite preview demo --port ${port} --strictPort`,
   cwd: new URL('..', import.meta.url).pathname,
@@ -17,6 +19,10 @@ const serve = (port: number) => ({
 
 export default defineConfig({
   testDir: 'test',
+  projects: [
+    { name: 'page', testMatch: /\.spec\.ts$/ },
+    { name: 'screenshots', testMatch: /screenshots\.ts$/ },
+  ],
   outputDir: '../test-results/demo',
   timeout: 90_000,
   expect: { timeout: 20_000 },
@@ -27,7 +33,7 @@ export default defineConfig({
     baseURL: `http://localhost:${PORT}/`,
     viewport: { width: 1280, height: 900 },
     launchOptions: {
-      executablePath,
+      ...(existsSync(chromium) ? { executablePath: chromium } : {}),
       args: [
         ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), // Chromium refuses a sandbox as root
         '--disable-gpu',

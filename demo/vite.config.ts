@@ -73,7 +73,20 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
     modulePreload: { polyfill: false },
   },
-  optimizeDeps: { exclude: ['onnxruntime-web', '@jsquash/jpeg'] },
+  optimizeDeps: {
+    exclude: ['onnxruntime-web', '@jsquash/jpeg'], // they look for their wasm files beside themselves
+    // What workers import is found only when they start, and finding it then reloads the page under the visitor's hands.
+    include: [
+      '@bufbuild/protobuf',
+      'comlink',
+      'comlink/dist/esm/node-adapter.mjs',
+      'fast-png',
+      'fflate',
+      'onnx-buf',
+      'picomatch',
+      'uplot',
+    ],
+  },
   server: { headers: ISOLATION },
   preview: {
     headers: bare ? {} : { ...ISOLATION, 'Content-Security-Policy': `${POLICY}; frame-ancestors 'none'` },

@@ -4,13 +4,14 @@
  */
 import type { ModelProto } from 'onnx-buf'
 import { GpfqError } from './errors.js'
-import { blockSizeOf } from './methods/alphabet.js'
+import { blockSizeOf, type Scales, scalesFor } from './methods/alphabet.js'
+import type { SolveRequest } from './methods/solution.js'
 import { externalDataPaths, resolveExternalData } from './onnx/externalData.js'
 import { foldBatchNorms } from './onnx/foldBatchNorm.js'
 import { chooseFormat } from './onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from './onnx/graph.js'
 import type { Format, Layer, Skipped } from './onnx/layer.js'
-import { findLayers } from './onnx/layers.js'
+import { findLayers, readWeights } from './onnx/layers.js'
 import { decodeModel, opsetOf } from './onnx/model.js'
 import { matchLayers } from './onnx/patterns.js'
 import type { ModelPlan, PlanModel, QuantizeModelOptions } from './options.js'
@@ -19,7 +20,11 @@ import { resolveSettings, type Settings } from './settings.js'
 export interface PlannedLayer {
   readonly layer: Layer
   readonly levels: number
+  /** The levels were asked for this layer: mixed precision leaves them. */
+  readonly fixed: boolean
   readonly blockSize: number
+  /** Channels of a group that are paths of their own (2010.15979); 1 for one path through all of them. */
+  readonly planes: number
   readonly format: Format
   readonly formatReason: string
   readonly bytesIn: number
@@ -68,7 +73,10 @@ export async function prepareModel(bytes: Uint8Array, options: PlanOptions): Pro
     settings,
     model,
     graph,
-    layers: layers.map((layer) => planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings)),
+    layers: layers.map((layer) => ({
+      ...planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings),
+      fixed: levels.has(layer),
+    })),
     skipped,
     foldedBatchNorms: folded,
     notes:
@@ -89,18 +97,86 @@ function levelsByLayer(
   return levels
 }
 
-function planLayer(graph: GraphIndex, layer: Layer, levels: number, settings: Settings): PlannedLayer {
+function planLayer(
+  graph: GraphIndex,
+  layer: Layer,
+  levels: number,
+  settings: Settings,
+): Omit<PlannedLayer, 'fixed'> {
   const blockSize = blockSizeOf(settings.scalePer, layer.inputs)
   const { format, reason, bytes } = chooseFormat(graph, layer, levels, blockSize, settings.format)
   return {
     layer,
     levels,
     blockSize,
+    planes: planesOf(layer, settings),
     format,
     formatReason: reason,
     bytesIn: 4 * layer.groups * layer.inputs * layer.neurons,
     bytesOut: bytes,
   }
+}
+
+/** 2010.15979 takes each kernel plane of a convolution as a neuron of its own. */
+function planesOf({ uses, inputs }: Layer, { perChannel }: Settings): number {
+  const sampling = uses[0]?.sampling
+  if (!perChannel || sampling?.kind !== 'patches') return 1
+  return inputs / (sampling.kernel[0] * sampling.kernel[1])
+}
+
+/** Scales (groups, 1, neurons) of a layer from those of its planes, which are alike. */
+export function firstPlanes(
+  scales: Float32Array,
+  { layer: { groups, neurons }, planes }: PlannedLayer,
+): Float32Array {
+  return Float32Array.from({ length: groups * neurons }, (_, i) => {
+    const group = Math.floor(i / neurons)
+    return scales[group * planes * neurons + (i % neurons)]!
+  })
+}
+
+/** The same plan with other alphabets for some layers, by name. */
+export function withLevels(prepared: PreparedModel, levels: ReadonlyMap<string, number>): PreparedModel {
+  const { graph, settings } = prepared
+  return {
+    ...prepared,
+    layers: prepared.layers.map((planned) => ({
+      ...planLayer(graph, planned.layer, levels.get(planned.layer.name) ?? planned.levels, settings),
+      fixed: planned.fixed,
+    })),
+  }
+}
+
+/** What the methods are asked for one layer. */
+export function solveRequest(
+  { settings, graph, layers }: PreparedModel,
+  layer: Layer,
+  levels: number,
+): SolveRequest {
+  const weights = readWeights(graph, layer)
+  const { groups, inputs, neurons } = layer
+  const index = layers.findIndex((planned) => planned.layer === layer)
+  const planes = layers[index]?.planes ?? 1
+  const scales = scalesFor(weights, { groups, inputs, neurons }, levels, settings.scalePer, settings.radius)
+  // (groups, planes·taps, neurons) is (groups·planes, taps, neurons), and so are its codes; each plane has its own scales.
+  return {
+    weights,
+    shape: { groups: groups * planes, inputs: inputs / planes, neurons },
+    levels,
+    scales: planes === 1 ? scales : spread(scales, neurons, planes, inputs / planes),
+    planes,
+    layer: index,
+    search: settings.radius.rule !== 'search' ? 'none' : settings.scalePer === 'layer' ? 'layer' : 'neuron',
+  }
+}
+
+/** The scales of each group, (1, neurons), once for each of its planes. */
+function spread({ values }: Scales, neurons: number, planes: number, blockSize: number): Scales {
+  const each = Float32Array.from({ length: values.length * planes }, (_, i) => {
+    const group = Math.floor(i / (planes * neurons))
+    return values[group * neurons + (i % neurons)]!
+  })
+  return { values: each, blocks: 1, blockSize }
 }
 
 /** Reads a model and says what quantizeModel would do with it. Errors as quantizeModel's. */

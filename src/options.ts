@@ -8,10 +8,10 @@ import type { WeightHistogram } from './weightHistogram.js'
 
 /**
  * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695);
- * `spfq` stochastic path following (2309.10975). One file
+ * `spfq` stochastic path following (2309.10975); `beacon` scale-free (2508.20293). One file
  * each under src/methods says what it costs and when to use it.
  */
-export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq'
+export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq' | 'beacon'
 
 /** Thresholds λ in units of weights, or the share of zeros that each layer shall have. */
 export interface Sparsity {
@@ -21,17 +21,19 @@ export interface Sparsity {
 
 /** How the codes are chosen once the scales are given; the same for one layer and for a whole model. */
 export interface MethodOptions {
+  /** `best`: slower and most accurate, qronos with three passes, unless method or passes say otherwise. */
+  readonly preset?: 'best'
   readonly method?: Method
   /**
    * Passes of coordinate descent after the method: each code chosen anew given all others. The output error never
-   * rises. Default 0; one to three are worth their time.
+   * rises. Default 0; one to three are worth their time. For beacon its loops, default 5.
    */
   readonly passes?: number
   /** gptq and qronos: λ added to H, in units of the mean of its diagonal. Default 0.01. */
   readonly damping?: number
   /** Take inputs in descending order of H_tt. Default true for gptq and qronos, false for gpfq and spfq. */
   readonly actOrder?: boolean
-  /** spfq: of its random numbers, an integer from 0 to 2³² − 1. Default 0. */
+  /** spfq and random patches: of the random numbers, an integer from 0 to 2³² − 1. Default 0. */
   readonly seed?: number
   /** spfq: order of the data alignment. Default 1, the one-phase algorithm. */
   readonly alignment?: number
@@ -67,11 +69,24 @@ export interface QuantizeModelOptions extends MethodOptions {
   readonly levels?: number
   /** Other alphabet sizes for some layers: glob over node or weight names; the last match wins. */
   readonly levelsFor?: readonly { readonly pattern: string; readonly levels: number }[]
+  /**
+   * Chooses the levels of each layer (2 to 8 bits) by what its output loses, within a budget: the share of the float
+   * weights' bytes that the quantized ones may take, or bits per weight on average. Layers of levelsFor keep theirs.
+   */
+  readonly targetSize?: number
+  readonly targetBits?: number
   readonly scalePer?: ScalePer
   readonly radius?: Radius
   readonly format?: Format | 'auto'
   /** Most sample rows taken of one convolution, spread evenly over images and positions; 0 takes all. */
   readonly patches?: number
+  /**
+   * Sample rows of convolutions at random instead (2201.11113): this share of the patches that tile each image without
+   * overlap, drawn with replacement by `seed`; above 0, all of them for 1.
+   */
+  readonly randomPatches?: number
+  /** Each channel of a convolution's kernel its own path, as in 2010.15979, instead of one through all channels. */
+  readonly perChannel?: boolean
   /** Globs over node or weight names: only matching layers / no matching layers. One without a match is an error. */
   readonly include?: readonly string[]
   readonly exclude?: readonly string[]
@@ -125,6 +140,17 @@ export interface LayerReport {
   readonly seconds: number
 }
 
+/** How mixed precision spent its budget; errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each layer by itself. */
+export interface PrecisionReport {
+  /** Shares of the float weights' bytes, or bits per weight. */
+  readonly unit: 'size' | 'bits'
+  readonly target: number
+  readonly reached: number
+  readonly error: number
+  /** What other budgets would give, from the smallest alphabets to the largest. */
+  readonly curve: readonly { readonly at: number; readonly error: number }[]
+}
+
 export interface QuantizeReport {
   readonly bytesIn: number
   readonly bytesOut: number
@@ -135,6 +161,8 @@ export interface QuantizeReport {
   readonly layers: readonly LayerReport[]
   readonly skipped: readonly Skipped[]
   readonly notes: readonly string[]
+  /** Null where levels were given. */
+  readonly precision: PrecisionReport | null
   readonly seconds: {
     readonly load: number
     readonly calibration: number

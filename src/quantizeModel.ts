@@ -13,22 +13,35 @@ import {
 import { MeanDifference, OutputError, sqnrDb } from './calibration/outputError.js'
 import type { Feeds } from './calibration/runner.js'
 import { type OutputPair, type RunContext, type StreamPlan, Streams } from './calibration/streams.js'
+import { surveyErrors } from './calibration/survey.js'
 import { verifyModel } from './calibration/verify.js'
 import { GpfqError } from './errors.js'
 import { createExecutor } from './executor/choose.js'
 import type { Executor } from './executor/executor.js'
-import { dequantize, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
+import { dequantize, zeroPoint } from './methods/alphabet.js'
 import { needsSamples } from './methods/recipe.js'
 import type { Solution, SolveRequest } from './methods/solution.js'
 import { zeroShare } from './methods/sparse.js'
-import { type PlannedLayer, type PreparedModel, prepareModel } from './modelPlan.js'
+import {
+  firstPlanes,
+  type PlannedLayer,
+  type PreparedModel,
+  prepareModel,
+  solveRequest,
+} from './modelPlan.js'
 import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
 import type { Layer, QuantizedWeight } from './onnx/layer.js'
-import { readWeights } from './onnx/layers.js'
 import { encodeModel } from './onnx/model.js'
 import { planStages, type Stage } from './onnx/stages.js'
 import { writeQuantized } from './onnx/writeQuantized.js'
-import type { LayerReport, QuantizeModel, QuantizeModelOptions, QuantizeReport } from './options.js'
+import type {
+  LayerReport,
+  PrecisionReport,
+  QuantizeModel,
+  QuantizeModelOptions,
+  QuantizeReport,
+} from './options.js'
+import { applyBudget, hasBudget } from './precision.js'
 import { needsCalibration } from './settings.js'
 import { VERSION } from './version.js'
 import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
@@ -68,7 +81,10 @@ export const quantizeModel: QuantizeModel = async (bytes, options) => {
 }
 
 class ModelRun {
-  readonly #prepared: PreparedModel
+  #prepared: PreparedModel
+  #precision: PrecisionReport | null = null
+  /** Share of the progress that was made before the stages began. */
+  #before = 0
   readonly #executor: Executor
   readonly #options: QuantizeModelOptions
   readonly #finished = new Map<string, Finished>() // by layer name
@@ -85,7 +101,7 @@ class ModelRun {
 
   async carryOut(bytesIn: number, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
     const { signal, onProgress, calibration, runner } = this.#options
-    const { graph, layers, model, settings } = this.#prepared
+    const { graph, model, settings } = this.#prepared
     this.#seconds.load = (performance.now() - start) / 1000
     const batches: Feeds[] = []
     if (calibration !== undefined) for await (const feeds of calibration) batches.push(feeds)
@@ -94,14 +110,16 @@ class ModelRun {
     }
     onProgress?.({
       type: 'plan',
-      layers: layers.length,
+      layers: this.#prepared.layers.length,
       samples: batches.reduce((sum, feeds) => sum + batchSize(feeds), 0),
     })
 
     const stages = planStages(
       graph,
-      layers.map(({ layer }) => layer),
+      this.#prepared.layers.map(({ layer }) => layer),
     )
+    if (hasBudget(settings)) await this.#chooseLevels(batches, stages)
+    const { layers } = this.#prepared
     const streams = new Streams(
       runner,
       settings.biasCorrection ? withNodeNames(model) : model,
@@ -138,10 +156,27 @@ class ModelRun {
         layers: reports,
         skipped: this.#prepared.skipped,
         notes: [...this.#prepared.notes, ...this.#notes],
+        precision: this.#precision,
         seconds: { ...this.#seconds, total: (performance.now() - start) / 1000 },
         peakMemoryBytes: this.#executor.peakMemoryBytes + streams.peakBytes,
       },
     }
+  }
+
+  /** Mixed precision: the levels of each layer, from what it loses at 2 to 8 bits. */
+  async #chooseLevels(batches: readonly Feeds[], stages: readonly Stage[]): Promise<void> {
+    const { runner, signal, onProgress } = this.#options
+    await this.#timed('quantization', async () => {
+      const errors = await surveyErrors(this.#prepared, this.#executor, runner, batches, stages, {
+        signal,
+        onProgress: (fraction) =>
+          onProgress?.({ type: 'progress', fraction: 0.5 * fraction, phase: 'trying 2 to 8 bits' }),
+      })
+      const { prepared, report } = applyBudget(this.#prepared, errors)
+      this.#prepared = prepared
+      this.#precision = report
+      this.#before = 0.5
+    })
   }
 
   async #runStages(streams: Streams): Promise<void> {
@@ -152,7 +187,7 @@ class ModelRun {
       const progress = (share: number, phase: string): void =>
         this.#options.onProgress?.({
           type: 'progress',
-          fraction: (index + share) / streams.stages.length,
+          fraction: this.#before + ((1 - this.#before) * (index + share)) / streams.stages.length,
           phase,
         })
       const context = {
@@ -197,7 +232,7 @@ class ModelRun {
     const captures = groupByCapture(layers)
     for (const [index, capture] of captures.entries()) {
       for (const planned of capture.layers) this.#announceStart(planned)
-      const samples = captureSamples(capture, streams, settings.patches, settings, searching)
+      const samples = captureSamples(capture, streams, settings, settings, searching)
       await this.#solve(capture, samples, (share) => onProgress((index + share) / captures.length))
       for (const { layer } of capture.layers) streams.weights.set(layer.name, this.#values(layer))
     }
@@ -209,7 +244,7 @@ class ModelRun {
     onProgress: (share: number) => void,
   ): Promise<void> {
     const { settings } = this.#prepared
-    const requests = layers.map((planned) => this.#request(planned))
+    const requests = layers.map((planned) => solveRequest(this.#prepared, planned.layer, planned.levels))
     const place = layers.map(({ layer }) => `layer '${layer.name}'`).join(', ')
     const shape = samples?.shape ?? shapeWithoutSamples(layers[0]!)
     const { solutions, plan, deadInputs, notes, seconds } = await this.#executor.quantizeSamples(
@@ -234,27 +269,19 @@ class ModelRun {
     }
   }
 
-  #request({ layer, levels }: PlannedLayer): SolveRequest {
-    const { settings, graph } = this.#prepared
-    const weights = readWeights(graph, layer)
-    const shape: WeightShape = { groups: layer.groups, inputs: layer.inputs, neurons: layer.neurons }
-    return {
-      weights,
-      shape,
-      levels,
-      scales: scalesFor(weights, shape, levels, settings.scalePer, settings.radius),
-      layer: this.#prepared.layers.findIndex((planned) => planned.layer === layer),
-      search: settings.radius.rule !== 'search' ? 'none' : settings.scalePer === 'layer' ? 'layer' : 'neuron',
-    }
-  }
-
   #finish(
     planned: PlannedLayer,
     { levels, scales, weights }: SolveRequest,
     solution: Solution,
     facts: Pick<Finished, 'samples' | 'form' | 'deadInputs' | 'seconds'>,
   ): void {
-    const quantized = { levels, ...solution, blockSize: scales.blockSize, zero: zeroPoint(levels) }
+    const quantized = {
+      levels,
+      codes: solution.codes,
+      scales: planned.planes === 1 ? solution.scales : firstPlanes(solution.scales, planned),
+      blockSize: planned.planes === 1 ? scales.blockSize : planned.layer.inputs,
+      zero: zeroPoint(levels),
+    }
     this.#finished.set(planned.layer.name, {
       planned,
       quantized,

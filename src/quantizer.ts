@@ -8,7 +8,7 @@ import { createExecutor } from './executor/choose.js'
 import type { Executor, ExecutorMode } from './executor/executor.js'
 import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
-import { checkLevelsFor, isPlain, needsSamples, resolveRecipe } from './methods/recipe.js'
+import { checkLevelsFor, isPlain, needsSamples, resolveRecipe, resolveScales } from './methods/recipe.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
 import type { SolveRequest } from './methods/solution.js'
 import type { MethodOptions, Radius, ScalePer } from './options.js'
@@ -99,10 +99,11 @@ async function runLayer(
   problem: LayerProblem,
   options: LayerOptions,
 ): Promise<LayerResult> {
-  const { levels = 15, scalePer = 'neuron', radius = { rule: 'search' } } = options
+  const { levels = 15 } = options
   const rows = checkProblem(problem)
   checkLevels('levels', levels)
   const recipe = resolveRecipe(options)
+  const { scalePer, radius } = resolveScales(recipe, options)
   checkLevelsFor(recipe, 'levels', levels)
   const { weights, inputs, neurons, samples, quantizedSamples } = problem
   const shape: WeightShape = { groups: 1, inputs, neurons }

@@ -3,17 +3,21 @@
  * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
  */
 import { checkLevels, checkRadius, checkScalePer } from './methods/alphabet.js'
-import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe } from './methods/recipe.js'
+import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe, resolveScales } from './methods/recipe.js'
 import type { Format } from './onnx/layer.js'
 import type { QuantizeModelOptions, Radius, ScalePer } from './options.js'
 
 export interface Settings extends Recipe {
   readonly levels: number
   readonly levelsFor: readonly { readonly pattern: string; readonly levels: number }[]
+  readonly targetSize: number | null
+  readonly targetBits: number | null
   readonly scalePer: ScalePer
   readonly radius: Radius
   readonly format: Format | 'auto'
   readonly patches: number
+  readonly randomPatches: number | null
+  readonly perChannel: boolean
   readonly include: readonly string[]
   readonly exclude: readonly string[]
   readonly biasCorrection: boolean
@@ -23,14 +27,18 @@ export interface Settings extends Recipe {
 type SettingsOptions = Omit<QuantizeModelOptions, 'runner' | 'calibration'>
 
 export function resolveSettings(options: SettingsOptions): Settings {
+  const recipe = resolveRecipe(options, options.randomPatches !== undefined)
   const settings: Settings = {
-    ...resolveRecipe(options),
+    ...recipe,
+    ...resolveScales(recipe, options),
     levels: options.levels ?? 15,
     levelsFor: options.levelsFor ?? [],
-    scalePer: options.scalePer ?? 'neuron',
-    radius: options.radius ?? { rule: 'search' },
+    targetSize: options.targetSize ?? null,
+    targetBits: options.targetBits ?? null,
     format: options.format ?? 'auto',
     patches: options.patches ?? 32768,
+    randomPatches: options.randomPatches ?? null,
+    perChannel: options.perChannel ?? false,
     include: options.include ?? [],
     exclude: options.exclude ?? [],
     biasCorrection: options.biasCorrection ?? false,
@@ -38,6 +46,8 @@ export function resolveSettings(options: SettingsOptions): Settings {
   }
   checkLevels('levels', settings.levels)
   checkLevelsFor(settings, 'levels', settings.levels)
+  checkTargets(options)
+  checkConvolutions(settings, options)
   for (const { pattern, levels } of settings.levelsFor) {
     checkLevels(`levels for '${pattern}'`, levels)
     checkLevelsFor(settings, `levels for '${pattern}'`, levels)
@@ -48,9 +58,50 @@ export function resolveSettings(options: SettingsOptions): Settings {
   return settings
 }
 
+function checkConvolutions({ perChannel, scalePer, method }: Settings, options: SettingsOptions): void {
+  const { patches, randomPatches } = options
+  if (randomPatches !== undefined) {
+    if (!(randomPatches > 0 && randomPatches <= 1)) {
+      throw new RangeError(`randomPatches: expected a share above 0 and up to 1, got ${randomPatches}`)
+    }
+    if (patches !== undefined) {
+      throw new TypeError(
+        'randomPatches: expected no patches beside it, got both; they are two ways to sample',
+      )
+    }
+  }
+  if (perChannel && typeof scalePer === 'object') {
+    throw new TypeError('perChannel: expected scales per layer or neuron, got groups of inputs')
+  }
+  if (perChannel && method === 'beacon') {
+    throw new TypeError(
+      'perChannel: expected another method than beacon, which would find a scale for each channel',
+    )
+  }
+}
+
+function checkTargets({ targetSize, targetBits, levels }: SettingsOptions): void {
+  const given = Object.entries({ targetSize, targetBits, levels }).filter(([, value]) => value !== undefined)
+  if (given.length > 1 && given[0]![0] !== 'levels') {
+    throw new TypeError(
+      `${given[0]![0]}: expected no ${given[1]![0]} beside it, got both; levelsFor fixes the levels of single layers`,
+    )
+  }
+  if (targetSize !== undefined && !(targetSize > 0 && targetSize <= 1)) {
+    throw new RangeError(`targetSize: expected a share above 0 and up to 1, got ${targetSize}`)
+  }
+  if (targetBits !== undefined && !(targetBits >= 2 && targetBits <= 8)) {
+    throw new RangeError(`targetBits: expected a number from 2 to 8, got ${targetBits}`)
+  }
+}
+
 /** Whether these settings can do without calibration data. */
 export const needsCalibration = (settings: Settings): boolean =>
-  needsSamples(settings) || settings.radius.rule === 'search' || settings.biasCorrection
+  needsSamples(settings) ||
+  settings.targetSize !== null ||
+  settings.targetBits !== null ||
+  settings.radius.rule === 'search' ||
+  settings.biasCorrection
 
 function checkPositive(place: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {

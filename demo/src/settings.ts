@@ -7,6 +7,7 @@ export const DEFAULT_SETTINGS: Omit<Settings, 'threads'> = {
   passes: 0,
   damping: null,
   actOrder: null,
+  zeros: null,
   bits: 4,
   levels: null,
   levelsFor: [],
@@ -37,25 +38,38 @@ export function levelsOf({ bits, levels }: Pick<Settings, 'bits' | 'levels'>): n
 }
 
 export function optionsOf(settings: Settings): PlanOptions {
-  const { bits: _, levels: __, damping, actOrder, ...rest } = applicable(settings)
+  const { bits: _, levels: __, damping, actOrder, zeros, ...rest } = applicable(settings)
   return {
     ...rest,
     levels: levelsOf(settings),
     ...(damping === null ? {} : { damping }),
     ...(actOrder === null ? {} : { actOrder }),
+    ...(zeros === null ? {} : { sparsity: { rule: 'target', value: zeros } }),
   }
 }
 
 /** Without what the chosen method has no use for: the form remembers it for when the method is changed back. */
 function applicable(settings: Settings): Settings {
-  const { method, damping, actOrder } = settings
+  const { method, damping, actOrder, zeros } = settings
   const inverts = method === 'gptq' || method === 'qronos'
-  return { ...settings, damping: inverts ? damping : null, actOrder: method === 'msq' ? null : actOrder }
+  return {
+    ...settings,
+    damping: inverts ? damping : null,
+    actOrder: method === 'msq' ? null : actOrder,
+    zeros: method === 'gpfq' ? zeros : null,
+  }
 }
 
 /** The same settings, every weight rounded by itself. */
 export function roundingOf(settings: Settings): PlanOptions {
-  const plain = { method: 'msq', passes: 0, damping: null, actOrder: null, biasCorrection: false } as const
+  const plain = {
+    method: 'msq',
+    passes: 0,
+    damping: null,
+    actOrder: null,
+    zeros: null,
+    biasCorrection: false,
+  } as const
   return optionsOf({ ...settings, ...plain })
 }
 
@@ -107,6 +121,7 @@ export function commandOf(
   add(settings.passes !== d.passes, '--passes', String(settings.passes))
   add(settings.damping !== null, '--damping', String(settings.damping))
   add(settings.actOrder !== null, settings.actOrder === true ? '--act-order' : '--no-act-order')
+  add(settings.zeros !== null, '--sparsity', `target:${settings.zeros}`)
   for (const text of levelsForText(settings.levelsFor)) add(true, '--bits-for', quote(text))
   add(settings.scalePer !== d.scalePer, '--scale-per', scalePerText(settings.scalePer))
   add(settings.radius.rule !== d.radius.rule, '--radius', radiusText(settings.radius))

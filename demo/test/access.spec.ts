@@ -90,9 +90,9 @@ test('with nothing but a keyboard', async ({ page }) => {
 })
 
 test('a file can be chosen by keyboard, and shows where the focus is', async ({ page }) => {
+  const chooser = page.waitForEvent('filechooser') // before the page is there: the browser must be told in time
   await page.goto('./')
   await page.getByLabel('Choose an ONNX model').focus()
-  const chooser = page.waitForEvent('filechooser')
   await page.keyboard.press('Enter')
   await (await chooser).setFiles([])
   await page.keyboard.press('Shift+Tab')

@@ -100,13 +100,14 @@ test('the command that is copied is one that the command line takes, with the sa
   await page.getByLabel('One scale per').selectOption('group')
   await page.getByLabel('Leave out layers named').fill('dense2')
   await page.getByLabel('Other bits for layers named').fill('conv1=8')
+  await page.getByLabel('Share of zeros').fill('0.4')
   await page.getByLabel('Correct biases').check()
   await page.getByText('Copy as a command').click()
   await page.getByRole('button', { name: 'Copy', exact: true }).click()
   await expect(page.getByRole('button', { name: 'Copied' })).toBeVisible()
   const command = await page.evaluate(() => navigator.clipboard.readText())
   expect(command).toBe(
-    'npx gpfq quantize digits.onnx --calib calibration.npz --scale 255 --bits 4 --bits-for conv1=8 --scale-per group:32 --exclude dense2 --bias-correction -o digits-4bit.onnx',
+    'npx gpfq quantize digits.onnx --calib calibration.npz --scale 255 --bits 4 --sparsity target:0.4 --bits-for conv1=8 --scale-per group:32 --exclude dense2 --bias-correction -o digits-4bit.onnx',
   )
   const args = command.split(' ').slice(2)
   const plan = execFileSync(
@@ -131,7 +132,7 @@ test('every method runs, and what is chosen for one does not disturb another', a
   await page.getByText('More settings').click()
   await page.getByLabel('Order of inputs').selectOption('strongest first')
   await page.getByLabel('Round as well').uncheck()
-  for (const method of [/^Rounding/, /^GPTQ/, /^Qronos/]) {
+  for (const method of [/^Rounding/, /^GPTQ/, /^Qronos/, /^Stochastic/]) {
     await page.getByRole('radio', { name: method }).check()
     await page.getByRole('button', { name: /^Quantize/ }).click()
     await expect(page.getByRole('button', { name: 'Cancel' })).toBeHidden({ timeout: 60_000 })

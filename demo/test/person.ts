@@ -1,5 +1,6 @@
 /** What a person does on the page, by the words that stand on it; and a page that watches what it asks the network for. */
 import { readFile } from 'node:fs/promises'
+import { availableParallelism, loadavg } from 'node:os'
 import { test as base, expect, type Locator, type Page } from '@playwright/test'
 
 interface Watched {
@@ -78,20 +79,71 @@ export async function download(page: Page, label: string): Promise<{ name: strin
   return { name: file.suggestedFilename(), bytes: await readFile(await file.path()) }
 }
 
-const LONG = 'longTasks'
+/** What kept the page's main thread longer than it may: in milliseconds. */
+export interface LongTasks {
+  /** By the page's own PerformanceObserver, in time that passed. */
+  readonly observed: readonly number[]
+  /** By the browser's trace, in time that the thread really computed. */
+  readonly computed: readonly number[]
+  readonly longestComputed: number
+}
 
-/** From now on the page notes every task of its main thread that takes longer than 50 ms. */
-export async function watchLongTasks(page: Page): Promise<void> {
+const LONGEST = 50
+const KEY = 'longTasks'
+
+/**
+ * Watches the main thread while `act` goes on. On a machine that does other things as well, tasks are long because the
+ * thread has to wait for its turn; the trace tells how long it computed.
+ */
+export async function watchMainThread(page: Page, act: () => Promise<unknown>): Promise<LongTasks> {
   await page.evaluate((key) => {
     const durations: number[] = []
     Reflect.set(globalThis, key, durations)
     new PerformanceObserver((list) => {
       for (const { duration } of list.getEntries()) durations.push(duration)
     }).observe({ type: 'longtask' })
-  }, LONG)
+  }, KEY)
+  const browser = page.context().browser()
+  if (browser === null) throw new Error('expected a browser of its own')
+  await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline', '__metadata'] })
+  await act()
+  await page.waitForTimeout(200) // entries come with a delay
+  const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: readonly TraceEvent[] }
+  const observed = await page.evaluate((key): number[] => Reflect.get(globalThis, key), KEY)
+  const computed = computedTasks(trace.traceEvents)
+  return { observed, computed: computed.filter((ms) => ms > LONGEST), longestComputed: Math.max(...computed) }
 }
 
-export async function longTasks(page: Page): Promise<readonly number[]> {
-  await page.waitForTimeout(200) // entries come with a delay
-  return page.evaluate((key): number[] => Reflect.get(globalThis, key), LONG)
+interface TraceEvent {
+  readonly name: string
+  readonly pid: number
+  readonly tid: number
+  /** Thread time, µs. */
+  readonly tdur?: number
+  readonly args?: { readonly name?: string }
 }
+
+/** Milliseconds of thread time of every task on a renderer's main thread. */
+function computedTasks(events: readonly TraceEvent[]): readonly number[] {
+  const main = new Set(
+    events
+      .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  )
+  const tasks = events.filter(({ name, pid, tid }) => name === 'RunTask' && main.has(`${pid} ${tid}`))
+  if (tasks.length === 0) throw new Error('expected tasks of the main thread in the trace, got none')
+  return tasks.map(({ tdur = 0 }) => tdur / 1000)
+}
+
+/** Nothing computed for too long; and nothing took too long either, if the machine had time for this page. */
+export function expectSmooth({ observed, computed, longestComputed }: LongTasks, idle: boolean): void {
+  const machine = idle ? '' : ' on a busy machine'
+  console.log(
+    `long tasks: ${observed.length} observed${machine}; longest computed ${longestComputed.toFixed(1)} ms`,
+  )
+  expect(computed).toEqual([])
+  if (idle) expect(observed).toEqual([])
+}
+
+/** Whether nothing else has been computing on this machine for the last minute. */
+export const isIdle = (): boolean => (loadavg()[0] ?? 0) < 0.5 * availableParallelism()

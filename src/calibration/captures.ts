@@ -8,6 +8,7 @@ import type { Recipe } from '../methods/recipe.js'
 import { type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
 import type { PlannedLayer } from '../modelPlan.js'
 import type { LayerUse } from '../onnx/layer.js'
+import type { Settings } from '../settings.js'
 import { gatherFor } from './gather.js'
 import { floatsOf } from './outputError.js'
 import type { Streams } from './streams.js'
@@ -23,7 +24,8 @@ export function groupByCapture(layers: readonly PlannedLayer[]): Capture[] {
     const { layer } = planned
     const reads = layer.uses.map(({ input, sampling }) => ({ input, sampling }))
     // Groups of a convolution have weights of their own shape each; sharing is for layers that see whole rows.
-    const key = JSON.stringify([reads, layer.inputs, layer.groups, layer.groups > 1 ? layer.name : ''])
+    const own = layer.groups > 1 || planned.planes > 1
+    const key = JSON.stringify([reads, layer.inputs, layer.groups, own ? layer.name : ''])
     const known = captures.get(key)
     if (known === undefined) captures.set(key, { layers: [planned], uses: layer.uses })
     else known.layers.push(planned)
@@ -40,11 +42,14 @@ export interface CapturedSamples {
 export function captureSamples(
   { layers, uses }: Capture,
   streams: Streams,
-  patches: number,
+  { patches, randomPatches }: Pick<Settings, 'patches' | 'randomPatches'>,
   recipe: Recipe,
   searching: boolean,
 ): CapturedSamples {
-  const { layer } = layers[0]!
+  const { layer, planes } = layers[0]!
+  const inputs = layer.inputs / planes
+  const groups = layer.groups * planes
+  const random = randomPatches === null ? null : { share: randomPatches, seed: recipe.seed ?? 0 }
   const same = !uses.some(({ input }) => streams.differs(input))
   const batchCount = streams.batches
   const images = Array.from({ length: batchCount }, (_, batch) => streams.dims(batch, uses[0]!.input)[0] ?? 1)
@@ -56,11 +61,12 @@ export function captureSamples(
       place: `layer '${layer.name}'`,
       sampling: use.sampling,
       dims: streams.dims(batch, use.input),
-      inputs: layer.inputs,
-      groups: layer.groups,
+      inputs,
+      groups,
       firstImage: images.slice(0, batch).reduce((sum, count) => sum + count, 0),
       images: total,
       patches: perUse,
+      random,
     })
   }
   async function* batches(): AsyncIterable<SampleBatch> {
@@ -99,12 +105,12 @@ export function captureSamples(
     batches,
     shape: {
       samples: rows,
-      inputs: layer.inputs,
+      inputs,
       neurons: Math.max(...layers.map((planned) => planned.layer.neurons)),
-      groups: layer.groups,
+      groups,
       same,
       candidates: searching ? GRID.length : 1,
-      scaleBlocks: Math.max(...layers.map(({ blockSize }) => Math.ceil(layer.inputs / blockSize))),
+      scaleBlocks: Math.max(...layers.map(({ blockSize }) => Math.ceil(inputs / blockSize))),
       batchBytes,
       batchPaddedBytes,
       batchRows,
@@ -114,15 +120,15 @@ export function captureSamples(
 }
 
 /** A layer that is quantized from its weights alone. */
-export function shapeWithoutSamples({ layer, blockSize }: PlannedLayer): LayerShape {
+export function shapeWithoutSamples({ layer, blockSize, planes }: PlannedLayer): LayerShape {
   return {
     samples: 0,
-    inputs: layer.inputs,
+    inputs: layer.inputs / planes,
     neurons: layer.neurons,
-    groups: layer.groups,
+    groups: layer.groups * planes,
     same: true,
     candidates: 1,
-    scaleBlocks: Math.ceil(layer.inputs / blockSize),
+    scaleBlocks: Math.ceil(layer.inputs / planes / blockSize),
     batchBytes: 0,
     batchPaddedBytes: 0,
     batchRows: 0,

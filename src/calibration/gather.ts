@@ -3,11 +3,15 @@
  * sample row. Convolutions contribute at most `patches` rows in all, spread evenly: of each of B images
  * P = min(L, ⌊patches/B⌋) of its L output positions, image b taking (b mod s) + s·k for k < P with s = ⌊L/P⌋. Shapes
  * alone decide, so the same data always gives the same rows.
+ *
+ * Or at random, as in 2201.11113: of the patches that tile an image without overlap (strides = kernel, the layer's own
+ * pads and dilations) ⌊pL + 1⌋ are drawn with replacement, all L of them for p = 1.
  */
 import { GpfqError } from '../errors.js'
 import type { Gather, Padding } from '../methods/samples.js'
 import type { Sampling } from '../onnx/layer.js'
 import { resolvePads } from '../onnx/patches.js'
+import { drawAt } from '../random.js'
 
 export interface GatherRequest {
   readonly place: string // for messages: the layer
@@ -20,6 +24,14 @@ export interface GatherRequest {
   readonly images: number
   /** Most rows of one convolution, 0 for all. */
   readonly patches: number
+  /** Patches drawn at random instead. */
+  readonly random?: RandomPatches | null
+}
+
+/** Share of the patches that do not overlap, above 0 and up to 1. */
+export interface RandomPatches {
+  readonly share: number
+  readonly seed: number
 }
 
 export function gatherFor(request: GatherRequest): Gather {
@@ -92,19 +104,18 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
     ? { planes: batch * channels, height, width, paddedHeight, paddedWidth, top, left }
     : null
 
-  const positions = outHeight * outWidth
-  const perImage = patchesPerImage(positions, request.images, request.patches)
-  const stride = Math.floor(positions / perImage)
-  const rowAt = new Uint32Array(batch * perImage)
-  for (let b = 0; b < batch; b++) {
-    const phase = (request.firstImage + b) % stride
-    for (let k = 0; k < perImage; k++) {
-      const position = phase + stride * k
-      const y = Math.floor(position / outWidth) * sampling.strides[0]
-      const x = (position % outWidth) * sampling.strides[1]
-      rowAt[b * perImage + k] = 4 * (b * channels * plane + y * paddedWidth + x)
-    }
-  }
+  const random = request.random ?? null
+  const at = (b: number, y: number, x: number): number => 4 * (b * channels * plane + y * paddedWidth + x)
+  const rowAt =
+    random === null
+      ? evenRows(request, batch, outHeight * outWidth, (b, position) =>
+          at(
+            b,
+            Math.floor(position / outWidth) * sampling.strides[0],
+            (position % outWidth) * sampling.strides[1],
+          ),
+        )
+      : randomRows(request, random, batch, sampling, [paddedHeight, paddedWidth], at)
   const taps = kernelHeight * kernelWidth
   const columnAt = Uint32Array.from({ length: inputs }, (_, t) => {
     const y = Math.floor((t % taps) / kernelWidth) * sampling.dilations[0]
@@ -113,6 +124,47 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
   })
   const groupBytes = 4 * (channels / groups) * plane
   return { rows: rowAt.length, inputs, groups, groupBytes, rowAt, columnAt, contiguous: false, padding }
+}
+
+/** Rows of the rule above, spread evenly. */
+function evenRows(
+  { images, patches, firstImage }: GatherRequest,
+  batch: number,
+  positions: number,
+  at: (image: number, position: number) => number,
+): Uint32Array {
+  const perImage = patchesPerImage(positions, images, patches)
+  const stride = Math.floor(positions / perImage)
+  const rows = new Uint32Array(batch * perImage)
+  for (let b = 0; b < batch; b++) {
+    const phase = (firstImage + b) % stride
+    for (let k = 0; k < perImage; k++) rows[b * perImage + k] = at(b, phase + stride * k)
+  }
+  return rows
+}
+
+/** Rows drawn from the patches that tile the padded image; an image's draws depend on the seed and its number alone. */
+function randomRows(
+  { firstImage }: GatherRequest,
+  { share, seed }: RandomPatches,
+  batch: number,
+  { kernel, dilations }: Extract<Sampling, { kind: 'patches' }>,
+  padded: readonly [number, number],
+  at: (image: number, y: number, x: number) => number,
+): Uint32Array {
+  const [down = 1, across = 1] = padded.map(
+    (size, axis) => Math.floor((size - (kernel[axis]! - 1) * dilations[axis]! - 1) / kernel[axis]!) + 1,
+  )
+  const tiles = down * across
+  const perImage = share === 1 ? tiles : Math.floor(share * tiles + 1)
+  const rows = new Uint32Array(batch * perImage)
+  for (let b = 0; b < batch; b++) {
+    for (let k = 0; k < perImage; k++) {
+      const tile = share === 1 ? k : Math.floor(tiles * drawAt(seed, firstImage + b, k))
+      rows[b * perImage + k] = at(b, Math.floor(tile / across) * kernel[0], (tile % across) * kernel[1])
+    }
+  }
+  return rows
 }
 
 /** P of the rule above. */

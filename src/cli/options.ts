@@ -84,6 +84,8 @@ function positive(text: string, allowed: string): number {
   return value
 }
 
+export const positiveNumber = (text: string): number => positive(text, 'a number > 0')
+
 function notNegative(text: string): number {
   const value = text.trim() === '' ? Number.NaN : Number(text)
   if (!(value >= 0 && Number.isFinite(value)))
@@ -102,6 +104,7 @@ export interface AlphabetValues {
   readonly scalePer?: ScalePer
   readonly radius?: Radius
   readonly method?: Method
+  readonly preset?: 'best'
   readonly passes?: number
   readonly damping?: number
   readonly actOrder?: boolean
@@ -127,6 +130,9 @@ export function addAlphabetOptions(command: Command): Command {
       parseRadius,
     )
     .addOption(new Option('--method <name>', 'how codes are chosen; msq rounds').choices(METHODS))
+    .addOption(
+      new Option('--preset <name>', 'best: qronos with 3 passes, slower and most accurate').choices(['best']),
+    )
     .option('--passes <n>', 'passes of coordinate descent after the method; the error never rises', (text) =>
       whole(text, 0, 1000),
     )
@@ -137,7 +143,9 @@ export function addAlphabetOptions(command: Command): Command {
     )
     .option('--act-order', 'inputs in descending order of H_tt (default for gptq, qronos)')
     .option('--no-act-order', 'inputs in their own order (default for the others)')
-    .option('--seed <n>', 'spfq: of its random numbers (default: 0)', (text) => whole(text, 0, 2 ** 32 - 1))
+    .option('--seed <n>', 'of the random numbers of spfq and --random-patches (default: 0)', (text) =>
+      whole(text, 0, 2 ** 32 - 1),
+    )
     .option('--alignment <r>', 'spfq: order of the data alignment (default: 1)', (text) =>
       whole(text, 1, 1000),
     )
@@ -148,12 +156,12 @@ export function addAlphabetOptions(command: Command): Command {
     )
 }
 
-export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq']
+export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon']
 
 /** The options of the method, as the API has them. */
 export function chosenMethod(values: AlphabetValues): MethodOptions {
-  const { method, passes, damping, actOrder, seed, alignment, sparsity } = values
-  return given({ method, passes, damping, actOrder, seed, alignment, sparsity })
+  const { preset, method, passes, damping, actOrder, seed, alignment, sparsity } = values
+  return given({ preset, method, passes, damping, actOrder, seed, alignment, sparsity })
 }
 
 /** Levels asked for by --levels or --bits; undefined if neither was. */

@@ -26,10 +26,11 @@ import {
   FORMATS,
   feedOptions,
   given,
+  positiveNumber,
   whole,
 } from './options.js'
 import { showQuantizing } from './progress.js'
-import { planLines, reportLines } from './report.js'
+import { planLines, precisionLines, reportLines } from './report.js'
 import type { Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
 
@@ -38,8 +39,12 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly output?: string
   readonly format?: Format | 'auto'
   readonly patches?: number
+  readonly randomPatches?: number
+  readonly perChannel?: boolean
   readonly include?: readonly string[]
   readonly exclude?: readonly string[]
+  readonly targetSize?: number
+  readonly targetBits?: number
   readonly bitsFor?: readonly { pattern: string; levels: number }[]
   readonly biasCorrection?: boolean
   readonly foldBn: boolean
@@ -71,12 +76,34 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
   command
     .addOption(new Option('--format <name>', 'how weights are stored in the file').choices(FORMATS))
     .option('--patches <N>', 'at most N sample rows per convolution, 0 for all', (text) => whole(text, 0))
+    .addOption(
+      new Option(
+        '--random-patches <p>',
+        'instead: share p of the patches that do not overlap, drawn by --seed, 1 for all',
+      )
+        .argParser(positiveNumber)
+        .conflicts('patches'),
+    )
+    .option('--per-channel', 'each channel of a convolution its own path, as in arXiv 2010.15979')
     .option('--include <GLOB>', 'only layers whose node or weight name matches (repeatable)', collect)
     .option('--exclude <GLOB>', 'leave matching layers float (repeatable)', collect)
     .option(
       '--bits-for <GLOB=BITS>',
       'other bits for matching layers, the last match wins (repeatable)',
       collectBitsFor,
+    )
+    .addOption(
+      new Option(
+        '--target-size <share>',
+        "2 to 8 bits a layer, chosen by what it loses: at most this share of the weights' bytes",
+      )
+        .argParser(positiveNumber)
+        .conflicts(['bits', 'levels', 'targetBits']),
+    )
+    .addOption(
+      new Option('--target-bits <b>', 'the same, for b bits per weight on average')
+        .argParser(positiveNumber)
+        .conflicts(['bits', 'levels']),
     )
     .option('--bias-correction', 'add the mean output error of each layer to its bias')
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
@@ -108,10 +135,14 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     ...given({
       levels: chosenLevels(values),
       levelsFor: values.bitsFor,
+      targetSize: values.targetSize,
+      targetBits: values.targetBits,
       scalePer: values.scalePer,
       radius: values.radius,
       format: values.format,
       patches: values.patches,
+      randomPatches: values.randomPatches,
+      perChannel: values.perChannel,
       include: values.include,
       exclude: values.exclude,
       biasCorrection: values.biasCorrection,
@@ -155,6 +186,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   await writeBytes(output, bytes, force)
   if (values.json) return printJson(terminal, quantizeDocument(path, output, report))
   if (values.quiet) return
+  for (const line of precisionLines(report)) terminal.result(line)
   for (const line of reportLines(report, terminal)) terminal.result(line)
   terminal.say(`${output} written`)
 }

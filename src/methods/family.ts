@@ -3,6 +3,7 @@
  * the command line; adding one is a file like its neighbours and a line here (CONTRIBUTING.md).
  */
 import type { Method } from '../options.js'
+import { beacon } from './beacon.js'
 import { gpfq, msq } from './gpfq.js'
 import { gptq } from './gptq.js'
 import type { GramMethodKind } from './gramMethod.js'
@@ -11,7 +12,7 @@ import type { Recipe } from './recipe.js'
 import { sparse } from './sparse.js'
 import { spfq } from './spfq.js'
 
-const FAMILY: Readonly<Record<Method, GramMethodKind>> = { gpfq, msq, gptq, qronos, spfq }
+const FAMILY: Readonly<Record<Method, GramMethodKind>> = { gpfq, msq, gptq, qronos, spfq, beacon }
 
 export const kindOf = ({ method, sparsity }: Recipe): GramMethodKind =>
   sparsity === null ? FAMILY[method] : sparse

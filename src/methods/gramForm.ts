@@ -50,10 +50,10 @@ export class GramForm implements LayerForm {
     this.#r = arena.allocate(columnBytes)
     this.#s = triangular ? 0 : arena.allocate(columnBytes)
     this.#errors = triangular ? 0 : arena.allocate(groups * candidates * neuronPanels * 64)
-    const descends = plan.wholeH && (candidates > 1 || this.#recipe.passes > 0)
-    this.#scratch = descends
-      ? arena.allocate(pool.threads * kernels.descendScratch(panels, plan.descendStrip))
-      : 0
+    this.#scratch =
+      plan.descendStrip > 0
+        ? arena.allocate(pool.threads * kernels.descendScratch(panels, plan.descendStrip))
+        : 0
     this.#method = kindOf(this.#recipe).create({
       pool,
       arena,
@@ -90,9 +90,12 @@ export class GramForm implements LayerForm {
     const solution =
       given.search === 'none' ? await this.#solveOne(request, options) : await this.#search(request, options)
     const { codes, factors } = solution
+    const judged =
+      given.judge === true ? { relativeError: await this.#judge(request, solution, options) } : {}
     return {
       codes: order === null ? codes : scatterRows(codes, given.shape, order),
       scales: scaled(given.scales, given.shape, factors),
+      ...judged,
     }
   }
 
@@ -101,7 +104,12 @@ export class GramForm implements LayerForm {
     const { shape, levels, scales } = request
     const job = this.#begin(request)
     this.columns.setScales(shape, levels, scales, 1, () => 1)
-    return { codes: await this.#settle(request, job, options), factors: null }
+    const codes = await this.#settle(request, job, options)
+    const found = this.#method.scales?.(request)
+    return {
+      codes,
+      factors: found === undefined ? null : Float64Array.from(found, (s, i) => s / scales.values[i]!),
+    }
   }
 
   /** The best of GRID for each neuron, or for the layer. */
@@ -116,7 +124,7 @@ export class GramForm implements LayerForm {
     if (fused) job.push([score(request, count)])
     else job.push(...this.#method.choose(request, count), [this.#descend(request, count)])
     await this.#pool.run(job, options)
-    const best = this.#leastErrors(shape, request.search === 'layer')
+    const best = this.#leastErrors(shape, request.search === 'layer', request.planes ?? 1)
     const factors = Float64Array.from(best, (candidate) => GRID[candidate]!)
     if (!fused && tune === undefined) return { codes: this.columns.readCodes(shape, count, best), factors }
     this.columns.setScales(shape, levels, scales, 1, (_, column) => factors[column]!)
@@ -131,9 +139,29 @@ export class GramForm implements LayerForm {
       await this.#method.tune(request, options)
       job = []
     }
-    const passes = this.#recipe.passes > 0 ? [[this.#descend(request, 1)]] : []
+    const descends = this.#recipe.passes > 0 && this.#method.ownPasses !== true
+    const passes = descends ? [[this.#descend(request, 1)]] : []
     await this.#pool.run([...job, ...this.#method.choose(request, 1), ...passes], options)
     return this.columns.readCodes(request.shape)
+  }
+
+  /** ‖XW − XqQ‖ / ‖XW‖ from H and G = H: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
+  async #judge(request: SolveRequest, { codes, factors }: Chosen, options: RunOptions): Promise<number> {
+    const { shape, levels, scales } = request
+    const perGroup = kernels.panelsOf(shape.neurons)
+    const { panels } = this.#plan
+    this.columns.setScales(shape, levels, scales, 1, (_, column) => factors?.[column] ?? 1)
+    this.columns.writeCodes(shape, codes)
+    await this.#pool.run([[this.#descend(request, 1, 0)]], options)
+    const length = shape.groups * perGroup * panels * 64
+    const [w, r, s] = [this.columns.weights, this.#r, this.#s].map((at) => this.#arena.floats(at, length))
+    let signal2 = 0
+    for (let i = 0; i < length; i++) signal2 += w![i]! * (r![i]! + s![i]!)
+    const errors = this.#arena.doubles(this.#errors, shape.groups * perGroup * 8)
+    let error2 = signal2
+    for (let i = 0; i < errors.length; i++)
+      if (((i >> 3) % perGroup) * 8 + (i & 7) < shape.neurons) error2 += errors[i]!
+    return signal2 > 0 ? Math.sqrt(Math.max(0, error2) / signal2) : 0
   }
 
   /** Packs the weights and projects them. */
@@ -153,7 +181,7 @@ export class GramForm implements LayerForm {
     return [this.columns.load(weights, shape), [project], ...this.#method.project(request)]
   }
 
-  #descend({ shape, levels, scales }: SolveRequest, candidates: number): Task {
+  #descend({ shape, levels, scales }: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {
     return kernels.descend({
       h: this.#matrices.h,
       r: this.#r,
@@ -171,30 +199,34 @@ export class GramForm implements LayerForm {
       scaleBlocks: scales.blocks,
       scaleBlockSize: scales.blockSize,
       top: levels - 1,
-      passes: this.#recipe.passes,
+      passes,
       sparse: this.#recipe.sparsity !== null,
       strip: this.#plan.descendStrip,
     })
   }
 
-  /** The candidate with the least output error for each neuron, or one for all; (groups · neurons). */
-  #leastErrors({ groups, neurons }: WeightShape, shared: boolean): Uint8Array {
+  /** The candidate with the least output error for each neuron of `planes` groups, or one for all; (groups · neurons). */
+  #leastErrors({ groups, neurons }: WeightShape, shared: boolean, planes: number): Uint8Array {
     const perGroup = kernels.panelsOf(neurons)
-    const errors = this.#arena.doubles(this.#errors, groups * GRID.length * perGroup * 8)
-    const at = (g: number, c: number, k: number): number =>
-      ((g * GRID.length + c) * perGroup + (k >> 3)) * 8 + (k & 7)
-    const best = new Uint8Array(groups * neurons)
-    const totals = new Float64Array(GRID.length)
+    const count = GRID.length
+    const errors = this.#arena.doubles(this.#errors, groups * count * perGroup * 8)
+    const sums = new Float64Array((groups / planes) * neurons * count)
+    const totals = new Float64Array(count)
     for (let g = 0; g < groups; g++) {
       for (let k = 0; k < neurons; k++) {
-        const column = GRID.map((_, c) => errors[at(g, c, k)]!)
-        column.forEach((error, c) => {
+        const to = (Math.floor(g / planes) * neurons + k) * count
+        for (let c = 0; c < count; c++) {
+          const error = errors[((g * count + c) * perGroup + (k >> 3)) * 8 + (k & 7)]!
+          sums[to + c] = sums[to + c]! + error
           totals[c] = totals[c]! + error
-        })
-        best[g * neurons + k] = leastIndex(column)
+        }
       }
     }
-    return shared ? best.fill(leastIndex([...totals])) : best
+    if (shared) return new Uint8Array(groups * neurons).fill(leastIndex(totals))
+    return Uint8Array.from({ length: groups * neurons }, (_, i) => {
+      const from = (Math.floor(i / neurons / planes) * neurons + (i % neurons)) * count
+      return leastIndex(sums.subarray(from, from + count))
+    })
   }
 }
 
@@ -214,6 +246,6 @@ function scaled(scales: Scales, { neurons }: WeightShape, factors: Float64Array 
 }
 
 /** The smallest value's index, the last one of equals (the largest radius). */
-function leastIndex(values: readonly number[]): number {
+function leastIndex(values: Float64Array): number {
   return values.reduce((best, value, i) => (value <= values[best]! ? i : best), 0)
 }

@@ -26,6 +26,8 @@ export interface LayerShape {
   readonly batchRows: number
   /** What is to be done; plain GPFQ if left out. */
   readonly recipe?: Recipe
+  /** Solutions say their relative output error, from H alone: only where Xq = X. */
+  readonly judged?: boolean
 }
 
 /** `none` rounds: no computation on samples. */
@@ -51,7 +53,7 @@ export interface LayerPlan {
   readonly scaleBlocks: number
   /** Most columns of a substitution that advance together. */
   readonly strip: number
-  /** Columns of coordinate descent that advance together. */
+  /** Columns of coordinate descent that advance together, 0 without it. */
   readonly descendStrip: number
   readonly regions: Readonly<Record<string, number>> // bytes
   readonly bytes: number
@@ -96,7 +98,8 @@ export function planLayer(shape: LayerShape, threads: number, form?: Form): Laye
   if (form === 'none') return fits(planRounding(shape))
   const gram = planGram(shape, threads)
   // The search for scales reuses H and G for all candidates; only the Gram form offers it.
-  if (shape.candidates > 1 || form === 'gram' || !isPlain(shape.recipe ?? GPFQ)) return fits(gram)
+  if (shape.candidates > 1 || form === 'gram' || shape.judged === true || !isPlain(shape.recipe ?? GPFQ))
+    return fits(gram)
   const direct = planDirect(shape, threads)
   if (form === 'direct') return fits(direct)
   const preferred = direct.work < gram.work ? direct : gram
@@ -144,13 +147,13 @@ function weights(
 }
 
 function planGram(shape: LayerShape, threads: number): LayerPlan {
-  const { groups, same, candidates, recipe = GPFQ } = shape
+  const { groups, same, candidates, recipe = GPFQ, judged = false } = shape
   const panels = panelsOf(shape.inputs)
   const neuronPanels = panelsOf(shape.neurons)
   const search = candidates > 1
-  const plain = isPlain({ ...recipe, method: recipe.method === 'msq' ? 'gpfq' : recipe.method })
+  const plain = !judged && isPlain({ ...recipe, method: recipe.method === 'msq' ? 'gpfq' : recipe.method })
   const whole = search || !plain
-  const descends = !plain && (search || recipe.passes > 0)
+  const descends = judged || (!plain && (search || (recipe.passes > 0 && recipe.method !== 'beacon')))
   const ordered = recipe.actOrder
   const scaleBlocks = ordered && shape.scaleBlocks > 1 ? shape.inputs : shape.scaleBlocks
   const codeCandidates = plain ? 1 : candidates
@@ -186,7 +189,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     scaleBlocks,
     edge: panels >= 64 ? 8 : 4,
     strip,
-    descendStrip,
+    descendStrip: descends ? descendStrip : 0,
     regions,
     bytes: total(regions),
     work: gramWork(shape),

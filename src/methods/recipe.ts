@@ -2,7 +2,7 @@
  * What is to be done to a layer, as plain data: the method and everything that changes its codes, with defaults filled
  * in and combinations checked. One recipe serves a whole run; scales and levels are a layer's own (solution.ts).
  */
-import type { Method, MethodOptions, Sparsity } from '../options.js'
+import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
 
 export interface Recipe {
   readonly method: Method
@@ -12,7 +12,7 @@ export interface Recipe {
   readonly damping: number | null
   /** Inputs in descending order of H_tt instead of their own. */
   readonly actOrder: boolean
-  /** Of the draws of spfq; null for others. */
+  /** Of the draws of spfq and of random patches; null without any. */
   readonly seed: number | null
   /** Order of spfq's data alignment; null for others. */
   readonly alignment: number | null
@@ -40,10 +40,27 @@ const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'spfq']
  */
 const DAMPING = 0.01
 
-/** @throws RangeError for values, TypeError for combinations that cannot be. */
-export function resolveRecipe(options: MethodOptions): Recipe {
-  const method = options.method ?? 'gpfq'
-  const { passes = 0, damping, actOrder, seed, alignment, sparsity } = options
+/** Passes of the preset: more of them gain less than a tenth of a point on any model of docs/ACCURACY.md. */
+const BEST_PASSES = 3
+
+/** Loops of Beacon: what its authors use. */
+const LOOPS = 5
+
+/**
+ * @param randomPatches whether samples are drawn too, so that a seed means something
+ * @throws RangeError for values, TypeError for combinations that cannot be
+ */
+export function resolveRecipe(options: MethodOptions, randomPatches = false): Recipe {
+  const best = options.preset === 'best'
+  const method = options.method ?? (best ? 'qronos' : 'gpfq')
+  const {
+    passes = method === 'beacon' ? LOOPS : best ? BEST_PASSES : 0,
+    damping,
+    actOrder,
+    seed,
+    alignment,
+    sparsity,
+  } = options
   checkWhole('passes', passes, 0, 1000)
   const inverting = method === 'gptq' || method === 'qronos'
   if (damping !== undefined) {
@@ -62,7 +79,7 @@ export function resolveRecipe(options: MethodOptions): Recipe {
     )
   }
   for (const [name, value] of Object.entries({ seed, alignment })) {
-    if (value !== undefined && method !== 'spfq') {
+    if (value !== undefined && method !== 'spfq' && !(name === 'seed' && randomPatches)) {
       throw new TypeError(`${name}: expected method spfq, got ${method}; leave it out`)
     }
   }
@@ -75,7 +92,7 @@ export function resolveRecipe(options: MethodOptions): Recipe {
     passes,
     damping: inverting ? (damping ?? DAMPING) : null,
     actOrder: actOrder ?? inverting,
-    seed: random ? (seed ?? 0) : null,
+    seed: random || randomPatches ? (seed ?? 0) : null,
     alignment: random ? (alignment ?? 1) : null,
     sparsity: sparsity ?? null,
   }
@@ -89,6 +106,25 @@ function checkSparsity({ rule, value }: Sparsity, method: Method): void {
     const allowed = rule === 'target' ? 'a share of zeros from 0 to below 1' : 'a finite λ of at least 0'
     throw new RangeError(`sparsity ${rule}: expected ${allowed}, got ${value}`)
   }
+}
+
+/** Scales as asked for, or the method's own rule. @throws TypeError for scales that the method cannot have */
+export function resolveScales(
+  { method }: Recipe,
+  { scalePer, radius }: { readonly scalePer?: ScalePer; readonly radius?: Radius },
+): { readonly scalePer: ScalePer; readonly radius: Radius } {
+  if (method !== 'beacon') return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
+  if (radius !== undefined) {
+    throw new TypeError(
+      `radius: expected none beside method beacon, which finds its scales itself, got ${radius.rule}`,
+    )
+  }
+  if (scalePer !== undefined && scalePer !== 'neuron') {
+    throw new TypeError(
+      "scalePer: expected 'neuron' for method beacon, got another scope; use gpfq or qronos",
+    )
+  }
+  return { scalePer: 'neuron', radius: { rule: 'max' } }
 }
 
 /** Whether an alphabet can do what the recipe asks. */

@@ -15,6 +15,10 @@ export interface SolveRequest {
   readonly scales: Scales
   /** The layer's place in its model, so that no two layers draw the same random numbers; 0 if left out. */
   readonly layer?: number
+  /** Say the relative output error, where the plan was made for it (`judged`) and Xq = X. */
+  readonly judge?: boolean
+  /** Groups in a row whose neurons share their scale: channels of a convolution with paths of their own. Default 1. */
+  readonly planes?: number
   /** Choose among GRID fractions of the scales by least output error: one fraction a neuron, or one for the layer. */
   readonly search: 'none' | 'neuron' | 'layer'
 }
@@ -22,6 +26,8 @@ export interface SolveRequest {
 export interface Solution {
   readonly codes: Uint8Array // (groups, inputs, neurons)
   readonly scales: Float32Array // (groups, blocks, neurons), after the search
+  /** ‖XW − XqQ‖ / ‖XW‖ from H alone, if it was asked for. */
+  readonly relativeError?: number
 }
 
 export interface Diagnosis {

@@ -8,6 +8,7 @@
  *
  * Twin of assembly/walk.ts with methods/spfq.ts, which do the same from H and G.
  */
+import { drawAt } from '../random.js'
 
 export interface NeuronOnSamples {
   readonly samples: ArrayLike<number> // X (rows, inputs)
@@ -88,17 +89,5 @@ function correlate(
   return { product, norm2 }
 }
 
-/** The draw in [0, 1) for a neuron's input at place t: 24 bits of lowbias32, as in assembly/walk.ts. */
-export function draw(seed: number, neuron: number, t: number): number {
-  const key = mix(seed + Math.imul(t, 0x632be59b))
-  return (mix(key ^ mix(neuron)) >>> 8) / 2 ** 24
-}
-
-function mix(value: number): number {
-  let x = value | 0
-  x ^= x >>> 16
-  x = Math.imul(x, 0x7feb352d)
-  x ^= x >>> 15
-  x = Math.imul(x, 0x846ca68b)
-  return x ^ (x >>> 16)
-}
+/** The draw in [0, 1) for a neuron's input at place t. */
+export const draw = (seed: number, neuron: number, t: number): number => drawAt(seed, neuron, t)

@@ -37,8 +37,8 @@ svg .stick { stroke: var(--own); stroke-width: 1.5; }
 .weights { margin: 0; }
 .weights figcaption, .quiet { color: var(--quiet); font-size: 0.875rem; line-height: 1.5; }
 .weights figcaption { margin-top: 0.5rem; }
-.key { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 2px; margin: 0 0.35em 0 0.6em; }
-.key:first-child { margin-left: 0; }
+.key { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 2px; margin-right: 0.45em; }
+.weights figcaption p { margin: 0; padding-left: 1.15em; text-indent: -1.15em; }
 .key.own { background: var(--own); } .key.other { background: var(--other); } .key.before { background: var(--before); }
 .answers { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
 .answers li { border: 1px solid var(--hairline); border-radius: 8px; padding: 0.75rem; }

@@ -40,9 +40,9 @@ export function weightsPicture(layer: Pick<LayerReport, 'name' | 'levels' | 'wei
   })
   const unused = codes.filter((count) => count === 0).length
   const zeros = codes.length % 2 === 1 ? (codes[Math.round(zero)] ?? 0) / Math.max(1, total) : null
-  return html`<figure class="weights"><svg width="100%" height="${HEIGHT}" role="img" aria-label="${`Histogram of the ${total} weights of ${layer.name} with the ${codes.length} values of its alphabet`}">${bars}<line class="base" x1="0" x2="100%" y1="${base}" y2="${base}"/>${sticks}${labels}</svg><figcaption><span class="key before"></span>${total.toLocaleString('en')} float weights, each in units of its own scale <span class="key own"></span>the ${codes.length} values they may take now, as high as many took them${
+  return html`<figure class="weights"><svg width="100%" height="${HEIGHT}" role="img" aria-label="${`Histogram of the ${total} weights of ${layer.name} with the ${codes.length} values of its alphabet`}">${bars}<line class="base" x1="0" x2="100%" y1="${base}" y2="${base}"/>${sticks}${labels}</svg><figcaption><p><span class="key before"></span>${total.toLocaleString('en')} float weights, each in units of its own scale.</p><p><span class="key own"></span>The ${codes.length} values they may take now, as high as many took them${
     zeros !== null && zeros > 0 && html`; ${Math.round(100 * zeros)} % became zero`
-  }${unused > 0 && html`; ${unused} values are not used`}.</figcaption></figure>`
+  }${unused > 0 && html`; ${unused} values are not used`}.</p></figcaption></figure>`
 }
 
 function signed(value: number): string {

@@ -507,3 +507,58 @@ export const walkScratch = (panels: number): number => (panels + 32) * 256
 export function sweepTarget(a: { b: Pointer; s: Pointer; u: Pointer; r: Pointer; bytes: number }): Task {
   return task('sweepTarget', [a.b, a.s, a.u, a.r], a.bytes / 256, 1024)
 }
+
+export function transpose(a: { from: Pointer; to: Pointer; panels: number; groups: number }): Task {
+  return task(
+    'transpose',
+    [a.from, a.to, a.panels],
+    a.groups * a.panels,
+    Math.max(1, Math.ceil(64 / a.panels)),
+  )
+}
+
+export function beacon(a: {
+  h: Pointer
+  gt: Pointer
+  weights: Pointer
+  r: Pointer
+  s: Pointer
+  scales: Pointer
+  codes: Pointer
+  found: Pointer
+  scratch: Pointer
+  inputs: number
+  panels: number
+  neuronPanels: number
+  groups: number
+  top: number
+  zero: number
+  loops: number
+}): Task {
+  return task(
+    'beacon',
+    [
+      a.h,
+      a.gt,
+      a.weights,
+      a.r,
+      a.s,
+      a.scales,
+      a.codes,
+      a.found,
+      a.scratch,
+      a.inputs,
+      a.panels,
+      a.neuronPanels,
+      a.top,
+      a.zero,
+      a.loops,
+    ],
+    a.groups * a.neuronPanels,
+    1,
+    true,
+  )
+}
+
+/** Bytes of scratch a worker needs for `beacon`. */
+export const beaconScratch = (panels: number): number => (2 * panels + 36) * 256

@@ -23,6 +23,8 @@ export interface Settings {
   /** Null leaves it to the method. */
   readonly damping: number | null
   readonly actOrder: boolean | null
+  /** Share of weights that shall become zero, of gpfq; null for as many as come. */
+  readonly zeros: number | null
   readonly bits: number
   /** Exact number of values; null goes by the bits. */
   readonly levels: number | null

@@ -118,6 +118,15 @@ export function AdvancedSettings({ session, state }: SectionProps) {
             onChange={(damping) => void set({ damping })}
           />
         )}
+        {settings.method === 'gpfq' && (
+          <NumberField
+            label="Share of zeros, at least"
+            value={settings.zeros}
+            placeholder="as many as come"
+            most={0.99}
+            onChange={(zeros) => void set({ zeros })}
+          />
+        )}
         <label>
           Stored as
           <select

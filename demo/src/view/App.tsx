@@ -1,4 +1,6 @@
 /** The page from top to bottom: what it is for, model, data, how small, layers, run, results. */
+import type { FunctionComponent } from 'preact'
+import { memo } from 'preact/compat'
 import { useEffect, useState } from 'preact/hooks'
 import type { Session, State } from '../session.ts'
 import { DataSection } from './DataSection.tsx'
@@ -12,6 +14,15 @@ export interface SectionProps {
   readonly session: Session
   readonly state: State
 }
+
+/** A section that is drawn again only if one of these parts of the state has changed: a run changes `run` all the time. */
+function drawnFor(section: FunctionComponent<SectionProps>, parts: readonly (keyof State)[]) {
+  return memo(section, (before, after) => parts.every((part) => before.state[part] === after.state[part]))
+}
+
+const Model = drawnFor(ModelSection, ['model'])
+const Data = drawnFor(DataSection, ['calibration', 'test', 'preprocessing'])
+const Settings = drawnFor(SettingsSection, ['model', 'plan', 'settings', 'compare', 'threaded'])
 
 export function App({ session }: { readonly session: Session }) {
   const state = useSession(session)
@@ -52,12 +63,14 @@ export function App({ session }: { readonly session: Session }) {
             browser or window allows neither. Results are the same.
           </p>
         )}
-        <ModelSection session={session} state={state} />
-        {ready && <DataSection session={session} state={state} />}
-        {ready && <SettingsSection session={session} state={state} />}
+        <Model session={session} state={state} />
+        {ready && <Data session={session} state={state} />}
+        {ready && <Settings session={session} state={state} />}
         {ready && <LayersSection session={session} state={state} />}
         {ready && <RunSection session={session} state={state} />}
-        {state.run.result !== null && <ResultSection result={state.run.result} state={state} />}
+        {state.run.result !== null && (
+          <ResultSection result={state.run.result} tested={state.test.summary !== null} />
+        )}
       </main>
       <footer>
         <p>

@@ -12,12 +12,18 @@ import {
   sizePicture,
   weightsPicture,
 } from 'gpfq/report'
+import { memo } from 'preact/compat'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { RunResult } from '../job/protocol.ts'
-import type { State } from '../session.ts'
 import { Facts, Picture } from './parts.tsx'
 
-export function ResultSection({ result, state }: { readonly result: RunResult; readonly state: State }) {
+interface ResultProps {
+  readonly result: RunResult
+  /** Whether answers are to test data. */
+  readonly tested: boolean
+}
+
+export const ResultSection = memo(({ result, tested }: ResultProps) => {
   const { document, model } = result
   const { report, rounded, accuracy, answers } = document
   const name = methodName(report)
@@ -78,8 +84,8 @@ export function ResultSection({ result, state }: { readonly result: RunResult; r
         <>
           <h3>A few answers</h3>
           <p class="quiet">
-            Some inputs from your {state.test.summary === null ? 'calibration' : 'test'} data, and a few on
-            which the two networks differ, if there are any. The share is how sure a network is.
+            Some inputs from your {tested ? 'test' : 'calibration'} data, and a few on which the two networks
+            differ, if there are any. The share is how sure a network is.
           </p>
           <Picture of={answersPicture(answers, name)} />
         </>
@@ -96,7 +102,7 @@ export function ResultSection({ result, state }: { readonly result: RunResult; r
       )}
     </section>
   )
-}
+})
 
 function LayerUpClose({ document: { report } }: { readonly document: ReportDocument }) {
   const [chosen, setChosen] = useState(report.layers[0]?.name ?? '')

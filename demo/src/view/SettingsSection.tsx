@@ -7,14 +7,17 @@ import type { SectionProps } from './App.tsx'
 
 const BITS = [2, 3, 4, 5, 6, 7, 8] as const
 
-const METHODS: Readonly<Record<Method, { readonly name: string; readonly what: string }>> = {
-  gpfq: { name: 'Path following (GPFQ)', what: 'each weight makes up for those before it; fast and sturdy' },
-  gptq: { name: 'GPTQ', what: 'those after a weight make up for its error' },
-  qronos: { name: 'Qronos', what: 'corrects both past errors and those of earlier layers; slower' },
-  msq: { name: 'Rounding', what: 'each weight goes to its nearest value by itself' },
-}
-
-const METHOD_NAMES: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'msq']
+const METHODS: readonly { readonly method: Method; readonly name: string; readonly what: string }[] = [
+  {
+    method: 'gpfq',
+    name: 'Path following (GPFQ)',
+    what: 'each weight makes up for those before it; fast and sturdy',
+  },
+  { method: 'spfq', name: 'Stochastic path following (SPFQ)', what: 'the same with chance in its rounding' },
+  { method: 'gptq', name: 'GPTQ', what: 'those after a weight make up for its error' },
+  { method: 'qronos', name: 'Qronos', what: 'corrects past errors and those of earlier layers; slower' },
+  { method: 'msq', name: 'Rounding', what: 'each weight goes to its nearest value by itself' },
+]
 
 export const FORMATS: readonly (readonly [Format | 'auto', string])[] = [
   ['auto', 'the smallest that runs at full speed'],
@@ -50,7 +53,7 @@ export function SettingsSection({ session, state }: SectionProps) {
       <Size state={state} />
       <fieldset class="methods">
         <legend>Method</legend>
-        {METHOD_NAMES.map((method) => (
+        {METHODS.map(({ method, name, what }) => (
           <label key={method}>
             <input
               type="radio"
@@ -60,7 +63,7 @@ export function SettingsSection({ session, state }: SectionProps) {
               onChange={() => void session.changeSettings({ method })}
             />
             <span>
-              {METHODS[method].name} <span class="quiet">{METHODS[method].what}</span>
+              {name} <span class="quiet">{what}</span>
             </span>
           </label>
         ))}

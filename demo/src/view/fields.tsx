@@ -75,7 +75,8 @@ export function NumberField({ least, most, whole = false, ...field }: NumberFiel
         const fits = whole ? Number.isInteger(value) : Number.isFinite(value) && value > 0
         if (fits && value >= (least ?? value) && value <= (most ?? value)) return { value }
         const range = most === undefined ? `of at least ${least ?? 0}` : `from ${least} to ${most}`
-        return { wrong: whole ? `A whole number ${range}, please.` : 'A number above zero, please.' }
+        if (whole) return { wrong: `A whole number ${range}, please.` }
+        return { wrong: `A number above zero${most === undefined ? '' : ` and up to ${most}`}, please.` }
       }}
     />
   )

@@ -1,0 +1,82 @@
+/**
+ * What each layer would lose at 2 to 8 bits: the float network runs once over the calibration data, and every layer is
+ * quantized at all sizes from one H (Xq = X, for nothing before it is quantized). The errors come from H too; no network
+ * is run with quantized weights. What mixed precision chooses from.
+ */
+
+import { GpfqError } from '../errors.js'
+import type { Executor } from '../executor/executor.js'
+import { type PlannedLayer, type PreparedModel, solveRequest } from '../modelPlan.js'
+import type { Stage } from '../onnx/stages.js'
+import { captureSamples, groupByCapture } from './captures.js'
+import type { Feeds, Runner } from './runner.js'
+import { type RunContext, Streams } from './streams.js'
+
+/** Levels of 2 to 8 bits: symmetric alphabets that hold zero. */
+export const SURVEYED: readonly number[] = [3, 7, 15, 31, 63, 127, 255]
+
+/**
+ * Relative output errors ‖XW − XQ‖ / ‖XW‖ of each layer at each of SURVEYED, by layer name.
+ * @param stages of the model, as planned for quantizing it
+ */
+export async function surveyErrors(
+  prepared: PreparedModel,
+  executor: Executor,
+  runner: Runner,
+  batches: readonly Feeds[],
+  stages: readonly Stage[],
+  context: RunContext,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const { model, layers, settings } = prepared
+  const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
+  const streams = new Streams(runner, model, batches, stages.map(floatOnly))
+  const errors = new Map<string, readonly number[]>()
+  try {
+    await streams.plan()
+    for (const [index, stage] of streams.stages.entries()) {
+      await streams.advance(() => {}, { ...context, onProgress: () => {} })
+      const planned = stage.quantize.map((layer) => byName.get(layer.name)!)
+      for (const capture of groupByCapture(planned)) {
+        const { shape, batches: samples } = captureSamples(
+          capture,
+          streams,
+          settings,
+          { ...settings, passes: 0 }, // they change errors little and their order hardly, but take most of the time
+          settings.radius.rule === 'search',
+        )
+        const requests = capture.layers.flatMap((layer) =>
+          SURVEYED.map((levels) => requestOf(prepared, layer, levels)),
+        )
+        const { solutions } = await executor.quantizeSamples({ ...shape, judged: true }, samples, requests, {
+          signal: context.signal,
+          place: capture.layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
+        })
+        for (const [i, { layer }] of capture.layers.entries()) {
+          const own = solutions.slice(i * SURVEYED.length, (i + 1) * SURVEYED.length)
+          errors.set(
+            layer.name,
+            own.map(({ relativeError }) => known(relativeError, layer.name)),
+          )
+        }
+      }
+      await streams.release()
+      context.onProgress((index + 1) / streams.stages.length)
+    }
+  } finally {
+    await streams.close()
+  }
+  return errors
+}
+
+const requestOf = (prepared: PreparedModel, { layer }: PlannedLayer, levels: number) => ({
+  ...solveRequest(prepared, layer, levels),
+  judge: true,
+})
+
+/** The same stage without anything quantized before it. */
+const floatOnly = (stage: Stage): Stage => ({ ...stage, changed: [], measured: [], replay: false })
+
+function known(error: number | undefined, name: string): number {
+  if (error !== undefined) return error
+  throw new GpfqError('WORKER_FAILED', `layer '${name}': expected an error from H, got none`)
+}

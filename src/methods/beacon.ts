@@ -1,0 +1,66 @@
+/**
+ * Beacon (2508.20293): scale-free. Integers are chosen so that Xq z points where Xw points, first greedily, then in a few
+ * loops over all inputs (`passes`, 5 unless told); the scale that fits best follows by itself, one a neuron. No radius is
+ * searched, nothing factored or damped. Mathematics: assembly/beacon.ts; float64 twin: reference/beacon.ts.
+ *
+ * Cost: N²K for the greedy pass (H and Gᵀ), N²K/2 a loop: less than a search over 13 scales. When: one run must do, or
+ * weights are so far from an even spread that no fraction of the maximum fits.
+ */
+import * as kernels from '../wasm/kernels.js'
+import type { GramMethod, GramMethodKind } from './gramMethod.js'
+
+export const beacon: GramMethodKind = {
+  regions: ({ groups, same }, { panels, neuronPanels }, threads) => ({
+    'scales found': groups * neuronPanels * 32,
+    ...(same ? {} : { Gᵀ: groups * kernels.matrixBytes(panels, false) }),
+    scratch: threads * kernels.beaconScratch(panels),
+  }),
+  create(system): GramMethod {
+    const { arena, pool, shape, plan, recipe, matrices, columns } = system
+    const { panels, neuronPanels } = plan
+    const { groups, same } = shape
+    const found = arena.allocate(groups * neuronPanels * 32)
+    const transposed = same ? 0 : arena.allocate(groups * kernels.matrixBytes(panels, false))
+    const scratch = arena.allocate(pool.threads * kernels.beaconScratch(panels))
+    return {
+      ownPasses: true,
+      async prepare(options) {
+        if (!same) {
+          await pool.run([[kernels.transpose({ from: matrices.g, to: transposed, panels, groups })]], options)
+        }
+        return []
+      },
+      project: () => [],
+      choose: ({ shape: { inputs, neurons }, levels }) => [
+        [
+          kernels.beacon({
+            h: matrices.h,
+            gt: same ? matrices.h : transposed,
+            weights: columns.weights,
+            r: system.r,
+            s: system.s,
+            scales: columns.scales,
+            codes: columns.codes,
+            found,
+            scratch,
+            inputs,
+            panels,
+            neuronPanels: kernels.panelsOf(neurons),
+            groups,
+            top: levels - 1,
+            zero: (levels - 1) / 2,
+            loops: recipe.passes,
+          }),
+        ],
+      ],
+      scales({ shape: { neurons } }) {
+        const perGroup = kernels.panelsOf(neurons)
+        const packed = arena.floats(found, groups * perGroup * 8)
+        return Float32Array.from({ length: groups * neurons }, (_, i) => {
+          const k = i % neurons
+          return packed[(Math.floor(i / neurons) * perGroup + (k >> 3)) * 8 + (k & 7)]!
+        })
+      },
+    }
+  },
+}

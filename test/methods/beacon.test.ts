@@ -1,0 +1,173 @@
+/** Beacon by the engine against its twin on the samples, and against the factored form it was published in. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createQuantizer, type LayerResult, type Quantizer } from '#src/quantizer.js'
+import { beacon } from '#src/reference/beacon.js'
+import { multiplyVector } from '#src/reference/descend.js'
+import { solve } from '#src/reference/qronos.js'
+import { type Layer, layerOf, oneByOne, quantizeEverywhere } from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const NEAR = 1e-6
+const alphabet = (levels: number): number[] =>
+  Array.from({ length: levels }, (_, code) => code - (levels - 1) / 2)
+
+/** Compares with the twin; neurons that differ behind two values of nearly one score. */
+function countNearTies(
+  layer: Layer,
+  { codes, scales, zero }: LayerResult,
+  levels: number,
+  loops: number,
+): number {
+  const { rows, inputs, neurons, weights, samples, quantizedSamples = samples } = layer
+  let ties = 0
+  for (let k = 0; k < neurons; k++) {
+    const w = Float64Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
+    const twin = beacon({ samples, quantizedSamples, rows, w }, alphabet(levels), loops)
+    const live = (t: number): boolean => layer.h[t * inputs + t]! > 0
+    const actual = Array.from(w, (_, t) => (live(t) ? codes[t * neurons + k]! - zero : 0))
+    const equal = actual.every((z, t) => z === twin.z[t])
+    if (!equal && twin.margin < NEAR) {
+      ties++
+      continue
+    }
+    expect(actual, `neuron ${k}, margin ${twin.margin}`).toEqual([...twin.z])
+    expect(scales[k]! / twin.scale).toBeCloseTo(1, 4)
+  }
+  return ties
+}
+
+const shape = fc.record({
+  rows: fc.integer({ min: 20, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 60 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
+
+describe('beacon', () => {
+  it('chooses the codes and scales of its twin, on one thread and on two', async () => {
+    let neurons = 0
+    let ties = 0
+    await fc.assert(
+      fc.asyncProperty(
+        shape,
+        fc.constantFrom(2, 3, 4, 7, 15),
+        fc.integer({ min: 0, max: 3 }),
+        async (given, levels, passes) => {
+          const layer = layerOf(given)
+          const result = await quantizeEverywhere(quantizers, layer, { method: 'beacon', levels, passes })
+          ties += countNearTies(layer, result, levels, passes)
+          neurons += given.neurons
+        },
+      ),
+      { seed: 111, numRuns: 40 },
+    )
+    expect(ties).toBeLessThan(0.05 * neurons)
+  })
+
+  it('is what was published: angles between prefixes of R^{-T}Gw and Rz, H = RᵀR', async () => {
+    const [rows, inputs, levels] = [200, 24, 7]
+    const given = layerOf({ rows, inputs, neurons: 6, same: false, seed: 112 })
+    // The published form needs a factor, so no input may be dead.
+    const alive = (x: Float32Array): Float32Array =>
+      x.map((v, i) => (i % inputs === 5 ? x[i - 2]! * x[i - 1]! + 0.3 : v))
+    const layer = {
+      ...given,
+      samples: alive(given.samples),
+      quantizedSamples: alive(given.quantizedSamples!),
+    }
+    const { codes, zero } = await quantizers[0]!.quantizeLayer(layer, { method: 'beacon', levels, passes: 0 })
+    const gram = (a: Float32Array, b: Float32Array, size: number): Float64Array =>
+      Float64Array.from({ length: size * size }, (_, at) => {
+        let sum = 0
+        for (let r = 0; r < rows; r++)
+          sum += a[r * inputs + Math.floor(at / size)]! * b[r * inputs + (at % size)]!
+        return sum
+      })
+    let equal = 0
+    for (let k = 0; k < 6; k++) {
+      const z = new Float64Array(inputs)
+      for (let t = 0; t < inputs; t++) {
+        // Both sides in the prefix: cos of R^{-T}Gw and Rz is zᵀGw / √(zᵀHz · wᵀGᵀH⁻¹Gw).
+        const h = gram(layer.quantizedSamples, layer.quantizedSamples, t + 1)
+        const g = gram(layer.quantizedSamples, layer.samples, t + 1)
+        const w = Float64Array.from({ length: t + 1 }, (_, s) => layer.weights[s * 6 + k]!)
+        const b = multiplyVector(g, w)
+        const size = Math.sqrt(solve(h, b, t + 1).reduce((sum, v, s) => sum + v * b[s]!, 0))
+        const cosine = (p: number): number => {
+          const own = Float64Array.from({ length: t + 1 }, (_, s) => (s === t ? p : z[s]!))
+          const hz = multiplyVector(h, own)
+          const length = Math.sqrt(own.reduce((sum, v, s) => sum + v * hz[s]!, 0))
+          return length > 0 ? own.reduce((sum, v, s) => sum + v * b[s]!, 0) / (length * size) : 0
+        }
+        // Where all before are zero every value of one sign has the same cosine: the twin's rule there is ours.
+        if (z.every((value) => value === 0)) {
+          z[t] = codes[t * 6 + k]! - zero
+          continue
+        }
+        z[t] = alphabet(levels).reduce((best, p) => (cosine(p) > cosine(best) ? p : best))
+      }
+      if (z.every((value, t) => value === codes[t * 6 + k]! - zero)) equal++
+    }
+    expect(equal).toBeGreaterThanOrEqual(5)
+  })
+
+  it('finds the scale that fits its codes best, and loops only lower the error', async () => {
+    const layer = layerOf({ rows: 300, inputs: 50, neurons: 9, same: false, seed: 113 })
+    const errors: number[] = []
+    for (const passes of [0, 1, 2, 8]) {
+      const { relativeError } = await quantizers[1]!.quantizeLayer(layer, {
+        method: 'beacon',
+        levels: 3,
+        passes,
+      })
+      errors.push(relativeError ?? Number.NaN)
+    }
+    for (const [i, error] of errors.slice(1).entries()) expect(error).toBeLessThanOrEqual(errors[i]! + 1e-7)
+    expect(errors[3]).toBeLessThan(0.98 * errors[0]!)
+  })
+
+  it('takes neurons independently, and rounds the weights of dead inputs', async () => {
+    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: true, seed: 114 })
+    const options = { method: 'beacon' as const, levels: 7 }
+    const { codes, scales } = await quantizers[1]!.quantizeLayer(layer, options)
+    expect(codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
+    for (let k = 0; k < 11; k++) {
+      const code = Math.min(6, Math.max(0, Math.round(layer.weights[5 * 11 + k]! / scales[k]! + 3)))
+      expect(codes[5 * 11 + k]).toBe(code)
+    }
+  })
+
+  it('is the same for all multiples of the weights', async () => {
+    const layer = layerOf({ rows: 60, inputs: 33, neurons: 5, same: false, seed: 115 })
+    const options = { method: 'beacon' as const, levels: 7 }
+    const one = await quantizers[0]!.quantizeLayer(layer, options)
+    const many = await quantizers[0]!.quantizeLayer(
+      { ...layer, weights: layer.weights.map((w) => 1024 * w) },
+      options,
+    )
+    expect(many.codes).toEqual(one.codes)
+    expect(many.scales).toEqual(one.scales.map((s) => 1024 * s))
+  })
+
+  it('refuses a radius, other scopes of scales and act-order', async () => {
+    const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 116 })
+    const refused = (options: object): Promise<unknown> =>
+      quantizers[0]!.quantizeLayer(layer, { method: 'beacon', ...options })
+    await expect(refused({ radius: { rule: 'search' } })).rejects.toThrow(
+      /radius: expected none beside method beacon/,
+    )
+    await expect(refused({ scalePer: { group: 4 } })).rejects.toThrow(/scalePer: expected 'neuron'/)
+    await expect(refused({ actOrder: true })).rejects.toThrow(
+      /actOrder: expected a method that takes inputs in order/,
+    )
+  })
+})
