@@ -36,7 +36,7 @@ const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'spfq']
 
 /**
  * Damping of 1 %: what OPTQ's authors use, and what lets Qronos work on sums in float32. The 1e-6·σ₁ of Qronos' paper
- * needs sums in float64 and is less accurate all the same (docs/METHODS.md).
+ * needs sums in float64.
  */
 const DAMPING = 0.01
 
