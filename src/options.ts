@@ -37,6 +37,11 @@ export interface MethodOptions {
   readonly seed?: number
   /** spfq: order of the data alignment. Default 1, the one-phase algorithm. */
   readonly alignment?: number
+  /**
+   * msq: first move all but at most m weights of each neuron to the ends of its alphabet without changing its outputs on
+   * the m samples (2209.03487). Needs fewer samples than inputs.
+   */
+  readonly preprocess?: boolean
   /** gpfq with an odd number of levels: make weights zero that matter little (2201.11113). */
   readonly sparsity?: Sparsity
 }

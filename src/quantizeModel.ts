@@ -261,7 +261,7 @@ class ModelRun {
     for (const note of notes) this.#notes.push(`${place}: ${note}`)
     for (const [i, planned] of layers.entries()) {
       this.#finish(planned, requests[i]!, solutions[i]!, {
-        samples: plan.form === 'none' ? 0 : shape.samples,
+        samples: plan.form === 'none' && !settings.preprocess ? 0 : shape.samples,
         form: plan.form,
         deadInputs,
         seconds: seconds / layers.length,

@@ -111,6 +111,7 @@ export interface AlphabetValues {
   readonly seed?: number
   readonly alignment?: number
   readonly sparsity?: Sparsity
+  readonly preprocess?: boolean
 }
 
 export function addAlphabetOptions(command: Command): Command {
@@ -150,6 +151,10 @@ export function addAlphabetOptions(command: Command): Command {
       whole(text, 1, 1000),
     )
     .option(
+      '--preprocess',
+      'msq: first move weights to the ends of the alphabet; needs fewer samples than inputs',
+    )
+    .option(
       '--sparsity <rule>',
       'gpfq: soft:λ, hard:λ (thresholds in units of weights) or target:SHARE of zeros in each layer',
       parseSparsity,
@@ -160,8 +165,8 @@ export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spf
 
 /** The options of the method, as the API has them. */
 export function chosenMethod(values: AlphabetValues): MethodOptions {
-  const { preset, method, passes, damping, actOrder, seed, alignment, sparsity } = values
-  return given({ preset, method, passes, damping, actOrder, seed, alignment, sparsity })
+  const { preset, method, passes, damping, actOrder, seed, alignment, sparsity, preprocess } = values
+  return given({ preset, method, passes, damping, actOrder, seed, alignment, sparsity, preprocess })
 }
 
 /** Levels asked for by --levels or --bits; undefined if neither was. */

@@ -4,7 +4,7 @@
  * that the same layer gives the same codes everywhere. A plan is plain data and prints.
  */
 import { GpfqError } from '../errors.js'
-import { BLOCK, descendScratch, matrixBytes, panelsOf } from '../wasm/kernels.js'
+import { BLOCK, descendScratch, matrixBytes, panelsOf, vertexScratch } from '../wasm/kernels.js'
 import { kindOf } from './family.js'
 import { GPFQ, isPlain, type Recipe } from './recipe.js'
 import { columnWork, stripOf, TILE_WORK } from './strip.js'
@@ -95,7 +95,7 @@ const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 
 
 /** @param form fixes the form instead of leaving it to the cost model (benches and tests). */
 export function planLayer(shape: LayerShape, threads: number, form?: Form): LayerPlan {
-  if (form === 'none') return fits(planRounding(shape))
+  if (form === 'none' || shape.recipe?.preprocess === true) return fits(planRounding(shape, threads))
   const gram = planGram(shape, threads)
   // The search for scales reuses H and G for all candidates; only the Gram form offers it.
   if (shape.candidates > 1 || form === 'gram' || shape.judged === true || !isPlain(shape.recipe ?? GPFQ))
@@ -233,14 +233,17 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
   }
 }
 
-function planRounding(shape: LayerShape): LayerPlan {
+function planRounding(shape: LayerShape, threads: number): LayerPlan {
+  const walks = shape.recipe?.preprocess === true
   const panels = panelsOf(shape.inputs)
   const neuronPanels = panelsOf(shape.neurons)
-  const residentBlocks = residentBlocksOf(shape, panels)
+  // The walk needs all samples at once, in panels that never fill up.
+  const residentBlocks = walks ? Math.floor(shape.samples / BLOCK) + 1 : residentBlocksOf(shape, panels)
   const regions = {
     ...staging(shape),
     'packed samples': residentBlocks * blockBytesOf(shape, panels),
     ...weights(shape, panels, neuronPanels),
+    ...(walks ? { scratch: threads * vertexScratch(shape.samples, shape.inputs) } : {}),
   }
   return {
     form: 'none',

@@ -47,6 +47,13 @@ export async function quantizeSamples(
   options: SamplesOptions,
 ): Promise<SamplesResult> {
   const { pool, arena } = engine
+  if (shape.recipe?.preprocess === true && shape.samples >= shape.inputs) {
+    throw new GpfqError(
+      'INVALID_DATA',
+      `${options.place}: expected fewer samples than inputs for preprocess, got ${shape.samples} samples of ${shape.inputs} ` +
+        'inputs, which leave no weight free to move; use fewer samples or patches, exclude the layer, or use method gpfq',
+    )
+  }
   const plan = planLayer(shape, pool.threads, options.form)
   const mark = arena.mark()
   const run: RunOptions = { signal: options.signal }

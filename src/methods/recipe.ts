@@ -16,6 +16,8 @@ export interface Recipe {
   readonly seed: number | null
   /** Order of spfq's data alignment; null for others. */
   readonly alignment: number | null
+  /** The vertex walk before msq. */
+  readonly preprocess: boolean
   /** Thresholds of gpfq; null for others. */
   readonly sparsity: Sparsity | null
 }
@@ -28,6 +30,7 @@ export const GPFQ: Recipe = {
   actOrder: false,
   seed: null,
   alignment: null,
+  preprocess: false,
   sparsity: null,
 }
 
@@ -59,6 +62,7 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
     actOrder,
     seed,
     alignment,
+    preprocess = false,
     sparsity,
   } = options
   checkWhole('passes', passes, 0, 1000)
@@ -85,6 +89,11 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
   }
   checkWhole('seed', seed ?? 0, 0, 2 ** 32 - 1)
   checkWhole('alignment', alignment ?? 1, 1, 1000)
+  if (preprocess && (method !== 'msq' || passes > 0)) {
+    throw new TypeError(
+      `preprocess: expected method msq without passes, got ${method}${passes > 0 ? ' with passes' : ''}; leave it out`,
+    )
+  }
   if (sparsity !== undefined) checkSparsity(sparsity, method)
   const random = method === 'spfq'
   return {
@@ -94,6 +103,7 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
     actOrder: actOrder ?? inverting,
     seed: random || randomPatches ? (seed ?? 0) : null,
     alignment: random ? (alignment ?? 1) : null,
+    preprocess,
     sparsity: sparsity ?? null,
   }
 }
@@ -110,9 +120,20 @@ function checkSparsity({ rule, value }: Sparsity, method: Method): void {
 
 /** Scales as asked for, or the method's own rule. @throws TypeError for scales that the method cannot have */
 export function resolveScales(
-  { method }: Recipe,
+  { method, preprocess }: Recipe,
   { scalePer, radius }: { readonly scalePer?: ScalePer; readonly radius?: Radius },
 ): { readonly scalePer: ScalePer; readonly radius: Radius } {
+  if (preprocess) {
+    if (radius !== undefined && radius.rule !== 'max') {
+      throw new TypeError(
+        `radius: expected max beside preprocess, which moves weights to the ends of that alphabet, got ${radius.rule}`,
+      )
+    }
+    if (scalePer !== undefined && scalePer !== 'neuron') {
+      throw new TypeError("scalePer: expected 'neuron' beside preprocess, got another scope")
+    }
+    return { scalePer: 'neuron', radius: { rule: 'max' } }
+  }
   if (method !== 'beacon') return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
   if (radius !== undefined) {
     throw new TypeError(
@@ -147,4 +168,5 @@ export const isPlain = ({ method, passes, actOrder, sparsity }: Recipe): boolean
   method === 'gpfq' && passes === 0 && !actOrder && sparsity === null
 
 /** Whether calibration samples are needed when scales come from the weights alone. */
-export const needsSamples = ({ method, passes }: Recipe): boolean => method !== 'msq' || passes > 0
+export const needsSamples = ({ method, passes, preprocess }: Recipe): boolean =>
+  method !== 'msq' || passes > 0 || preprocess

@@ -562,3 +562,29 @@ export function beacon(a: {
 
 /** Bytes of scratch a worker needs for `beacon`. */
 export const beaconScratch = (panels: number): number => (2 * panels + 36) * 256
+
+export function vertexWalk(a: {
+  x: Pointer
+  weights: Pointer
+  scratch: Pointer
+  rows: number
+  inputs: number
+  panels: number
+  neurons: number
+  neuronPanels: number
+  groups: number
+}): Task {
+  return task(
+    'vertexWalk',
+    [a.x, a.weights, a.scratch, a.rows, a.inputs, a.panels, a.neurons, a.neuronPanels, a.groups],
+    a.groups * a.neurons,
+    1,
+    true,
+  )
+}
+
+/** Bytes of scratch a worker needs for `vertexWalk`. */
+export const vertexScratch = (rows: number, inputs: number): number => {
+  const even = (count: number): number => count + (count % 2)
+  return ((rows + 2) * even(rows) + even(inputs)) * 8 + Math.ceil((even(rows) * 4) / 16) * 16
+}

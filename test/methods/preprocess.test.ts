@@ -1,0 +1,126 @@
+/** The vertex walk before rounding: what 2209.03487 promises, by the twin and by the engine. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { vertexWalk } from '#src/reference/vertexWalk.js'
+import { activations, disturbed, reals } from '../random.js'
+import { quantizeEverywhere } from './twin.js'
+
+let quantizers: Quantizer[]
+beforeAll(async () => {
+  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
+})
+afterAll(async () => {
+  for (const quantizer of quantizers) await quantizer.close()
+})
+
+const shape = fc
+  .record({
+    rows: fc.integer({ min: 1, max: 30 }),
+    wider: fc.integer({ min: 1, max: 60 }),
+    neurons: fc.integer({ min: 1, max: 11 }),
+    same: fc.boolean(),
+    seed: fc.nat(),
+  })
+  .map(({ rows, wider, neurons, same, seed }) => {
+    const inputs = rows + wider
+    const x = activations(rows * inputs, seed).map((v, i) => (i % inputs === 3 ? 0 : v))
+    return {
+      ...{ rows, inputs, neurons, weights: reals(inputs * neurons, seed + 1), samples: x },
+      ...(same ? {} : { quantizedSamples: disturbed(x, 0.1, seed + 2) }),
+    }
+  })
+
+describe('vertexWalk', () => {
+  it('changes no output, leaves no weight larger, and all but at most m weights at the bound', () => {
+    fc.assert(
+      fc.property(shape, ({ rows, inputs, neurons, weights, samples }) => {
+        const w = Float64Array.from({ length: inputs }, (_, t) => weights[t * neurons]!)
+        const z = vertexWalk(samples, rows, w)
+        const c = Math.max(...w.map(Math.abs))
+        for (let r = 0; r < rows; r++) {
+          let [moved, size] = [0, 0]
+          for (let t = 0; t < inputs; t++) {
+            moved += samples[r * inputs + t]! * (z[t]! - w[t]!)
+            size += Math.abs(samples[r * inputs + t]! * c)
+          }
+          expect(Math.abs(moved)).toBeLessThanOrEqual(1e-9 * size)
+        }
+        expect(Math.max(...z.map(Math.abs))).toBeLessThanOrEqual(c * (1 + 1e-12))
+        expect(z.filter((v) => Math.abs(v) < c).length).toBeLessThanOrEqual(rows)
+      }),
+      { seed: 121, numRuns: 60 },
+    )
+  })
+})
+
+describe('msq with preprocess', () => {
+  it('rounds the weights that the twin walked to, on one thread and on two', async () => {
+    let [differing, total] = [0, 0]
+    await fc.assert(
+      fc.asyncProperty(shape, fc.constantFrom(2, 3, 7, 15), async (layer, levels) => {
+        const result = await quantizeEverywhere(quantizers, layer, {
+          method: 'msq',
+          preprocess: true,
+          levels,
+        })
+        const { rows, inputs, neurons, weights, samples } = layer
+        for (let k = 0; k < neurons; k++) {
+          const w = Float64Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
+          const z = vertexWalk(layer.quantizedSamples ?? samples, rows, w)
+          z.forEach((v, t) => {
+            const steps = v / result.scales[k]! + result.zero
+            const code = result.codes[t * neurons + k]!
+            total++
+            if (Math.abs(steps - code) > 0.5 + 1e-4) differing++
+          })
+        }
+      }),
+      { seed: 122, numRuns: 40 },
+    )
+    // Two ways that are equally long up to rounding may end at different vertices.
+    expect(differing).toBeLessThan(0.01 * total)
+  })
+
+  it('loses far less than plain rounding on a wide layer with few samples', async () => {
+    const [rows, inputs, neurons] = [20, 400, 8]
+    const layer = {
+      inputs,
+      neurons,
+      weights: reals(inputs * neurons, 123),
+      samples: reals(rows * inputs, 124),
+    }
+    const options = { method: 'msq' as const, levels: 3, radius: { rule: 'max' as const } }
+    const plain = await quantizers[0]!.quantizeLayer(layer, options)
+    const walked = await quantizers[0]!.quantizeLayer(layer, { ...options, preprocess: true })
+    // oracle/family.out: .215 against .826 for Gaussian (m, N) = (20, 400), ternary.
+    expect(walked.relativeError).toBeLessThan(0.3)
+    expect(plain.relativeError).toBeGreaterThan(0.6)
+  })
+
+  it('refuses as many samples as inputs, with the reason, and everything that it cannot go with', async () => {
+    const refused = (rows: number, options: object): Promise<unknown> =>
+      quantizers[0]!.quantizeLayer(
+        { inputs: 8, neurons: 1, weights: reals(8, 1), samples: reals(8 * rows, 2) },
+        { method: 'msq', preprocess: true, ...options },
+      )
+    await expect(refused(8, {})).rejects.toThrow(
+      /expected fewer samples than inputs for preprocess, got 8 samples of 8 inputs/,
+    )
+    const samples = Float32Array.of(1, Number.NaN, 1, 1)
+    const unknown = { inputs: 4, neurons: 1, weights: reals(4, 1), samples }
+    await expect(quantizers[0]!.quantizeLayer(unknown, { method: 'msq', preprocess: true })).rejects.toThrow(
+      /finite inputs/,
+    )
+    await expect(refused(4, { method: 'gpfq' })).rejects.toThrow(
+      /preprocess: expected method msq without passes, got gpfq/,
+    )
+    await expect(refused(4, { passes: 1 })).rejects.toThrow(/got msq with passes/)
+    await expect(refused(4, { radius: { rule: 'search' } })).rejects.toThrow(
+      /radius: expected max beside preprocess/,
+    )
+    await expect(refused(4, { scalePer: 'layer' })).rejects.toThrow(
+      /scalePer: expected 'neuron' beside preprocess/,
+    )
+  })
+})
