@@ -15,7 +15,7 @@ import type { Runner } from '#src/calibration/runner.js'
 import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData, readBytes } from '#src/data/files.js'
 import { evaluate } from '#src/evaluate.js'
-import type { Radius } from '#src/options.js'
+import type { Radius, ScalePer } from '#src/options.js'
 import { quantizeModel } from '#src/quantizeModel.js'
 
 interface Subject {
@@ -76,16 +76,21 @@ const SUBJECTS: readonly Subject[] = [
   },
 ]
 
-/** Radius rules by the name of their column; rounding to the plain maximum is what everybody else does. */
-const METHODS: readonly {
+interface Rule {
   readonly name: string
   readonly method: 'msq' | 'gpfq'
   readonly radius: Radius
-}[] = [
+  readonly scalePer?: ScalePer
+}
+
+/** One column each; rounding to the plain maximum is what everybody else does. */
+const METHODS: readonly Rule[] = [
   { name: 'rounding, max', method: 'msq', radius: { rule: 'max' } },
   { name: 'rounding, search', method: 'msq', radius: { rule: 'search' } },
   { name: 'GPFQ, max', method: 'gpfq', radius: { rule: 'max' } },
   { name: 'GPFQ, search', method: 'gpfq', radius: { rule: 'search' } },
+  { name: 'GPFQ, mse', method: 'gpfq', radius: { rule: 'mse' } },
+  { name: 'GPFQ, search, layer', method: 'gpfq', radius: { rule: 'search' }, scalePer: 'layer' },
 ]
 const LEVELS = [15, 7, 3] as const
 
@@ -110,12 +115,13 @@ async function main(): Promise<void> {
   }
   const cells: Cells = existsSync(store) ? (JSON.parse(await readFile(store, 'utf8')) as Cells) : {}
   const runner = await createOrtWebRunner({ threads: cpus().length })
-  for (const subject of SUBJECTS) {
+  for (const subject of SUBJECTS)
     await cell(cells, `${subject.name} float`, () => measureFloat(subject, runner))
-    for (const levels of LEVELS) {
-      for (const { name, method, radius } of METHODS) {
+  for (const { name, ...rule } of METHODS) {
+    for (const subject of SUBJECTS) {
+      for (const levels of LEVELS) {
         await cell(cells, `${subject.name} ${levels} ${name}`, () =>
-          measure(subject, runner, { levels, method, radius }),
+          measure(subject, runner, { levels, ...rule }),
         )
       }
     }
@@ -141,7 +147,7 @@ async function measureFloat(subject: Subject, runner: Runner): Promise<Cell> {
 async function measure(
   subject: Subject,
   runner: Runner,
-  settings: { levels: number; method: 'msq' | 'gpfq'; radius: Radius },
+  settings: Omit<Rule, 'name'> & { readonly levels: number },
 ): Promise<Cell> {
   const bytes = await readBytes(join(assets, subject.model))
   const calibration = await open(subject, runner, bytes, subject.calibration, subject.calibrationSamples)
@@ -223,8 +229,9 @@ function page(cells: Cells, runner: string): string {
     '# Accuracy',
     '',
     'Whole test sets; top-1 in percent, perplexity for llama (lower is better). All Conv, Gemm and MatMul weights are',
-    'quantized, first and last layer too; one scale a neuron. `max`: radius = largest |w|. `search`: radius chosen by output',
-    'error, which is the default. "rounding, max" is what other tools call round-to-nearest.',
+    'quantized, first and last layer too; one scale a neuron but in the last column. `max`: radius = largest |w|. `search`: radius',
+    'chosen by output error, which is the default. `mse`: by weight error. "rounding, max" is what other tools call',
+    'round-to-nearest.',
     '',
     `| model (float) | levels | ${METHODS.map(({ name }) => name).join(' | ')} |`,
     `|---|---|${METHODS.map(() => '---').join('|')}|`,
