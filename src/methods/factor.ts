@@ -8,6 +8,7 @@ import type { Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
 import { GpfqError } from '../errors.js'
 import type { Pointer } from '../wasm/arena.js'
+import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
 import type { GramSystem } from './gramMethod.js'
 import type { LayerPlan, LayerShape } from './plan.js'
@@ -96,15 +97,27 @@ export class Factor {
     const n = panels * kernels.PANEL
     const a = this.c
     const job: Phase[] = [
-      [kernels.reverse({ h: matrices.h, a, damping: this.#damping, inputs, panels, triangular, groups })],
+      [
+        familyKernels.reverse({
+          h: matrices.h,
+          a,
+          damping: this.#damping,
+          inputs,
+          panels,
+          triangular,
+          groups,
+        }),
+      ],
     ]
     for (let from = 0; from < n; from += WIDTH) {
       const to = Math.min(n, from + WIDTH)
-      if (from > 0) job.push([kernels.reduce({ a, n, from, to, groups })])
-      job.push([kernels.factorBlock({ a, least: this.#least, failed: this.#failed, n, from, to, groups })])
-      if (to < n) job.push([kernels.solveBlock({ a, n, from, to, groups })])
+      if (from > 0) job.push([familyKernels.reduce({ a, n, from, to, groups })])
+      job.push([
+        familyKernels.factorBlock({ a, least: this.#least, failed: this.#failed, n, from, to, groups }),
+      ])
+      if (to < n) job.push([familyKernels.solveBlock({ a, n, from, to, groups })])
     }
-    job.push([kernels.unitLower({ c: a, l: this.l, panels, groups })])
+    job.push([familyKernels.unitLower({ c: a, l: this.l, panels, groups })])
     return job
   }
 }

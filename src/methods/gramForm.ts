@@ -9,6 +9,7 @@
 import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
+import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
 import { GRID, type Scales, type WeightShape } from './alphabet.js'
 import { Columns } from './columns.js'
@@ -52,7 +53,7 @@ export class GramForm implements LayerForm {
     this.#errors = triangular ? 0 : arena.allocate(groups * candidates * neuronPanels * 64)
     this.#scratch =
       plan.descendStrip > 0
-        ? arena.allocate(pool.threads * kernels.descendScratch(panels, plan.descendStrip))
+        ? arena.allocate(pool.threads * familyKernels.descendScratch(panels, plan.descendStrip))
         : 0
     this.#method = kindOf(this.#recipe).create({
       pool,
@@ -182,7 +183,7 @@ export class GramForm implements LayerForm {
   }
 
   #descend({ shape, levels, scales }: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {
-    return kernels.descend({
+    return familyKernels.descend({
       h: this.#matrices.h,
       r: this.#r,
       s: this.#s,

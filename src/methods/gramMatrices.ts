@@ -6,6 +6,7 @@
 import type { Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
+import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
@@ -123,7 +124,7 @@ export class GramMatrices {
     }
     const moved = (from: Pointer): { to: Pointer; phase: Phase } => {
       const to = this.#arena.allocate(this.#bytes())
-      return { to, phase: [kernels.permute({ from, to, order: at, panels, groups })] }
+      return { to, phase: [familyKernels.permute({ from, to, order: at, panels, groups })] }
     }
     const h = moved(this.#h)
     const g = same ? h : moved(this.#g)

@@ -4,7 +4,8 @@
  * that the same layer gives the same codes everywhere. A plan is plain data and prints.
  */
 import { GpfqError } from '../errors.js'
-import { BLOCK, descendScratch, matrixBytes, panelsOf, vertexScratch } from '../wasm/kernels.js'
+import { descendScratch, vertexScratch } from '../wasm/familyKernels.js'
+import { BLOCK, matrixBytes, panelsOf } from '../wasm/kernels.js'
 import { kindOf } from './family.js'
 import { GPFQ, isPlain, type Recipe } from './recipe.js'
 import { columnWork, stripOf, TILE_WORK } from './strip.js'

@@ -9,6 +9,7 @@
  * at few levels. Act-order is on unless switched off.
  */
 import type { Phase } from '../engine/job.js'
+import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
 import { nearestPlane, nearestPlaneRegions } from './gptq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
@@ -44,7 +45,12 @@ function retargeted(system: GramSystem, base: ReturnType<typeof nearestPlane>): 
   return {
     choose: base.choose,
     async prepare(options) {
-      const subtract = kernels.subtract({ a: matrices.g, b: matrices.h, c: difference, bytes: matrixBytes })
+      const subtract = familyKernels.subtract({
+        a: matrices.g,
+        b: matrices.h,
+        c: difference,
+        bytes: matrixBytes,
+      })
       await pool.run([[subtract]], options)
       return base.prepare(options)
     },
@@ -55,7 +61,7 @@ function retargeted(system: GramSystem, base: ReturnType<typeof nearestPlane>): 
         ...base.project(request),
         [kernels.project({ ...common, g: difference, weights, r: u, s: v, triangular: false })],
         [
-          kernels.retarget({
+          familyKernels.retarget({
             ...common,
             c: base.factor.c,
             h: matrices.h,

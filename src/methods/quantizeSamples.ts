@@ -62,6 +62,8 @@ export async function quantizeSamples(
     const start = performance.now()
     const form = createForm(engine, shape, plan)
     packer = form.packer
+    // Its memory is taken before work starts, so that a lack of it is not found out after hours.
+    const measure = options.measure === true ? new Measure(pool, arena, shape, plan, form) : null
     let rows = 0
     for await (const batch of batches()) {
       await form.add(batch, run)
@@ -79,8 +81,7 @@ export async function quantizeSamples(
     }
     const seconds = (performance.now() - start) / 1000
     let relativeError: number | null = null
-    if (options.measure === true && requests[0] !== undefined && solutions[0] !== undefined) {
-      const measure = new Measure(pool, arena, shape, plan, form)
+    if (measure !== null && requests[0] !== undefined && solutions[0] !== undefined) {
       await measure.begin(requests[0], solutions[0], run)
       if (plan.form !== 'direct') for await (const batch of batches()) await measure.add(batch, run)
       relativeError = await measure.finish(run)

@@ -8,7 +8,8 @@
  */
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
-import { panelsOf, round, vertexScratch, vertexWalk } from '../wasm/kernels.js'
+import { vertexScratch, vertexWalk } from '../wasm/familyKernels.js'
+import { panelsOf, round } from '../wasm/kernels.js'
 import { Columns } from './columns.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'

@@ -6,7 +6,7 @@
  *
  * Cost: GPFQ's; `target` follows the path a dozen times more. When: weights are to be compressed or pruned, too.
  */
-import * as kernels from '../wasm/kernels.js'
+import * as familyKernels from '../wasm/familyKernels.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
 import { walkTask } from './spfq.js'
@@ -15,11 +15,11 @@ import { walkTask } from './spfq.js'
 const HALVINGS = 12
 
 export const sparse: GramMethodKind = {
-  regions: (_, { panels }, threads) => ({ 'path scratch': threads * kernels.walkScratch(panels) }),
+  regions: (_, { panels }, threads) => ({ 'path scratch': threads * familyKernels.walkScratch(panels) }),
   create(system): GramMethod {
     const { arena, pool, plan, recipe, columns } = system
     const { rule, value } = recipe.sparsity ?? { rule: 'hard', value: 0 }
-    const scratch = arena.allocate(pool.threads * kernels.walkScratch(plan.panels))
+    const scratch = arena.allocate(pool.threads * familyKernels.walkScratch(plan.panels))
     let lambda = rule === 'target' ? 0 : value
     const choose: GramMethod['choose'] = (request, candidates) => [
       [

@@ -12,6 +12,7 @@
  * loses less. The draws depend on seed, layer, neuron and input alone.
  */
 import type { Phase } from '../engine/job.js'
+import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
@@ -21,7 +22,7 @@ export const spfq: GramMethodKind = {
     const columns = groups * neuronPanels * panels * 256
     const sweeps = (recipe?.alignment ?? 1) > 1
     return {
-      'path scratch': threads * kernels.walkScratch(panels),
+      'path scratch': threads * familyKernels.walkScratch(panels),
       ...(sweeps ? { 'aligned weights': 4 * columns } : {}),
     }
   },
@@ -29,7 +30,7 @@ export const spfq: GramMethodKind = {
     const { arena, pool, shape, plan, recipe, matrices, columns } = system
     const { panels, neuronPanels } = plan
     const { groups } = shape
-    const scratch = arena.allocate(pool.threads * kernels.walkScratch(panels))
+    const scratch = arena.allocate(pool.threads * familyKernels.walkScratch(panels))
     const order = recipe.alignment ?? 1
     const bytes = groups * neuronPanels * panels * 256
     const [values = 0, u = 0, lower = 0, aligned = 0] =
@@ -40,7 +41,7 @@ export const spfq: GramMethodKind = {
         [walkTask(system, request, 1, { r: from, values, scratch, choice: 'exact' })],
         [kernels.project({ ...own, g: matrices.h, weights: values, r: lower, s: u, triangular: false })],
         [
-          kernels.sweepTarget({
+          familyKernels.sweepTarget({
             ...{ b: system.r, s: system.s, u, r: aligned },
             bytes: groups * own.neuronPanels * panels * 256,
           }),
@@ -70,7 +71,7 @@ export const spfq: GramMethodKind = {
 export const seedOf = (seed: number, layer: number): number =>
   (Math.imul(seed, 0x9e3779b1) ^ Math.imul(layer + 1, 0x85ebca77)) | 0
 
-type WalkArguments = Parameters<typeof kernels.walk>[0]
+type WalkArguments = Parameters<typeof familyKernels.walk>[0]
 
 /** The path with another choice than the nearest value over a system's columns. */
 export function walkTask(
@@ -78,8 +79,8 @@ export function walkTask(
   { shape, levels, scales }: SolveRequest,
   candidates: number,
   own: Pick<WalkArguments, 'r' | 'scratch' | 'choice'> & Partial<WalkArguments>,
-): ReturnType<typeof kernels.walk> {
-  return kernels.walk({
+): ReturnType<typeof familyKernels.walk> {
+  return familyKernels.walk({
     ...{ codes: 0, values: 0, lambda: 0, seed: 0 },
     h: matrices.h,
     weights: columns.weights,

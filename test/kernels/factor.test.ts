@@ -7,7 +7,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { multiplyVector } from '#src/reference/descend.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { damped, factorUnitLower, gptqTarget, qronosTarget } from '#src/reference/nearestPlane.js'
-import { factorBlock, project, reduce, retarget, reverse, solveBlock, unitLower } from '#src/wasm/kernels.js'
+import { factorBlock, reduce, retarget, reverse, solveBlock, unitLower } from '#src/wasm/familyKernels.js'
+import { project } from '#src/wasm/kernels.js'
 import { activations, disturbed, reals } from '../random.js'
 import {
   columnIndex,

@@ -1,7 +1,7 @@
 /** assembly/order.ts: matrices in another order of inputs, and their difference; nothing may be rounded. */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { permute, subtract } from '#src/wasm/kernels.js'
+import { permute, subtract } from '#src/wasm/familyKernels.js'
 import { integers, randomFrom } from '../random.js'
 import { gramIndex, gramPanels, matrixLength, panelsOf } from './layout.js'
 import { Machine } from './machine.js'

@@ -1,10 +1,8 @@
-/** GPTQ by the engine against its twin, and against the form it was published in. */
-import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import { damped, factorUnitLower, gptqTarget, nearestPlane } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, layerOf, type Neuron, oneByOne, orderOf, quantizeEverywhere } from './twin.js'
+import { countNearTies, expectTwin, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -19,37 +17,9 @@ const twin = ({ h, w, choose }: Neuron): Float64Array => {
   return nearestPlane(plane, gptqTarget(plane, w), choose).chosen
 }
 
-const shape = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
-
 describe('gptq', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
-    let neurons = 0
-    let ties = 0
-    await fc.assert(
-      fc.asyncProperty(
-        shape,
-        fc.constantFrom(3, 7, 15),
-        fc.boolean(),
-        fc.constantFrom('neuron' as const, { group: 8 }),
-        fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
-        async (given, levels, actOrder, scalePer, radius) => {
-          const layer = layerOf(given)
-          const options = { method: 'gptq' as const, levels, actOrder, scalePer, radius }
-          const result = await quantizeEverywhere(quantizers, layer, options)
-          expect(result.notes).toEqual([])
-          ties += countNearTies(layer, result, levels, orderOf(layer, actOrder), twin)
-          neurons += given.neurons
-        },
-      ),
-      { seed: 51, numRuns: 40 },
-    )
-    expect(ties).toBeLessThan(0.02 * neurons)
+    await expectTwin('gptq', quantizers, twin, 51)
   })
 
   it('is what was published: the weights to come are least-squares optimal after every choice', async () => {

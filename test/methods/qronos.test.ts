@@ -5,7 +5,7 @@ import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { damped, factorUnitLower, nearestPlane, qronosTarget } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, layerOf, type Neuron, oneByOne, orderOf, quantizeEverywhere } from './twin.js'
+import { countNearTies, expectTwin, layerCases, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -24,37 +24,9 @@ const twin = ({ h, g, w, choose }: Neuron): Float64Array => {
   return nearestPlane(plane, qronosTarget(plane, h, difference, w), choose).chosen
 }
 
-const shape = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
-
 describe('qronos', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
-    let neurons = 0
-    let ties = 0
-    await fc.assert(
-      fc.asyncProperty(
-        shape,
-        fc.constantFrom(3, 7, 15),
-        fc.boolean(),
-        fc.constantFrom('neuron' as const, { group: 8 }),
-        fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
-        async (given, levels, actOrder, scalePer, radius) => {
-          const layer = layerOf(given)
-          const options = { method: 'qronos' as const, levels, actOrder, scalePer, radius }
-          const result = await quantizeEverywhere(quantizers, layer, options)
-          expect(result.notes).toEqual([])
-          ties += countNearTies(layer, result, levels, orderOf(layer, actOrder), twin)
-          neurons += given.neurons
-        },
-      ),
-      { seed: 61, numRuns: 40 },
-    )
-    expect(ties).toBeLessThan(0.02 * neurons)
+    await expectTwin('qronos', quantizers, twin, 61)
   })
 
   it('is what was published: least squares towards the float outputs at every step, the first input special', async () => {
@@ -71,7 +43,7 @@ describe('qronos', () => {
 
   it('is GPTQ where Xq = X', async () => {
     await fc.assert(
-      fc.asyncProperty(shape, async (given) => {
+      fc.asyncProperty(layerCases, async (given) => {
         const layer = layerOf({ ...given, same: true })
         const qronos = await quantizers[0]!.quantizeLayer(layer, { method: 'qronos', levels: 7 })
         const gptq = await quantizers[1]!.quantizeLayer(layer, { method: 'gptq', levels: 7 })

@@ -5,7 +5,7 @@ import { zeroShare } from '#src/methods/sparse.js'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import { gramPath } from '#src/reference/gram.js'
 import { hardThreshold, softThreshold } from '#src/reference/sparse.js'
-import { countNearTies, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+import { countNearTies, layerCases, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -15,21 +15,13 @@ afterAll(async () => {
   for (const quantizer of quantizers) await quantizer.close()
 })
 
-const shape = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
-
 describe('sparsity', () => {
   it('thresholds the path of the twin, on one thread and on two', async () => {
     let neurons = 0
     let ties = 0
     await fc.assert(
       fc.asyncProperty(
-        shape,
+        layerCases,
         fc.constantFrom(3, 7, 15),
         fc.constantFrom('soft' as const, 'hard' as const),
         fc.constantFrom(0, 0.11, 0.47, 1.3),

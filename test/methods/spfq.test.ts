@@ -8,6 +8,7 @@ import {
   countNearTies,
   type Decide,
   type Layer,
+  layerCases,
   layerOf,
   type Neuron,
   orderOf,
@@ -41,21 +42,13 @@ const onSamples = (layer: Layer, { w }: Neuron, order: readonly number[]) => {
   }
 }
 
-const shape = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
-
 describe('spfq', () => {
   it('is the two phases of its twin for every order of alignment, on one thread and on two', async () => {
     let neurons = 0
     let ties = 0
     await fc.assert(
       fc.asyncProperty(
-        shape,
+        layerCases,
         fc.constantFrom(3, 7, 15),
         fc.integer({ min: 1, max: 4 }),
         fc.boolean(),

@@ -3,6 +3,7 @@
  * chooses the codes of one neuron after the other; wherever it stood within 10⁻⁴ steps of a rounding boundary the engine,
  * in float32, may go another way. Such neurons are counted, all others must be equal.
  */
+import fc from 'fast-check'
 import { expect } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
 import type { LayerOptions, LayerProblem, LayerResult, Quantizer } from '#src/quantizer.js'
@@ -16,6 +17,15 @@ export interface LayerCase {
   readonly same: boolean
   readonly seed: number
 }
+
+/** Layers of any shape that float64 twins can follow in a moment. */
+export const layerCases: fc.Arbitrary<LayerCase> = fc.record({
+  rows: fc.integer({ min: 2, max: 200 }),
+  inputs: fc.integer({ min: 6, max: 90 }),
+  neurons: fc.integer({ min: 1, max: 20 }),
+  same: fc.boolean(),
+  seed: fc.nat(),
+})
 
 export interface Layer extends LayerProblem {
   readonly rows: number
@@ -153,4 +163,39 @@ export async function oneByOne(
     })
   }
   return codes
+}
+
+/** A method with act-order against its twin: any layer, order, scope of scales and rule; few neurons meet a near tie. */
+export async function expectTwin(
+  method: 'gptq' | 'qronos',
+  quantizers: readonly Quantizer[],
+  twin: Parameters<typeof countNearTies>[4],
+  seed: number,
+): Promise<void> {
+  let neurons = 0
+  let ties = 0
+  await fc.assert(
+    fc.asyncProperty(
+      layerCases,
+      fc.constantFrom(3, 7, 15),
+      fc.boolean(),
+      fc.constantFrom('neuron' as const, { group: 8 }),
+      fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
+      async (given, levels, actOrder, scalePer, radius) => {
+        const layer = layerOf(given)
+        const result = await quantizeEverywhere(quantizers, layer, {
+          method,
+          levels,
+          actOrder,
+          scalePer,
+          radius,
+        })
+        expect(result.notes).toEqual([])
+        ties += countNearTies(layer, result, levels, orderOf(layer, actOrder), twin)
+        neurons += given.neurons
+      },
+    ),
+    { seed, numRuns: 40 },
+  )
+  expect(ties).toBeLessThan(0.02 * neurons)
 }
