@@ -1,7 +1,7 @@
 /**
- * `npm run accuracy`: the table of docs/ACCURACY.md. Quantizes the five reference models at 3, 7 and 15 levels by
- * rounding and by GPFQ and evaluates each on its whole test set. Resumable: every finished cell is kept in
- * docs/accuracy.json and not computed again (delete the file, or a line of it, to measure anew).
+ * `npm run accuracy`: the tables of docs/ACCURACY.md. Quantizes the five reference models at 3, 7 and 15 levels by every
+ * rule for the scale and by every method, and evaluates each on its whole test set. Resumable: every finished cell is kept
+ * in docs/accuracy.json and not computed again (delete the file, or a line of it, to measure anew).
  *
  * The models and data are not part of the project: the script looks for them in ../shared/assets, or in the folder given
  * as the first argument, and says so if there are none.
@@ -15,7 +15,7 @@ import type { Runner } from '#src/calibration/runner.js'
 import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData, readBytes } from '#src/data/files.js'
 import { evaluate } from '#src/evaluate.js'
-import type { Radius, ScalePer } from '#src/options.js'
+import type { MethodOptions, Radius, ScalePer } from '#src/options.js'
 import { quantizeModel } from '#src/quantizeModel.js'
 
 interface Subject {
@@ -76,22 +76,61 @@ const SUBJECTS: readonly Subject[] = [
   },
 ]
 
-interface Rule {
+/** A column: its head and what it asks of quantizeModel. */
+interface Rule extends Omit<MethodOptions, 'seed'> {
   readonly name: string
-  readonly method: 'msq' | 'gpfq'
-  readonly radius: Radius
+  readonly radius?: Radius
   readonly scalePer?: ScalePer
 }
 
-/** One column each; rounding to the plain maximum is what everybody else does. */
-const METHODS: readonly Rule[] = [
-  { name: 'rounding, max', method: 'msq', radius: { rule: 'max' } },
-  { name: 'rounding, search', method: 'msq', radius: { rule: 'search' } },
-  { name: 'GPFQ, max', method: 'gpfq', radius: { rule: 'max' } },
-  { name: 'GPFQ, search', method: 'gpfq', radius: { rule: 'search' } },
-  { name: 'GPFQ, mse', method: 'gpfq', radius: { rule: 'mse' } },
-  { name: 'GPFQ, search, layer', method: 'gpfq', radius: { rule: 'search' }, scalePer: 'layer' },
+const ROUNDING: Rule = { name: 'rounding, max', method: 'msq', radius: { rule: 'max' } }
+const DEFAULT: Rule = { name: 'gpfq', method: 'gpfq' }
+
+/** How the scale is chosen; rounding to the plain maximum is what everybody else does. */
+const SCALES: readonly Rule[] = [
+  ROUNDING,
+  { name: 'rounding, search', method: 'msq' },
+  { name: 'gpfq, max', method: 'gpfq', radius: { rule: 'max' } },
+  { name: 'gpfq, mse', method: 'gpfq', radius: { rule: 'mse' } },
+  { name: 'gpfq, search, layer', method: 'gpfq', scalePer: 'layer' },
+  DEFAULT,
 ]
+
+/** The family, each with the scale of a neuron chosen by output error. */
+const FAMILY: readonly Rule[] = [
+  { name: 'rounding, search', method: 'msq' },
+  { name: 'rounding, search + 3', method: 'msq', passes: 3 },
+  DEFAULT,
+  { name: 'gpfq + 3', method: 'gpfq', passes: 3 },
+  { name: 'spfq', method: 'spfq' },
+  { name: 'spfq + 3', method: 'spfq', passes: 3 },
+  { name: 'gptq', method: 'gptq' },
+  { name: 'gptq + 3', method: 'gptq', passes: 3 },
+  { name: 'qronos', method: 'qronos' },
+  { name: 'best', preset: 'best' },
+  { name: 'beacon', method: 'beacon' },
+]
+
+/** Options that have a default: the order of inputs, the number of passes. */
+const CHOICES: readonly Rule[] = [
+  DEFAULT,
+  { name: 'gpfq, act-order', method: 'gpfq', actOrder: true },
+  { name: 'gptq', method: 'gptq' },
+  { name: 'gptq, own order', method: 'gptq', actOrder: false },
+  { name: 'qronos', method: 'qronos' },
+  { name: 'qronos, own order', method: 'qronos', actOrder: false },
+  { name: 'qronos + 1', method: 'qronos', passes: 1 },
+  { name: 'best', preset: 'best' },
+  { name: 'qronos + 10', method: 'qronos', passes: 10 },
+]
+/** Where methods differ by more than the noise. */
+const CHOICE_CELLS = [
+  ['resnet20', 3],
+  ['gpfq-cnn', 3],
+  ['mobilenet', 15],
+  ['llama', 7],
+] as const
+
 const LEVELS = [15, 7, 3] as const
 
 interface Cell {
@@ -117,14 +156,14 @@ async function main(): Promise<void> {
   const runner = await createOrtWebRunner({ threads: cpus().length })
   for (const subject of SUBJECTS)
     await cell(cells, `${subject.name} float`, () => measureFloat(subject, runner))
-  for (const { name, ...rule } of METHODS) {
-    for (const subject of SUBJECTS) {
-      for (const levels of LEVELS) {
-        await cell(cells, `${subject.name} ${levels} ${name}`, () =>
-          measure(subject, runner, { levels, ...rule }),
-        )
-      }
-    }
+  const compute = (subject: Subject, levels: number, { name, ...rule }: Rule): Promise<void> =>
+    cell(cells, `${subject.name} ${levels} ${name}`, () => measure(subject, runner, { levels, ...rule }))
+  for (const rule of new Set([...SCALES, ...FAMILY])) {
+    for (const subject of SUBJECTS) for (const levels of LEVELS) await compute(subject, levels, rule)
+  }
+  for (const [name, levels] of CHOICE_CELLS) {
+    const subject = SUBJECTS.find((candidate) => candidate.name === name)
+    if (subject !== undefined) for (const rule of CHOICES) await compute(subject, levels, rule)
   }
   await writeFile(join('docs', 'ACCURACY.md'), page(cells, runner.name))
   const readme = await readFile('README.md', 'utf8')
@@ -206,10 +245,10 @@ function summary(cells: Cells): string {
   ]
   for (const { name } of SUBJECTS) {
     const cell = (levels: number): string => {
-      const [rounded, path] = ['rounding, max', 'GPFQ, search'].map((method) =>
-        format(cells, name, `${name} ${levels} ${method}`),
+      const [rounded, path] = [ROUNDING, DEFAULT].map((rule) =>
+        format(cells, name, `${name} ${levels} ${rule.name}`),
       )
-      return `${rounded} → **${path}**, ${kilobytes(cells, `${name} ${levels} GPFQ, search`)}`
+      return `${rounded} → **${path}**, ${kilobytes(cells, `${name} ${levels} ${DEFAULT.name}`)}`
     }
     const float = `${format(cells, name, `${name} float`)}, ${kilobytes(cells, `${name} float`)}`
     lines.push(`| ${name} | ${float} | ${LEVELS.map(cell).join(' | ')} |`)
@@ -224,41 +263,61 @@ function summary(cells: Cells): string {
 
 const kilobytes = (cells: Cells, key: string): string => `${((cells[key]?.bytes ?? 0) / 1000).toFixed(0)} kB`
 
+/** A table with a row for each [model, levels] and a column for each rule. */
+function table(cells: Cells, rows: readonly (readonly [string, number])[], rules: readonly Rule[]): string[] {
+  const lines = [
+    `| model (float) | levels | ${rules.map(({ name }) => name).join(' | ')} |`,
+    `|---|---|${rules.map(() => '---').join('|')}|`,
+  ]
+  for (const [name, levels] of rows) {
+    const values = rules.map((rule) => format(cells, name, `${name} ${levels} ${rule.name}`))
+    lines.push(`| ${name} (${format(cells, name, `${name} float`)}) | ${levels} | ${values.join(' | ')} |`)
+  }
+  return lines
+}
+
 function page(cells: Cells, runner: string): string {
+  const rows = SUBJECTS.flatMap(({ name }) => LEVELS.map((levels) => [name, levels] as const))
   const lines = [
     '# Accuracy',
     '',
     'Whole test sets; top-1 in percent, perplexity for llama (lower is better). All Conv, Gemm and MatMul weights are',
-    'quantized, first and last layer too; one scale a neuron but in the last column. `max`: radius = largest |w|. `search`: radius',
-    'chosen by output error, which is the default. `mse`: by weight error. "rounding, max" is what other tools call',
-    'round-to-nearest.',
+    'quantized, first and last layer too. Sampling noise is about ±0.3 points on 10,000 images and ±1.5 on the 1,000 of',
+    'mobilenet, which are an easy subset: do not read its column as ImageNet accuracy.',
     '',
-    `| model (float) | levels | ${METHODS.map(({ name }) => name).join(' | ')} |`,
-    `|---|---|${METHODS.map(() => '---').join('|')}|`,
-  ]
-  for (const { name } of SUBJECTS) {
-    for (const levels of LEVELS) {
-      const values = METHODS.map((method) => format(cells, name, `${name} ${levels} ${method.name}`))
-      lines.push(`| ${name} (${format(cells, name, `${name} float`)}) | ${levels} | ${values.join(' | ')} |`)
-    }
-  }
-  lines.push(
+    '## Scales',
     '',
-    'Sampling noise is about ±0.3 points on 10,000 images and ±1.5 on the 1,000 of mobilenet, which are an easy subset: do not',
-    'read its column as ImageNet accuracy.',
+    'One scale a neuron, but where it says layer. `max`: radius = largest |w|. `mse`: by weight error. `search`: by output',
+    'error, the default and what `gpfq` alone means. "rounding, max" is what other tools call round-to-nearest.',
+    '',
+    ...table(cells, rows, SCALES),
+    '',
+    '## The family',
+    '',
+    '`+ 3`: three passes of coordinate descent. `best`: `--preset best`, which is qronos + 3. Every scale by search, but',
+    'for beacon, which finds its own.',
+    '',
+    ...table(cells, rows, FAMILY),
+    '',
+    '## Order of inputs, number of passes',
+    '',
+    'gptq and qronos take inputs by descending H_tt unless it says own order, gpfq in their own.',
+    '',
+    ...table(cells, CHOICE_CELLS, CHOICES),
     '',
     '## Size and time',
     '',
-    '| model | float | 15 levels | 7 levels | 3 levels | seconds, GPFQ 15 levels | peak memory |',
-    '|---|---|---|---|---|---|---|',
-  )
+    '| model | float | 15 levels | 7 levels | 3 levels | seconds, gpfq 15 levels | seconds, best | peak memory |',
+    '|---|---|---|---|---|---|---|---|',
+  ]
   for (const { name, calibrationSamples } of SUBJECTS) {
-    const sizes = LEVELS.map((levels) => kilobytes(cells, `${name} ${levels} GPFQ, search`))
-    const best = cells[`${name} 15 GPFQ, search`]
-    const time = `${best?.seconds.toFixed(1)} (${calibrationSamples} samples)`
-    const memory = `${((best?.peakMemoryBytes ?? 0) / 2 ** 20).toFixed(0)} MiB`
+    const sizes = LEVELS.map((levels) => kilobytes(cells, `${name} ${levels} ${DEFAULT.name}`))
+    const path = cells[`${name} 15 ${DEFAULT.name}`]
+    const time = `${path?.seconds.toFixed(1)} (${calibrationSamples} samples)`
+    const best = `${cells[`${name} 15 best`]?.seconds.toFixed(1)}`
+    const memory = `${((path?.peakMemoryBytes ?? 0) / 2 ** 20).toFixed(0)} MiB`
     lines.push(
-      `| ${name} | ${kilobytes(cells, `${name} float`)} | ${sizes.join(' | ')} | ${time} | ${memory} |`,
+      `| ${name} | ${kilobytes(cells, `${name} float`)} | ${sizes.join(' | ')} | ${time} | ${best} | ${memory} |`,
     )
   }
   lines.push(
