@@ -12,6 +12,12 @@ import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
 import { ALIVE, type Diagnosis, type LayerForm, type Solution, type SolveRequest } from './solution.js'
 
+/** Bytes of a sample block of one panel, (256, 8) float32. */
+const PANEL_BYTES = kernels.BLOCK * 32
+
+/** Panels a side of one tile of an in-block triangle: small, so that few blocks of inputs still occupy many threads. */
+const tileEdge = (edge: number): number => Math.ceil(edge / 2)
+
 export class DirectForm implements LayerForm {
   readonly packer: Packer
   readonly columns: Columns
@@ -26,6 +32,7 @@ export class DirectForm implements LayerForm {
   readonly #u: Pointer // [sample block][group][neuron panel][256][8]
   readonly #z: Pointer // [sample block][group][neuron panel][8·edge][8]
   readonly #scratch: Pointer
+  #summed = 0 // rows that are in the triangles, whole sample blocks until the end
 
   constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
     this.#pool = pool
@@ -43,27 +50,45 @@ export class DirectForm implements LayerForm {
     this.#u = arena.allocate(plan.residentBlocks * columns * kernels.BLOCK * 32)
     this.#z = arena.allocate(plan.residentBlocks * columns * plan.edge * 256)
     this.#scratch = arena.allocate(pool.threads * plan.edge * 256)
+    for (const at of new Set([this.#h, this.#g])) arena.floats(at, triangles / 4).fill(0)
   }
 
   #triangleBytes(): number {
     return this.#shape.groups * this.#blocks * kernels.matrixBytes(this.#plan.edge, true)
   }
 
+  /** The triangles of finished sample blocks are summed while their panels are still in the cache. */
   add(batch: SampleBatch, options: RunOptions): Promise<void> {
-    return this.packer.add(batch, () => [], options)
+    return this.packer.add(batch, (rows) => this.#sum(rows - (rows % kernels.BLOCK)), options)
   }
 
-  /** Ends the samples: sums the in-block triangles of H and G, each block of inputs a group of its own. */
+  /** Ends the samples: sums what is left of the in-block triangles. */
   async finish(options: RunOptions): Promise<void> {
     await this.packer.settled()
+    await this.#pool.run(this.#sum(this.packer.rows), options)
+  }
+
+  /** Adds the rows from #summed to `to` to the in-block triangles of H and G, each block of inputs a group of its own. */
+  #sum(to: number): Phase[] {
+    const rows = to - this.#summed
+    if (rows <= 0) return []
     const { edge } = this.#plan
-    const { x, xq, rows } = this.packer
-    for (const at of new Set([this.#h, this.#g])) this.#arena.floats(at, this.#triangleBytes() / 4).fill(0)
+    const { x, xq } = this.packer
     const groups = this.#shape.groups * this.#blocks
-    const common = { b: xq, rows, panels: edge, groups, triangular: true, lower: true, edge }
-    const phase = [kernels.gram({ ...common, a: xq, c: this.#h })]
-    if (!this.#shape.same) phase.push(kernels.gram({ ...common, a: x, c: this.#g }))
-    await this.#pool.run([phase], options)
+    const from = (this.#summed / kernels.BLOCK) * groups * edge * PANEL_BYTES
+    this.#summed = to
+    const common = {
+      b: xq + from,
+      rows,
+      panels: edge,
+      groups,
+      triangular: true,
+      lower: true,
+      edge: tileEdge(edge),
+    }
+    const phase = [kernels.gram({ ...common, a: xq + from, c: this.#h })]
+    if (!this.#shape.same) phase.push(kernels.gram({ ...common, a: x + from, c: this.#g }))
+    return [phase]
   }
 
   /** Looks at the diagonals: inputs that are zero in every sample (H_tt = 0), and whether all sums are finite. */

@@ -51,7 +51,7 @@ export class GramMatrices {
   }
 
   add(batch: SampleBatch, options: RunOptions): Promise<void> {
-    return this.packer.add(batch, (rows) => this.#accumulate(rows), options)
+    return this.packer.add(batch, (rows, full) => (full ? this.#accumulate(rows) : []), options)
   }
 
   /** Ends the samples: what is left in the panels is summed, upper triangles are filled. Call once. */

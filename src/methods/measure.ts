@@ -73,7 +73,7 @@ export class Measure {
   }
 
   add(batch: SampleBatch, options: RunOptions): Promise<void> {
-    return this.#packer.add(batch, (rows) => this.#accumulate(rows), options)
+    return this.#packer.add(batch, (rows, full) => (full ? this.#accumulate(rows) : []), options)
   }
 
   #accumulate(rows: number): Phase[] {

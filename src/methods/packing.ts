@@ -64,10 +64,15 @@ export class Packer {
   }
 
   /**
-   * Adds a batch; whenever the panels are full, and only then, `consume` says what to do with them before they are
-   * overwritten. Resolves as soon as the batch is copied: await `settled` for the work itself.
+   * Adds a batch; after each piece of it that was packed, `consume` says what to do with the rows now in the panels. Full
+   * panels are then started anew, but in the direct form, which keeps all samples. Resolves as soon as the batch is copied:
+   * await `settled` for the work itself.
    */
-  async add(batch: SampleBatch, consume: (rows: number) => Phase[], options: RunOptions): Promise<void> {
+  async add(
+    batch: SampleBatch,
+    consume: (rows: number, full: boolean) => Phase[],
+    options: RunOptions,
+  ): Promise<void> {
     const { gather } = batch
     const slot = this.#slots[this.#turn]!
     this.#turn = 1 - this.#turn
@@ -84,10 +89,9 @@ export class Packer {
       job.push(this.#pack(slot, gather, done, rows))
       done += rows
       this.#row += rows
-      if (this.#row === capacity && this.#plan.form !== 'direct') {
-        job.push(...consume(this.#row))
-        this.#row = 0
-      }
+      const full = this.#row === capacity
+      job.push(...consume(this.#row, full))
+      if (full && this.#plan.form !== 'direct') this.#row = 0
     }
     slot.busy = this.#pool.run(job, options)
     slot.busy.catch(() => {}) // reported by the next add or by settled()
