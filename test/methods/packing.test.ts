@@ -87,8 +87,8 @@ describe('add', () => {
     const layer = { rows, inputs, neurons: 1, weights: new Float32Array(inputs), x, xq: x }
     await withPacker(shape, 'gram', async (packer) => {
       const consumed: number[] = []
-      const consume = (count: number): [] => {
-        consumed.push(count)
+      const consume = (count: number, full: boolean): [] => {
+        if (full) consumed.push(count)
         return []
       }
       for (const batch of batchesOf(layer, cut)) await packer.add(batch, consume, {})
