@@ -17,7 +17,7 @@ import { carry, multiply, ROW } from './tile'
 
 /**
  * Moves the residual past the block before (`before` ≥ 0) and correlates it with this block (`now` ≥ 0).
- * Items: (sample block, group).
+ * Items: (sample block, group, `share` neuron panels).
  * @param x panels [sample block][group][blocks·edge][256][8] of the analog inputs, or 0 when Xq = X
  * @param xq same shape
  * @param u [sample block][group][neuron panel][256][8]; not read while before < 0, but zeroed
@@ -28,19 +28,23 @@ import { carry, multiply, ROW } from './tile'
  */
 export function advance(
   x: usize, xq: usize, u: usize, w: usize, n: usize, z: usize,
-  rows: i32, blocks: i32, edge: i32, groups: i32, neuronPanels: i32, before: i32, now: i32,
+  rows: i32, blocks: i32, edge: i32, groups: i32, neuronPanels: i32, share: i32, before: i32, now: i32,
   begin: i32, end: i32,
 ): void {
   const panelBytes = <usize>BLOCK * ROW
   const panels = blocks * edge
   const columnBytes = <usize>panels << 8
+  const shares = (neuronPanels + share - 1) / share
   for (let item = begin; item < end; item++) {
-    const group = item % groups
-    const steps = min(BLOCK, rows - (item / groups) * BLOCK)
+    const cell = item / shares // (sample block, group)
+    const group = cell % groups
+    const steps = min(BLOCK, rows - (cell / groups) * BLOCK)
     const quads = (steps + 3) & ~3
-    const panel = <usize>(item * panels) * panelBytes
-    for (let v = 0; v < neuronPanels; v++) {
-      const ui = u + <usize>(item * neuronPanels + v) * panelBytes
+    const panel = <usize>(cell * panels) * panelBytes
+    const first = (item % shares) * share
+    const last = min(neuronPanels, first + share)
+    for (let v = first; v < last; v++) {
+      const ui = u + <usize>(cell * neuronPanels + v) * panelBytes
       if (before < 0) memory.fill(ui, 0, panelBytes)
       else {
         const at = <usize>(group * neuronPanels + v) * columnBytes + ((<usize>(before * edge)) << 8)
@@ -52,7 +56,7 @@ export function advance(
         }
       }
       if (now < 0) continue
-      let zi = z + ((<usize>((item * neuronPanels + v) * edge)) << 8)
+      let zi = z + ((<usize>((cell * neuronPanels + v) * edge)) << 8)
       memory.fill(zi, 0, <usize>edge << 8)
       if (before < 0) continue
       let a = xq + panel + <usize>(now * edge) * panelBytes

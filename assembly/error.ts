@@ -9,7 +9,7 @@ import { BLOCK } from './gram'
 import { carry, ROW } from './tile'
 
 /**
- * Items: (sample block, group).
+ * Items: (sample block, group, `share` neuron panels).
  * @param x panels [sample block][group][panels][256][8]
  * @param xq same shape
  * @param w [group][neuron panel][8·panels][8] weights
@@ -19,19 +19,23 @@ import { carry, ROW } from './tile'
  */
 export function outputError(
   x: usize, xq: usize, w: usize, n: usize, out: usize, scratch: usize,
-  rows: i32, panels: i32, groups: i32, neuronPanels: i32,
+  rows: i32, panels: i32, groups: i32, neuronPanels: i32, share: i32,
   begin: i32, end: i32, worker: i32,
 ): void {
   const panelBytes = <usize>BLOCK * ROW
   const columnBytes = <usize>panels << 8
   const tile = scratch + <usize>worker * 128
+  const shares = (neuronPanels + share - 1) / share
   for (let item = begin; item < end; item++) {
-    const group = item % groups
-    const steps = min(BLOCK, rows - (item / groups) * BLOCK)
-    const panel = <usize>(item * panels) * panelBytes
-    for (let v = 0; v < neuronPanels; v++) {
+    const cell = item / shares // (sample block, group)
+    const group = cell % groups
+    const steps = min(BLOCK, rows - (cell / groups) * BLOCK)
+    const panel = <usize>(cell * panels) * panelBytes
+    const first = (item % shares) * share
+    const last = min(neuronPanels, first + share)
+    for (let v = first; v < last; v++) {
       const at = <usize>(group * neuronPanels + v) * columnBytes
-      const to = out + ((<usize>(item * neuronPanels + v)) << 7)
+      const to = out + ((<usize>(cell * neuronPanels + v)) << 7)
       for (let row = 0; row < steps; row += 4) {
         const quad = panel + <usize>row * ROW
         const valid = min(4, steps - row)

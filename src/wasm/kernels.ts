@@ -217,6 +217,13 @@ export function dequantize(a: Alphabets & { negated: Pointer }): Task {
   )
 }
 
+/** Neuron panels of an item that walks sample blocks: all of them, unless few blocks would leave threads without work. */
+function shareOf(cells: number, neuronPanels: number): number {
+  return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_ITEMS / cells)))
+}
+
+const LEAST_ITEMS = 64
+
 export function advance(a: {
   x: Pointer
   xq: Pointer
@@ -232,10 +239,13 @@ export function advance(a: {
   before: number
   now: number
 }): Task {
+  const cells = Math.ceil(a.rows / BLOCK) * a.groups
+  const share = shareOf(cells, a.neuronPanels)
+  const { x, xq, u, w, n, z, rows, blocks, edge, groups, neuronPanels, before, now } = a
   return task(
     'advance',
-    [a.x, a.xq, a.u, a.w, a.n, a.z, a.rows, a.blocks, a.edge, a.groups, a.neuronPanels, a.before, a.now],
-    Math.ceil(a.rows / BLOCK) * a.groups,
+    [x, xq, u, w, n, z, rows, blocks, edge, groups, neuronPanels, share, before, now],
+    cells * Math.ceil(neuronPanels / share),
     1,
   )
 }
@@ -304,10 +314,12 @@ export function outputError(a: {
   groups: number
   neuronPanels: number
 }): Task {
+  const cells = Math.ceil(a.rows / BLOCK) * a.groups
+  const share = shareOf(cells, a.neuronPanels)
   return task(
     'outputError',
-    [a.x, a.xq, a.w, a.n, a.out, a.scratch, a.rows, a.panels, a.groups, a.neuronPanels],
-    Math.ceil(a.rows / BLOCK) * a.groups,
+    [a.x, a.xq, a.w, a.n, a.out, a.scratch, a.rows, a.panels, a.groups, a.neuronPanels, share],
+    cells * Math.ceil(a.neuronPanels / share),
     1,
     true,
   )
