@@ -111,7 +111,7 @@ const FAMILY: readonly Rule[] = [
   { name: 'beacon', method: 'beacon' },
 ]
 
-/** Options that have a default: the order of inputs, the number of passes. */
+/** Options that have a default: the order of inputs, the number of passes, the damping. */
 const CHOICES: readonly Rule[] = [
   DEFAULT,
   { name: 'gpfq, act-order', method: 'gpfq', actOrder: true },
@@ -122,6 +122,8 @@ const CHOICES: readonly Rule[] = [
   { name: 'qronos + 1', method: 'qronos', passes: 1 },
   { name: 'best', preset: 'best' },
   { name: 'qronos + 10', method: 'qronos', passes: 10 },
+  { name: 'best, λ .001', preset: 'best', damping: 1e-3 },
+  { name: 'best, λ 1e-6', preset: 'best', damping: 1e-6 },
 ]
 /** Where methods differ by more than the noise. */
 const CHOICE_CELLS = [
@@ -299,9 +301,10 @@ function page(cells: Cells, runner: string): string {
     '',
     ...table(cells, rows, FAMILY),
     '',
-    '## Order of inputs, number of passes',
+    '## Order of inputs, number of passes, damping',
     '',
-    'gptq and qronos take inputs by descending H_tt unless it says own order, gpfq in their own.',
+    'gptq and qronos take inputs by descending H_tt unless it says own order, gpfq in their own; λ is .01 of the mean',
+    'diagonal of H unless it says otherwise.',
     '',
     ...table(cells, CHOICE_CELLS, CHOICES),
     '',
