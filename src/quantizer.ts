@@ -170,6 +170,8 @@ function checkProblem({ weights, inputs, neurons, samples, quantizedSamples }: L
     throw new TypeError('weights: expected a Float32Array (inputs, neurons)')
   if (!(samples instanceof Float32Array))
     throw new TypeError('samples: expected a Float32Array (rows, inputs)')
+  if (quantizedSamples !== undefined && !(quantizedSamples instanceof Float32Array))
+    throw new TypeError('quantizedSamples: expected a Float32Array (rows, inputs)')
   if (weights.length !== inputs * neurons) {
     throw new RangeError(
       `weights: expected ${inputs} × ${neurons} = ${inputs * neurons} values, got ${weights.length}`,

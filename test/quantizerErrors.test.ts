@@ -51,6 +51,13 @@ describe('arguments', () => {
       'samples: expected rows of 4 values, got 0 values',
     ],
     [
+      'quantized samples of a kind',
+      { ...good, quantizedSamples: new Float64Array(good.samples.length) },
+      {},
+      TypeError,
+      'quantizedSamples: expected a Float32Array',
+    ],
+    [
       'quantized samples',
       { ...good, quantizedSamples: new Float32Array(4) },
       {},
