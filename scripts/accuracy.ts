@@ -6,75 +6,21 @@
  * The models and data are not part of the project: the script looks for them in ../shared/assets, or in the folder given
  * as the first argument, and says so if there are none.
  */
-import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
-import type { Runner } from '#src/calibration/runner.js'
-import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data/feeds.js'
-import { openData, readBytes } from '#src/data/files.js'
-import { evaluate } from '#src/evaluate.js'
 import type { MethodOptions, Radius, ScalePer } from '#src/options.js'
-import { quantizeModel } from '#src/quantizeModel.js'
-
-interface Subject {
-  readonly name: string
-  readonly model: string
-  readonly calibration: string
-  readonly calibrationSamples: number
-  readonly data: string
-  readonly labels: string
-  readonly feeds: FeedOptions
-}
-
-const SUBJECTS: readonly Subject[] = [
-  {
-    name: 'resnet20',
-    model: 'models/cifar10-resnet20.onnx',
-    calibration: 'cifar10/train5k-images.npy.gz',
-    calibrationSamples: 1024,
-    data: 'cifar10/test-images.npy.gz',
-    labels: 'cifar10/test-labels.npy.gz',
-    feeds: { scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-  },
-  {
-    name: 'gpfq-cnn',
-    model: 'models/cifar10-gpfq-cnn.onnx',
-    calibration: 'cifar10/train5k-images.npy.gz',
-    calibrationSamples: 1024,
-    data: 'cifar10/test-images.npy.gz',
-    labels: 'cifar10/test-labels.npy.gz',
-    feeds: { scale: 255 },
-  },
-  {
-    name: 'mnist-mlp',
-    model: 'models/mnist-mlp-500-300-bn.onnx',
-    calibration: 'mnist/mnist-train-images-idx3-ubyte.gz',
-    calibrationSamples: 5000,
-    data: 'mnist/mnist-t10k-images-idx3-ubyte.gz',
-    labels: 'mnist/mnist-t10k-labels-idx1-ubyte.gz',
-    feeds: { scale: 255 },
-  },
-  {
-    name: 'mobilenet',
-    model: 'models/imagenet-mobilenetv1-0.25-224.onnx',
-    calibration: 'imagenet/calib',
-    calibrationSamples: 300,
-    data: 'imagenet/eval',
-    labels: 'imagenet/eval-labels.npy',
-    feeds: { scale: 127.5, mean: [1] },
-  },
-  {
-    name: 'llama',
-    model: 'models/tinystories-llama-260k-t256.onnx',
-    calibration: 'text/tinystories-calib-tokens.npy.gz',
-    calibrationSamples: 320,
-    data: 'text/tinystories-eval-tokens.npy.gz',
-    labels: 'text/tinystories-eval-next.npy.gz',
-    feeds: { batchSize: 8 },
-  },
-]
+import { type Cell, type Cells, openCells } from './cells.js'
+import {
+  findAssets,
+  measure,
+  measureFloat,
+  printedOn,
+  SUBJECTS,
+  type Subject,
+  subjectOf,
+} from './subjects.js'
 
 /** A column: its head and what it asks of quantizeModel. */
 interface Rule extends Omit<MethodOptions, 'seed'> {
@@ -135,96 +81,29 @@ const CHOICE_CELLS = [
 
 const LEVELS = [15, 7, 3] as const
 
-interface Cell {
-  /** Top-1 as a fraction of 1, or perplexity. */
-  readonly value: number
-  readonly bytes: number
-  readonly seconds: number
-  readonly peakMemoryBytes: number
-}
-type Cells = Record<string, Cell>
-
-const assets = process.argv[2] ?? join('..', 'shared', 'assets')
 const store = join('docs', 'accuracy.json')
 
 async function main(): Promise<void> {
-  if (!existsSync(assets)) {
-    console.error(
-      `skipped: expected models and data in ${assets}, got no such folder; name one as the first argument`,
-    )
-    return
-  }
-  const cells: Cells = existsSync(store) ? (JSON.parse(await readFile(store, 'utf8')) as Cells) : {}
+  const assets = findAssets()
+  if (assets === null) return
+  const cells = await openCells(store)
   const runner = await createOrtWebRunner({ threads: cpus().length })
-  for (const subject of SUBJECTS)
-    await cell(cells, `${subject.name} float`, () => measureFloat(subject, runner))
-  const compute = (subject: Subject, levels: number, { name, ...rule }: Rule): Promise<void> =>
-    cell(cells, `${subject.name} ${levels} ${name}`, () => measure(subject, runner, { levels, ...rule }))
+  for (const subject of SUBJECTS) {
+    await cells.compute(`${subject.name} float`, () => measureFloat(assets, subject, runner))
+  }
+  const compute = (subject: Subject, levels: number, { name, ...rule }: Rule): Promise<Cell> =>
+    cells.compute(`${subject.name} ${levels} ${name}`, () =>
+      measure(assets, subject, runner, { levels, ...rule }),
+    )
   for (const rule of new Set([...SCALES, ...FAMILY])) {
     for (const subject of SUBJECTS) for (const levels of LEVELS) await compute(subject, levels, rule)
   }
   for (const [name, levels] of CHOICE_CELLS) {
-    const subject = SUBJECTS.find((candidate) => candidate.name === name)
-    if (subject !== undefined) for (const rule of CHOICES) await compute(subject, levels, rule)
+    for (const rule of CHOICES) await compute(subjectOf(name), levels, rule)
   }
-  await writeFile(join('docs', 'ACCURACY.md'), page(cells, runner.name))
+  await writeFile(join('docs', 'ACCURACY.md'), page(cells.all, runner.name))
   const readme = await readFile('README.md', 'utf8')
-  await writeFile('README.md', readme.replace(SUMMARY, `$1${summary(cells)}$2`))
-}
-
-async function cell(cells: Cells, key: string, compute: () => Promise<Cell>): Promise<void> {
-  if (cells[key] === undefined) {
-    cells[key] = await compute()
-    await writeFile(store, `${JSON.stringify(cells, null, 1)}\n`)
-  }
-  console.log(key.padEnd(36), cells[key].value.toFixed(4), `${cells[key].seconds.toFixed(1)} s`)
-}
-
-async function measureFloat(subject: Subject, runner: Runner): Promise<Cell> {
-  const bytes = await readBytes(join(assets, subject.model))
-  return { value: await score(subject, runner, bytes), bytes: bytes.length, seconds: 0, peakMemoryBytes: 0 }
-}
-
-async function measure(
-  subject: Subject,
-  runner: Runner,
-  settings: Omit<Rule, 'name'> & { readonly levels: number },
-): Promise<Cell> {
-  const bytes = await readBytes(join(assets, subject.model))
-  const calibration = await open(subject, runner, bytes, subject.calibration, subject.calibrationSamples)
-  const { model, report } = await quantizeModel(bytes, { ...settings, calibration, runner })
-  return {
-    value: await score(subject, runner, model),
-    bytes: model.length,
-    seconds: report.seconds.total,
-    peakMemoryBytes: report.peakMemoryBytes,
-  }
-}
-
-async function open(
-  subject: Subject,
-  runner: Runner,
-  model: Uint8Array,
-  data: string,
-  samples?: number,
-): Promise<FeedSet> {
-  const session = await runner.load(model)
-  const feeds = await loadFeeds([await openData(join(assets, data))], session.inputs, {
-    ...subject.feeds,
-    samples,
-  })
-  await session.close()
-  return feeds
-}
-
-/** Top-1 on the whole test set, or perplexity. */
-async function score(subject: Subject, runner: Runner, model: Uint8Array): Promise<number> {
-  const feeds = await open(subject, runner, model, subject.data)
-  const labels = await loadLabels(await openData(join(assets, subject.labels)))
-  const session = await runner.load(model)
-  const result = await evaluate(session, feeds, labels, feeds.samples)
-  await session.close()
-  return 'top1' in result ? result.top1 : result.perplexity
+  await writeFile('README.md', readme.replace(SUMMARY, `$1${summary(cells.all)}$2`))
 }
 
 /** README's part between the markers. */
@@ -323,11 +202,7 @@ function page(cells: Cells, runner: string): string {
       `| ${name} | ${kilobytes(cells, `${name} float`)} | ${sizes.join(' | ')} | ${time} | ${best} | ${memory} |`,
     )
   }
-  lines.push(
-    '',
-    `Printed by \`npm run accuracy\` on ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runner}.`,
-    '',
-  )
+  lines.push('', printedOn('npm run accuracy', runner), '')
   return lines.join('\n')
 }
 

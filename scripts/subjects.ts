@@ -1,0 +1,152 @@
+/**
+ * The five reference models with their calibration and test data, and how a script quantizes and scores one. They are not
+ * part of the project: scripts look for them in ../shared/assets, or in the folder given as the first argument, and say so
+ * if there are none.
+ */
+import { existsSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import type { Runner } from '#src/calibration/runner.js'
+import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data/feeds.js'
+import { openData, readBytes } from '#src/data/files.js'
+import { evaluate } from '#src/evaluate.js'
+import type { QuantizeModelOptions } from '#src/options.js'
+import { quantizeModel } from '#src/quantizeModel.js'
+import type { Cell } from './cells.js'
+
+export interface Subject {
+  readonly name: string
+  readonly model: string
+  readonly calibration: string
+  readonly calibrationSamples: number
+  readonly data: string
+  readonly labels: string
+  readonly feeds: FeedOptions
+}
+
+export const SUBJECTS: readonly Subject[] = [
+  {
+    name: 'resnet20',
+    model: 'models/cifar10-resnet20.onnx',
+    calibration: 'cifar10/train5k-images.npy.gz',
+    calibrationSamples: 1024,
+    data: 'cifar10/test-images.npy.gz',
+    labels: 'cifar10/test-labels.npy.gz',
+    feeds: { scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  },
+  {
+    name: 'gpfq-cnn',
+    model: 'models/cifar10-gpfq-cnn.onnx',
+    calibration: 'cifar10/train5k-images.npy.gz',
+    calibrationSamples: 1024,
+    data: 'cifar10/test-images.npy.gz',
+    labels: 'cifar10/test-labels.npy.gz',
+    feeds: { scale: 255 },
+  },
+  {
+    name: 'mnist-mlp',
+    model: 'models/mnist-mlp-500-300-bn.onnx',
+    calibration: 'mnist/mnist-train-images-idx3-ubyte.gz',
+    calibrationSamples: 5000,
+    data: 'mnist/mnist-t10k-images-idx3-ubyte.gz',
+    labels: 'mnist/mnist-t10k-labels-idx1-ubyte.gz',
+    feeds: { scale: 255 },
+  },
+  {
+    name: 'mobilenet',
+    model: 'models/imagenet-mobilenetv1-0.25-224.onnx',
+    calibration: 'imagenet/calib',
+    calibrationSamples: 300,
+    data: 'imagenet/eval',
+    labels: 'imagenet/eval-labels.npy',
+    feeds: { scale: 127.5, mean: [1] },
+  },
+  {
+    name: 'llama',
+    model: 'models/tinystories-llama-260k-t256.onnx',
+    calibration: 'text/tinystories-calib-tokens.npy.gz',
+    calibrationSamples: 320,
+    data: 'text/tinystories-eval-tokens.npy.gz',
+    labels: 'text/tinystories-eval-next.npy.gz',
+    feeds: { batchSize: 8 },
+  },
+]
+
+export function subjectOf(name: string): Subject {
+  const subject = SUBJECTS.find((candidate) => candidate.name === name)
+  if (subject === undefined) throw new Error(`subject: expected one of the reference models, got '${name}'`)
+  return subject
+}
+
+/** The folder of models and data, or null and a word to the user. */
+export function findAssets(): string | null {
+  const assets = process.argv[2] ?? join('..', 'shared', 'assets')
+  if (existsSync(assets)) return assets
+  console.error(
+    `skipped: expected models and data in ${assets}, got no such folder; name one as the first argument`,
+  )
+  return null
+}
+
+export async function measureFloat(assets: string, subject: Subject, runner: Runner): Promise<Cell> {
+  const bytes = await readBytes(join(assets, subject.model))
+  const value = await score(assets, subject, runner, bytes)
+  return { value, bytes: bytes.length, seconds: 0, peakMemoryBytes: 0 }
+}
+
+export interface Task extends Omit<QuantizeModelOptions, 'calibration' | 'runner'> {
+  /** Calibration samples, other than the subject's usual number. */
+  readonly samples?: number
+  /** Keep the relative output error of each layer. */
+  readonly profile?: boolean
+}
+
+/** Quantizes a reference model and scores it on its whole test set. */
+export async function measure(
+  assets: string,
+  subject: Subject,
+  runner: Runner,
+  { samples = subject.calibrationSamples, profile = false, ...options }: Task,
+): Promise<Cell> {
+  const bytes = await readBytes(join(assets, subject.model))
+  const calibration = await open(assets, subject, runner, bytes, subject.calibration, samples)
+  const { model, report } = await quantizeModel(bytes, { ...options, calibration, runner })
+  return {
+    value: await score(assets, subject, runner, model),
+    bytes: model.length,
+    seconds: report.seconds.total,
+    peakMemoryBytes: report.peakMemoryBytes,
+    ...(profile ? { errors: report.layers.map(({ relativeError }) => relativeError ?? 0) } : {}),
+  }
+}
+
+async function open(
+  assets: string,
+  subject: Subject,
+  runner: Runner,
+  model: Uint8Array,
+  data: string,
+  samples?: number,
+): Promise<FeedSet> {
+  const session = await runner.load(model)
+  const feeds = await loadFeeds([await openData(join(assets, data))], session.inputs, {
+    ...subject.feeds,
+    samples,
+  })
+  await session.close()
+  return feeds
+}
+
+/** Top-1 on the whole test set, or perplexity. */
+async function score(assets: string, subject: Subject, runner: Runner, model: Uint8Array): Promise<number> {
+  const feeds = await open(assets, subject, runner, model, subject.data)
+  const labels = await loadLabels(await openData(join(assets, subject.labels)))
+  const session = await runner.load(model)
+  const result = await evaluate(session, feeds, labels, feeds.samples)
+  await session.close()
+  return 'top1' in result ? result.top1 : result.perplexity
+}
+
+/** The line under a table that says where its numbers come from. */
+export const printedOn = (command: string, runner: string): string =>
+  `Printed by \`${command}\` on ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runner}.`
