@@ -1,0 +1,148 @@
+/**
+ * `npm run curves`: what a table would hide, as pictures in docs/curves: accuracy and time against the number of
+ * calibration images, output error layer by layer, accuracy against file size with bits chosen by layer and with equal
+ * bits. Resumable: finished cells are kept in docs/curves.json.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
+import { type Cell, type CellStore, openCells } from './cells.js'
+import { linePlot, type Panel } from './plot.js'
+import { findAssets, measure, printedOn, subjectOf, type Task } from './subjects.js'
+
+type Measure = (key: string, subject: string, task: Task) => Promise<Cell>
+
+const SIZES = [16, 32, 64, 128, 256, 512, 1024, 2048] as const
+
+const METHODS = [
+  { name: 'rounding, max', task: { method: 'msq', radius: { rule: 'max' } } },
+  { name: 'gpfq', task: { method: 'gpfq' } },
+  { name: 'gpfq, 3 passes', task: { method: 'gpfq', passes: 3 } },
+  { name: 'best (qronos, 3 passes)', task: { preset: 'best' } },
+] as const
+
+const BUDGETS = [2, 2.5, 3, 3.5, 4, 4.5, 5, 6] as const
+const LEVELS = [3, 4, 7, 15, 31, 63] as const
+
+async function main(): Promise<void> {
+  const assets = findAssets()
+  if (assets === null) return
+  const cells: CellStore = await openCells(join('docs', 'curves.json'))
+  const runner = await createOrtWebRunner({ threads: cpus().length })
+  const run: Measure = (key, subject, task) =>
+    cells.compute(key, () => measure(assets, subjectOf(subject), runner, task))
+  await mkdir(join('docs', 'curves'), { recursive: true })
+  const pictures = [
+    ['calibration', await calibrationPanels(run)],
+    ['layers', await layerPanels(run)],
+    ['sizes', await sizePanels(run)],
+  ] as const
+  for (const [name, panels] of pictures)
+    await writeFile(join('docs', 'curves', `${name}.svg`), linePlot(panels))
+  await writeFile(join('docs', 'CURVES.md'), page(runner.name))
+}
+
+const percent = ({ value }: Cell): number => 100 * value
+
+/** Accuracy and time of resnet20 against the number of calibration images. */
+async function calibrationPanels(run: Measure): Promise<Panel[]> {
+  const accuracy: Panel['series'][number][] = []
+  const time: Panel['series'][number][] = []
+  for (const levels of [15, 3]) {
+    for (const [color, { name, task }] of [METHODS[1], METHODS[3]].entries()) {
+      const points: [number, Cell][] = []
+      for (const samples of SIZES) {
+        const key = `resnet20 ${levels} ${name}, ${samples} images`
+        points.push([samples, await run(key, 'resnet20', { levels, samples, ...task })])
+      }
+      const look = { name: `${name}, ${levels} levels`, color, dashed: levels === 3 }
+      accuracy.push({ ...look, points: points.map(([samples, cell]) => [samples, percent(cell)]) })
+      time.push({ ...look, points: points.map(([samples, { seconds }]) => [samples, seconds]) })
+    }
+  }
+  const x = { name: 'calibration images', type: 'log', logBase: 2, min: 16, max: 2048 } as const
+  return [
+    { title: 'resnet20: top-1', x, y: { name: 'top-1, %', type: 'value' }, series: accuracy },
+    { title: 'time to quantize', x, y: { name: 'seconds', type: 'value', min: 0 }, series: time },
+  ]
+}
+
+/** Relative output error of each layer of resnet20. */
+async function layerPanels(run: Measure): Promise<Panel[]> {
+  const panels: Panel[] = []
+  for (const levels of [15, 3]) {
+    const series: Panel['series'][number][] = []
+    for (const [color, { name, task }] of METHODS.entries()) {
+      const cell = await run(`resnet20 ${levels} ${name}, by layer`, 'resnet20', {
+        ...{ levels, profile: true },
+        ...task,
+      })
+      const points = (cell.errors ?? []).map((error, i) => [String(i + 1), error] as const)
+      series.push({ name, color, points })
+    }
+    panels.push({
+      title: `resnet20, ${levels} levels: output error by layer`,
+      x: { name: 'layer', type: 'category' },
+      y: { name: '‖XW − XqQ‖ / ‖XW‖', type: 'log' },
+      series,
+    })
+  }
+  return panels
+}
+
+/** Accuracy against file size: bits chosen by layer, and the same bits everywhere. */
+async function sizePanels(run: Measure): Promise<Panel[]> {
+  const panels: Panel[] = []
+  for (const subject of ['resnet20', 'mobilenet']) {
+    const mixed: [number, number][] = []
+    for (const targetBits of BUDGETS) {
+      const cell = await run(`${subject} ${targetBits} bits on average`, subject, {
+        targetBits,
+        preset: 'best',
+      })
+      mixed.push([cell.bytes / 1000, percent(cell)])
+    }
+    const uniform: [number, number][] = []
+    for (const levels of LEVELS) {
+      const cell = await run(`${subject} ${levels} levels everywhere`, subject, { levels, preset: 'best' })
+      uniform.push([cell.bytes / 1000, percent(cell)])
+    }
+    panels.push({
+      title: `${subject}: file size against accuracy`,
+      x: { name: 'file, kB', type: 'value' },
+      y: { name: 'top-1, %', type: 'value' },
+      series: [
+        { name: 'bits chosen by layer', color: 0, points: mixed },
+        { name: 'the same levels everywhere (3, 4, 7, 15, 31, 63)', color: 1, points: uniform },
+      ],
+    })
+  }
+  return panels
+}
+
+const page = (runner: string): string =>
+  [
+    '# Curves',
+    '',
+    'Whole test sets (10,000 images for resnet20, 1,000 for mobilenet).',
+    '',
+    '## How many calibration images',
+    '',
+    '![top-1 and time against the number of images](curves/calibration.svg)',
+    '',
+    '## Where the error is',
+    '',
+    '![output error by layer, for four methods](curves/layers.svg)',
+    '',
+    '## Bits where they count',
+    '',
+    'Levels chosen for each layer (`--target-bits` 2 to 6), beside the same number of levels everywhere; both `--preset best`.',
+    '',
+    '![file size against accuracy](curves/sizes.svg)',
+    '',
+    printedOn('npm run curves', runner),
+    '',
+  ].join('\n')
+
+await main()
