@@ -1,11 +1,11 @@
 /** Beacon by the engine against its twin on the samples, and against the factored form it was published in. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type LayerResult, type Quantizer } from '#src/quantizer.js'
-import { beacon } from '#src/reference/beacon.js'
+import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { solve } from '#src/reference/qronos.js'
-import { type Layer, layerOf, oneByOne, quantizeEverywhere } from './twin.js'
+import { layerOf, oneByOne, quantizeEverywhere } from './twin.js'
+import { countBeaconTies } from './twins.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -14,35 +14,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const quantizer of quantizers) await quantizer.close()
 })
-
-const NEAR = 1e-6
-const alphabet = (levels: number): number[] =>
-  Array.from({ length: levels }, (_, code) => code - (levels - 1) / 2)
-
-/** Compares with the twin; neurons that differ behind two values of nearly one score. */
-function countNearTies(
-  layer: Layer,
-  { codes, scales, zero }: LayerResult,
-  levels: number,
-  loops: number,
-): number {
-  const { rows, inputs, neurons, weights, samples, quantizedSamples = samples } = layer
-  let ties = 0
-  for (let k = 0; k < neurons; k++) {
-    const w = Float64Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
-    const twin = beacon({ samples, quantizedSamples, rows, w }, alphabet(levels), loops)
-    const live = (t: number): boolean => layer.h[t * inputs + t]! > 0
-    const actual = Array.from(w, (_, t) => (live(t) ? codes[t * neurons + k]! - zero : 0))
-    const equal = actual.every((z, t) => z === twin.z[t])
-    if (!equal && twin.margin < NEAR) {
-      ties++
-      continue
-    }
-    expect(actual, `neuron ${k}, margin ${twin.margin}`).toEqual([...twin.z])
-    expect(scales[k]! / twin.scale).toBeCloseTo(1, 4)
-  }
-  return ties
-}
 
 const shape = fc.record({
   rows: fc.integer({ min: 20, max: 200 }),
@@ -64,7 +35,7 @@ describe('beacon', () => {
         async (given, levels, passes) => {
           const layer = layerOf(given)
           const result = await quantizeEverywhere(quantizers, layer, { method: 'beacon', levels, passes })
-          ties += countNearTies(layer, result, levels, passes)
+          ties += countBeaconTies(layer, result, levels, passes)
           neurons += given.neurons
         },
       ),
@@ -113,7 +84,9 @@ describe('beacon', () => {
           z[t] = codes[t * 6 + k]! - zero
           continue
         }
-        z[t] = alphabet(levels).reduce((best, p) => (cosine(p) > cosine(best) ? p : best))
+        z[t] = Array.from({ length: levels }, (_, code) => code - zero).reduce((best, p) =>
+          cosine(p) > cosine(best) ? p : best,
+        )
       }
       if (z.every((value, t) => value === codes[t * 6 + k]! - zero)) equal++
     }

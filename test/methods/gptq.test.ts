@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { damped, factorUnitLower, gptqTarget, nearestPlane } from '#src/reference/nearestPlane.js'
+import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
 import { countNearTies, expectTwin, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
+import { gptq } from './twins.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -12,14 +13,9 @@ afterAll(async () => {
   for (const quantizer of quantizers) await quantizer.close()
 })
 
-const twin = ({ h, w, choose }: Neuron): Float64Array => {
-  const plane = factorUnitLower(damped(h, w.length, 0.01), w.length)
-  return nearestPlane(plane, gptqTarget(plane, w), choose).chosen
-}
-
 describe('gptq', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
-    await expectTwin('gptq', quantizers, twin, 51)
+    await expectTwin('gptq', quantizers, gptq, 51)
   })
 
   it('is what was published: the weights to come are least-squares optimal after every choice', async () => {
