@@ -24,6 +24,7 @@ export interface Entry {
   readonly nearTies: number
   readonly relativeError?: number
   readonly relativeErrorByGroup?: readonly number[]
+  readonly weight?: readonly number[] // dims of a convolution's
   readonly group: number // inputs per scale of a dense layer, groups of a convolution
 }
 

@@ -1,11 +1,11 @@
 /** Beacon by the engine against its twin on the samples, and against the factored form it was published in. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { createQuantizer, type LayerResult, type Quantizer } from '#src/quantizer.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { solve } from '#src/reference/qronos.js'
-import { layerOf, oneByOne, quantizeEverywhere } from './twin.js'
-import { countBeaconTies } from './twins.js'
+import { layerCases, layerOf, oneByOne, quantizeEverywhere } from './twin.js'
+import { countBeaconTies, judgeBeacon } from './twins.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -42,6 +42,24 @@ describe('beacon', () => {
       { seed: 111, numRuns: 40 },
     )
     expect(ties).toBeLessThan(0.05 * neurons)
+  })
+
+  it('gives nothing away in any decision but rounding, the greedy pass and each loop', async () => {
+    await fc.assert(
+      fc.asyncProperty(layerCases, fc.constantFrom(2, 3, 4, 7, 15, 255), async (given, levels) => {
+        const layer = layerOf(given)
+        let before: Uint8Array | null = null
+        for (const passes of [0, 1, 2, 3]) {
+          const options = { method: 'beacon' as const, levels, passes }
+          const result: LayerResult = await quantizers[1]!.quantizeLayer(layer, options)
+          const { regret, scaleError } = judgeBeacon(layer, result, before)
+          expect(regret).toBeLessThan(2e-6)
+          expect(scaleError).toBeLessThan(1e-5)
+          before = result.codes
+        }
+      }),
+      { seed: 117, numRuns: 30 },
+    )
   })
 
   it('is what was published: angles between prefixes of R^{-T}Gw and Rz, H = RᵀR', async () => {

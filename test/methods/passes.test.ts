@@ -2,9 +2,8 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { descend, multiplyVector } from '#src/reference/descend.js'
-import { gramPath } from '#src/reference/gram.js'
-import { countNearTies, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+import { countNearTies, layerCases, layerOf, orderOf, quantizeEverywhere } from './twin.js'
+import { gpfq, msq, withPasses } from './twins.js'
 
 let quantizers: Quantizer[]
 beforeAll(async () => {
@@ -14,13 +13,6 @@ afterAll(async () => {
   for (const quantizer of quantizers) await quantizer.close()
 })
 
-const shape = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
 const radius = fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const })
 
 describe('passes', () => {
@@ -29,7 +21,7 @@ describe('passes', () => {
     let ties = 0
     await fc.assert(
       fc.asyncProperty(
-        shape,
+        layerCases,
         fc.constantFrom(3, 7, 15),
         fc.integer({ min: 1, max: 4 }),
         fc.constantFrom('gpfq' as const, 'msq' as const),
@@ -38,11 +30,7 @@ describe('passes', () => {
           const layer = layerOf(given)
           const options = { method, levels, passes, radius: rule }
           const result = await quantizeEverywhere(quantizers, layer, options)
-          const twin = ({ h, g, w, choose }: Neuron): Float64Array => {
-            const start =
-              method === 'msq' ? w.map((v, t) => choose(t, v)) : gramPath(h, g, w, w.length, choose).chosen
-            return descend(h, multiplyVector(g, w), start, passes, choose)
-          }
+          const twin = withPasses(method === 'msq' ? msq : gpfq, passes)
           ties += countNearTies(layer, result, levels, orderOf(layer, false), twin)
           neurons += given.neurons
         },
@@ -55,7 +43,7 @@ describe('passes', () => {
   it('never raise the output error, whatever the method, its order and the scope of scales', async () => {
     await fc.assert(
       fc.asyncProperty(
-        shape,
+        layerCases,
         fc.constantFrom('gpfq' as const, 'msq' as const, 'gptq' as const, 'qronos' as const),
         fc.boolean(),
         fc.constantFrom('layer' as const, 'neuron' as const, { group: 8 }),

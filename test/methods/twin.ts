@@ -98,6 +98,7 @@ export function reorder(matrix: Float64Array, order: readonly number[]): Float64
   )
 }
 
+/** In steps of an alphabet of up to 16 levels; with more the same error of a value is more steps. */
 const NEAR = 1e-4
 
 /** Code and distance from where another would be chosen, of a value in steps. */
@@ -127,6 +128,7 @@ export function countNearTies(
   const sorted = (x: Float32Array): Float32Array => x.map((_, i) => x[i - (i % inputs) + order[i % inputs]!]!)
   const x = sorted(samples)
   const xq = samples === quantizedSamples ? x : sorted(quantizedSamples)
+  const near = NEAR * Math.max(1, levels / 16)
   let ties = 0
   for (let k = 0; k < neurons; k++) {
     let least = Number.POSITIVE_INFINITY
@@ -151,7 +153,7 @@ export function countNearTies(
     const expected = order.map((_, t) => Math.round(q[t]! / scaleAt(t) + zero))
     const actual = order.map((t) => codes[t * neurons + k]!)
     const equal = actual.every((code, t) => code === expected[t])
-    if (!equal && least < NEAR) ties++
+    if (!equal && least < near) ties++
     else expect(actual, `neuron ${k}, least margin ${least}`).toEqual(expected)
   }
   return ties

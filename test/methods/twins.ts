@@ -22,9 +22,9 @@ import { draw, twoPhases } from '#src/reference/spfq.js'
 import { vertexWalk } from '#src/reference/vertexWalk.js'
 import type { Chosen, Decide, Twin, TwinLayer } from './twin.js'
 
-const gpfq: Twin = ({ h, g, w, choose }) => gramPath(h, g, w, w.length, choose).chosen
+export const gpfq: Twin = ({ h, g, w, choose }) => gramPath(h, g, w, w.length, choose).chosen
 
-const msq: Twin = ({ w, choose }) => w.map((v, t) => choose(t, v))
+export const msq: Twin = ({ w, choose }) => w.map((v, t) => choose(t, v))
 
 /** H + λI is factored once for all neurons of a layer. */
 const planes = new WeakMap<Float64Array, NearestPlane>()
@@ -152,4 +152,60 @@ export function countBeaconTies(layer: TwinLayer, chosen: Chosen, levels: number
     if (twin.scale !== 0) expect(scales[k]! / Math.abs(twin.scale)).toBeCloseTo(1, 4)
   }
   return ties
+}
+
+/**
+ * Beacon's decisions on the float64 samples, each judged given all decisions before it as they were taken, so that no
+ * path is exempt, however near its ties: the most that any gives away, as a part of ‖Xw‖ so far, and how far the scales
+ * are from the best for their codes.
+ * @param before codes after one loop less; null for the greedy pass, where the layer ends with the input at hand
+ */
+export function judgeBeacon(
+  layer: TwinLayer,
+  { codes, scales, zero }: Chosen,
+  before: Uint8Array | null,
+): { readonly regret: number; readonly scaleError: number } {
+  const { rows, inputs, neurons, weights, samples, quantizedSamples = samples, h } = layer
+  let [regret, scaleError] = [0, 0]
+  for (let k = 0; k < neurons; k++) {
+    const taken = (from: Uint8Array, t: number): number =>
+      h[t * inputs + t]! > 0 ? from[t * neurons + k]! - zero : 0
+    const [y, v] = [new Float64Array(rows), new Float64Array(rows)] // Xw and Xq z so far
+    const add = (to: Float64Array, from: ArrayLike<number>, t: number, factor: number): void => {
+      for (let r = 0; r < rows; r++) to[r] = to[r]! + factor * from[r * inputs + t]!
+    }
+    for (let t = 0; before !== null && t < inputs; t++) {
+      add(y, samples, t, weights[t * neurons + k]!)
+      add(v, quantizedSamples, t, taken(before, t))
+    }
+    for (let t = 0; t < inputs; t++) {
+      if (before === null) add(y, samples, t, weights[t * neurons + k]!)
+      else add(v, quantizedSamples, t, -taken(before, t))
+      const z = taken(codes, t)
+      const norm2 = h[t * inputs + t]!
+      const [yv, vv] = [dot(y, v), dot(v, v)]
+      // Where nothing has a direction yet, all values of one sign are alike.
+      if (norm2 > 0 && vv > 0) {
+        const x = Float64Array.from({ length: rows }, (_, r) => quantizedSamples[r * inputs + t]!)
+        const [yx, vx] = [dot(y, x), dot(v, x)]
+        const score = (p: number): number => {
+          const length2 = vv + 2 * p * vx + p * p * norm2
+          return length2 > 1e-9 * vv ? (yv + p * yx) / Math.sqrt(length2) : 0
+        }
+        const most = Math.max(...Array.from({ length: 2 * zero + 1 }, (_, code) => score(code - zero)))
+        const size = Math.sqrt(dot(y, y))
+        if (size > 0) regret = Math.max(regret, (most - score(z)) / size)
+      }
+      add(v, quantizedSamples, t, z)
+    }
+    const best = dot(y, v) / dot(v, v)
+    if (best > 0) scaleError = Math.max(scaleError, Math.abs(scales[k]! / best - 1))
+  }
+  return { regret, scaleError }
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
+  return sum
 }
