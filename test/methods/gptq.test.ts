@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, expectTwin, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
+import { countNearTies, expectTwin, layerOf, type Neuron, orderOf } from './twin.js'
 import { gptq } from './twins.js'
 
 let quantizers: Quantizer[]
@@ -27,13 +27,6 @@ describe('gptq', () => {
       return leastSquaresPath(h, h, hd, hd, w, choose)
     }
     expect(countNearTies(layer, result, 7, orderOf(layer, true), published)).toBeLessThanOrEqual(1)
-  })
-
-  it('takes neurons independently: all at once is one by one', async () => {
-    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: true, seed: 53 })
-    const options = { method: 'gptq' as const, levels: 7 }
-    const together = await quantizers[1]!.quantizeLayer(layer, options)
-    expect(together.codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
   })
 
   it('raises a damping that does not make H positive definite, and says so', async () => {

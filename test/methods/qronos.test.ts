@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, expectTwin, layerCases, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
+import { countNearTies, expectTwin, layerCases, layerOf, type Neuron, orderOf } from './twin.js'
 import { qronos } from './twins.js'
 
 let quantizers: Quantizer[]
@@ -47,13 +47,6 @@ describe('qronos', () => {
       }),
       { seed: 63, numRuns: 15 },
     )
-  })
-
-  it('takes neurons independently: all at once is one by one', async () => {
-    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: false, seed: 64 })
-    const options = { method: 'qronos' as const, levels: 7 }
-    const together = await quantizers[1]!.quantizeLayer(layer, options)
-    expect(together.codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
   })
 
   it('leaves less error than gpfq and gptq where Xq differs from X', async () => {

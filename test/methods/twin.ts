@@ -179,24 +179,6 @@ export async function quantizeEverywhere(
   return first
 }
 
-/** Codes and scales of all neurons, each quantized as a layer of its own. */
-export async function oneByOne(
-  quantizer: Quantizer,
-  layer: LayerProblem,
-  options: LayerOptions,
-): Promise<Uint8Array> {
-  const { inputs, neurons, weights } = layer
-  const codes = new Uint8Array(inputs * neurons)
-  for (let k = 0; k < neurons; k++) {
-    const own = Float32Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
-    const single = await quantizer.quantizeLayer({ ...layer, weights: own, neurons: 1 }, options)
-    single.codes.forEach((code, t) => {
-      codes[t * neurons + k] = code
-    })
-  }
-  return codes
-}
-
 /** A method with act-order against its twin: any layer, order, scope of scales and rule; few neurons meet a near tie. */
 export async function expectTwin(
   method: 'gptq' | 'qronos',
