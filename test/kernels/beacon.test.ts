@@ -3,7 +3,7 @@
  * in float64. Where two values score alike to 10⁻⁶ either may be taken; such neurons are counted, all others must agree.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
 import { beacon as beaconTwin } from '#src/reference/beacon.js'
 import { gramMatrix } from '#src/reference/gram.js'
@@ -14,10 +14,7 @@ import { columnIndex, columnPanels, gramPanels, type Matrix, panelsOf, scalePane
 import { Machine } from './machine.js'
 import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number

@@ -3,17 +3,14 @@
  * are those of the codes.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { descend as descendTwin, multiplyVector, quadraticError } from '#src/reference/descend.js'
 import { descend, descendScratch } from '#src/wasm/familyKernels.js'
 import { randomFrom } from '../random.js'
 import { Machine } from './machine.js'
 import { columnsOf, cuts, layOut, type PathCase, type PathProblem, pathCases, pathProblem } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case extends PathCase {
   readonly sparse: boolean

@@ -4,7 +4,7 @@
  * exact in float32 and boundaries cannot be missed (see substitute.test.ts), so codes and residuals must be equal.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { gpfq } from '#src/reference/gpfq.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { advance, settle } from '#src/wasm/kernels.js'
@@ -22,10 +22,7 @@ import {
 } from './layout.js'
 import { Machine } from './machine.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number

@@ -3,7 +3,7 @@
  * each element is a float32 sum of N products, one rounding a term, and the squares are summed in float64.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { outputError } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, reals } from '../random.js'
@@ -11,10 +11,7 @@ import { BLOCK, columnPanels, type Matrix, panelsOf, samplePanels } from './layo
 import { Machine } from './machine.js'
 import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number

@@ -4,7 +4,7 @@
  * What no twin holds, the reversed matrix and its Cholesky factor, is compared with what it is by definition.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Task } from '#src/engine/job.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { gramMatrix } from '#src/reference/gram.js'
@@ -25,10 +25,7 @@ import {
 import { type Doubles, type Floats, Machine } from './machine.js'
 import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number

@@ -1,6 +1,6 @@
 /** assembly/order.ts: matrices in another order of inputs, transposed, and their difference; nothing may be rounded. */
 import fc from 'fast-check'
-import { beforeAll, describe, it } from 'vitest'
+import { describe, it } from 'vitest'
 import { permute, subtract, transpose } from '#src/wasm/familyKernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, randomFrom } from '../random.js'
@@ -8,10 +8,7 @@ import { gramPanels, type Matrix, panelsOf } from './layout.js'
 import { Machine } from './machine.js'
 import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 const shape = fc.record({
   inputs: fc.integer({ min: 1, max: 40 }),

@@ -3,7 +3,7 @@
  * error that the path gives for nothing.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
 import { gramPath } from '#src/reference/gram.js'
 import { substitute, substituteScratch } from '#src/wasm/kernels.js'
@@ -19,10 +19,7 @@ import {
   pathProblem,
 } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case extends PathCase {
   readonly follow: boolean

@@ -3,7 +3,7 @@
  * 2209.03487 promises of any such walk: Xz = Xw, ‖z‖∞ = ‖w‖∞, all but at most m weights at ±‖w‖∞.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { vertexWalk as vertexWalkTwin } from '#src/reference/vertexWalk.js'
 import { vertexScratch, vertexWalk } from '#src/wasm/familyKernels.js'
 import { expectSame } from '../arrays.js'
@@ -12,10 +12,7 @@ import { columnIndex, columnPanels, type Matrix, panelsOf, samplePanels } from '
 import { Machine } from './machine.js'
 import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number

@@ -4,7 +4,7 @@
  * may fall within rounding of what it is compared with, and such neurons are counted.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { gramPath } from '#src/reference/gram.js'
 import { hardThreshold, softThreshold } from '#src/reference/sparse.js'
 import { draw } from '#src/reference/spfq.js'
@@ -14,10 +14,7 @@ import { reals } from '../random.js'
 import { Machine } from './machine.js'
 import { columnsOf, cuts, layOut, type PathCase, type PathProblem, pathCases, pathProblem } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Way {
   readonly choice: keyof typeof CHOICES

@@ -1,19 +1,13 @@
 /** Beacon by the engine against its twin on the samples, and against the factored form it was published in. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type LayerResult, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerResult } from '#src/quantizer.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { solve } from '#src/reference/qronos.js'
-import { layerCases, layerOf, quantizeEverywhere } from './twin.js'
+import { layerCases, layerOf, openQuantizers, quantizeEverywhere } from './twin.js'
 import { countBeaconTies, judgeBeacon } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 const shape = fc.record({
   rows: fc.integer({ min: 20, max: 200 }),

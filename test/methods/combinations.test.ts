@@ -3,14 +3,16 @@
  * Which is which stands in docs/METHODS.md; its tables are read here, so that they cannot say otherwise.
  */
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { METHODS, resolveRecipe } from '#src/methods/recipe.js'
 import type { Method, MethodOptions, QuantizeModelOptions } from '#src/options.js'
-import { createQuantizer, type LayerOptions, type Quantizer } from '#src/quantizer.js'
+import type { LayerOptions, Quantizer } from '#src/quantizer.js'
 import { resolveSettings } from '#src/settings.js'
-import { layerOf } from './twin.js'
+import { layerOf, openQuantizers } from './twin.js'
 
 type Options = Omit<QuantizeModelOptions, 'runner' | 'calibration'>
+
+const [quantizer] = (await openQuantizers(1)) as [Quantizer]
 
 /** What a layer alone can be asked for, by its name on the command line. The values are those that could be refused. */
 const OF_LAYERS: Readonly<
@@ -108,11 +110,6 @@ describe('docs/METHODS.md', () => {
 describe.each(METHODS)('%s', (method) => {
   const names = Object.keys(OPTIONS)
   const allowed = (name: string): boolean => goesWith.get(name)?.includes(method) ?? false
-  let quantizer: Quantizer
-  beforeAll(async () => {
-    quantizer = await createQuantizer({ threads: 1 })
-  })
-  afterAll(() => quantizer.close())
   // Fewer samples than inputs, for the vertex walk.
   const layer = layerOf({ rows: 16, inputs: 24, neurons: 5, same: false, seed: 181 })
 
@@ -180,10 +177,8 @@ describe('names that nobody has', () => {
     [{ radius: 'max' }, /^radius rule: expected one of max, .*, got undefined$/],
     [{ sparsity: { rule: 'l1', value: 1 } }, /^sparsity rule: expected one of soft, hard, target, got l1$/],
   ])('%j are refused', async (options, message) => {
-    const quantizer = await createQuantizer({ threads: 1 })
     const run = quantizer.quantizeLayer(layer, options as object)
     await expect(run).rejects.toBeInstanceOf(RangeError)
     await expect(run).rejects.toThrow(message)
-    await quantizer.close()
   })
 })

@@ -2,18 +2,14 @@
  * Layers on which arithmetic could go wrong: H singular or zero, inputs that repeat each other, weights and samples of
  * extreme size. Every method gives finite codes and scales on them; where it had to mend H it says so.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type LayerOptions, type LayerProblem, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerOptions, LayerProblem, Quantizer } from '#src/quantizer.js'
 import { damped, factorUnitLower, gptqTarget, nearestPlane } from '#src/reference/nearestPlane.js'
 import { activations, disturbed, reals } from '../random.js'
-import { countNearTies, layerOf, type Neuron, orderOf } from './twin.js'
+import { countNearTies, layerOf, type Neuron, openQuantizers, orderOf } from './twin.js'
 import { METHOD_CASES } from './twins.js'
 
-let quantizer: Quantizer
-beforeAll(async () => {
-  quantizer = await createQuantizer({ threads: 2 })
-})
-afterAll(() => quantizer.close())
+const [quantizer] = (await openQuantizers(2)) as [Quantizer]
 
 const [inputs, neurons] = [24, 5]
 const weights = reals(inputs * neurons, 171)

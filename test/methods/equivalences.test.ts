@@ -4,8 +4,8 @@
  * others must agree. (Qronos = GPTQ where Xq = X stands in qronos.test.ts, SPFQ's one phase = two in spfq.test.ts.)
  */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type LayerOptions, type LayerProblem, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerOptions, LayerProblem, Quantizer } from '#src/quantizer.js'
 import { damped } from '#src/reference/nearestPlane.js'
 import { randomFrom } from '../random.js'
 import {
@@ -15,17 +15,14 @@ import {
   type LayerCase,
   layerCases,
   layerOf,
+  openQuantizers,
   orderOf,
   type TwinLayer,
   withMatrices,
 } from './twin.js'
 import { countBeaconTies, gpfq, METHOD_CASES, preprocessed } from './twins.js'
 
-let quantizer: Quantizer
-beforeAll(async () => {
-  quantizer = await createQuantizer({ threads: 2 })
-})
-afterAll(() => quantizer.close())
+const [quantizer] = (await openQuantizers(2)) as [Quantizer]
 
 const max = { rule: 'max' as const }
 

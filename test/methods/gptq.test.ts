@@ -1,17 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
 import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, expectTwin, layerOf, type Neuron, orderOf } from './twin.js'
+import { countNearTies, expectTwin, layerOf, type Neuron, openQuantizers, orderOf } from './twin.js'
 import { gptq } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 describe('gptq', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {

@@ -1,17 +1,19 @@
 /** Passes of coordinate descent after any method: the twin's codes, an error that never rises, and nothing else changed. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type LayerOptions, type Quantizer } from '#src/quantizer.js'
-import { countNearTies, type LayerCase, layerCases, layerOf, orderOf, quantizeEverywhere } from './twin.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerOptions } from '#src/quantizer.js'
+import {
+  countNearTies,
+  type LayerCase,
+  layerCases,
+  layerOf,
+  openQuantizers,
+  orderOf,
+  quantizeEverywhere,
+} from './twin.js'
 import { gpfq, METHOD_CASES, msq, withPasses } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 const radius = fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const })
 

@@ -1,19 +1,20 @@
 /** Qronos by the engine against its twin, against the form it was published in, and against GPTQ where both are one. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
 import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, expectTwin, layerCases, layerOf, type Neuron, orderOf } from './twin.js'
+import {
+  countNearTies,
+  expectTwin,
+  layerCases,
+  layerOf,
+  type Neuron,
+  openQuantizers,
+  orderOf,
+} from './twin.js'
 import { qronos } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 describe('qronos', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {

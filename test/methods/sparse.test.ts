@@ -1,18 +1,11 @@
 /** Sparse GPFQ by the engine against its twin: the path with a threshold before rounding. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { zeroShare } from '#src/methods/sparse.js'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { countNearTies, layerCases, layerOf, orderOf, quantizeEverywhere } from './twin.js'
+import { countNearTies, layerCases, layerOf, openQuantizers, orderOf, quantizeEverywhere } from './twin.js'
 import { sparse } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 describe('sparsity', () => {
   it('thresholds the path of the twin in any order, on one thread and on two', async () => {

@@ -1,18 +1,20 @@
 /** SPFQ by the engine against its two phases on the samples; its draws depend on nothing but their counters. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type LayerProblem, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerProblem } from '#src/quantizer.js'
 import { align, onePhase } from '#src/reference/spfq.js'
-import { countNearTies, layerCases, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+import {
+  countNearTies,
+  layerCases,
+  layerOf,
+  type Neuron,
+  openQuantizers,
+  orderOf,
+  quantizeEverywhere,
+} from './twin.js'
 import { chance, spfq } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 describe('spfq', () => {
   it('is the two phases of its twin for every order of alignment, on one thread and on two', async () => {

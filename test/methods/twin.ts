@@ -4,13 +4,26 @@
  * in float32, may go another way. Such neurons are counted, all others must be equal.
  */
 import fc from 'fast-check'
-import { expect } from 'vitest'
+import { afterAll, expect } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
 import type { MethodOptions } from '#src/options.js'
-import type { LayerOptions, LayerProblem, LayerResult, Quantizer } from '#src/quantizer.js'
+import {
+  createQuantizer,
+  type LayerOptions,
+  type LayerProblem,
+  type LayerResult,
+  type Quantizer,
+} from '#src/quantizer.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import type { NeuronOnSamples } from '#src/reference/spfq.js'
 import { activations, disturbed, reals } from '../random.js'
+
+/** A quantizer for each number of threads, closed when the tests of the file are done. */
+export async function openQuantizers(...threads: readonly number[]): Promise<Quantizer[]> {
+  const quantizers = await Promise.all(threads.map((count) => createQuantizer({ threads: count })))
+  afterAll(() => Promise.all(quantizers.map((quantizer) => quantizer.close())))
+  return quantizers
+}
 
 export interface LayerCase {
   readonly rows: number
