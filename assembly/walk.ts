@@ -11,7 +11,8 @@
  * stores; where λ is a multiple of the step both choose the same values.
  *
  * Chance is a function of (seed, neuron, place of the input) alone, 24 bits of two rounds of a mixing hash (lowbias32,
- * C. Wellons), so that neither tiles nor threads nor other neurons change a draw.
+ * C. Wellons), so that neither tiles nor threads nor other neurons change a draw. Neurons are counted through the groups,
+ * each group's rounded up to whole panels.
  *
  * Blocking and order of summation as in substitute.ts: 256 rows, earlier inputs in blocks of 256.
  */

@@ -6,7 +6,7 @@ import { createTurns } from './engine/turns.js'
 import { GpfqError } from './errors.js'
 import { createExecutor } from './executor/choose.js'
 import type { Executor, ExecutorMode } from './executor/executor.js'
-import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
+import { checkLevels, checkName, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
 import { checkLevelsFor, isPlain, needsSamples, resolveRecipe, resolveScales } from './methods/recipe.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
@@ -109,6 +109,7 @@ async function runLayer(
   const shape: WeightShape = { groups: 1, inputs, neurons }
   const scales = scalesFor(weights, shape, levels, scalePer, radius)
   const searching = radius.rule === 'search'
+  checkName('form', options.form ?? 'gram', ['gram', 'direct'])
   if (options.form === 'direct' && (searching || !isPlain(recipe))) {
     throw new TypeError(
       "form: expected 'gram' (or none), for 'direct' knows only method gpfq in its own order, without passes and radius search",

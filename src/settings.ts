@@ -46,7 +46,7 @@ export function resolveSettings(options: SettingsOptions): Settings {
   }
   checkLevels('levels', settings.levels)
   checkLevelsFor(settings, 'levels', settings.levels)
-  checkTargets(options)
+  checkTargets(options, settings)
   checkConvolutions(settings, options)
   for (const { pattern, levels } of settings.levelsFor) {
     checkLevels(`levels for '${pattern}'`, levels)
@@ -75,16 +75,21 @@ function checkConvolutions({ perChannel, scalePer, method }: Settings, options: 
   }
   if (perChannel && method === 'beacon') {
     throw new TypeError(
-      'perChannel: expected another method than beacon, which would find a scale for each channel',
+      'perChannel: expected a method that is given its scales, got beacon, which would find one for each channel',
     )
   }
 }
 
-function checkTargets({ targetSize, targetBits, levels }: SettingsOptions): void {
+function checkTargets({ targetSize, targetBits, levels }: SettingsOptions, { preprocess }: Settings): void {
   const given = Object.entries({ targetSize, targetBits, levels }).filter(([, value]) => value !== undefined)
   if (given.length > 1 && given[0]![0] !== 'levels') {
     throw new TypeError(
       `${given[0]![0]}: expected no ${given[1]![0]} beside it, got both; levelsFor fixes the levels of single layers`,
+    )
+  }
+  if (preprocess && given.some(([name]) => name !== 'levels')) {
+    throw new TypeError(
+      `${given[0]![0]}: expected no preprocess beside it, got both; levels are weighed by errors from H, which the vertex walk does not form`,
     )
   }
   if (targetSize !== undefined && !(targetSize > 0 && targetSize <= 1)) {

@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FeedOptions, Layout } from '../data/feeds.js'
+import { METHODS } from '../methods/recipe.js'
 import type { Format } from '../onnx/layer.js'
 import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
 
@@ -160,8 +161,6 @@ export function addAlphabetOptions(command: Command): Command {
       parseSparsity,
     )
 }
-
-export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon']
 
 /** The options of the method, as the API has them. */
 export function chosenMethod(values: AlphabetValues): MethodOptions {

@@ -34,15 +34,28 @@ export function checkLevels(place: string, levels: number): void {
   }
 }
 
+/** A word out of a list: whoever writes plain JavaScript has no compiler to say so. */
+export function checkName(place: string, name: string, allowed: readonly string[]): void {
+  if (!allowed.includes(name)) {
+    throw new RangeError(`${place}: expected one of ${allowed.join(', ')}, got ${name}`)
+  }
+}
+
 export function checkScalePer(scalePer: ScalePer): void {
-  if (typeof scalePer !== 'object') return
+  if (scalePer === 'layer' || scalePer === 'neuron') return
+  if (typeof scalePer !== 'object') {
+    throw new RangeError(`scalePer: expected 'layer', 'neuron' or { group: SIZE }, got ${scalePer}`)
+  }
   const { group } = scalePer
   if (!Number.isInteger(group) || group < 1) {
     throw new RangeError(`scalePer: group: expected an integer of at least 1, got ${group}`)
   }
 }
 
+const RULES: readonly Radius['rule'][] = ['max', 'median', 'mean-max', 'mse', 'search', 'value']
+
 export function checkRadius(radius: Radius): void {
+  checkName('radius rule', radius.rule, RULES)
   const number = 'factor' in radius ? radius.factor : 'value' in radius ? radius.value : 1
   if (!Number.isFinite(number) || number <= 0) {
     throw new RangeError(`radius ${radius.rule}: expected a finite number above 0, got ${number}`)

@@ -2,7 +2,9 @@
  * What is to be done to a layer, as plain data: the method and everything that changes its codes, with defaults filled
  * in and combinations checked. One recipe serves a whole run; scales and levels are a layer's own (solution.ts).
  */
+
 import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
+import { checkName } from './alphabet.js'
 
 export interface Recipe {
   readonly method: Method
@@ -33,6 +35,8 @@ export const GPFQ: Recipe = {
   preprocess: false,
   sparsity: null,
 }
+
+export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon']
 
 /** Methods that go through the inputs one after another, so that their order matters. */
 const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'spfq']
@@ -65,6 +69,8 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
     preprocess = false,
     sparsity,
   } = options
+  checkName('preset', options.preset ?? 'best', ['best'])
+  checkName('method', method, METHODS)
   checkWhole('passes', passes, 0, 1000)
   const inverting = method === 'gptq' || method === 'qronos'
   if (damping !== undefined) {
@@ -112,6 +118,7 @@ function checkSparsity({ rule, value }: Sparsity, method: Method): void {
   if (method !== 'gpfq') {
     throw new TypeError(`sparsity: expected method gpfq, the only one with thresholds, got ${method}`)
   }
+  checkName('sparsity rule', rule, ['soft', 'hard', 'target'])
   if (rule === 'target' ? !(value >= 0 && value < 1) : !(value >= 0 && Number.isFinite(value))) {
     const allowed = rule === 'target' ? 'a share of zeros from 0 to below 1' : 'a finite λ of at least 0'
     throw new RangeError(`sparsity ${rule}: expected ${allowed}, got ${value}`)

@@ -178,7 +178,7 @@ describe('per channel', () => {
       /perChannel: expected scales per layer or neuron/,
     )
     await expect(quantize({ method: 'beacon' })).rejects.toThrow(
-      /perChannel: expected another method than beacon/,
+      /perChannel: expected a method that is given its scales, got beacon/,
     )
     await expect(quantize({ randomPatches: 0.5 })).rejects.toThrow(
       /randomPatches: expected no patches beside it/,

@@ -3,7 +3,7 @@
  * operation, ties to even. The twin rounds with Math.fround, so the comparison is exact.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
 import { msq } from '#src/reference/gpfq.js'
 import { dequantize, round } from '#src/wasm/kernels.js'
@@ -12,10 +12,7 @@ import { integers, randomFrom, reals } from '../random.js'
 import { columnIndex, columnPanels, panelsOf, scalePanels } from './layout.js'
 import { Machine } from './machine.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly inputs: number

@@ -4,7 +4,8 @@
  * exact in float32 and boundaries cannot be missed (see substitute.test.ts), so codes and residuals must be equal.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import type { Task } from '#src/engine/job.js'
 import { gpfq } from '#src/reference/gpfq.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { advance, settle } from '#src/wasm/kernels.js'
@@ -22,10 +23,7 @@ import {
 } from './layout.js'
 import { Machine } from './machine.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number
@@ -90,7 +88,8 @@ interface Outcome {
   readonly panels: number
 }
 
-function run(c: Case, all: readonly Layer[]): Outcome {
+/** @param cut items of every tile; each task's own if left out */
+function run(c: Case, all: readonly Layer[], cut?: number): Outcome {
   const { rows, inputs, neurons, groups, edge, blockSize, levels, same, seed } = c
   const blocks = Math.ceil(panelsOf(inputs) / edge)
   const panels = blocks * edge
@@ -144,12 +143,14 @@ function run(c: Case, all: readonly Layer[]): Outcome {
     top: levels - 1,
     same,
   }
+  const carryOut = (task: Task): void =>
+    machine.run({ ...task, step: cut ?? task.step }, { seed, workers: 2 })
   for (let now = 0; now < blocks; now++) {
-    machine.run(advance({ ...moving, before: now - 1, now }), { seed: seed + now })
-    machine.run(settle({ ...settling, now }), { seed: seed + now, workers: 2 })
+    carryOut(advance({ ...moving, before: now - 1, now }))
+    carryOut(settle({ ...settling, now }))
   }
-  machine.run(advance({ ...moving, before: blocks - 1, now: -1 }))
-  return { codes: codes.values, u: u.values, panels }
+  carryOut(advance({ ...moving, before: blocks - 1, now: -1 }))
+  return { codes: codes.values.slice(), u: u.values.slice(), panels }
 }
 
 const shape = fc
@@ -206,6 +207,21 @@ describe('advance and settle', () => {
         })
       }),
       { seed: 12, numRuns: 60 },
+    )
+  })
+
+  it('give the same bytes for every cut into tiles', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const all = layers(c)
+        const whole = run(c, all)
+        for (const cut of [2, 3, 1000]) {
+          const { codes, u } = run(c, all, cut)
+          expectSame(codes, whole.codes, 'code')
+          expectSame(u, whole.u, 'residual')
+        }
+      }),
+      { seed: 17, numRuns: 15 },
     )
   })
 })

@@ -3,17 +3,15 @@
  * each element is a float32 sum of N products, one rounding a term, and the squares are summed in float64.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { outputError } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, reals } from '../random.js'
 import { BLOCK, columnPanels, type Matrix, panelsOf, samplePanels } from './layout.js'
 import { Machine } from './machine.js'
+import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number
@@ -35,6 +33,8 @@ function run(
   { rows, inputs, neurons, groups, extraPanels }: Case,
   all: readonly Layer[],
   start: number,
+  step = 1,
+  workers = 2,
 ): Float64Array {
   const panels = panelsOf(inputs) + extraPanels
   const place = (pick: (layer: Layer) => Matrix): number =>
@@ -53,14 +53,14 @@ function run(
     w: machine.floats(w).at,
     n: machine.floats(columnPanels(negated, panels)).at,
     out: out.at,
-    scratch: machine.floats(2 * 32).at,
+    scratch: machine.floats(workers * 32).at,
     rows,
     panels,
     groups,
     neuronPanels: panelsOf(neurons),
   })
-  machine.run(task, { seed: rows, workers: 2 })
-  return out.values
+  machine.run({ ...task, step }, { seed: rows, workers })
+  return out.values.slice()
 }
 
 /** The same sums in float64, and how far float32 elements may bring them off. */
@@ -133,5 +133,18 @@ describe('outputError', () => {
     run(c, all, 0).forEach((value, at) => {
       expect(Math.abs(value - sums[at]!)).toBeLessThanOrEqual(bounds[at]!)
     })
+  })
+
+  it('gives the same bytes for every cut into tiles and every number of workers', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const all = layers(c, reals)
+        const alone = run(c, all, 0, 1, 1)
+        for (const step of cuts(Math.ceil(c.rows / BLOCK) * c.groups)) {
+          expectSame(run(c, all, 0, step, 3), alone)
+        }
+      }),
+      { seed: 14, numRuns: 20 },
+    )
   })
 })

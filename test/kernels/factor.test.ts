@@ -1,14 +1,17 @@
 /**
  * assembly/factor.ts against reference/nearestPlane.ts: the factor H + λI = LᵀΔL in blocks, and Qronos' target by its
  * triangular solve. Both are float64; they sum in different orders, so agreement is to 10⁻⁶ of the size of L (float32).
+ * What no twin holds, the reversed matrix and its Cholesky factor, is compared with what it is by definition.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import type { Task } from '#src/engine/job.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { damped, factorUnitLower, gptqTarget, qronosTarget } from '#src/reference/nearestPlane.js'
 import { factorBlock, reduce, retarget, reverse, solveBlock, unitLower } from '#src/wasm/familyKernels.js'
 import { project } from '#src/wasm/kernels.js'
+import { expectSame } from '../arrays.js'
 import { activations, disturbed, reals } from '../random.js'
 import {
   columnIndex,
@@ -20,11 +23,9 @@ import {
   panelsOf,
 } from './layout.js'
 import { type Doubles, type Floats, Machine } from './machine.js'
+import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number
@@ -72,8 +73,11 @@ interface Factored {
   readonly failed: Uint8Array
 }
 
-/** @param lambda of each group */
-function factor(c: Case, { h }: Sums, lambda: readonly number[]): Factored {
+/**
+ * @param lambda of each group
+ * @param step items of every tile; each task's own if left out
+ */
+function factor(c: Case, { h }: Sums, lambda: readonly number[], step?: number): Factored {
   const panels = panelsOf(c.inputs)
   const n = 8 * panels
   const { groups, width, seed } = c
@@ -86,7 +90,7 @@ function factor(c: Case, { h }: Sums, lambda: readonly number[]): Factored {
   failed.values.fill(0)
   const { inputs, triangular } = c
   const source = machine.floats(gramPanels(h, panels, triangular))
-  const run = (task: Parameters<Machine['run']>[0]): void => machine.run(task, { seed })
+  const run = (task: Task): void => machine.run({ ...task, step: step ?? task.step }, { seed })
   run(reverse({ h: source.at, a: a.at, damping: damping.at, inputs, panels, triangular, groups }))
   for (let from = 0; from < n; from += width) {
     const block = { a: a.at, n, from, to: Math.min(n, from + width), groups }
@@ -105,7 +109,106 @@ const lambdaOf = ({ values, rows }: Matrix, share: number): number => {
   return trace > 0 ? (share * trace) / rows : share
 }
 
+/** (H + λI) with inputs in reversed order and the identity in the padding, which comes first; (n, n) of one group. */
+function reversed({ rows: inputs, values }: Matrix, lambda: number): Float64Array {
+  const n = 8 * panelsOf(inputs)
+  return Float64Array.from({ length: n * n }, (_, at) => {
+    const [i, s] = [n - 1 - Math.floor(at / n), n - 1 - (at % n)]
+    const own = i < inputs && s < inputs ? values[i * inputs + s]! : i === s ? 1 : 0
+    return i === s && i < inputs ? own + lambda : own
+  })
+}
+
+describe('reverse', () => {
+  it('writes the lower triangle of H + λI with the last input first, for every cut into tiles', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const { h } = sums(c)
+        const { inputs, groups, triangular } = c
+        const panels = panelsOf(inputs)
+        const n = 8 * panels
+        const lambda = h.map((matrix) => lambdaOf(matrix, 0.01))
+        for (const step of cuts(groups * n)) {
+          machine.reset()
+          const a = machine.doubles(groups * n * n)
+          const damping = machine.doubles(groups)
+          damping.values.set(lambda)
+          const source = machine.floats(gramPanels(h, panels, triangular)).at
+          const task = reverse({
+            h: source,
+            a: a.at,
+            damping: damping.at,
+            inputs,
+            panels,
+            triangular,
+            groups,
+          })
+          machine.run({ ...task, step }, { seed: c.seed })
+          for (const [g, matrix] of h.entries()) {
+            const expected = reversed(matrix, lambda[g]!)
+            for (let i = 0; i < n; i++) {
+              const row = (values: Float64Array, from: number): Float64Array =>
+                values.subarray(from + i * n, from + i * n + i + 1)
+              expectSame(row(a.values, g * n * n), row(expected, 0), `group ${g} row ${i}`)
+            }
+          }
+        }
+      }),
+      { seed: 33, numRuns: 15 },
+    )
+  })
+})
+
 describe('factor', () => {
+  it('is C with CCᵀ = the reversed H + λI, blocked in any width', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const given = sums(c)
+        const lambda = given.h.map((h) => lambdaOf(h, 0.01))
+        machine.reset()
+        const { values } = factor(c, given, lambda).c
+        const n = 8 * panelsOf(c.inputs)
+        for (const [g, h] of given.h.entries()) {
+          const expected = reversed(h, lambda[g]!)
+          const size = Math.max(...expected.map(Math.abs))
+          for (let i = 0; i < n; i++) {
+            for (let j = 0; j <= i; j++) {
+              let sum = 0
+              for (let k = 0; k <= j; k++)
+                sum += values[g * n * n + i * n + k]! * values[g * n * n + j * n + k]!
+              expect(Math.abs(sum - expected[i * n + j]!), `${i}, ${j}`).toBeLessThan(1e-13 * n * size)
+            }
+          }
+        }
+      }),
+      { seed: 34, numRuns: 20 },
+    )
+  })
+
+  it('gives the same bytes for every cut into tiles', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const given = sums(c)
+        const lambda = given.h.map((h) => lambdaOf(h, 0.01))
+        const n = 8 * panelsOf(c.inputs)
+        const bytesOf = (step?: number): { c: Float64Array; l: Float32Array } => {
+          machine.reset()
+          const { c: factored, l } = factor(c, given, lambda, step)
+          // Above the diagonal nothing is ever written.
+          const lower = factored.values.map((v, at) => (at % n <= Math.floor(at / n) % n ? v : 0))
+          return { c: lower, l: l.values.slice() }
+        }
+        const whole = bytesOf()
+        for (const step of [1, 3, 10_000]) {
+          const cut = bytesOf(step)
+          expectSame(cut.c, whole.c, 'C')
+          expectSame(cut.l, whole.l, 'L')
+        }
+      }),
+      { seed: 35, numRuns: 10 },
+    )
+  })
+
   it('is the factor LᵀΔL of the float64 twin, blocked in any width', () => {
     fc.assert(
       fc.property(shape, (c) => {
@@ -170,13 +273,18 @@ describe('factor', () => {
         machine.run(project({ ...common, g: d.at, r: u.at, s: v.at, triangular: false }))
         const scratch = machine.bytes(2 * panels * 512)
         const h = machine.floats(gramPanels(matrices.h, panels, false))
-        machine.run(
-          retarget({
-            ...common,
-            ...{ c: a.at, h: h.at, u: u.at, v: v.at, r: r.at, scratch: scratch.at, triangular: false },
-          }),
-          { seed, workers: 2 },
-        )
+        const task = retarget({
+          ...common,
+          ...{ c: a.at, h: h.at, u: u.at, v: v.at, r: r.at, scratch: scratch.at, triangular: false },
+        })
+        const before = r.values.slice()
+        machine.run(task, { seed, workers: 2 })
+        const after = r.values.slice()
+        for (const step of cuts(groups * panelsOf(neurons))) {
+          r.values.set(before)
+          machine.run({ ...task, step }, { seed, workers: 2 })
+          expectSame(r.values, after, `tiles of ${step}`)
+        }
         for (let g = 0; g < groups; g++) {
           const twin = factorUnitLower(damped(matrices.h[g]!.values, inputs, 0.01), inputs)
           for (let k = 0; k < neurons; k++) {

@@ -4,7 +4,7 @@
  * rounding a product and one a sum, then added: (256 + blocks + 1)·2⁻²⁴ of the sum of magnitudes.
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { gramMatrix } from '#src/reference/gram.js'
 import { gram, mirror } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
@@ -12,10 +12,7 @@ import { integers, reals } from '../random.js'
 import { BLOCK, gramIndex, gramPanels, type Matrix, matrixLength, panelsOf, samplePanels } from './layout.js'
 import { Machine } from './machine.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly rows: number

@@ -1,64 +1,110 @@
-/** assembly/order.ts: matrices in another order of inputs, and their difference; nothing may be rounded. */
+/** assembly/order.ts: matrices in another order of inputs, transposed, and their difference; nothing may be rounded. */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
-import { permute, subtract } from '#src/wasm/familyKernels.js'
+import { describe, it } from 'vitest'
+import { permute, subtract, transpose } from '#src/wasm/familyKernels.js'
+import { expectSame } from '../arrays.js'
 import { integers, randomFrom } from '../random.js'
-import { gramIndex, gramPanels, matrixLength, panelsOf } from './layout.js'
+import { gramPanels, type Matrix, panelsOf } from './layout.js'
 import { Machine } from './machine.js'
+import { cuts } from './paths.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
+const machine = await Machine.create()
+
+const shape = fc.record({
+  inputs: fc.integer({ min: 1, max: 40 }),
+  groups: fc.integer({ min: 1, max: 3 }),
+  seed: fc.nat(),
 })
+type Case = typeof shape extends fc.Arbitrary<infer T> ? T : never
 
-describe('order', () => {
-  it('takes rows and columns of every group in its own order', () => {
+const matricesOf = ({ inputs, groups, seed }: Case): Matrix[] =>
+  Array.from({ length: groups }, (_, g) => ({
+    rows: inputs,
+    columns: inputs,
+    values: integers(inputs * inputs, 1000, seed + g),
+  }))
+
+/** Each group's matrix with element (i, s) taken from `at`(group, i, s) of it, in panels; zero in the padding. */
+const moved = (
+  matrices: readonly Matrix[],
+  at: (group: number, i: number, s: number) => readonly [number, number],
+): Float32Array =>
+  gramPanels(
+    matrices.map(({ rows, columns, values }, g) => ({
+      rows,
+      columns,
+      values: Float64Array.from({ length: rows * columns }, (_, place) => {
+        const [i, s] = at(g, Math.floor(place / columns), place % columns)
+        return values[i * columns + s]!
+      }),
+    })),
+    panelsOf(matrices[0]!.columns),
+    false,
+  )
+
+describe('permute', () => {
+  it('takes rows and columns of every group in its own order, for every cut into tiles', () => {
     fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 40 }),
-        fc.integer({ min: 1, max: 3 }),
-        fc.nat(),
-        (inputs, groups, seed) => {
-          const panels = panelsOf(inputs)
-          const random = randomFrom(seed)
-          const matrices = Array.from({ length: groups }, (_, g) => ({
-            rows: inputs,
-            columns: inputs,
-            values: integers(inputs * inputs, 1000, seed + g),
-          }))
-          const orders = matrices.map(() =>
-            Array.from({ length: inputs }, (_, t) => ({ t, key: random() }))
-              .sort((a, b) => a.key - b.key)
-              .map(({ t }) => t),
-          )
+      fc.property(shape, (c) => {
+        const { inputs, groups, seed } = c
+        const panels = panelsOf(inputs)
+        const random = randomFrom(seed)
+        const matrices = matricesOf(c)
+        const orders = matrices.map(() =>
+          Array.from({ length: inputs }, (_, t) => ({ t, key: random() }))
+            .sort((a, b) => a.key - b.key)
+            .map(({ t }) => t),
+        )
+        const words = orders.flatMap((own) => Array.from({ length: 8 * panels }, (_, t) => own[t] ?? t))
+        const expected = moved(matrices, (g, i, s) => [orders[g]![i]!, orders[g]![s]!])
+        for (const step of cuts(groups * panels)) {
           machine.reset()
-          const from = machine.floats(gramPanels(matrices, panels, false))
-          const to = machine.floats(from.values.length)
-          const order = orders.flatMap((own) => Array.from({ length: 8 * panels }, (_, t) => own[t] ?? t))
-          machine.run(permute({ from: from.at, to: to.at, order: machine.words(order), panels, groups }), {
-            seed,
-          })
-          for (let g = 0; g < groups; g++) {
-            for (let i = 0; i < inputs; i++) {
-              for (let s = 0; s < inputs; s++) {
-                const actual = to.values[g * matrixLength(panels, false) + gramIndex(i, s, panels, false)]
-                expect(actual).toBe(matrices[g]!.values[orders[g]![i]! * inputs + orders[g]![s]!])
-              }
-            }
-          }
-          expect(to.values.every(Number.isFinite)).toBe(true)
-        },
-      ),
+          const from = machine.floats(gramPanels(matrices, panels, false)).at
+          const to = machine.floats(expected.length)
+          const task = permute({ from, to: to.at, order: machine.words(words), panels, groups })
+          machine.run({ ...task, step }, { seed })
+          expectSame(to.values, expected)
+        }
+      }),
       { seed: 41, numRuns: 20 },
     )
   })
+})
 
-  it('subtracts', () => {
-    machine.reset()
-    const a = machine.floats(integers(64 * 5, 1000, 1))
-    const b = machine.floats(integers(64 * 5, 1000, 2))
-    const c = machine.floats(64 * 5)
-    machine.run(subtract({ a: a.at, b: b.at, c: c.at, bytes: 4 * 64 * 5 }))
-    expect(c.values).toEqual(a.values.map((value, i) => value - b.values[i]!))
+describe('transpose', () => {
+  it('turns every group round, for every cut into tiles', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const { inputs, groups, seed } = c
+        const panels = panelsOf(inputs)
+        const matrices = matricesOf(c)
+        const expected = moved(matrices, (_, i, s) => [s, i])
+        for (const step of cuts(groups * panels)) {
+          machine.reset()
+          const from = machine.floats(gramPanels(matrices, panels, false)).at
+          const to = machine.floats(expected.length)
+          machine.run({ ...transpose({ from, to: to.at, panels, groups }), step }, { seed })
+          expectSame(to.values, expected)
+        }
+      }),
+      { seed: 42, numRuns: 20 },
+    )
+  })
+})
+
+describe('subtract', () => {
+  it('takes one from the other, for every cut into tiles', () => {
+    const runs = 5
+    const [x, y] = [integers(64 * runs, 1000, 1), integers(64 * runs, 1000, 2)]
+    for (const step of cuts(runs)) {
+      machine.reset()
+      const [a, b] = [machine.floats(x).at, machine.floats(y).at]
+      const c = machine.floats(64 * runs)
+      machine.run({ ...subtract({ a, b, c: c.at, bytes: 256 * runs }), step }, { seed: step })
+      expectSame(
+        c.values,
+        x.map((value, i) => value - y[i]!),
+      )
+    }
   })
 })

@@ -1,16 +1,13 @@
 /** assembly/pack.ts: any strided source becomes panels of 8 columns, and nothing but its rows is written. */
 import fc from 'fast-check'
-import { beforeAll, describe, it } from 'vitest'
+import { describe, it } from 'vitest'
 import { pack, padPlanes } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { randomFrom, reals } from '../random.js'
 import { panelsOf } from './layout.js'
 import { Machine } from './machine.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Packing {
   readonly rows: number

@@ -3,17 +3,14 @@
  * rounding a product and a sum on real numbers (blocks of 256 inputs from zero, then the diagonal block).
  */
 import fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { project } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, reals } from '../random.js'
 import { columnIndex, columnPanels, gramPanels, type Matrix, panelsOf } from './layout.js'
 import { Machine } from './machine.js'
 
-let machine: Machine
-beforeAll(async () => {
-  machine = await Machine.create()
-})
+const machine = await Machine.create()
 
 interface Case {
   readonly inputs: number

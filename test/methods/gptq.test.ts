@@ -1,25 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { damped, factorUnitLower, gptqTarget, nearestPlane } from '#src/reference/nearestPlane.js'
+import { describe, expect, it } from 'vitest'
+import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, expectTwin, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
+import { countNearTies, expectTwin, layerOf, type Neuron, openQuantizers, orderOf } from './twin.js'
+import { gptq } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
-
-const twin = ({ h, w, choose }: Neuron): Float64Array => {
-  const plane = factorUnitLower(damped(h, w.length, 0.01), w.length)
-  return nearestPlane(plane, gptqTarget(plane, w), choose).chosen
-}
+const quantizers = await openQuantizers(1, 2)
 
 describe('gptq', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
-    await expectTwin('gptq', quantizers, twin, 51)
+    await expectTwin('gptq', quantizers, gptq, 51)
   })
 
   it('is what was published: the weights to come are least-squares optimal after every choice', async () => {
@@ -31,23 +20,6 @@ describe('gptq', () => {
       return leastSquaresPath(h, h, hd, hd, w, choose)
     }
     expect(countNearTies(layer, result, 7, orderOf(layer, true), published)).toBeLessThanOrEqual(1)
-  })
-
-  it('takes neurons independently: all at once is one by one', async () => {
-    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: true, seed: 53 })
-    const options = { method: 'gptq' as const, levels: 7 }
-    const together = await quantizers[1]!.quantizeLayer(layer, options)
-    expect(together.codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
-  })
-
-  it('raises a damping that does not make H positive definite, and says so', async () => {
-    // Five samples of forty inputs: H has rank 5 at most, and float32 sums make some pivots negative.
-    const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same: true, seed: 54 })
-    const options = { method: 'gptq' as const, levels: 7, damping: 0 }
-    const result = await quantizers[0]!.quantizeLayer(layer, options)
-    expect(result.notes).toHaveLength(1)
-    expect(result.notes[0]).toMatch(/not positive definite: damping raised from 0 to 0\.000?1/)
-    expect(Number.isFinite(result.relativeError)).toBe(true)
   })
 
   it('refuses what it cannot do', async () => {

@@ -1,26 +1,20 @@
 /** Passes of coordinate descent after any method: the twin's codes, an error that never rises, and nothing else changed. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { descend, multiplyVector } from '#src/reference/descend.js'
-import { gramPath } from '#src/reference/gram.js'
-import { countNearTies, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerOptions } from '#src/quantizer.js'
+import {
+  countNearTies,
+  type LayerCase,
+  layerCases,
+  layerOf,
+  openQuantizers,
+  orderOf,
+  quantizeEverywhere,
+} from './twin.js'
+import { gpfq, METHOD_CASES, msq, withPasses } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
-const shape = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
 const radius = fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const })
 
 describe('passes', () => {
@@ -29,7 +23,7 @@ describe('passes', () => {
     let ties = 0
     await fc.assert(
       fc.asyncProperty(
-        shape,
+        layerCases,
         fc.constantFrom(3, 7, 15),
         fc.integer({ min: 1, max: 4 }),
         fc.constantFrom('gpfq' as const, 'msq' as const),
@@ -38,11 +32,7 @@ describe('passes', () => {
           const layer = layerOf(given)
           const options = { method, levels, passes, radius: rule }
           const result = await quantizeEverywhere(quantizers, layer, options)
-          const twin = ({ h, g, w, choose }: Neuron): Float64Array => {
-            const start =
-              method === 'msq' ? w.map((v, t) => choose(t, v)) : gramPath(h, g, w, w.length, choose).chosen
-            return descend(h, multiplyVector(g, w), start, passes, choose)
-          }
+          const twin = withPasses(method === 'msq' ? msq : gpfq, passes)
           ties += countNearTies(layer, result, levels, orderOf(layer, false), twin)
           neurons += given.neurons
         },
@@ -52,27 +42,30 @@ describe('passes', () => {
     expect(ties).toBeLessThan(0.02 * neurons)
   })
 
-  it('never raise the output error, whatever the method, its order and the scope of scales', async () => {
+  it.each([
+    ...METHOD_CASES.filter(({ options }) => options.passes === undefined && options.preset === undefined),
+    { name: 'gpfq with a share of zeros', options: { sparsity: { rule: 'target', value: 0.4 } } as const },
+  ])('never raise the output error of $name, whatever the scope of scales', async ({ options }) => {
     await fc.assert(
       fc.asyncProperty(
-        shape,
-        fc.constantFrom('gpfq' as const, 'msq' as const, 'gptq' as const, 'qronos' as const),
-        fc.boolean(),
+        layerCases,
         fc.constantFrom('layer' as const, 'neuron' as const, { group: 8 }),
         radius,
-        async (given, method, actOrder, scalePer, rule) => {
-          const layer = layerOf(given)
-          const order = method === 'msq' ? {} : { actOrder }
-          const options = { method, levels: 7, scalePer, radius: rule, ...order }
-          let before = Number.POSITIVE_INFINITY
-          for (const passes of [0, 1, 2, 8]) {
-            const { relativeError } = await quantizers[1]!.quantizeLayer(layer, { ...options, passes })
-            expect(relativeError).toBeLessThanOrEqual(before * (1 + 1e-6) + 1e-7)
-            before = relativeError ?? Number.NaN
-          }
+        async (given, scalePer, rule) => {
+          const all = { ...options, levels: 7, scalePer, radius: rule }
+          await expectNoRise(given, all)
         },
       ),
-      { seed: 72, numRuns: 20 },
+      { seed: 72, numRuns: 8 },
+    )
+  })
+
+  it('are beacon’s loops: they never raise the error at the scale that fits best', async () => {
+    await fc.assert(
+      fc.asyncProperty(layerCases, fc.constantFrom(2, 3, 7, 15), (given, levels) =>
+        expectNoRise(given, { method: 'beacon', levels }),
+      ),
+      { seed: 75, numRuns: 20 },
     )
   })
 
@@ -91,3 +84,13 @@ describe('passes', () => {
     )
   })
 })
+
+/** The error after 0, 1, 2 and 8 passes, up to the rounding of float32 sums. */
+async function expectNoRise(given: LayerCase, options: LayerOptions): Promise<void> {
+  let before = Number.POSITIVE_INFINITY
+  for (const passes of [0, 1, 2, 8]) {
+    const { relativeError } = await quantizers[1]!.quantizeLayer(layerOf(given), { ...options, passes })
+    expect(relativeError).toBeLessThanOrEqual(before * (1 + 1e-6) + 1e-7)
+    before = relativeError ?? Number.NaN
+  }
+}

@@ -1,18 +1,11 @@
 /** The vertex walk before rounding: what 2209.03487 promises, by the twin and by the engine. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
+import { describe, expect, it } from 'vitest'
 import { vertexWalk } from '#src/reference/vertexWalk.js'
 import { activations, disturbed, reals } from '../random.js'
-import { quantizeEverywhere } from './twin.js'
+import { openQuantizers, quantizeEverywhere } from './twin.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 const shape = fc
   .record({

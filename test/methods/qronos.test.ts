@@ -1,32 +1,24 @@
 /** Qronos by the engine against its twin, against the form it was published in, and against GPTQ where both are one. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { multiplyVector } from '#src/reference/descend.js'
-import { damped, factorUnitLower, nearestPlane, qronosTarget } from '#src/reference/nearestPlane.js'
+import { describe, expect, it } from 'vitest'
+import { damped } from '#src/reference/nearestPlane.js'
 import { leastSquaresPath } from '#src/reference/qronos.js'
-import { countNearTies, expectTwin, layerCases, layerOf, type Neuron, oneByOne, orderOf } from './twin.js'
+import {
+  countNearTies,
+  expectTwin,
+  layerCases,
+  layerOf,
+  type Neuron,
+  openQuantizers,
+  orderOf,
+} from './twin.js'
+import { qronos } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
-
-const twin = ({ h, g, w, choose }: Neuron): Float64Array => {
-  const plane = factorUnitLower(damped(h, w.length, 0.01), w.length)
-  const difference = multiplyVector(
-    g.map((value, i) => value - h[i]!),
-    w,
-  )
-  return nearestPlane(plane, qronosTarget(plane, h, difference, w), choose).chosen
-}
+const quantizers = await openQuantizers(1, 2)
 
 describe('qronos', () => {
   it('chooses the codes of its twin, in any order, for every scope of scales, on one thread and on two', async () => {
-    await expectTwin('qronos', quantizers, twin, 61)
+    await expectTwin('qronos', quantizers, qronos, 61)
   })
 
   it('is what was published: least squares towards the float outputs at every step, the first input special', async () => {
@@ -45,10 +37,10 @@ describe('qronos', () => {
     await fc.assert(
       fc.asyncProperty(layerCases, async (given) => {
         const layer = layerOf({ ...given, same: true })
-        const qronos = await quantizers[0]!.quantizeLayer(layer, { method: 'qronos', levels: 7 })
+        const short = await quantizers[0]!.quantizeLayer(layer, { method: 'qronos', levels: 7 })
         const gptq = await quantizers[1]!.quantizeLayer(layer, { method: 'gptq', levels: 7 })
-        expect(qronos.codes).toEqual(gptq.codes)
-        expect(qronos.scales).toEqual(gptq.scales)
+        expect(short.codes).toEqual(gptq.codes)
+        expect(short.scales).toEqual(gptq.scales)
         // Given as Xq, the same samples take the long way, to the same codes but for ties.
         const said = { ...layer, quantizedSamples: layer.samples }
         const long = await quantizers[0]!.quantizeLayer(said, { method: 'qronos', levels: 7 })
@@ -56,13 +48,6 @@ describe('qronos', () => {
       }),
       { seed: 63, numRuns: 15 },
     )
-  })
-
-  it('takes neurons independently: all at once is one by one', async () => {
-    const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: false, seed: 64 })
-    const options = { method: 'qronos' as const, levels: 7 }
-    const together = await quantizers[1]!.quantizeLayer(layer, options)
-    expect(together.codes).toEqual(await oneByOne(quantizers[1]!, layer, options))
   })
 
   it('leaves less error than gpfq and gptq where Xq differs from X', async () => {

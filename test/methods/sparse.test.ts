@@ -1,22 +1,14 @@
 /** Sparse GPFQ by the engine against its twin: the path with a threshold before rounding. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { zeroShare } from '#src/methods/sparse.js'
-import { createQuantizer, type Quantizer } from '#src/quantizer.js'
-import { gramPath } from '#src/reference/gram.js'
-import { hardThreshold, softThreshold } from '#src/reference/sparse.js'
-import { countNearTies, layerCases, layerOf, type Neuron, orderOf, quantizeEverywhere } from './twin.js'
+import { countNearTies, layerCases, layerOf, openQuantizers, orderOf, quantizeEverywhere } from './twin.js'
+import { sparse } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
+const quantizers = await openQuantizers(1, 2)
 
 describe('sparsity', () => {
-  it('thresholds the path of the twin, on one thread and on two', async () => {
+  it('thresholds the path of the twin in any order, on one thread and on two', async () => {
     let neurons = 0
     let ties = 0
     await fc.assert(
@@ -26,19 +18,12 @@ describe('sparsity', () => {
         fc.constantFrom('soft' as const, 'hard' as const),
         fc.constantFrom(0, 0.11, 0.47, 1.3),
         fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const }),
-        async (given, levels, rule, lambda, radius) => {
+        fc.boolean(),
+        async (given, levels, rule, lambda, radius, actOrder) => {
           const layer = layerOf(given)
           const sparsity = { rule, value: lambda }
-          const result = await quantizeEverywhere(quantizers, layer, { levels, sparsity, radius })
-          // The hard threshold is a second place where float32 may decide otherwise.
-          let near = false
-          const twin = ({ h, g, w, choose }: Neuron): Float64Array =>
-            gramPath(h, g, w, w.length, (t, v) => {
-              if (rule === 'hard' && Math.abs(Math.abs(v) - lambda) < 1e-5) near = true
-              return choose(t, (rule === 'soft' ? softThreshold : hardThreshold)(v, lambda))
-            }).chosen
-          ties += countNearTies(layer, result, levels, orderOf(layer, false), twin)
-          expect(near).toBe(false)
+          const result = await quantizeEverywhere(quantizers, layer, { levels, sparsity, radius, actOrder })
+          ties += countNearTies(layer, result, levels, orderOf(layer, actOrder), sparse(sparsity))
           neurons += given.neurons
         },
       ),
@@ -51,8 +36,8 @@ describe('sparsity', () => {
     const layer = layerOf({ rows: 90, inputs: 50, neurons: 13, same: false, seed: 92 })
     const plain = await quantizers[0]!.quantizeLayer(layer, { levels: 7, form: 'gram' })
     for (const rule of ['soft', 'hard', 'target'] as const) {
-      const sparse = await quantizers[0]!.quantizeLayer(layer, { levels: 7, sparsity: { rule, value: 0 } })
-      expect(sparse.codes).toEqual(plain.codes)
+      const none = await quantizers[0]!.quantizeLayer(layer, { levels: 7, sparsity: { rule, value: 0 } })
+      expect(none.codes).toEqual(plain.codes)
     }
   })
 

@@ -1,46 +1,20 @@
 /** SPFQ by the engine against its two phases on the samples; its draws depend on nothing but their counters. */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { seedOf } from '#src/methods/spfq.js'
-import { createQuantizer, type LayerProblem, type Quantizer } from '#src/quantizer.js'
-import { align, draw, onePhase, twoPhases } from '#src/reference/spfq.js'
+import { describe, expect, it } from 'vitest'
+import type { LayerProblem } from '#src/quantizer.js'
+import { align, onePhase } from '#src/reference/spfq.js'
 import {
   countNearTies,
-  type Decide,
-  type Layer,
   layerCases,
   layerOf,
   type Neuron,
+  openQuantizers,
   orderOf,
   quantizeEverywhere,
 } from './twin.js'
+import { chance, spfq } from './twins.js'
 
-let quantizers: Quantizer[]
-beforeAll(async () => {
-  quantizers = [await createQuantizer({ threads: 1 }), await createQuantizer({ threads: 2 })]
-})
-afterAll(async () => {
-  for (const quantizer of quantizers) await quantizer.close()
-})
-
-const chance =
-  (seed: number): Decide =>
-  (steps, t, neuron) => {
-    const fraction = steps - Math.floor(steps)
-    const dice = draw(seedOf(seed, 0), neuron, t)
-    return { code: Math.floor(steps) + (dice < fraction ? 1 : 0), margin: Math.abs(fraction - dice) }
-  }
-
-const onSamples = (layer: Layer, { w }: Neuron, order: readonly number[]) => {
-  const sorted = (x: Float32Array): Float32Array =>
-    x.map((_, i) => x[i - (i % layer.inputs) + order[i % layer.inputs]!]!)
-  return {
-    samples: sorted(layer.samples),
-    quantizedSamples: sorted(layer.quantizedSamples ?? layer.samples),
-    rows: layer.rows,
-    w,
-  }
-}
+const quantizers = await openQuantizers(1, 2)
 
 describe('spfq', () => {
   it('is the two phases of its twin for every order of alignment, on one thread and on two', async () => {
@@ -59,9 +33,7 @@ describe('spfq', () => {
           const options = { method: 'spfq' as const, levels, alignment, actOrder, radius, seed }
           const result = await quantizeEverywhere(quantizers, layer, options)
           const order = orderOf(layer, actOrder)
-          const twin = (neuron: Neuron): Float64Array =>
-            twoPhases(onSamples(layer, neuron, order), alignment, neuron.choose)
-          ties += countNearTies(layer, result, levels, order, twin, chance(seed))
+          ties += countNearTies(layer, result, levels, order, spfq(alignment), chance(seed))
           neurons += given.neurons
         },
       ),
@@ -71,19 +43,24 @@ describe('spfq', () => {
   })
 
   it('with order 1 is one phase: GPFQ with chance in the place of the nearest value', async () => {
-    const layer = layerOf({ rows: 100, inputs: 40, neurons: 12, same: false, seed: 82 })
-    const options = { method: 'spfq' as const, levels: 15, seed: 7 }
-    const result = await quantizers[0]!.quantizeLayer(layer, options)
-    const order = orderOf(layer, false)
-    const twin = (neuron: Neuron): Float64Array => onePhase(onSamples(layer, neuron, order), neuron.choose)
-    expect(countNearTies(layer, result, 15, order, twin, chance(7))).toBeLessThanOrEqual(1)
+    await fc.assert(
+      fc.asyncProperty(layerCases, fc.nat(), async (given, seed) => {
+        const layer = layerOf(given)
+        const result = await quantizers[0]!.quantizeLayer(layer, { method: 'spfq', levels: 15, seed })
+        const order = orderOf(layer, false)
+        const phase = (neuron: Neuron): Float64Array => onePhase(neuron, neuron.choose)
+        const ties = countNearTies(layer, result, 15, order, phase, chance(seed))
+        expect(ties).toBeLessThanOrEqual(1)
+        expect(countNearTies(layer, result, 15, order, spfq(1), chance(seed))).toBe(ties)
+      }),
+      { seed: 82, numRuns: 20 },
+    )
   })
 
   it('aligns better with every order', () => {
     const layer = layerOf({ rows: 100, inputs: 40, neurons: 1, same: false, seed: 83 })
-    const neuron = {
-      ...onSamples(layer, { w: Float64Array.from(layer.weights) } as Neuron, orderOf(layer, false)),
-    }
+    const { rows, samples, quantizedSamples = samples } = layer
+    const neuron = { rows, samples, quantizedSamples, w: layer.weights }
     const residual = (order: number): number => {
       const aligned = align(neuron, order)
       let sum = 0

@@ -4,11 +4,26 @@
  * in float32, may go another way. Such neurons are counted, all others must be equal.
  */
 import fc from 'fast-check'
-import { expect } from 'vitest'
+import { afterAll, expect } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
-import type { LayerOptions, LayerProblem, LayerResult, Quantizer } from '#src/quantizer.js'
+import type { MethodOptions } from '#src/options.js'
+import {
+  createQuantizer,
+  type LayerOptions,
+  type LayerProblem,
+  type LayerResult,
+  type Quantizer,
+} from '#src/quantizer.js'
 import { gramMatrix } from '#src/reference/gram.js'
+import type { NeuronOnSamples } from '#src/reference/spfq.js'
 import { activations, disturbed, reals } from '../random.js'
+
+/** A quantizer for each number of threads, closed when the tests of the file are done. */
+export async function openQuantizers(...threads: readonly number[]): Promise<Quantizer[]> {
+  const quantizers = await Promise.all(threads.map((count) => createQuantizer({ threads: count })))
+  afterAll(() => Promise.all(quantizers.map((quantizer) => quantizer.close())))
+  return quantizers
+}
 
 export interface LayerCase {
   readonly rows: number
@@ -27,49 +42,66 @@ export const layerCases: fc.Arbitrary<LayerCase> = fc.record({
   seed: fc.nat(),
 })
 
-export interface Layer extends LayerProblem {
+/** A dense layer, or a group of a convolution, as twins see it. */
+export interface TwinLayer extends LayerProblem {
   readonly rows: number
   /** XqᵀXq and XqᵀX (inputs, inputs) in float64. */
   readonly h: Float64Array
   readonly g: Float64Array
 }
 
+/** What the engine chose for it. */
+export type Chosen = Pick<LayerResult, 'codes' | 'scales' | 'zero' | 'blockSize'>
+
+/** With the matrices of its samples. */
+export function withMatrices(problem: LayerProblem, rows: number): TwinLayer {
+  const { samples, quantizedSamples = samples, inputs } = problem
+  return {
+    ...problem,
+    rows,
+    h: gramMatrix(quantizedSamples, quantizedSamples, rows, inputs),
+    g: gramMatrix(quantizedSamples, samples, rows, inputs),
+  }
+}
+
 /** Correlated activations (each leans on the one before), some inputs dead, disturbed for Xq. */
-export function layerOf({ rows, inputs, neurons, same, seed }: LayerCase): Layer {
+export function layerOf({ rows, inputs, neurons, same, seed }: LayerCase): TwinLayer {
   const x = activations(rows * inputs, seed)
   for (let i = 0; i < x.length; i++) {
     if (i % inputs > 0) x[i] = 0.7 * x[i - 1]! + 0.5 * x[i]!
     if (i % inputs === 5) x[i] = 0
   }
-  const xq = same ? x : disturbed(x, 0.1, seed + 1)
-  return {
-    rows,
-    inputs,
-    neurons,
-    weights: reals(inputs * neurons, seed + 2),
-    samples: x,
-    ...(same ? {} : { quantizedSamples: xq }),
-    h: gramMatrix(xq, xq, rows, inputs),
-    g: gramMatrix(xq, x, rows, inputs),
-  }
+  const problem = { inputs, neurons, weights: reals(inputs * neurons, seed + 2), samples: x }
+  return withMatrices(same ? problem : { ...problem, quantizedSamples: disturbed(x, 0.1, seed + 1) }, rows)
 }
 
 /** One neuron as its twin sees it: inputs in the order at hand. */
-export interface Neuron {
+export interface Neuron extends NeuronOnSamples {
   readonly h: Float64Array
   readonly g: Float64Array
   readonly w: Float64Array
   readonly number: number
-  /** The alphabet's value nearest to v for the input at place t. */
+  /** The alphabet's value for v and the input at place t, as the method decides. */
   readonly choose: (t: number, v: number) => number
+  /** The nearest one. */
+  readonly nearest: (t: number, v: number) => number
+  /** Says how near another decision of the twin was to going the other way. */
+  readonly doubt: (margin: number) => void
 }
 
+/** Values q of a neuron. */
+export type Twin = (neuron: Neuron) => ArrayLike<number>
+
 /** Order of inputs: their own, or descending in H_tt (float32, equals in their own order). */
-export function orderOf({ h, inputs }: Layer, descending: boolean): number[] {
+export function orderOf({ h, inputs }: TwinLayer, descending: boolean): number[] {
   const order = Array.from({ length: inputs }, (_, t) => t)
   const norm = (t: number): number => Math.fround(h[t * inputs + t]!)
   return descending ? order.sort((a, b) => norm(b) - norm(a) || a - b) : order
 }
+
+/** Whether a method takes inputs in descending order of H_tt. */
+export const descends = (options: MethodOptions): boolean =>
+  options.actOrder ?? (options.preset === 'best' || options.method === 'gptq' || options.method === 'qronos')
 
 export function reorder(matrix: Float64Array, order: readonly number[]): Float64Array {
   const n = order.length
@@ -79,6 +111,7 @@ export function reorder(matrix: Float64Array, order: readonly number[]): Float64
   )
 }
 
+/** In steps of an alphabet of up to 16 levels; with more the same error of a value is more steps. */
 const NEAR = 1e-4
 
 /** Code and distance from where another would be chosen, of a value in steps. */
@@ -95,33 +128,45 @@ const nearest: Decide = (steps) => {
 
 /** Compares codes with the twin's values; the number of neurons that differ behind a near-tie. */
 export function countNearTies(
-  layer: Layer,
-  result: LayerResult,
+  layer: TwinLayer,
+  { codes, scales, zero, blockSize }: Chosen,
   levels: number,
   order: readonly number[],
-  twin: (neuron: Neuron) => ArrayLike<number>,
+  twin: Twin,
   decide: Decide = nearest,
 ): number {
-  const { neurons, weights } = layer
-  const { scales, zero, blockSize } = result
+  const { inputs, neurons, weights, rows, samples, quantizedSamples = samples } = layer
   const h = reorder(layer.h, order)
   const g = reorder(layer.g, order)
+  const sorted = (x: Float32Array): Float32Array => x.map((_, i) => x[i - (i % inputs) + order[i % inputs]!]!)
+  const x = sorted(samples)
+  const xq = samples === quantizedSamples ? x : sorted(quantizedSamples)
+  const near = NEAR * Math.max(1, levels / 16)
   let ties = 0
   for (let k = 0; k < neurons; k++) {
     let least = Number.POSITIVE_INFINITY
     const scaleAt = (t: number): number => scales[Math.floor(order[t]! / blockSize) * neurons + k]!
-    const choose = (t: number, v: number): number => {
-      const decided = decide(v / scaleAt(t) + zero, t, k)
-      const code = Math.min(levels - 1, Math.max(0, decided.code))
-      if (decided.code === code) least = Math.min(least, decided.margin)
-      return scaleAt(t) * (code - zero)
-    }
-    const w = Float64Array.from(order, (t) => weights[t * neurons + k]!)
-    const q = twin({ h, g, w, number: k, choose })
+    const by =
+      (rule: Decide) =>
+      (t: number, v: number): number => {
+        const decided = rule(v / scaleAt(t) + zero, t, k)
+        const code = Math.min(levels - 1, Math.max(0, decided.code))
+        if (decided.code === code) least = Math.min(least, decided.margin)
+        return scaleAt(t) * (code - zero)
+      }
+    const q = twin({
+      ...{ h, g, rows, samples: x, quantizedSamples: xq, number: k },
+      w: Float64Array.from(order, (t) => weights[t * neurons + k]!),
+      choose: by(decide),
+      nearest: by(nearest),
+      doubt: (margin) => {
+        least = Math.min(least, margin)
+      },
+    })
     const expected = order.map((_, t) => Math.round(q[t]! / scaleAt(t) + zero))
-    const actual = order.map((t) => result.codes[t * neurons + k]!)
+    const actual = order.map((t) => codes[t * neurons + k]!)
     const equal = actual.every((code, t) => code === expected[t])
-    if (!equal && least < NEAR) ties++
+    if (!equal && least < near) ties++
     else expect(actual, `neuron ${k}, least margin ${least}`).toEqual(expected)
   }
   return ties
@@ -147,29 +192,11 @@ export async function quantizeEverywhere(
   return first
 }
 
-/** Codes and scales of all neurons, each quantized as a layer of its own. */
-export async function oneByOne(
-  quantizer: Quantizer,
-  layer: Layer,
-  options: LayerOptions,
-): Promise<Uint8Array> {
-  const { inputs, neurons, weights } = layer
-  const codes = new Uint8Array(inputs * neurons)
-  for (let k = 0; k < neurons; k++) {
-    const own = Float32Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
-    const single = await quantizer.quantizeLayer({ ...layer, weights: own, neurons: 1 }, options)
-    single.codes.forEach((code, t) => {
-      codes[t * neurons + k] = code
-    })
-  }
-  return codes
-}
-
 /** A method with act-order against its twin: any layer, order, scope of scales and rule; few neurons meet a near tie. */
 export async function expectTwin(
   method: 'gptq' | 'qronos',
   quantizers: readonly Quantizer[],
-  twin: Parameters<typeof countNearTies>[4],
+  twin: Twin,
   seed: number,
 ): Promise<void> {
   let neurons = 0
