@@ -104,7 +104,8 @@ export async function benchKernels(machine: Machine, repetitions: number): Promi
       name: 'advance (direct form)',
       flops: 6 * ROWS * 64 * K,
       bytes: 0,
-      run: () => kernels.advance!(x, x, u, w, n, z, ROWS, PANELS / 8, 8, 1, K / 8, K / 8, 0, 1, 0, ROWS / 256),
+      run: () =>
+        kernels.advance!(x, x, u, w, n, z, ROWS, PANELS / 8, 8, 1, K / 8, K / 8, 0, 1, 0, ROWS / 256),
     },
   ]
   const times = await interleave(cases, repetitions)
