@@ -5,13 +5,20 @@
  * 4 × 8 tile of AᵀB over the common rows of two panels; `carry` forms a 4 × 8 tile of A·B where A is a panel.
  *
  * Numerics: float32. A tile is summed from zero over its k steps in order and then added to memory once, so
- * a long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within, (m/256)·2⁻²⁴ across. Relaxed SIMD would
- * fuse multiply and add and so change last bits between machines.
+ * a long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within, (m/256)·2⁻²⁴ across. The second module, for
+ * `fastMath`, is these sources built with relaxed SIMD: there multiply and add may be one instruction with one rounding,
+ * or two with two, as the machine likes, so that last bits differ between machines.
  *
  * Why 4 × 8 and not unrolled: V8 has 15 vector registers and keeps all loads of a loop body alive at once;
  * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and unrolled bodies spill and
  * run at half the speed (docs/PERFORMANCE.md).
  */
+
+/** a·b + c: one place that says whether it may be fused. */
+@inline
+function madd(a: v128, b: v128, c: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(c, f32x4.mul(a, b))
+}
 
 /** Bytes of one panel row: 8 float32. */
 export const ROW: usize = 32
@@ -32,17 +39,17 @@ export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
     const b0_f32x4 = v128.load(b)
     const b1_f32x4 = v128.load(b, 16)
     const a0_f32x4 = v128.load_splat<f32>(a)
-    c00_f32x4 = f32x4.add(c00_f32x4, f32x4.mul(a0_f32x4, b0_f32x4))
-    c01_f32x4 = f32x4.add(c01_f32x4, f32x4.mul(a0_f32x4, b1_f32x4))
+    c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
+    c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
     const a1_f32x4 = v128.load_splat<f32>(a, 4)
-    c10_f32x4 = f32x4.add(c10_f32x4, f32x4.mul(a1_f32x4, b0_f32x4))
-    c11_f32x4 = f32x4.add(c11_f32x4, f32x4.mul(a1_f32x4, b1_f32x4))
+    c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
+    c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
     const a2_f32x4 = v128.load_splat<f32>(a, 8)
-    c20_f32x4 = f32x4.add(c20_f32x4, f32x4.mul(a2_f32x4, b0_f32x4))
-    c21_f32x4 = f32x4.add(c21_f32x4, f32x4.mul(a2_f32x4, b1_f32x4))
+    c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
+    c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
     const a3_f32x4 = v128.load_splat<f32>(a, 12)
-    c30_f32x4 = f32x4.add(c30_f32x4, f32x4.mul(a3_f32x4, b0_f32x4))
-    c31_f32x4 = f32x4.add(c31_f32x4, f32x4.mul(a3_f32x4, b1_f32x4))
+    c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
+    c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
     a += ROW
     b += ROW
   }
@@ -73,17 +80,17 @@ export function carry(a: usize, panelBytes: usize, b: usize, c: usize, panels: i
       const b0_f32x4 = v128.load(b)
       const b1_f32x4 = v128.load(b, 16)
       const a0_f32x4 = v128.load_splat<f32>(a)
-      c00_f32x4 = f32x4.add(c00_f32x4, f32x4.mul(a0_f32x4, b0_f32x4))
-      c01_f32x4 = f32x4.add(c01_f32x4, f32x4.mul(a0_f32x4, b1_f32x4))
+      c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
+      c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
       const a1_f32x4 = v128.load_splat<f32>(a, 32)
-      c10_f32x4 = f32x4.add(c10_f32x4, f32x4.mul(a1_f32x4, b0_f32x4))
-      c11_f32x4 = f32x4.add(c11_f32x4, f32x4.mul(a1_f32x4, b1_f32x4))
+      c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
+      c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
       const a2_f32x4 = v128.load_splat<f32>(a, 64)
-      c20_f32x4 = f32x4.add(c20_f32x4, f32x4.mul(a2_f32x4, b0_f32x4))
-      c21_f32x4 = f32x4.add(c21_f32x4, f32x4.mul(a2_f32x4, b1_f32x4))
+      c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
+      c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
       const a3_f32x4 = v128.load_splat<f32>(a, 96)
-      c30_f32x4 = f32x4.add(c30_f32x4, f32x4.mul(a3_f32x4, b0_f32x4))
-      c31_f32x4 = f32x4.add(c31_f32x4, f32x4.mul(a3_f32x4, b1_f32x4))
+      c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
+      c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
       a += 4
       b += ROW
     }

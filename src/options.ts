@@ -100,6 +100,8 @@ export interface QuantizeModelOptions extends MethodOptions {
   /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights (default true). */
   readonly foldBatchNorm?: boolean
   readonly threads?: number
+  /** Kernels with relaxed SIMD where the runtime has it: faster on some machines, not the same bytes on all. */
+  readonly fastMath?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (event: ProgressEvent) => void
 }
@@ -160,6 +162,8 @@ export interface QuantizeReport {
   readonly bytesIn: number
   readonly bytesOut: number
   readonly threads: number
+  /** The kernels were those with relaxed SIMD: another machine may choose other codes at near-ties. */
+  readonly fastMath: boolean
   readonly runner: string
   readonly settings: Readonly<Record<string, unknown>>
   readonly foldedBatchNorms: readonly string[]

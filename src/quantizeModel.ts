@@ -71,7 +71,7 @@ export const quantizeModel: QuantizeModel = async (bytes, options) => {
   if (options.calibration === undefined && needsCalibration(prepared.settings)) {
     throw new TypeError('calibration: expected batches of inputs, got none; only method msq can do without')
   }
-  const executor = await createExecutor(options.threads)
+  const executor = await createExecutor(options)
   try {
     const run = new ModelRun(prepared, executor, options)
     return await run.carryOut(bytes.length, start)
@@ -103,6 +103,7 @@ class ModelRun {
     const { signal, onProgress, calibration, runner } = this.#options
     const { graph, model, settings } = this.#prepared
     this.#seconds.load = (performance.now() - start) / 1000
+    if (this.#options.fastMath === true) this.#notes.push(fastMathNote(this.#executor.fastMath))
     const batches: Feeds[] = []
     if (calibration !== undefined) for await (const feeds of calibration) batches.push(feeds)
     if (calibration !== undefined && batches.length === 0) {
@@ -150,6 +151,7 @@ class ModelRun {
         bytesIn,
         bytesOut: output.length,
         threads: this.#executor.threads,
+        fastMath: this.#executor.fastMath,
         runner: runner.name,
         settings: { ...settings },
         foldedBatchNorms: this.#prepared.foldedBatchNorms,
@@ -376,5 +378,10 @@ class ModelRun {
     }
   }
 }
+
+const fastMathNote = (used: boolean): string =>
+  used
+    ? 'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
+    : 'fastMath: expected a runtime with relaxed SIMD, got one without or with a faulty one; the standard kernels ran'
 
 const batchSize = (feeds: Feeds): number => Object.values(feeds)[0]?.dims[0] ?? 0

@@ -64,6 +64,8 @@ export interface Quantizer extends AsyncDisposable {
    * signal's reason when aborted.
    */
   quantizeLayer(problem: LayerProblem, options?: LayerOptions): Promise<LayerResult>
+  /** Runs on relaxed SIMD; false too where that was asked for and the runtime lacks it. */
+  readonly fastMath: boolean
   /** Most bytes of shared memory in use so far. */
   readonly peakMemoryBytes: number
   close(): Promise<void>
@@ -72,18 +74,24 @@ export interface Quantizer extends AsyncDisposable {
 export interface QuantizerOptions {
   /** Worker threads; default what init() says, else all that the machine offers. */
   readonly threads?: number
+  /**
+   * Kernels with relaxed SIMD, faster on machines that multiply and add in one instruction: codes may then differ from
+   * machine to machine. Without effect where the runtime lacks it. Default false: the same bytes everywhere.
+   */
+  readonly fastMath?: boolean
 }
 
 /** Samples are staged in batches of about this many bytes: large enough to amortize a dispatch, small beside the panels. */
 const BATCH_BYTES = 8 * 2 ** 20
 
 export async function createQuantizer(options: QuantizerOptions = {}): Promise<Quantizer> {
-  const executor = await createExecutor(options.threads)
+  const executor = await createExecutor(options)
   const turns = createTurns() // layers of one quantizer share its memory
   const close = (): Promise<void> => executor.close()
   return {
     threads: executor.threads,
     mode: executor.mode,
+    fastMath: executor.fastMath,
     quantizeLayer: (problem, layerOptions = {}) =>
       turns.take(() => runLayer(executor, problem, layerOptions)),
     get peakMemoryBytes() {

@@ -42,6 +42,7 @@ function report(layers: readonly LayerReport[]): QuantizeReport {
   return {
     bytesIn: 16_400,
     bytesOut: 2100,
+    fastMath: false,
     threads: 2,
     runner: 'onnxruntime-web 1.30.0 (wasm, 2 threads)',
     settings: { method: 'gpfq', levels: 3, scalePer: { group: 32 }, radius: { rule: 'search' } },

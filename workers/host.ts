@@ -44,7 +44,7 @@ export function createHostApi(): HostApi {
   let abortion = new AbortController()
   return {
     async open(module) {
-      executor = createLocal('inline', await createInlinePool(module))
+      executor = createLocal('inline', await createInlinePool(module), false)
     },
     async quantizeSamples(shape, source, requests, options) {
       if (executor === undefined) throw new Error('host: expected open() first')

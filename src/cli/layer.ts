@@ -11,7 +11,7 @@ import { formatPercent, formatSeconds } from './numbers.js'
 import {
   type AlphabetValues,
   addAlphabetOptions,
-  addThreadsOption,
+  addKernelOptions,
   chosenLevels,
   chosenMethod,
   chosenThreads,
@@ -26,6 +26,7 @@ interface LayerValues extends AlphabetValues {
   readonly output: string
   readonly scales?: string
   readonly threads?: number
+  readonly fastMath?: boolean
   readonly force?: boolean
   readonly json?: boolean
   readonly quiet?: boolean
@@ -44,7 +45,7 @@ export function addLayerCommand(program: Command, context: CommandContext): void
     .requiredOption('-o, --output <CODES.npy>', 'where to write the codes, uint8 (N, K)')
     .option('--scales <S.npy>', 'where to write the scales, float32 (blocks, K)')
   addAlphabetOptions(command)
-  addThreadsOption(command)
+  addKernelOptions(command)
     .option('--json', 'print {form, relativeError, seconds, threads} to stdout')
     .option('--quiet', 'say nothing but results and errors')
     .option('--force', 'overwrite existing files')
@@ -78,7 +79,10 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
   terminal.say(
     `gpfq layer: weights (${weights.dims.join(', ')}), samples (${samples.dims.join(', ')}), method ${method}`,
   )
-  const quantizer = await createQuantizer({ threads: chosenThreads(values) })
+  const quantizer = await createQuantizer({
+    threads: chosenThreads(values),
+    fastMath: values.fastMath === true,
+  })
   try {
     const show = showSamples(terminal, 'quantizing')
     const result = await quantizer.quantizeLayer(

@@ -217,6 +217,14 @@ export function addThreadsOption(command: Command): Command {
   )
 }
 
+/** For commands that quantize. */
+export function addKernelOptions(command: Command): Command {
+  return addThreadsOption(command).option(
+    '--fast-math',
+    'relaxed SIMD where the runtime has it: faster on some machines, not the same bytes on all',
+  )
+}
+
 export function chosenThreads(values: { readonly threads?: number }): number {
   return values.threads ?? availableParallelism()
 }

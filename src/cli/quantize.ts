@@ -15,7 +15,7 @@ import {
   type AlphabetValues,
   addAlphabetOptions,
   addDataOptions,
-  addThreadsOption,
+  addKernelOptions,
   chosenLevels,
   chosenMethod,
   chosenThreads,
@@ -49,6 +49,7 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly biasCorrection?: boolean
   readonly foldBn: boolean
   readonly threads?: number
+  readonly fastMath?: boolean
   readonly report?: string
   readonly dryRun?: boolean
   readonly json?: boolean
@@ -108,7 +109,7 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--bias-correction', 'add the mean output error of each layer to its bias')
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
-  addThreadsOption(command)
+  addKernelOptions(command)
     .option('--report <FILE>', 'write the full report: .json for programs, .html with pictures for people')
     .option('--dry-run', 'show what would be done and stop')
     .option('--json', 'print the report as one JSON document to stdout')
@@ -131,6 +132,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   const settings = {
     foldBatchNorm: values.foldBn,
     threads: chosenThreads(values),
+    fastMath: values.fastMath === true,
     ...chosenMethod(values),
     ...given({
       levels: chosenLevels(values),
@@ -232,7 +234,7 @@ function reportFile(file: string, path: string, output: string, report: Quantize
 
 /** The document of --json: its keys are a promise, the file of --report may hold more. */
 function quantizeDocument(model: string, output: string, report: QuantizeReport) {
-  const { bytesIn, bytesOut, threads, settings, skipped, seconds, peakMemoryBytes } = report
+  const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, peakMemoryBytes } = report
   const layers = report.layers.map((layer) => ({
     name: layer.name,
     op: layer.op,
@@ -247,5 +249,6 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     sqnrDb: layer.sqnrDb,
     seconds: layer.seconds,
   }))
-  return { model, output, bytesIn, bytesOut, threads, settings, layers, skipped, seconds, peakMemoryBytes }
+  const machine = { threads, fastMath }
+  return { model, output, bytesIn, bytesOut, ...machine, settings, layers, skipped, seconds, peakMemoryBytes }
 }

@@ -10,7 +10,7 @@
 import { type Remote, releaseProxy, wrap } from 'comlink'
 import type { WorkerApi } from '../../workers/carryOut.js'
 import { GpfqError } from '../errors.js'
-import { loadModule, spawnWorker } from '../platform/init.js'
+import { spawnWorker } from '../platform/init.js'
 import { createMemory } from '../platform/memory.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import { CONTROL_BYTES, doneAt, type Job, MAX_PHASES, STOP, tilesIn } from './job.js'
@@ -36,10 +36,9 @@ interface Member {
 
 const POLL_MILLISECONDS = 50
 
-export async function createPool(threads: number): Promise<Pool> {
+export async function createPool(threads: number, module: WebAssembly.Module): Promise<Pool> {
   const memory = createMemory(CONTROL_BYTES / 65536)
   const control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
-  const module = await loadModule()
 
   let closed = false
   let failed: GpfqError | undefined

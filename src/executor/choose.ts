@@ -1,19 +1,28 @@
 /** Picks the executor by what the runtime really lets us do, and says once what is missing and how to mend it. */
 import { createInlinePool } from '../engine/inline.js'
 import { createPool } from '../engine/pool.js'
+import { loadFastModule } from '../platform/fastMath.js'
 import { hasWorkers, loadModule, threadsOr } from '../platform/init.js'
 import { canShareMemory } from '../platform/memory.js'
 import type { Executor } from './executor.js'
 import { createHosted } from './hosted.js'
 import { createLocal } from './local.js'
 
+export interface ExecutorOptions {
+  readonly threads?: number | undefined
+  readonly fastMath?: boolean | undefined
+}
+
 /** @throws RangeError, GpfqError RUNTIME_MISSING, WORKER_FAILED */
-export async function createExecutor(threads?: number): Promise<Executor> {
-  const count = threadsOr(threads)
-  if (!hasWorkers()) return createLocal('inline', await createInlinePool(await loadModule()))
-  if (canShareMemory()) return createLocal('pool', await createPool(count))
-  if (count > 1) warnOnce()
-  return createHosted()
+export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
+  const threads = threadsOr(options.threads)
+  const fast = options.fastMath === true ? await loadFastModule() : null
+  const module = fast ?? (await loadModule())
+  const fastMath = fast !== null
+  if (!hasWorkers()) return createLocal('inline', await createInlinePool(module), fastMath)
+  if (canShareMemory()) return createLocal('pool', await createPool(threads, module), fastMath)
+  if (threads > 1) warnOnce()
+  return createHosted(module, fastMath)
 }
 
 let warned = false

@@ -19,6 +19,8 @@ type SamplesArguments = Parameters<QuantizeSamples> extends [unknown, ...infer R
 export interface Executor {
   readonly mode: ExecutorMode
   readonly threads: number
+  /** The kernels are those with relaxed SIMD. */
+  readonly fastMath: boolean
   /** Most bytes of kernel memory in use so far. */
   readonly peakMemoryBytes: number
   /** quantizeSamples of src/methods, wherever it runs. One call at a time. */

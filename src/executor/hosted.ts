@@ -7,7 +7,7 @@ import type { BatchSource, HostApi } from '../../workers/host.js'
 import { closedError } from '../engine/turns.js'
 import { GpfqError } from '../errors.js'
 import type { SampleBatch } from '../methods/samples.js'
-import { loadModule, spawnWorker } from '../platform/init.js'
+import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import type { Executor } from './executor.js'
 import { rebuildFailure } from './failure.js'
@@ -16,6 +16,8 @@ type Batches = Parameters<Executor['quantizeSamples']>[1]
 
 /** @param spawn starts the worker; tests put the host where they want it. */
 export async function createHosted(
+  module: WebAssembly.Module,
+  fastMath: boolean,
   spawn: (onFailure: (reason: string) => void) => Promise<SpawnedWorker> = spawnWorker,
 ): Promise<Executor> {
   let fail: (error: GpfqError) => void = () => {}
@@ -23,7 +25,6 @@ export async function createHosted(
     fail = reject
   })
   failure.catch(() => {}) // only ever observed through races
-  const module = await loadModule()
   const worker = await spawn((reason) =>
     fail(
       new GpfqError(
@@ -52,6 +53,7 @@ export async function createHosted(
   return {
     mode: 'worker',
     threads: 1,
+    fastMath,
     get peakMemoryBytes() {
       return peakMemoryBytes
     },

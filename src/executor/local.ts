@@ -4,11 +4,12 @@ import { quantizeSamples } from '../methods/quantizeSamples.js'
 import { Arena } from '../wasm/arena.js'
 import type { Executor } from './executor.js'
 
-export function createLocal(mode: 'pool' | 'inline', pool: Pool): Executor {
+export function createLocal(mode: 'pool' | 'inline', pool: Pool, fastMath: boolean): Executor {
   const arena = new Arena(pool.memory)
   return {
     mode,
     threads: pool.threads,
+    fastMath,
     get peakMemoryBytes() {
       return arena.peak
     },

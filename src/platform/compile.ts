@@ -31,7 +31,7 @@ export async function compileFrom(
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new GpfqError(
       'RUNTIME_MISSING',
-      `kernels: expected gpfq.wasm from ${place} and a runtime that compiles it (SIMD, shared memory), got ${reason}; ` +
+      `kernels: expected the module from ${place} and a runtime that compiles it (SIMD, shared memory), got ${reason}; ` +
         'name its place, or give the module itself, with init({ wasm })',
       { cause },
     )

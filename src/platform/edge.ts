@@ -6,6 +6,7 @@ import type { Platform } from './platform.js'
 
 export const edgePlatform = (module: WebAssembly.Module): Platform => ({
   compile: () => Promise.resolve(module),
+  compileFast: null,
   read: (url) => fetch(url),
   startWorker: null,
   availableThreads: () => 1,

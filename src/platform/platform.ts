@@ -8,6 +8,8 @@ import type { WorkerLike } from './worker.js'
 export interface Platform {
   /** Compiles the module that the package ships. */
   compile(): Promise<WebAssembly.Module>
+  /** Compiles its twin with relaxed SIMD (fastMath.ts); null where only modules that are imported run. */
+  readonly compileFast: (() => Promise<WebAssembly.Module>) | null
   /** Reads a file that the caller names, for instance the same module at another place. */
   read(url: string | URL): Promise<Response | Uint8Array<ArrayBuffer>>
   /** Starts a worker from the package's entry or the given one; null where the runtime has no workers. */

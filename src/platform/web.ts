@@ -11,6 +11,10 @@ export const platform: Platform = {
     const url = new URL('../../gpfq.wasm', import.meta.url)
     return compileFrom(fetch(url), url.href)
   },
+  compileFast() {
+    const url = new URL('../../gpfq.relaxed.wasm', import.meta.url)
+    return compileFrom(fetch(url), url.href)
+  },
   read: (url) => fetch(url),
   startWorker:
     typeof Worker === 'undefined'

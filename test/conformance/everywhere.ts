@@ -96,7 +96,7 @@ async function tryExample(example: Example): Promise<void> {
 }
 
 function judge(result: SuiteResult & { warnings?: string[] }, cells: readonly string[]): Row {
-  const { hashes, milliseconds } = result
+  const { hashes, fastMath, milliseconds } = result
   if (values.update && rows.length === 0) {
     expected = hashes
     writeFileSync(EXPECTED, `${JSON.stringify(hashes, null, 2)}\n`)
@@ -110,7 +110,7 @@ function judge(result: SuiteResult & { warnings?: string[] }, cells: readonly st
   if (result.warnings !== undefined && cured !== due) faults.push(`expected ${due} warnings, got ${cured}`)
   if (cells[2]?.startsWith('isolated') && result.mode !== 'pool')
     faults.push(`expected the pool, got ${result.mode}`)
-  const same = `${names.length - different.length}/${names.length} equal`
+  const same = `${names.length - different.length}/${names.length} equal${fastMath ? ', relaxed SIMD near' : ''}`
   return {
     cells: [...cells, same, `${(milliseconds / 1000).toFixed(1)} s`],
     state: faults.length === 0 ? 'passed' : 'failed',

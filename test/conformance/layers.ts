@@ -83,6 +83,35 @@ export async function quantizeLayers(
   return { mode: quantizer.mode, threads: quantizer.threads }
 }
 
+/**
+ * Quantizes a layer with relaxed SIMD beside the standard kernels.
+ * @returns whether the runtime has it @throws if its codes are other codes than near-ties explain
+ */
+export async function fastMathIsNear(threads: number): Promise<boolean> {
+  const [inputs, neurons, rows] = [96, 24, 600]
+  const problem = {
+    weights: reals(inputs * neurons, 500),
+    inputs,
+    neurons,
+    samples: activations(rows * inputs, 501),
+  }
+  const results: { codes: Uint8Array; relativeError: number | null }[] = []
+  let used = false
+  for (const fastMath of [false, true]) {
+    const quantizer = await createQuantizer({ threads, fastMath })
+    results.push(await quantizer.quantizeLayer(problem))
+    used = quantizer.fastMath
+    await quantizer.close()
+  }
+  const [standard, fast] = results
+  const equal = fast!.codes.filter((code, i) => code === standard!.codes[i]).length / fast!.codes.length
+  const error = (fast!.relativeError ?? 0) / (standard!.relativeError ?? 0)
+  if (equal < 0.97 || Math.abs(error - 1) > 1e-3) {
+    throw new Error(`fastMath: expected near codes, got ${equal} of them equal and ${error} times the error`)
+  }
+  return used
+}
+
 const IMAGES = { batches: 2, batch: 3, channels: 6, height: 15, width: 14 }
 const GROUPS = 2
 const NEURONS = 5
@@ -119,7 +148,7 @@ async function quantizePatches(
     return { x, xq: disturbed(x, 0.05, 420 + index), gather }
   })
   const [first] = batches
-  const executor = await createExecutor(threads)
+  const executor = await createExecutor({ threads })
   try {
     const { solutions } = await executor.quantizeSamples(
       {

@@ -4,7 +4,7 @@
  *
  *     dist-scripts/conformance/node.mjs            imports "gpfq" by its name: inside the package that means itself
  *     <folder>/digits.onnx, images.bin, recording.*
- *     <folder>/web/{gpfq.wasm, worker.js, suite/page/page.js}      where the bundle looks for them: two folders up
+ *     <folder>/web/{gpfq.wasm, gpfq.relaxed.wasm, worker.js, suite/page/page.js}      where the bundle looks for them: two folders up
  *     <folder>/workerd/{gpfq.wasm, suite/edge/edge.js}
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -50,6 +50,7 @@ export async function stage(): Promise<void> {
     outfile: join(folder, 'workerd/suite/edge/edge.js'),
   })
   copy('dist/gpfq.wasm', 'web/gpfq.wasm', 'workerd/gpfq.wasm')
+  copy('dist/gpfq.relaxed.wasm', 'web/gpfq.relaxed.wasm')
   copy('dist/worker.js', 'web/worker.js')
   copy(
     'node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm',

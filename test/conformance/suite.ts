@@ -3,7 +3,7 @@
  * threads. Runs wherever "gpfq" runs: no test framework, nothing of Node, nothing of the DOM.
  */
 import { type Feeds, quantizeModel, type Runner } from 'gpfq/onnx'
-import { quantizeLayers } from './layers.js'
+import { fastMathIsNear, quantizeLayers } from './layers.js'
 
 /** What the runtime's entry brings along: files, and what runs models. */
 export interface Subject {
@@ -17,6 +17,8 @@ export interface Subject {
 export interface SuiteResult {
   readonly mode: string
   readonly threads: number
+  /** Has relaxed SIMD, whose codes were near enough. */
+  readonly fastMath: boolean
   readonly milliseconds: number
   /** SHA-256 by case, in hexadecimal. */
   readonly hashes: Readonly<Record<string, string>>
@@ -29,7 +31,8 @@ export async function runSuite(subject: Subject, threads: number): Promise<Suite
     hashes[name] = await sha256(...parts)
   })
   hashes['digits.onnx'] = await sha256(await quantizeDigits(subject, threads))
-  return { ...facts, milliseconds: performance.now() - start, hashes }
+  const fastMath = await fastMathIsNear(threads)
+  return { ...facts, fastMath, milliseconds: performance.now() - start, hashes }
 }
 
 /** The demo model on its digits, in batches of 16; the bytes of the written model. */

@@ -1,6 +1,7 @@
 /** An engine of its own for a test: a pool of workers and the arena over its memory. */
 import { createPool, type Pool } from '#src/engine/pool.js'
 import type { Engine } from '#src/methods/quantizeSamples.js'
+import { loadModule } from '#src/platform/init.js'
 import { Arena } from '#src/wasm/arena.js'
 
 export interface OwnEngine extends Engine {
@@ -8,6 +9,6 @@ export interface OwnEngine extends Engine {
 }
 
 export async function createEngine(threads: number): Promise<OwnEngine> {
-  const pool = await createPool(threads)
+  const pool = await createPool(threads, await loadModule())
   return { pool, arena: new Arena(pool.memory) }
 }

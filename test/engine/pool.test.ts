@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Job, Task } from '#src/engine/job.js'
 import { createPool, type Pool } from '#src/engine/pool.js'
 import { GpfqError } from '#src/errors.js'
+import { loadModule } from '#src/platform/init.js'
 import { Arena } from '#src/wasm/arena.js'
 import { padPlanes } from '#src/wasm/kernels.js'
 import { longJob, ticks, tilesDone } from './longJob.js'
@@ -15,7 +16,7 @@ const MINUTES = 2000 // phases
 const pools: Pool[] = []
 
 async function open(threads: number): Promise<Pool> {
-  const pool = await createPool(threads)
+  const pool = await createPool(threads, await loadModule())
   pools.push(pool)
   return pool
 }

@@ -14,6 +14,7 @@ import { createHosted } from '#src/executor/hosted.js'
 import { createLocal } from '#src/executor/local.js'
 import { GRID } from '#src/methods/alphabet.js'
 import type { SampleBatch } from '#src/methods/samples.js'
+import { loadModule } from '#src/platform/init.js'
 import { createHostApi } from '#workers/host.js'
 import { batchesOf, type Dense, randomDense, requestFor } from '../methods/dense.js'
 
@@ -21,7 +22,7 @@ let die: (reason: string) => void = () => {}
 let executor: Executor
 
 beforeEach(async () => {
-  executor = await createHosted(async (onFailure) => {
+  executor = await createHosted(await loadModule(), false, async (onFailure) => {
     const { port1, port2 } = new MessageChannel()
     expose(createHostApi(), nodeEndpoint(port1))
     die = onFailure
@@ -50,7 +51,7 @@ function quantize(
 describe('what comes back', () => {
   it.each([true, false])('is what the pool gives, Xq = X: %s', async (same) => {
     const layer = randomDense(700, 60, 20, same, 1)
-    const pool = createLocal('pool', await createPool(2))
+    const pool = createLocal('pool', await createPool(2, await loadModule()), false)
     try {
       const { seconds: _, ...expected } = await quantize(pool, layer, { measure: true })
       const { seconds: __, ...got } = await quantize(executor, layer, { measure: true })

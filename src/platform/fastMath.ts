@@ -1,0 +1,56 @@
+/**
+ * The module built with relaxed SIMD (assembly/tile.ts): multiply and add as one instruction where the machine has one, up
+ * to twice as fast there. Which machine fuses is its own affair, so codes may differ from machine to machine where two
+ * values are nearly as near: nobody gets it who did not ask, and nobody gets it whose runtime does not compute it right.
+ */
+import { platform } from '#platform'
+import { instantiate } from '../../workers/kernels.js'
+
+/** () → v128 of relaxed_madd(0, 0, 0): valid only where relaxed SIMD is known. */
+const PROBE = Uint8Array.of(
+  ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
+  ...[1, 5, 1, 0x60, 0, 1, 0x7b], // types: () → v128
+  ...[3, 2, 1, 0], // functions: one of type 0
+  ...[10, 19, 1, 17, 0], // code: one body of 17 bytes, no locals
+  ...[0x41, 0, 0xfd, 0x11, 0x41, 0, 0xfd, 0x11, 0x41, 0, 0xfd, 0x11], // three times i32.const 0, i32x4.splat
+  ...[0xfd, 0x85, 0x02, 0x0b], // f32x4.relaxed_madd, end
+)
+
+let module: Promise<WebAssembly.Module | null> | undefined
+
+/**
+ * The fast module, compiled once for all quantizers; null where the runtime lacks relaxed SIMD or gets it wrong.
+ * @throws GpfqError RUNTIME_MISSING if the file cannot be had
+ */
+export function loadFastModule(): Promise<WebAssembly.Module | null> {
+  if (module === undefined) {
+    const loading = attempt()
+    module = loading
+    loading.catch(() => {
+      if (module === loading) module = undefined // the next call may have better luck
+    })
+  }
+  return module
+}
+
+async function attempt(): Promise<WebAssembly.Module | null> {
+  if (platform.compileFast === null || !WebAssembly.validate(PROBE)) return null
+  const compiled = await platform.compileFast()
+  return (await computesRight(compiled)) ? compiled : null
+}
+
+/** XᵀX of three rows of small whole numbers, which no rounding touches, fused or not. */
+async function computesRight(compiled: WebAssembly.Module): Promise<boolean> {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
+  const { gram } = await instantiate(compiled, memory)
+  const [rows, product] = [3, 8192]
+  const x = new Float32Array(memory.buffer, 0, 8 * rows) // a panel (rows, 8)
+  for (let i = 0; i < x.length; i++) x[i] = 3 * i - 7 * (i % 5)
+  gram?.(0, 0, product, rows, 1, 1, 1, 1, 1, 0, 1)
+  const computed = new Float32Array(memory.buffer, product, 64)
+  return computed.every((value, at) => {
+    let expected = 0
+    for (let row = 0; row < rows; row++) expected += x[8 * row + (at >> 3)]! * x[8 * row + (at & 7)]!
+    return value === expected
+  })
+}

@@ -1,0 +1,55 @@
+/**
+ * fastMath: what it falls back to, and that what it chooses is near what the standard kernels choose. Node 20 knows relaxed
+ * SIMD only behind a flag, so it is asked for in a process of its own; test:everywhere asks the runtimes that have it.
+ */
+import { execFileSync } from 'node:child_process'
+import { describe, expect, it } from 'vitest'
+
+/** Quantizes a layer with and without fastMath, and prints what each said. */
+const SCRIPT = `
+import { createQuantizer } from 'gpfq'
+const next = (seed => () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32)(7)
+const values = (length) => Float32Array.from({ length }, () => next() - 0.4)
+const problem = { weights: values(96 * 24), inputs: 96, neurons: 24, samples: values(600 * 96) }
+const results = []
+for (const fastMath of [false, true]) {
+  const quantizer = await createQuantizer({ threads: 2, fastMath })
+  const { codes, relativeError } = await quantizer.quantizeLayer(problem)
+  results.push({ fastMath: quantizer.fastMath, codes: [...codes], relativeError })
+  await quantizer.close()
+}
+console.log(JSON.stringify(results))
+`
+
+interface Said {
+  readonly fastMath: boolean
+  readonly codes: readonly number[]
+  readonly relativeError: number
+}
+
+function quantizeWith(...flags: string[]): readonly [standard: Said, fast: Said] {
+  const args = [...flags, '--input-type=module', '--eval', SCRIPT]
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as [Said, Said]
+}
+
+/** Of the flag's many names: those that this Node knows, with relaxed SIMD switched on or off. */
+const FLAG = Number(process.versions.node.split('.')[0]) < 22 ? '--experimental-wasm-relaxed-simd' : ''
+
+describe('fastMath', () => {
+  it('is refused in silence by a runtime without relaxed SIMD, which runs the standard kernels', ({
+    skip,
+  }) => {
+    skip(FLAG === '', 'this Node has relaxed SIMD: see test:everywhere')
+    const [standard, fast] = quantizeWith()
+    expect(standard.fastMath).toBe(false)
+    expect(fast).toEqual(standard)
+  })
+
+  it('chooses as well as the standard kernels, or is not used at all', () => {
+    const [standard, fast] = quantizeWith(...(FLAG === '' ? [] : [FLAG]))
+    expect(standard.fastMath).toBe(false)
+    const equal = fast.codes.filter((code, i) => code === standard.codes[i]).length
+    expect(equal / fast.codes.length).toBeGreaterThan(0.97)
+    expect(Math.abs(fast.relativeError / standard.relativeError - 1)).toBeLessThan(1e-3)
+  })
+})
