@@ -12,9 +12,9 @@ import type { Feeds, Runner } from '#src/calibration/runner.js'
 import { openNpz } from '#src/data/npz.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { quantizeModel } from '#src/quantizeModel.js'
-import { type Case, interleave } from './measure.js'
+import { type Case, cell, interleave } from './measure.js'
 import { denseChain } from './model.js'
-import { type Table, table } from './table.js'
+import { type Cell, type Row, type Table, table } from './table.js'
 
 const FORMATS = ['float', 'packed', 'qdq', 'nbits'] as const
 
@@ -63,7 +63,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
   } catch {
     // not installed: the table has one runner
   }
-  const rows: Record<string, string>[] = []
+  const rows: Row[] = []
   for (const { name, bytes, feeds } of await subjects(width)) {
     for (const levels of [15, 3]) {
       const models = [{ format: 'original', model: bytes }]
@@ -89,10 +89,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
         const growth: number[] = []
         for (const { model } of models) growth.push(await memoryOf(runner, model))
         for (const [i, { format, model }] of models.entries()) {
-          const milliseconds = (what: string): string => {
-            const { median, spread } = times.get(`${format} ${what}`)!
-            return `${(1e3 * median).toFixed(2)} ± ${(100 * spread).toFixed(0)} %`
-          }
+          const milliseconds = (what: string): Cell => cell(times.get(`${format} ${what}`)!, 'ms')
           rows.push({
             model: name,
             levels: format === 'original' ? '' : `${levels}`,
@@ -109,7 +106,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
     }
   }
   return table(
-    'Output forms: size, load, run (median ± spread), memory growth of one load',
+    'Output forms: size, load, run (min / median ± spread), memory growth of one load',
     ['model', 'levels', 'form', 'runner', 'bytes', 'load, ms', 'run (batch 1), ms', 'memory, MB'],
     rows,
   )
