@@ -110,6 +110,12 @@ export function planLayer(shape: LayerShape, threads: number, form?: Form): Laye
   return fits(room[preferred.form] > LIMIT && room[other.form] <= LIMIT ? other : preferred)
 }
 
+/** The same plan with more regions. @throws GpfqError OUT_OF_MEMORY where they do not fit any more */
+export function withRegions(plan: LayerPlan, more: Readonly<Record<string, number>>): LayerPlan {
+  const regions = { ...plan.regions, ...more }
+  return fits({ ...plan, regions, bytes: total(regions) })
+}
+
 const LIMIT = 2 ** 32 - 2 ** 20
 
 function fits(plan: LayerPlan): LayerPlan {
