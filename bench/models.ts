@@ -1,7 +1,8 @@
 /**
  * Table (d): whole models by phase. Calibration is what ONNX Runtime takes, from loading a segment to its outputs, for both
- * streams; quantization proper is all the rest but reading and verification: cutting segments, patches, H and G, codes,
- * writing. Cores busy: processor time of the whole process over wall time, with what ONNX Runtime's threads spin.
+ * streams; quantization proper is all the rest but verification: reading, starting the pool, cutting segments, patches, H
+ * and G, codes, writing. Cores busy: processor time of the whole process over wall time, median, with what ONNX Runtime's
+ * threads spin.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

@@ -3,9 +3,10 @@
  * handed to p threads as the pool does it: from one counter, in order, phase by phase. What a tile costs to take, a phase to
  * end and a job to start is measured on the real pool with kernels that do nothing, on one thread and two.
  *
- * Assumed: threads do not slow each other (a core each, caches of their own); a phase's end and a job's start grow by the
- * same step with every thread; packing, which reads memory, gains from `MEMORY_THREADS` threads and no more; the caller
- * copies the next batch while the workers are at the last one, as the packer's two slots allow.
+ * Assumed: threads do not slow each other (a core each, caches of their own); the end of a phase costs the same step more
+ * with every thread, and so does the message that starts a job, late threads joining in; packing, which reads memory, gains
+ * from `MEMORY_THREADS` threads and no more; the caller copies the next batch while the workers are at the last one, as the
+ * packer's two slots allow.
  */
 import type { Job, Task } from '#src/engine/job.js'
 import { createPool } from '#src/engine/pool.js'
@@ -16,7 +17,7 @@ import { type Row, type Table, table } from './table.js'
 import { createTileTimer, sum, type TimedJob, type TimedRun } from './tilePool.js'
 import { planOf, quantize, type Work } from './work.js'
 
-/** Threads of one core cluster that memory feeds at full speed. */
+/** Threads that memory feeds at full speed. */
 const MEMORY_THREADS = 4
 
 /** Seconds. */
@@ -78,15 +79,23 @@ export interface Predicted {
   readonly idle: ReadonlyMap<string, number>
 }
 
-/** Tiles taken in order by whoever is free first. */
-export function makespan(tiles: readonly number[], threads: number, perTile: number): number {
-  const free = new Array<number>(threads).fill(0)
+/**
+ * Tiles taken in order by whoever is free first.
+ * @param free when each thread may begin, seconds
+ * @returns when the last tile is done
+ */
+export function listSchedule(tiles: readonly number[], free: readonly number[], perTile: number): number {
+  const busyUntil = [...free]
+  let end = 0
   for (const tile of tiles) {
     let next = 0
-    for (let thread = 1; thread < threads; thread++) if (free[thread]! < free[next]!) next = thread
-    free[next] = free[next]! + perTile + tile
+    for (let thread = 1; thread < free.length; thread++) {
+      if (busyUntil[thread]! < busyUntil[next]!) next = thread
+    }
+    busyUntil[next] = busyUntil[next]! + perTile + tile
+    end = Math.max(end, busyUntil[next]!)
   }
-  return Math.max(...free)
+  return end
 }
 
 /** Jobs that only bring samples in: the caller goes on with the next batch meanwhile. */
@@ -105,18 +114,21 @@ export function predict({ jobs, after }: TimedRun, costs: Costs, threads: number
   return { wall: Math.max(caller, ends[1]) + after, idle }
 }
 
+/** Thread i hears of the job i messages later than the first, and joins whatever phase is under way then. */
 function jobSeconds({ phases }: TimedJob, costs: Costs, threads: number, idle: Map<string, number>): number {
-  let seconds = costs.job(threads)
+  const heard = Array.from({ length: threads }, (_, thread) => costs.job(thread + 1))
+  let now = costs.job(1)
   for (const phase of phases) {
     const tiles = phase.flatMap((task) => task.tiles)
     const kernel = phase[0]?.kernel ?? ''
     const busy = sum(tiles) + tiles.length * costs.tile
-    const least = kernel === 'pack' ? busy / Math.min(threads, MEMORY_THREADS) : 0
-    const wall = Math.max(least, makespan(tiles, threads, costs.tile)) + costs.phase(threads)
-    idle.set(kernel, (idle.get(kernel) ?? 0) + threads * wall - busy)
-    seconds += wall
+    const free = heard.map((at) => Math.max(at, now))
+    const least = kernel === 'pack' ? now + busy / Math.min(threads, MEMORY_THREADS) : now
+    const end = Math.max(least, listSchedule(tiles, free, costs.tile)) + costs.phase(threads)
+    idle.set(kernel, (idle.get(kernel) ?? 0) + threads * (end - now) - busy)
+    now = end
   }
-  return seconds
+  return Math.max(now, costs.job(threads))
 }
 
 /** The shortest of several runs, tile by tile: what a busy machine adds is not the tile's. */
