@@ -86,8 +86,12 @@ export async function benchFormats(repetitions: number, width: number): Promise<
           { name: `${format} run`, run: () => sessions[i]!.run(input) },
         ])
         const times = await interleave(cases, repetitions)
-        const growth: number[] = []
-        for (const { model } of models) growth.push(await memoryOf(runner, model))
+        const growth: number[][] = []
+        for (const { model } of models) {
+          const loads: number[] = []
+          while (loads.length < Math.min(3, repetitions)) loads.push(await memoryOf(runner, model))
+          growth.push(loads)
+        }
         for (const [i, { format, model }] of models.entries()) {
           const milliseconds = (what: string): Cell => cell(times.get(`${format} ${what}`)!, 'ms')
           rows.push({
@@ -98,7 +102,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
             bytes: `${model.length}`,
             'load, ms': milliseconds('load'),
             'run (batch 1), ms': milliseconds('run'),
-            'memory, MB': growth[i]!.toFixed(0),
+            'memory, MB': range(growth[i]!),
           })
         }
         for (const session of sessions) await session.close()
@@ -106,11 +110,14 @@ export async function benchFormats(repetitions: number, width: number): Promise<
     }
   }
   return table(
-    'Output forms: size, load, run (min / median ± spread), memory growth of one load',
+    'Output forms: size, load, run (min / median ± spread), memory growth of one load (least … most)',
     ['model', 'levels', 'form', 'runner', 'bytes', 'load, ms', 'run (batch 1), ms', 'memory, MB'],
     rows,
   )
 }
+
+const range = (values: readonly number[]): string =>
+  `${Math.min(...values).toFixed(0)} … ${Math.max(...values).toFixed(0)}`
 
 /** Growth of a fresh process by loading a model, in MB. */
 async function memoryOf(runner: Runner, model: Uint8Array): Promise<number> {
