@@ -12,9 +12,9 @@ import type { Feeds, Runner } from '#src/calibration/runner.js'
 import { openNpz } from '#src/data/npz.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { quantizeModel } from '#src/quantizeModel.js'
-import { type Case, interleave } from './measure.js'
+import { type Case, cell, interleave } from './measure.js'
 import { denseChain } from './model.js'
-import { type Table, table } from './table.js'
+import { type Cell, type Row, type Table, table } from './table.js'
 
 const FORMATS = ['float', 'packed', 'qdq', 'nbits'] as const
 
@@ -63,7 +63,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
   } catch {
     // not installed: the table has one runner
   }
-  const rows: Record<string, string>[] = []
+  const rows: Row[] = []
   for (const { name, bytes, feeds } of await subjects(width)) {
     for (const levels of [15, 3]) {
       const models = [{ format: 'original', model: bytes }]
@@ -86,13 +86,14 @@ export async function benchFormats(repetitions: number, width: number): Promise<
           { name: `${format} run`, run: () => sessions[i]!.run(input) },
         ])
         const times = await interleave(cases, repetitions)
-        const growth: number[] = []
-        for (const { model } of models) growth.push(await memoryOf(runner, model))
+        const growth: number[][] = []
+        for (const { model } of models) {
+          const loads: number[] = []
+          while (loads.length < Math.min(3, repetitions)) loads.push(await memoryOf(runner, model))
+          growth.push(loads)
+        }
         for (const [i, { format, model }] of models.entries()) {
-          const milliseconds = (what: string): string => {
-            const { median, spread } = times.get(`${format} ${what}`)!
-            return `${(1e3 * median).toFixed(2)} ± ${(100 * spread).toFixed(0)} %`
-          }
+          const milliseconds = (what: string): Cell => cell(times.get(`${format} ${what}`)!, 'ms')
           rows.push({
             model: name,
             levels: format === 'original' ? '' : `${levels}`,
@@ -101,7 +102,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
             bytes: `${model.length}`,
             'load, ms': milliseconds('load'),
             'run (batch 1), ms': milliseconds('run'),
-            'memory, MB': growth[i]!.toFixed(0),
+            'memory, MB': range(growth[i]!),
           })
         }
         for (const session of sessions) await session.close()
@@ -109,11 +110,14 @@ export async function benchFormats(repetitions: number, width: number): Promise<
     }
   }
   return table(
-    'Output forms: size, load, run (median ± spread), memory growth of one load',
+    'Output forms: size, load, run (min / median ± spread), memory growth of one load (least … most)',
     ['model', 'levels', 'form', 'runner', 'bytes', 'load, ms', 'run (batch 1), ms', 'memory, MB'],
     rows,
   )
 }
+
+const range = (values: readonly number[]): string =>
+  `${Math.min(...values).toFixed(0)} … ${Math.max(...values).toFixed(0)}`
 
 /** Growth of a fresh process by loading a model, in MB. */
 async function memoryOf(runner: Runner, model: Uint8Array): Promise<number> {

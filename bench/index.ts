@@ -1,16 +1,21 @@
 /**
- * `npm run bench [-- --short] [--json FILE] [TABLE…]`: every claim about speed, as a table a question. Tables: kernels,
- * layers, plain, models, growth, startup, sizes, formats. bench/README.md says how to read them.
+ * `npm run bench [-- --short] [--json FILE] [TABLE…]`: every claim about speed, as a table a question. bench/README.md says
+ * which tables there are and how to read them.
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { benchFormats } from './formats.js'
+import { benchGrowth } from './growth.js'
 import { benchKernels } from './kernels.js'
-import { benchLayers, benchPlain, SHAPES } from './layers.js'
+import { benchLayers, SHAPES } from './layers.js'
 import { describeMachine, measureMachine } from './machine.js'
-import { benchGrowth, benchModels } from './models.js'
+import { benchMethods } from './methods.js'
+import { benchModels } from './models.js'
+import { benchPlain } from './plain.js'
+import { benchThreadsModel } from './scheduler.js'
 import { benchSizes, benchStartup } from './startup.js'
 import { markdown, type Table } from './table.js'
+import { denseWork } from './work.js'
 
 const { values, positionals } = parseArgs({
   options: { short: { type: 'boolean', default: false }, json: { type: 'string' } },
@@ -23,13 +28,20 @@ console.log()
 
 const repetitions = short ? 2 : 7
 const threads = Array.from({ length: Math.max(1, Math.ceil(Math.log2(machine.cores)) + 1) }, (_, i) => 2 ** i)
-const shapes = short ? SHAPES.slice(0, 2) : SHAPES
+const shapes = short ? SHAPES.slice(1, 3) : SHAPES
 const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   kernels: async () => [await benchKernels(machine, short ? 5 : 30)],
   layers: () => benchLayers(machine, repetitions, shapes, threads),
-  plain: async () => [await benchPlain(short ? shapes.slice(1, 2) : shapes.slice(0, 5), short ? 1 : 3)],
-  models: async () => (short ? [] : [await benchModels(threads.at(-1)!, 3)]),
-  growth: async () => [await benchGrowth(1, short ? 1 : repetitions, short ? 1 : 4)],
+  plain: async () => [await benchPlain(shapes.slice(0, short ? 1 : 5), repetitions)],
+  'threads-model': async () => [
+    await benchThreadsModel(
+      shapes.flatMap((shape) => [true, false].map((same) => () => denseWork(shape, same))),
+      repetitions,
+    ),
+  ],
+  models: async () => (short ? [] : [await benchModels(threads.at(-1)!, repetitions)]),
+  methods: () => benchMethods(repetitions, short ? 2 : 7),
+  growth: async () => [await benchGrowth(1, repetitions, short ? 1 : 4)],
   startup: async () => [await benchStartup(repetitions)],
   sizes: async () => [await benchSizes()],
   formats: async () => [await benchFormats(short ? 2 : 15, short ? 128 : 1024)],

@@ -3,7 +3,7 @@
  * count twice; what a triangle leaves out is not counted, padding is not counted.
  */
 import { instantiate, type Machine } from './machine.js'
-import { type Case, interleave } from './measure.js'
+import { type Case, cell, interleave } from './measure.js'
 import { type Table, table } from './table.js'
 
 const N = 512
@@ -110,16 +110,15 @@ export async function benchKernels(machine: Machine, repetitions: number): Promi
   ]
   const times = await interleave(cases, repetitions)
   return table(
-    `(a) Kernels alone: N = ${N}, K = ${K}, ${ROWS} samples, one thread`,
-    ['kernel', 'min', 'median', 'spread', 'GFLOP/s', 'of peak', 'GB/s'],
+    `(a) Kernels alone: N = ${N}, K = ${K}, ${ROWS} samples, one thread: min / median ± spread`,
+    ['kernel', 'milliseconds', 'GFLOP/s', 'of peak', 'GB/s'],
     cases.map(({ name, flops, bytes }) => {
-      const { min, median, spread } = times.get(name)!
+      const time = times.get(name)!
+      const { min } = time
       const gflops = flops / min / 1e9
       return {
         kernel: name,
-        min: `${(1e3 * min).toFixed(3)} ms`,
-        median: `${(1e3 * median).toFixed(3)} ms`,
-        spread: `${(100 * spread).toFixed(0)} %`,
+        milliseconds: cell(time, 'ms'),
         'GFLOP/s': flops > 0 ? gflops.toFixed(1) : '',
         'of peak': flops > 0 ? (gflops / machine.peakGflops).toFixed(2) : '',
         'GB/s': bytes > 0 ? (bytes / min / 1e9).toFixed(1) : '',

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
+import { percent, type Timing, timing } from './measure.js'
 
 export type Kernels = Record<string, (...args: number[]) => number>
 
@@ -11,10 +12,12 @@ export interface Machine {
   readonly name: string
   readonly runtime: string
   readonly cores: number
-  /** Multiply and add from registers, one thread, float32, GFLOP/s. */
+  /** Multiply and add from registers, one thread, float32, GFLOP/s: the best of a hundred runs, and their spread. */
   readonly peakGflops: number
-  /** Reading memory that no cache holds, one thread, GB/s. */
+  readonly peakSpread: number
+  /** Reading memory that no cache holds, one thread, GB/s: the best of ten, and their spread. */
   readonly readGbs: number
+  readonly readSpread: number
 }
 
 export async function instantiate(pages: number): Promise<{ kernels: Kernels; memory: WebAssembly.Memory }> {
@@ -26,29 +29,33 @@ export async function instantiate(pages: number): Promise<{ kernels: Kernels; me
 
 export async function measureMachine(): Promise<Machine> {
   const { kernels, memory } = await instantiate(4096)
-  const best = (repetitions: number, run: () => void): number => {
-    let least = Number.POSITIVE_INFINITY
-    for (let i = 0; i < repetitions; i++) {
-      const start = performance.now()
-      run()
-      least = Math.min(least, (performance.now() - start) / 1000)
-    }
-    return least
-  }
+  const timed = (repetitions: number, run: () => void): Timing =>
+    timing(
+      '',
+      Array.from({ length: repetitions }, () => {
+        const start = performance.now()
+        run()
+        return (performance.now() - start) / 1000
+      }),
+    )
   const rounds = 50_000
   for (let i = 0; i < 50; i++) kernels.probeArithmetic!(rounds) // let the optimizing compiler take over
-  const arithmetic = best(100, () => kernels.probeArithmetic!(rounds))
+  const arithmetic = timed(100, () => kernels.probeArithmetic!(rounds))
   const bytes = memory.buffer.byteLength
   new Uint8Array(memory.buffer).fill(1) // first touch
-  const reading = best(10, () => kernels.probeRead!(0, bytes))
+  const reading = timed(10, () => kernels.probeRead!(0, bytes))
   return {
     name: cpus()[0]?.model.trim() ?? 'unknown',
     runtime: `Node ${process.version} (V8 ${process.versions.v8})`,
     cores: cpus().length,
-    peakGflops: (96 * rounds) / arithmetic / 1e9,
-    readGbs: bytes / reading / 1e9,
+    peakGflops: (96 * rounds) / arithmetic.min / 1e9,
+    peakSpread: arithmetic.spread,
+    readGbs: bytes / reading.min / 1e9,
+    readSpread: reading.spread,
   }
 }
 
-export const describeMachine = ({ name, runtime, cores, peakGflops, readGbs }: Machine): string =>
-  `${cores} × ${name}, ${runtime}; SIMD128 mul+add peak ${peakGflops.toFixed(1)} GFLOP/s, read ${readGbs.toFixed(1)} GB/s, one thread`
+export const describeMachine = (machine: Machine): string =>
+  `${machine.cores} × ${machine.name}, ${machine.runtime}; one thread: SIMD128 mul+add peak ` +
+  `${machine.peakGflops.toFixed(1)} GFLOP/s ± ${percent(machine.peakSpread)}, ` +
+  `read ${machine.readGbs.toFixed(1)} GB/s ± ${percent(machine.readSpread)}`

@@ -2,6 +2,8 @@
  * Fair timing: cases of one question run interleaved (A B A B …) after a warm-up, so that a noisy machine is noisy for
  * all of them, and no number goes without its spread.
  */
+import type { Cell } from './table.js'
+
 export interface Case<T = unknown> {
   readonly name: string
   /** Does the work once; what it returns may carry its own seconds, else the wall clock counts. */
@@ -16,7 +18,8 @@ export interface Timing {
   readonly median: number
   /** (third − first quartile) / median */
   readonly spread: number
-  readonly repetitions: number
+  /** Every repetition, in the order they ran. */
+  readonly seconds: readonly number[]
 }
 
 export async function interleave(cases: readonly Case[], repetitions: number): Promise<Map<string, Timing>> {
@@ -33,12 +36,22 @@ export async function interleave(cases: readonly Case[], repetitions: number): P
   return new Map([...seconds].map(([name, times]) => [name, timing(name, times)]))
 }
 
-function timing(name: string, times: readonly number[]): Timing {
+export function timing(name: string, times: readonly number[]): Timing {
   const sorted = [...times].sort((a, b) => a - b)
   const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!
   const median = at(0.5)
-  return { name, min: sorted[0]!, median, spread: (at(0.75) - at(0.25)) / median, repetitions: times.length }
+  return { name, min: sorted[0]!, median, spread: (at(0.75) - at(0.25)) / median, seconds: times }
 }
+
+/** `min / median ± spread`, in seconds or milliseconds, and what else there is to say of it. */
+export function cell(measured: Timing, unit: 's' | 'ms' = 's', more = ''): Cell {
+  const { min, median, spread } = measured
+  const number = (seconds: number): string =>
+    unit === 's' ? seconds.toFixed(4) : (1e3 * seconds).toFixed(seconds < 0.1 ? 3 : 1)
+  return { text: `${number(min)} / ${number(median)} ± ${percent(spread)}${more}`, measured }
+}
+
+export const percent = (share: number): string => `${(100 * share).toFixed(0)} %`
 
 /** Exponent p of y ~ xᵖ by least squares on logarithms. */
 export function exponent(xs: readonly number[], ys: readonly number[]): number {

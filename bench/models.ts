@@ -1,20 +1,18 @@
 /**
- * Tables (d) and (e): whole models by phase, and growth: how time follows samples, inputs, neurons and depth when each is
- * doubled, with the fitted exponent.
+ * Table (d): whole models by phase. Calibration is what ONNX Runtime takes, from loading a segment to its outputs, for both
+ * streams; quantization proper is all the rest but verification: reading, starting the pool, cutting segments, patches, H
+ * and G, codes, writing. Cores busy: processor time of the whole process over wall time, median, with what ONNX Runtime's
+ * threads spin.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
-import type { Feeds } from '#src/calibration/runner.js'
+import type { Runner } from '#src/calibration/runner.js'
 import { type FeedOptions, loadFeeds } from '#src/data/feeds.js'
 import { openData, readBytes } from '#src/data/files.js'
-import { createQuantizer } from '#src/index.js'
-import { encodeModel } from '#src/onnx/model.js'
 import { quantizeModel } from '#src/quantizeModel.js'
-import { problemOf, type Shape } from './layers.js'
-import { exponent, interleave, uniform } from './measure.js'
-import { denseChain } from './model.js'
-import { type Table, table } from './table.js'
+import { type Case, cell, interleave, percent, type Timing, timing } from './measure.js'
+import { type Cell, type Row, type Table, table } from './table.js'
 
 const assets = join('..', 'shared', 'assets')
 
@@ -43,10 +41,60 @@ const MODELS: readonly { name: string; model: string; data: string; samples: num
     },
   ]
 
+/** Seconds of the clock and of all processors. */
+interface Spent {
+  wall: number
+  processor: number
+}
+
+const now = (): Spent => {
+  const { user, system } = process.cpuUsage()
+  return { wall: performance.now() / 1000, processor: (user + system) / 1e6 }
+}
+
+const since = (start: Spent): Spent => {
+  const end = now()
+  return { wall: end.wall - start.wall, processor: end.processor - start.processor }
+}
+
+const minus = (a: Spent, b: Spent): Spent => ({ wall: a.wall - b.wall, processor: a.processor - b.processor })
+
+/** The same runner; what it takes is added to `spent`. */
+function timedRunner(runner: Runner, spent: Spent): Runner {
+  async function timed<T>(act: () => Promise<T>): Promise<T> {
+    const start = now()
+    const result = await act()
+    const { wall, processor } = since(start)
+    spent.wall += wall
+    spent.processor += processor
+    return result
+  }
+  return {
+    name: runner.name,
+    async load(model) {
+      const session = await timed(() => runner.load(model))
+      return {
+        inputs: session.inputs,
+        outputs: session.outputs,
+        run: (...args) => timed(() => session.run(...args)),
+        close: () => timed(() => session.close()),
+      }
+    },
+  }
+}
+
+interface ModelTimes {
+  readonly calibration: Spent
+  readonly quantization: Spent
+  readonly verify: Spent
+  readonly total: number
+  readonly memory: number
+}
+
 export async function benchModels(threads: number, repetitions: number): Promise<Table | null> {
   if (!existsSync(assets)) return null
   const runner = await createOrtWebRunner({ threads })
-  const rows: Record<string, string>[] = []
+  const rows: Row[] = []
   for (const { name, model, data, samples, feeds } of MODELS) {
     const bytes = await readBytes(join(assets, model))
     const session = await runner.load(bytes)
@@ -55,95 +103,92 @@ export async function benchModels(threads: number, repetitions: number): Promise
       samples,
     })
     await session.close()
-    for (const radius of ['search', 'max'] as const) {
-      const reports = []
-      for (let i = 0; i < repetitions; i++) {
-        const { report } = await quantizeModel(bytes, {
-          calibration,
-          runner,
-          threads,
-          radius: { rule: radius },
-        })
-        reports.push(report)
+    const results = new Map<string, ModelTimes[]>()
+    const cases = (['search', 'max'] as const).map((rule): Case => {
+      const times: ModelTimes[] = []
+      results.set(rule, times)
+      return {
+        name: rule,
+        async run() {
+          const inRunner: Spent = { wall: 0, processor: 0 }
+          const start = now()
+          let written = start
+          let beforeVerify: Spent = inRunner
+          const { report } = await quantizeModel(bytes, {
+            calibration,
+            runner: timedRunner(runner, inRunner),
+            threads,
+            radius: { rule },
+            onProgress({ type }) {
+              if (type !== 'verify') return
+              written = now()
+              beforeVerify = { ...inRunner }
+            },
+          })
+          const all = since(start)
+          const verify = since(written)
+          times.push({
+            calibration: beforeVerify,
+            quantization: minus(minus(all, verify), beforeVerify),
+            verify,
+            total: all.wall,
+            memory: report.peakMemoryBytes,
+          })
+        },
       }
-      reports.sort((a, b) => a.seconds.total - b.seconds.total)
-      const { seconds, peakMemoryBytes } = reports[0]!
+    })
+    await interleave(cases, repetitions)
+    for (const [rule, warm] of results) {
+      const times = warm.slice(1) // the first was the warm-up
+      const phase = (what: 'calibration' | 'quantization' | 'verify') =>
+        timing(
+          what,
+          times.map((time) => time[what].wall),
+        )
+      const busy = (what: 'calibration' | 'quantization'): string =>
+        median(times.map((time) => time[what].processor / time[what].wall)).toFixed(2)
+      const ratio = timing(
+        'ratio',
+        times.map(({ calibration: c, quantization: q }) => q.wall / c.wall),
+      )
       rows.push({
-        model: `${name}, ${samples} samples, radius ${radius}`,
-        calibration: seconds.calibration.toFixed(2),
-        quantization: seconds.quantization.toFixed(2),
-        verify: seconds.verify.toFixed(2),
-        total: `${seconds.total.toFixed(2)} … ${reports.at(-1)!.seconds.total.toFixed(2)}`,
-        'quantization / calibration': (seconds.quantization / seconds.calibration).toFixed(2),
-        'memory, MiB': (peakMemoryBytes / 2 ** 20).toFixed(0),
+        model: `${name}, ${samples} samples, radius ${rule}`,
+        calibration: cell(phase('calibration')),
+        'cores busy, calibration': busy('calibration'),
+        'quantization proper': cell(phase('quantization')),
+        'cores busy, quantization': busy('quantization'),
+        'quantization / calibration': ratioCell(ratio),
+        verify: cell(phase('verify')),
+        total: cell(
+          timing(
+            'total',
+            times.map(({ total }) => total),
+          ),
+        ),
+        'memory, MiB': (Math.max(...times.map(({ memory }) => memory)) / 2 ** 20).toFixed(0),
       })
     }
   }
   return table(
-    `(d) Whole models by phase, ${threads} threads: seconds of the fastest of ${repetitions}`,
-    ['model', 'calibration', 'quantization', 'verify', 'total', 'quantization / calibration', 'memory, MiB'],
+    `(d) Whole models by phase, ${threads} threads: seconds min / median ± spread; the ratio should be at most 1`,
+    [
+      'model',
+      'calibration',
+      'cores busy, calibration',
+      'quantization proper',
+      'cores busy, quantization',
+      'quantization / calibration',
+      'verify',
+      'total',
+      'memory, MiB',
+    ],
     rows,
   )
 }
 
-export async function benchGrowth(threads: number, repetitions: number, doublings: number): Promise<Table> {
-  const rows: Record<string, string>[] = []
-  const quantizer = await createQuantizer({ threads })
-  const base: Shape = { samples: 2048, inputs: 256, neurons: 128 }
-  for (const axis of ['samples', 'inputs', 'neurons'] as const) {
-    const values = Array.from({ length: doublings + 1 }, (_, i) => base[axis] * 2 ** i)
-    const cases = values.map((value) => {
-      const problem = problemOf({ ...base, [axis]: value }, false)
-      return {
-        name: `${value}`,
-        run: () =>
-          quantizer.quantizeLayer(problem, { radius: { rule: 'max' }, measure: false, form: 'gram' }),
-        seconds: (result: unknown) => (result as { seconds: number }).seconds,
-      }
-    })
-    const times = await interleave(cases, repetitions)
-    rows.push(
-      growthRow(
-        `${axis} from ${base[axis]} (Gram form)`,
-        values,
-        values.map((value) => times.get(`${value}`)!.min),
-      ),
-    )
-  }
-  await quantizer.close()
-
-  const runner = await createOrtWebRunner({ threads })
-  const depths = Array.from({ length: doublings + 1 }, (_, i) => 4 * 2 ** i)
-  const next = uniform(3)
-  const feeds: Feeds[] = Array.from({ length: 4 }, () => ({
-    x: { type: 'float32', dims: [64, 64], data: Float32Array.from({ length: 64 * 64 }, next) },
-  }))
-  const cases = depths.map((depth) => {
-    const bytes = encodeModel(denseChain(depth, 64))
-    return { name: `${depth}`, run: () => quantizeModel(bytes, { calibration: feeds, runner, threads }) }
-  })
-  const times = await interleave(cases, repetitions)
-  rows.push(
-    growthRow(
-      'depth of a chain from 4 layers (whole model)',
-      depths,
-      depths.map((depth) => times.get(`${depth}`)!.min),
-    ),
-  )
-  return table(
-    '(e) Growth: seconds (min) when doubled, fitted exponent',
-    ['doubled', 'values', 'seconds', 'exponent'],
-    rows,
-  )
+function ratioCell(measured: Timing): Cell {
+  const { median: middle, spread } = measured
+  return { text: `${middle.toFixed(2)}${middle > 1 ? ' **!**' : ''} ± ${percent(spread)}`, measured }
 }
 
-const growthRow = (
-  name: string,
-  values: readonly number[],
-  seconds: readonly number[],
-): Record<string, string> => ({
-  doubled: name,
-  values: values.join(', '),
-  seconds: seconds.map((s) => s.toFixed(4)).join(', '),
-  exponent: exponent(values, seconds).toFixed(2),
-})
+const median = (values: readonly number[]): number => timing('', values).median

@@ -1,60 +1,92 @@
 /** Tables (f) and (g): how soon the pool is ready, and how much there is to download. */
+import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { createQuantizer } from '#src/index.js'
-import { interleave } from './measure.js'
-import { type Table, table } from './table.js'
+import { type Case, cell, interleave } from './measure.js'
+import { type Row, type Table, table } from './table.js'
+
+/** What a fresh process needs from the import of the package to a pool that is ready. */
+const COLD = `
+  const begin = performance.now()
+  const { createQuantizer } = await import('#src/index.js')
+  const quantizer = await createQuantizer({ threads: 2 })
+  console.log((performance.now() - begin) / 1000)
+  await quantizer.close()
+`
+
+/** A worker that only says it is there: what Node itself takes. */
+const BARE = `
+  import { parentPort } from 'node:worker_threads'
+  parentPort.postMessage(0)
+  parentPort.on('message', () => {})
+`
+
+async function bareWorkers(count: number): Promise<number> {
+  const { Worker } = await import('node:worker_threads')
+  const url = new URL(`data:text/javascript,${encodeURIComponent(BARE)}`)
+  const begin = performance.now()
+  const workers = Array.from({ length: count }, () => new Worker(url, { execArgv: [] }))
+  await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))))
+  const seconds = (performance.now() - begin) / 1000
+  await Promise.all(workers.map((worker) => worker.terminate()))
+  return seconds
+}
+
+async function pool(threads: number): Promise<number> {
+  const begin = performance.now()
+  const quantizer = await createQuantizer({ threads })
+  const seconds = (performance.now() - begin) / 1000
+  await quantizer.close()
+  return seconds
+}
+
+async function coldPool(): Promise<number> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', COLD])
+  return Number(stdout)
+}
 
 export async function benchStartup(repetitions: number): Promise<Table> {
-  const start = performance.now()
-  await (await createQuantizer({ threads: 2 })).close()
-  const cold = performance.now() - start
   const bytes = await readFile(new URL('../dist/gpfq.wasm', import.meta.url))
-  const times = await interleave(
-    [
-      { name: 'compile the module', run: () => WebAssembly.compile(bytes) },
-      ...[1, 2, 4].map((threads) => ({
-        name: `pool of ${threads} ready`,
-        run: async () => {
-          const begin = performance.now()
-          const quantizer = await createQuantizer({ threads })
-          const seconds = (performance.now() - begin) / 1000
-          await quantizer.close()
-          return seconds
-        },
-        seconds: (result: unknown) => result as number,
-      })),
-    ],
-    repetitions,
-  )
-  const rows = [...times.values()].map(({ name, min, median, spread }) => ({
-    what: `${name}, warm`,
-    min: `${(1e3 * min).toFixed(1)} ms`,
-    median: `${(1e3 * median).toFixed(1)} ms`,
-    spread: `${(100 * spread).toFixed(0)} %`,
-  }))
+  const timed = (name: string, run: () => Promise<number>): Case<number> => ({ name, run, seconds: (s) => s })
+  const cases = [
+    timed('import and pool of 2, in a fresh process', coldPool),
+    { name: 'compile the module, warm', run: () => WebAssembly.compile(bytes) },
+    timed('pool of 1 ready, warm', () => pool(1)),
+    timed('pool of 2 ready, warm', () => pool(2)),
+    timed('2 workers of Node that do nothing', () => bareWorkers(2)),
+  ]
+  const times = await interleave(cases as Case[], repetitions)
   return table(
-    '(f) Start-up',
-    ['what', 'min', 'median', 'spread'],
-    [
-      { what: 'pool of 2 ready, first in the process', min: `${cold.toFixed(1)} ms`, median: '', spread: '' },
-      ...rows,
-    ],
+    '(f) Start-up: milliseconds min / median ± spread',
+    ['what', 'milliseconds'],
+    [...times.values()].map((time) => ({ what: time.name, milliseconds: cell(time, 'ms') })),
   )
 }
+
+/** Bytes that must not be exceeded. */
+const MOST_WASM = 24 * 1024
+const MOST_CORE = 20 * 1024
 
 export async function benchSizes(): Promise<Table> {
   const wasm = await readFile(new URL('../dist/gpfq.wasm', import.meta.url))
   const entries = [
-    { name: 'gpfq (core)', file: '../dist/src/index.js' },
-    { name: 'gpfq/onnx, without ONNX Runtime', file: '../dist/src/onnx/index.js' },
-    { name: 'worker (web)', file: '../dist/workers/web.js' },
+    { name: 'gpfq (core)', file: '../dist/src/index.js', most: `${MOST_CORE} gzipped` },
+    { name: 'gpfq/onnx, without ONNX Runtime', file: '../dist/src/onnx/index.js', most: '' },
+    { name: 'gpfq/data', file: '../dist/src/data/index.js', most: '' },
+    { name: 'gpfq/report', file: '../dist/src/report/index.js', most: '' },
+    { name: 'gpfq/worker (web)', file: '../dist/workers/web.js', most: '' },
   ]
-  const rows = [
-    { what: 'gpfq.wasm', bytes: `${wasm.length}`, gzipped: `${gzipSync(wasm, { level: 9 }).length}` },
-  ]
-  for (const { name, file } of entries) {
+  const row = (what: string, code: Uint8Array, most: string): Row => ({
+    what,
+    bytes: `${code.length}`,
+    gzipped: `${gzipSync(code, { level: 9 }).length}`,
+    'at most': most,
+  })
+  const rows = [row('gpfq.wasm', wasm, `${MOST_WASM} bytes`)]
+  for (const { name, file, most } of entries) {
     const { outputFiles } = await build({
       entryPoints: [new URL(file, import.meta.url).pathname],
       bundle: true,
@@ -64,8 +96,7 @@ export async function benchSizes(): Promise<Table> {
       write: false,
       external: ['onnxruntime-web', 'onnxruntime-web/*', 'onnxruntime-node'],
     })
-    const code = outputFiles[0]!.contents
-    rows.push({ what: name, bytes: `${code.length}`, gzipped: `${gzipSync(code, { level: 9 }).length}` })
+    rows.push(row(name, outputFiles[0]!.contents, most))
   }
-  return table('(g) Sizes, bundled and minified', ['what', 'bytes', 'gzipped'], rows)
+  return table('(g) Sizes, bundled and minified', ['what', 'bytes', 'gzipped', 'at most'], rows)
 }

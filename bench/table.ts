@@ -1,24 +1,32 @@
-/** Tables as plain data (--json) and as Markdown on the terminal. */
+/** Tables as plain data (--json, every repetition in it) and as Markdown on the terminal. */
+import type { Timing } from './measure.js'
+
+/** What is printed, with the measurement behind it where there is one. */
+export type Cell = string | { readonly text: string; readonly measured: Timing }
+
+export type Row = Readonly<Record<string, Cell>>
+
 export interface Table {
   readonly title: string
   readonly columns: readonly string[]
-  readonly rows: readonly Readonly<Record<string, string>>[]
+  readonly rows: readonly Row[]
 }
 
-export const table = (
-  title: string,
-  columns: readonly string[],
-  rows: readonly Readonly<Record<string, string>>[],
-): Table => ({ title, columns, rows })
+export const table = (title: string, columns: readonly string[], rows: readonly Row[]): Table => ({
+  title,
+  columns,
+  rows,
+})
 
 export function markdown({ title, columns, rows }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const text = (cell: Cell = ''): string => (typeof cell === 'string' ? cell : cell.text)
   return [
     `### ${title}`,
     '',
     line(columns),
     line(columns.map(() => '---')),
-    ...rows.map((row) => line(columns.map((column) => row[column] ?? ''))),
+    ...rows.map((row) => line(columns.map((column) => text(row[column])))),
     '',
   ].join('\n')
 }

@@ -12,6 +12,20 @@ import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
 import type { Solution, SolveRequest } from './solution.js'
 
+/** Bytes that measuring takes beside the form's own. */
+export function measureRegions(
+  { groups, neurons }: LayerShape,
+  { panels, residentBlocks }: LayerPlan,
+  threads: number,
+): Record<'measured −Q' | 'sums of errors' | 'error scratch', number> {
+  const columns = groups * kernels.panelsOf(neurons)
+  return {
+    'measured −Q': columns * panels * 256,
+    'sums of errors': residentBlocks * columns * 128,
+    'error scratch': threads * 128,
+  }
+}
+
 export class Measure {
   readonly #pool: Pool
   readonly #arena: Arena
@@ -38,9 +52,10 @@ export class Measure {
     this.#packer = form.packer
     this.#columns = form.columns
     this.#neurons = shape.neurons
-    this.#negated = arena.allocate(shape.groups * this.#neuronPanels * plan.panels * 256)
-    this.#sums = arena.allocate(this.#sumCount() * 8)
-    this.#scratch = arena.allocate(pool.threads * 128)
+    const bytes = measureRegions(shape, plan, pool.threads)
+    this.#negated = arena.allocate(bytes['measured −Q'])
+    this.#sums = arena.allocate(bytes['sums of errors'])
+    this.#scratch = arena.allocate(bytes['error scratch'])
   }
 
   get #neuronPanels(): number {

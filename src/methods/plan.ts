@@ -91,6 +91,9 @@ export function directWork(shape: LayerShape): number {
   return shape.groups * shape.samples * (n * k + update + triangles)
 }
 
+/** Panels a side of one tile of H or G: as many as leave at least 36 tiles to the lower triangle, from 72 inputs on. */
+const gramEdge = (panels: number): number => (panels >= 64 ? 8 : panels > 28 ? 4 : panels > 14 ? 2 : 1)
+
 /** Panels of inputs in a block of the direct form: short for few neurons, where the in-block triangles weigh more. */
 const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 128 ? 4 : 8)
 
@@ -108,6 +111,12 @@ export function planLayer(shape: LayerShape, threads: number, form?: Form): Laye
   // Without any scratch for threads: what chooses the form must not depend on how many there are.
   const room = { gram: planGram(shape, 0).bytes, direct: planDirect(shape, 0).bytes, none: 0 }
   return fits(room[preferred.form] > LIMIT && room[other.form] <= LIMIT ? other : preferred)
+}
+
+/** The same plan with more regions. @throws GpfqError OUT_OF_MEMORY where they do not fit any more */
+export function withRegions(plan: LayerPlan, more: Readonly<Record<string, number>>): LayerPlan {
+  const regions = { ...plan.regions, ...more }
+  return fits({ ...plan, regions, bytes: total(regions) })
 }
 
 const LIMIT = 2 ** 32 - 2 ** 20
@@ -188,7 +197,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     ordered,
     codeCandidates,
     scaleBlocks,
-    edge: panels >= 64 ? 8 : 4,
+    edge: gramEdge(panels),
     strip,
     descendStrip: descends ? descendStrip : 0,
     regions,

@@ -7,9 +7,9 @@ import { GpfqError } from '../errors.js'
 import type { Arena } from '../wasm/arena.js'
 import { DirectForm } from './directForm.js'
 import { GramForm } from './gramForm.js'
-import { Measure } from './measure.js'
+import { Measure, measureRegions } from './measure.js'
 import type { Packer } from './packing.js'
-import { type Form, type LayerPlan, type LayerShape, planLayer } from './plan.js'
+import { type Form, type LayerPlan, type LayerShape, planLayer, withRegions } from './plan.js'
 import { RoundForm } from './roundForm.js'
 import type { SampleBatch } from './samples.js'
 import type { LayerForm, Solution, SolveRequest } from './solution.js'
@@ -54,7 +54,11 @@ export async function quantizeSamples(
         'inputs, which leave no weight free to move; use fewer samples or patches, exclude the layer, or use method gpfq',
     )
   }
-  const plan = planLayer(shape, pool.threads, options.form)
+  const layerPlan = planLayer(shape, pool.threads, options.form)
+  const plan =
+    options.measure === true
+      ? withRegions(layerPlan, measureRegions(shape, layerPlan, pool.threads))
+      : layerPlan
   const mark = arena.mark()
   const run: RunOptions = { signal: options.signal }
   let packer: Packer | undefined

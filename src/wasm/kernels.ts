@@ -15,6 +15,12 @@ export const panelsOf = (columns: number): number => Math.ceil(columns / PANEL)
 export const matrixBytes = (panels: number, triangular: boolean): number =>
   triangular ? panels * (panels + 1) * 128 : panels * panels * 256
 
+/**
+ * Most items of a tile that still make 32 tiles, so that 16 threads have two each: what a tile costs to take, a tenth of a
+ * microsecond, is worth merging items for only where there are more.
+ */
+const among32 = (items: number): number => Math.max(1, Math.floor(items / 32))
+
 /** A task of one kernel; for the tables of this folder only. */
 export const task = (kernel: string, args: number[], items: number, step: number, scratch = false): Task => ({
   kernel,
@@ -94,11 +100,12 @@ export function gram(a: {
   const side = Math.ceil(a.panels / a.edge)
   const perGroup = a.lower ? (side * (side + 1)) / 2 : side * side
   const flops = a.rows * (Math.min(a.panels, a.edge) * PANEL) ** 2
+  const items = a.groups * perGroup
   return task(
     'gram',
     [a.a, a.b, a.c, a.rows, a.panels, a.groups, Number(a.triangular), Number(a.lower), a.edge],
-    a.groups * perGroup,
-    Math.max(1, Math.floor(2e6 / flops)),
+    items,
+    Math.max(1, Math.min(among32(items), Math.floor(2e6 / flops))),
   )
 }
 
@@ -116,11 +123,15 @@ export function project(a: {
   neuronPanels: number
   groups: number
 }): Task {
+  const items = a.groups * Math.ceil(a.panels / 8) * a.neuronPanels
   return task(
     'project',
     [a.g, a.weights, a.r, a.s, a.panels, Number(a.triangular), a.neuronPanels],
-    a.groups * Math.ceil(a.panels / 8) * a.neuronPanels,
-    Math.max(1, Math.min(8, Math.floor(a.neuronPanels / 4)), Math.floor(64 / a.panels)),
+    items,
+    Math.min(
+      among32(items),
+      Math.max(1, Math.min(8, Math.floor(a.neuronPanels / 4)), Math.floor(64 / a.panels)),
+    ),
   )
 }
 

@@ -5,6 +5,7 @@ import { type Phase, tilesIn } from '#src/engine/job.js'
 import { GpfqError } from '#src/errors.js'
 import { directWork, gramWork, type LayerPlan, type LayerShape, planLayer } from '#src/methods/plan.js'
 import { denseShape, record } from './recording.js'
+import { busyShare, phaseWork } from './work.js'
 
 const shapes = fc
   .record({
@@ -156,7 +157,44 @@ async function phasesOf(shape: LayerShape, form: 'gram' | 'direct', kernel: stri
   return phases
 }
 
+/** Layers that 16 threads are for: 2²⁵ multiply-adds are a millisecond on one thread, what a few jobs cost to start. */
+const WORTH = 2 ** 25
+
+/** 256 inputs or 16 neurons, or more. */
+const wide = fc
+  .record({
+    samples: fc.integer({ min: 256, max: 6000 }),
+    inputs: fc.integer({ min: 8, max: 1500 }),
+    neurons: fc.integer({ min: 1, max: 700 }),
+    groups: fc.constantFrom(1, 1, 1, 4),
+    same: fc.boolean(),
+  })
+  .filter(({ inputs, neurons }) => inputs >= 256 || neurons >= 16)
+
+/** Share of 16 threads' time that must have work. */
+const BUSY = 0.6
+
 describe('tiles', () => {
+  it('of the Gram form leave no thread of 16 without work from 256 inputs or 16 neurons on, with search and without', async () => {
+    await fc.assert(
+      fc.asyncProperty(wide, fc.constantFrom(1, 13), async (layer, candidates) => {
+        const { samples, inputs, neurons, ...more } = layer
+        const batchBytes = 4 * samples * inputs * more.groups
+        const shape = denseShape(samples, inputs, neurons, { ...more, candidates, batchBytes })
+        const phases = phaseWork(shape, await record(shape, 16, 'gram'))
+        const total = phases.reduce((sum, { work }) => sum + work, 0)
+        fc.pre(total >= WORTH)
+        for (const { kernel, work, tiles } of phases) {
+          // A substitution cannot be cut finer than a panel of 8 neurons.
+          const most = kernel === 'substitute' ? Math.min(16, Math.ceil(neurons / 8) * more.groups) : 16
+          if (work >= 0.05 * total) expect(tiles).toBeGreaterThanOrEqual(most)
+        }
+        expect(busyShare(phases, 16)).toBeGreaterThan(BUSY)
+      }),
+      { seed: 28, numRuns: 60 },
+    )
+  })
+
   it.each([
     [2048, 256, 16],
     [2048, 300, 64],

@@ -1,0 +1,215 @@
+/**
+ * A model of the scheduler: what 4, 8, 16 and 64 threads would take. Every tile is timed on one thread (tilePool.ts), then
+ * handed to p threads as the pool does it: from one counter, in order, phase by phase. What a tile costs to take, a phase to
+ * end and a job to start is measured on the real pool with kernels that do nothing, on one thread and two.
+ *
+ * Assumed: threads do not slow each other (a core each, caches of their own); the end of a phase costs the same step more
+ * with every thread, and so does the message that starts a job, late threads joining in; packing, which reads memory, gains
+ * from `MEMORY_THREADS` threads and no more; the caller copies the next batch while the workers are at the last one, as the
+ * packer's two slots allow.
+ */
+import type { Job, Task } from '#src/engine/job.js'
+import { createPool } from '#src/engine/pool.js'
+import { createExecutor } from '#src/executor/choose.js'
+import type { SamplesResult } from '#src/methods/quantizeSamples.js'
+import { type Case, cell, interleave, percent } from './measure.js'
+import { type Row, type Table, table } from './table.js'
+import { createTileTimer, sum, type TimedJob, type TimedRun } from './tilePool.js'
+import { planOf, quantize, type Work } from './work.js'
+
+/** Threads that memory feeds at full speed. */
+const MEMORY_THREADS = 4
+
+/** Seconds. */
+export interface Costs {
+  /** Taking a tile. */
+  readonly tile: number
+  /** A phase without work, by threads. */
+  phase(threads: number): number
+  /** A job without work, by threads. */
+  job(threads: number): number
+}
+
+const EMPTY_PHASES = 2000
+const EMPTY_TILES = 100_000
+
+/** The probe kernel, told to do nothing. */
+const nothing = (tiles: number): Task => ({
+  kernel: 'probeArithmetic',
+  args: [0],
+  items: tiles,
+  step: 1,
+  scratch: false,
+})
+
+/** What the pool itself costs, from jobs without work. */
+export async function measureCosts(repetitions: number): Promise<Costs> {
+  const [one, two] = [await createPool(1), await createPool(2)]
+  const empty: Job = [[nothing(1)]]
+  const phases: Job = Array.from({ length: EMPTY_PHASES }, () => [nothing(2)])
+  const tiles: Job = [[nothing(EMPTY_TILES)]]
+  const times = await interleave(
+    [
+      { name: 'job 1', run: () => one.run(empty) },
+      { name: 'job 2', run: () => two.run(empty) },
+      { name: 'phases 1', run: () => one.run(phases) },
+      { name: 'phases 2', run: () => two.run(phases) },
+      { name: 'tiles 1', run: () => one.run(tiles) },
+    ],
+    repetitions,
+  )
+  await one.close()
+  await two.close()
+  const least = (name: string): number => times.get(name)!.min
+  const tile = (least('tiles 1') - least('job 1')) / EMPTY_TILES
+  const phase = [1, 2].map((count) => (least(`phases ${count}`) - least(`job ${count}`)) / EMPTY_PHASES)
+  const grown = ([first = 0, second = 0]: readonly number[], threads: number): number =>
+    Math.max(0, first + (threads - 1) * Math.max(0, second - first))
+  return {
+    tile,
+    phase: (threads) => grown(phase, threads),
+    job: (threads) => grown([least('job 1'), least('job 2')], threads),
+  }
+}
+
+/** A run on more threads, in seconds of the workers. */
+export interface Predicted {
+  readonly wall: number
+  /** Thread-seconds without work, by the kernel of the phase that left them. */
+  readonly idle: ReadonlyMap<string, number>
+}
+
+/**
+ * Tiles taken in order by whoever is free first.
+ * @param free when each thread may begin, seconds
+ * @returns when the last tile is done
+ */
+export function listSchedule(tiles: readonly number[], free: readonly number[], perTile: number): number {
+  const busyUntil = [...free]
+  let end = 0
+  for (const tile of tiles) {
+    let next = 0
+    for (let thread = 1; thread < free.length; thread++) {
+      if (busyUntil[thread]! < busyUntil[next]!) next = thread
+    }
+    busyUntil[next] = busyUntil[next]! + perTile + tile
+    end = Math.max(end, busyUntil[next]!)
+  }
+  return end
+}
+
+/** Jobs that only bring samples in: the caller goes on with the next batch meanwhile. */
+const STREAMED = ['padPlanes', 'pack', 'gram']
+
+export function predict({ jobs, after }: TimedRun, costs: Costs, threads: number): Predicted {
+  const idle = new Map<string, number>()
+  let caller = 0
+  let ends: readonly [number, number] = [0, 0] // of the last two jobs
+  for (const job of jobs) {
+    const streamed = job.phases.flat().every(({ kernel }) => STREAMED.includes(kernel))
+    caller = Math.max(caller, streamed ? ends[0] : ends[1]) + job.before
+    const end = Math.max(caller, ends[1]) + jobSeconds(job, costs, threads, idle)
+    ends = [ends[1], end]
+  }
+  return { wall: Math.max(caller, ends[1]) + after, idle }
+}
+
+/** Thread i hears of the job i messages later than the first, and joins whatever phase is under way then. */
+function jobSeconds({ phases }: TimedJob, costs: Costs, threads: number, idle: Map<string, number>): number {
+  const heard = Array.from({ length: threads }, (_, thread) => costs.job(thread + 1))
+  let now = costs.job(1)
+  for (const phase of phases) {
+    const tiles = phase.flatMap((task) => task.tiles)
+    const kernel = phase[0]?.kernel ?? ''
+    const busy = sum(tiles) + tiles.length * costs.tile
+    const free = heard.map((at) => Math.max(at, now))
+    const least = kernel === 'pack' ? now + busy / Math.min(threads, MEMORY_THREADS) : now
+    const end = Math.max(least, listSchedule(tiles, free, costs.tile)) + costs.phase(threads)
+    idle.set(kernel, (idle.get(kernel) ?? 0) + threads * (end - now) - busy)
+    now = end
+  }
+  return Math.max(now, costs.job(threads))
+}
+
+/** The shortest of several runs, tile by tile: what a busy machine adds is not the tile's. */
+function leastOf(runs: readonly TimedRun[]): TimedRun {
+  const [first] = runs
+  if (first === undefined) return { jobs: [], after: 0 }
+  const least = (value: (run: TimedRun) => number): number => Math.min(...runs.map(value))
+  return {
+    after: least(({ after }) => after),
+    jobs: first.jobs.map((job, j) => ({
+      before: least(({ jobs }) => jobs[j]!.before),
+      phases: job.phases.map((phase, p) =>
+        phase.map(({ kernel, tiles }, t) => ({
+          kernel,
+          tiles: tiles.map((_, i) => least(({ jobs }) => jobs[j]!.phases[p]![t]!.tiles[i]!)),
+        })),
+      ),
+    })),
+  }
+}
+
+const PREDICTED = [1, 2, 4, 8, 16, 64]
+
+export async function benchThreadsModel(works: readonly (() => Work)[], repetitions: number): Promise<Table> {
+  const costs = await measureCosts(repetitions)
+  const rows: Row[] = []
+  for (const make of works) {
+    const work = make()
+    const timer = await createTileTimer()
+    const executors = [await createExecutor(1), await createExecutor(2)]
+    const runs: TimedRun[] = []
+    const cases: Case<SamplesResult>[] = executors.map((executor) => ({
+      name: `${executor.threads}`,
+      run: () => quantize(executor, work),
+      seconds: ({ seconds }) => seconds,
+    }))
+    const tiles: Case = {
+      name: 'tiles',
+      run: async () => void runs.push(await timer.time(() => quantize(timer.executor, work))),
+    }
+    const times = await interleave([...(cases as Case[]), tiles], repetitions)
+    for (const executor of executors) await executor.close()
+    const run = leastOf(runs.slice(1)) // the first was the warm-up
+    const base = predict(run, costs, 1).wall
+    const [one, two] = [times.get('1')!, times.get('2')!]
+    rows.push({
+      layer: work.name,
+      Xq: work.shape.same ? '= X' : '≠ X',
+      form: planOf(work)!.form,
+      '1 thread, measured': cell(one),
+      '1, model': base.toFixed(4),
+      '2 threads, measured': cell(two, 's', ` (${(one.min / two.min).toFixed(2)}×)`),
+      ...Object.fromEntries(
+        PREDICTED.slice(1).map((threads) => [
+          `${threads}, model`,
+          `${(base / predict(run, costs, threads).wall).toFixed(2)}×`,
+        ]),
+      ),
+      'idle at 16, most in': mostIdle(predict(run, costs, 16), 16),
+    })
+  }
+  const micro = (seconds: number): string => `${(1e6 * seconds).toFixed(1)} µs`
+  return table(
+    `Threads, by the model of bench/scheduler.ts: a tile costs ${micro(costs.tile)} to take, a phase ${micro(costs.phase(1))} on one ` +
+      `thread and ${micro(costs.phase(2))} on two, a job ${micro(costs.job(1))} and ${micro(costs.job(2))} (least of ${repetitions})`,
+    [
+      'layer',
+      'Xq',
+      'form',
+      '1 thread, measured',
+      '1, model',
+      '2 threads, measured',
+      ...PREDICTED.slice(1).map((threads) => `${threads}, model`),
+      'idle at 16, most in',
+    ],
+    rows,
+  )
+}
+
+/** The phases that leave most thread-seconds unused, as a share of all. */
+function mostIdle({ wall, idle }: Predicted, threads: number): string {
+  const [most] = [...idle].sort(([, a], [, b]) => b - a)
+  return most === undefined ? '' : `${most[0]} ${percent(most[1] / (threads * wall))}`
+}

@@ -1,0 +1,76 @@
+/**
+ * A pool of one that carries out every tile on this very thread and writes down what each took: what the tables of methods
+ * and of predicted threads are made of. Same kernels, same tiles, same results.
+ */
+import { readFile } from 'node:fs/promises'
+import { CONTROL_BYTES, type Job, tilesOf } from '#src/engine/job.js'
+import type { Pool } from '#src/engine/pool.js'
+import type { Executor } from '#src/executor/executor.js'
+import { createLocal } from '#src/executor/local.js'
+import { createMemory } from '#src/platform/memory.js'
+import { instantiate, runTile } from '#workers/kernels.js'
+
+/** Tiles of one task, in the order they are taken. */
+export interface TimedTask {
+  readonly kernel: string
+  readonly tiles: number[] // seconds
+}
+
+export interface TimedJob {
+  /** Seconds of the caller's own work since the job before. */
+  readonly before: number
+  readonly phases: readonly (readonly TimedTask[])[]
+}
+
+export interface TimedRun {
+  readonly jobs: readonly TimedJob[]
+  /** Seconds of the caller's own work after the last job. */
+  readonly after: number
+}
+
+export interface TileTimer {
+  readonly executor: Executor
+  /** Everything that `act` had carried out. */
+  time(act: () => Promise<unknown>): Promise<TimedRun>
+}
+
+export async function createTileTimer(): Promise<TileTimer> {
+  const memory = createMemory(CONTROL_BYTES / 65536)
+  const bytes = await readFile(new URL('../dist/gpfq.wasm', import.meta.url))
+  const kernels = await instantiate(await WebAssembly.compile(bytes), memory)
+  let jobs: TimedJob[] = []
+  let last = 0
+  const carryOut = (job: Job): TimedJob => {
+    const before = (performance.now() - last) / 1000
+    const phases = job.map((phase) => {
+      let tile = 0
+      return phase.map((task) => {
+        const tiles = Array.from({ length: tilesOf(task) }, () => {
+          const begin = performance.now()
+          runTile(kernels, phase, tile++, 0)
+          return (performance.now() - begin) / 1000
+        })
+        return { kernel: task.kernel, tiles }
+      })
+    })
+    last = performance.now()
+    return { before, phases }
+  }
+  const pool: Pool = {
+    threads: 1,
+    memory,
+    run: async (job) => void jobs.push(carryOut(job)),
+    close: async () => {},
+  }
+  return {
+    executor: createLocal('inline', pool),
+    async time(act) {
+      jobs = []
+      last = performance.now()
+      await act()
+      return { jobs, after: (performance.now() - last) / 1000 }
+    },
+  }
+}
+
+export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)

@@ -1,0 +1,170 @@
+/**
+ * A layer's worth of work as the executor takes it: shape, batches of samples, weights and scales. Seeded, dense or a
+ * convolution with groups; post-ReLU inputs that differ a little in the quantized network.
+ */
+import { gatherFor } from '#src/calibration/gather.js'
+import type { Executor } from '#src/executor/executor.js'
+import { GRID, scalesFor } from '#src/methods/alphabet.js'
+import { type Form, type LayerPlan, type LayerShape, planLayer } from '#src/methods/plan.js'
+import type { SamplesResult } from '#src/methods/quantizeSamples.js'
+import { GPFQ, type Recipe } from '#src/methods/recipe.js'
+import { denseGather, paddedBytes, type SampleBatch } from '#src/methods/samples.js'
+import type { SolveRequest } from '#src/methods/solution.js'
+import type { Radius } from '#src/options.js'
+import { uniform } from './measure.js'
+
+export interface Shape {
+  readonly samples: number
+  readonly inputs: number
+  readonly neurons: number
+}
+
+/** A 3 × 3 convolution, stride 1, padded to keep its size. */
+export interface Convolution {
+  readonly channels: number
+  readonly side: number // of the square images
+  readonly images: number
+  readonly groups: number
+  readonly neurons: number // per group
+}
+
+export interface Work {
+  readonly name: string
+  readonly shape: LayerShape
+  readonly batches: readonly SampleBatch[]
+  readonly weights: Float32Array // (groups, inputs, neurons)
+}
+
+const LEVELS = 15
+
+/** Bytes of one batch of a dense layer, as the quantizer stages them. */
+const BATCH_BYTES = 8 * 2 ** 20
+
+export const nameOf = ({ samples, inputs, neurons }: Shape): string => `${samples}×${inputs}×${neurons}`
+
+/** X, and Xq unless `same`. */
+export function streamsOf(values: number, same: boolean): { x: Float32Array; xq: Float32Array | null } {
+  const next = uniform(7)
+  const x = new Float32Array(values)
+  const xq = same ? null : new Float32Array(values)
+  for (let i = 0; i < values; i++) {
+    const value = 2 * next() - 1
+    x[i] = Math.max(0, value)
+    if (xq !== null) xq[i] = Math.max(0, value + 0.1 * (next() - 0.5))
+  }
+  return { x, xq }
+}
+
+export function weightsOf(inputs: number, columns: number): Float32Array {
+  const next = uniform(8)
+  return Float32Array.from({ length: inputs * columns }, () => (next() - 0.5) / Math.sqrt(inputs))
+}
+
+export function denseWork(shape: Shape, same: boolean): Work {
+  const { samples, inputs, neurons } = shape
+  const { x, xq } = streamsOf(samples * inputs, same)
+  const rows = Math.min(samples, Math.max(1, Math.floor(BATCH_BYTES / (4 * inputs))))
+  const batches = Array.from({ length: Math.ceil(samples / rows) }, (_, b) => {
+    const [from, to] = [b * rows, Math.min(samples, (b + 1) * rows)]
+    const part = (values: Float32Array): Float32Array => values.subarray(from * inputs, to * inputs)
+    return { x: part(x), xq: xq === null ? null : part(xq), gather: denseGather(to - from, inputs) }
+  })
+  return {
+    name: nameOf(shape),
+    shape: layerOf(shape, same, batches),
+    batches,
+    weights: weightsOf(inputs, neurons),
+  }
+}
+
+export function convolutionWork(layer: Convolution, same: boolean): Work {
+  const { channels, side, images, groups, neurons } = layer
+  const inputs = (9 * channels) / groups
+  const image = channels * side * side
+  const { x, xq } = streamsOf(images * image, same)
+  const perBatch = Math.max(1, Math.floor(BATCH_BYTES / (4 * image)))
+  const batches = Array.from({ length: Math.ceil(images / perBatch) }, (_, b) => {
+    const [from, to] = [b * perBatch, Math.min(images, (b + 1) * perBatch)]
+    const part = (values: Float32Array): Float32Array => values.subarray(from * image, to * image)
+    const gather = gatherFor({
+      place: 'bench',
+      sampling: { ...SAME_3X3, groups },
+      dims: [to - from, channels, side, side],
+      inputs,
+      groups,
+      firstImage: from,
+      images,
+      patches: 0,
+    })
+    return { x: part(x), xq: xq === null ? null : part(xq), gather }
+  })
+  const shape = { samples: images * side * side, inputs, neurons }
+  return {
+    name: groups === 1 ? nameOf(shape) : `${shape.samples}×${inputs}×${neurons}, ${groups} groups`,
+    shape: { ...layerOf(shape, same, batches), groups },
+    batches,
+    weights: weightsOf(inputs, groups * neurons),
+  }
+}
+
+const SAME_3X3 = {
+  kind: 'patches',
+  kernel: [3, 3],
+  strides: [1, 1],
+  dilations: [1, 1],
+  pads: [1, 1, 1, 1],
+  autoPad: 'NOTSET',
+} as const
+
+const layerOf = (shape: Shape, same: boolean, batches: readonly SampleBatch[]): LayerShape => ({
+  ...shape,
+  groups: 1,
+  same,
+  candidates: 1,
+  scaleBlocks: 1,
+  batchBytes: Math.max(...batches.map(({ x }) => x.byteLength)),
+  batchPaddedBytes: Math.max(...batches.map(({ gather }) => paddedBytes(gather))),
+  batchRows: Math.max(...batches.map(({ gather }) => gather.rows)),
+})
+
+export interface WorkOptions {
+  readonly recipe?: Recipe
+  readonly form?: Form
+  readonly rule?: 'max' | 'search'
+}
+
+/** Chooses the codes of the layer; nothing is measured of its error. */
+export function quantize(executor: Executor, work: Work, options: WorkOptions = {}): Promise<SamplesResult> {
+  const { recipe = GPFQ, form, rule = 'max' } = options
+  const { groups, inputs, neurons } = work.shape
+  const radius: Radius = { rule }
+  const shape = { groups, inputs, neurons }
+  const request: SolveRequest = {
+    weights: work.weights,
+    shape,
+    levels: LEVELS,
+    scales: scalesFor(work.weights, shape, LEVELS, 'neuron', radius),
+    search: rule === 'search' ? 'neuron' : 'none',
+  }
+  const candidates = rule === 'search' ? GRID.length : 1
+  return executor.quantizeSamples({ ...work.shape, recipe, candidates }, () => work.batches, [request], {
+    form,
+    place: work.name,
+  })
+}
+
+/** The plan of the layer; null where the form does not fit the memory. */
+export function planOf({ shape }: Work, form?: Form): LayerPlan | null {
+  try {
+    return planLayer(shape, 1, form)
+  } catch {
+    return null
+  }
+}
+
+/** Operations of a form, a multiply-add counted twice, without padding. */
+export function operations({ shape }: Work, form: Form): number {
+  const { samples: m, inputs: n, neurons: k, groups, same } = shape
+  const each = form === 'gram' ? m * n * n * (same ? 1 : 2) + 2 * n * n * k : 2 * m * n * k * (same ? 2 : 3)
+  return groups * each
+}
