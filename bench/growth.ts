@@ -20,7 +20,7 @@ const CHAIN = { depth: 2, width: 256, samples: 1024 }
 
 export async function benchGrowth(threads: number, repetitions: number, doublings: number): Promise<Table> {
   const rows: Row[] = []
-  const executor = await createExecutor(threads)
+  const executor = await createExecutor({ threads })
   for (const form of ['gram', 'direct'] as const) {
     for (const axis of ['samples', 'inputs', 'neurons'] as const) {
       const values = doubled(BASE[axis], doublings)

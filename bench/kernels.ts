@@ -1,18 +1,73 @@
 /**
- * Table (a): the kernels alone, one thread, on operands that the caches hold as they do inside a layer. Multiply-adds
- * count twice; what a triangle leaves out is not counted, padding is not counted.
+ * Table (a): the kernels alone, one thread, on operands that the caches hold as they do inside a layer, beside the same
+ * kernels with relaxed SIMD where the runtime has it. Multiply-adds count twice; what a triangle leaves out is not counted,
+ * padding is not counted.
  */
-import { instantiate, type Machine } from './machine.js'
+import { loadFastModule } from '#src/platform/fastMath.js'
+import { type Instance, instantiate, type Machine } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Table, table } from './table.js'
 
-const N = 512
-const K = 128
-const ROWS = 1024
-const PANELS = N / 8
+interface Size {
+  readonly inputs: number
+  readonly neurons: number
+  readonly samples: number
+  /** Panels of 8 inputs in a block of the direct form. */
+  readonly edge: number
+}
+
+const WIDE: Size = { inputs: 512, neurons: 128, samples: 1024, edge: 8 }
+/** A convolution with few filters. */
+const NARROW: Size = { inputs: 144, neurons: 16, samples: 4096, edge: 2 }
+
+interface KernelCase extends Case {
+  readonly kernel: string
+  readonly size: Size
+  readonly flops: number
+  readonly bytes: number
+}
 
 export async function benchKernels(machine: Machine, repetitions: number): Promise<Table> {
-  const { kernels, memory } = await instantiate(4096)
+  const cases = await casesOf('gpfq.wasm')
+  const relaxed = (await loadFastModule()) === null ? [] : await casesOf('gpfq.relaxed.wasm')
+  const fast = relaxed.map((one) => ({ ...one, name: `${one.name}, relaxed` }))
+  const times = await interleave(
+    cases.flatMap((one, i) => (fast[i] === undefined ? [one] : [one, fast[i]])),
+    repetitions,
+  )
+  return table(
+    '(a) Kernels alone, one thread: min / median ± spread',
+    ['kernel', 'N', 'K', 'samples', 'milliseconds', 'GFLOP/s', 'of peak', 'GB/s', 'relaxed SIMD'],
+    cases.map(({ name, kernel, size, flops, bytes }) => {
+      const time = times.get(name)!
+      const gflops = flops / time.min / 1e9
+      const relaxedTime = times.get(`${name}, relaxed`)
+      return {
+        kernel,
+        N: `${size.inputs}`,
+        K: `${size.neurons}`,
+        samples: `${size.samples}`,
+        milliseconds: cell(time, 'ms'),
+        'GFLOP/s': flops > 0 ? gflops.toFixed(1) : '',
+        'of peak': flops > 0 ? (gflops / machine.peakGflops).toFixed(2) : '',
+        'GB/s': bytes > 0 ? (bytes / time.min / 1e9).toFixed(1) : '',
+        'relaxed SIMD':
+          relaxedTime === undefined ? '–' : `${(time.min / relaxedTime.min).toFixed(2)} × as fast`,
+      }
+    }),
+  )
+}
+
+/** Each size on a memory of its own. */
+async function casesOf(file: string): Promise<KernelCase[]> {
+  return [
+    ...wideCases(await instantiate(1024, file), WIDE),
+    ...narrowCases(await instantiate(1024, file), NARROW),
+  ]
+}
+
+/** Every operand of a layer, filled with numbers that are not all alike. */
+function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size) {
   const floats = new Float32Array(memory.buffer)
   for (let i = 0; i < floats.length; i++) floats[i] = ((i * 7919) % 1000) / 1000
   let top = 65536
@@ -21,108 +76,96 @@ export async function benchKernels(machine: Machine, repetitions: number): Promi
     top += Math.ceil(bytes / 64) * 64 + 4096
     return at
   }
-  const x = room(ROWS * N * 4)
-  const h = room(PANELS * PANELS * 256)
-  const w = room(N * K * 4)
-  const r = room(N * K * 4)
-  const n = room(N * K * 4)
-  const scales = room(K * 4)
-  const zeros = room(K * 4)
-  const codes = room(N * K)
-  const scratch = room(8 * (PANELS + 32) * 256)
-  const u = room(ROWS * K * 4)
-  const z = room((ROWS / 256) * K * 64 * 4)
-  const source = room(ROWS * N * 4)
-  const rowAt = room(ROWS * 4)
-  const columnAt = room(N * 4)
-  floats.fill(1, scales / 4, scales / 4 + K)
-  floats.fill(7, zeros / 4, zeros / 4 + K)
+  const panels = inputs / 8
+  const at = {
+    x: room(samples * inputs * 4),
+    h: room(panels * panels * 256),
+    w: room(inputs * neurons * 4),
+    r: room(inputs * neurons * 4),
+    n: room(inputs * neurons * 4),
+    scales: room(neurons * 4),
+    zeros: room(neurons * 4),
+    codes: room(inputs * neurons),
+    scratch: room(8 * (panels + 32) * 256),
+    u: room(samples * neurons * 4),
+    z: room((samples / 256) * neurons * edge * 32),
+    source: room(samples * inputs * 4),
+    rowAt: room(samples * 4),
+    columnAt: room(inputs * 4),
+  }
+  floats.fill(1, at.scales / 4, at.scales / 4 + neurons)
+  floats.fill(7, at.zeros / 4, at.zeros / 4 + neurons)
   const words = new Uint32Array(memory.buffer)
-  for (let i = 0; i < ROWS; i++) words[rowAt / 4 + i] = 4 * i * N
-  for (let i = 0; i < N; i++) words[columnAt / 4 + i] = 4 * i
+  for (let i = 0; i < samples; i++) words[at.rowAt / 4 + i] = 4 * i * inputs
+  for (let i = 0; i < inputs; i++) words[at.columnAt / 4 + i] = 4 * i
+  return { ...at, panels, columns: neurons / 8 }
+}
 
-  const tiles = ((PANELS / 8) * (PANELS / 8 + 1)) / 2
-  const cases: (Case & { readonly flops: number; readonly bytes: number })[] = [
-    {
-      name: 'pack, dense rows',
-      flops: 0,
-      bytes: 8 * ROWS * N,
-      run: () =>
-        kernels.pack!(source, 0, rowAt, columnAt, 1, ROWS, N, 1, x, PANELS, 256, 0, 0, (ROWS / 256) * PANELS),
-    },
-    {
-      name: 'pack, scattered taps',
-      flops: 0,
-      bytes: 8 * ROWS * N,
-      run: () =>
-        kernels.pack!(source, 0, rowAt, columnAt, 0, ROWS, N, 1, x, PANELS, 256, 0, 0, (ROWS / 256) * PANELS),
-    },
-    {
-      name: 'gram (H, triangle)',
-      flops: ROWS * N * (N + 1),
-      bytes: 0,
-      run: () => kernels.gram!(x, x, h, ROWS, PANELS, 1, 1, 1, 8, 0, tiles),
-    },
-    {
-      name: 'project (R = tril(G)W)',
-      flops: N * (N + 1) * K,
-      bytes: 0,
-      run: () => kernels.project!(h, w, r, 0, PANELS, 1, K / 8, 0, (PANELS / 8) * (K / 8)),
-    },
-    {
-      name: 'substitute',
-      flops: N * (N - 1) * K,
-      bytes: 0,
-      run: () =>
-        kernels.substitute!(
-          h,
-          w,
-          r,
-          0,
-          scales,
-          zeros,
-          codes,
-          0,
-          scratch,
-          N,
-          PANELS,
-          1,
-          K / 8,
-          1,
-          1,
-          N,
-          14,
-          1,
-          8,
-          0,
-          K / 8,
-          0,
-        ),
-    },
-    // One block of 64 inputs: U += X W − Xq Q of the block before, Z = XqᵀU of this one.
-    {
-      name: 'advance (direct form)',
-      flops: 6 * ROWS * 64 * K,
-      bytes: 0,
-      run: () =>
-        kernels.advance!(x, x, u, w, n, z, ROWS, PANELS / 8, 8, 1, K / 8, K / 8, 0, 1, 0, ROWS / 256),
-    },
+function wideCases(instance: Instance, size: Size): KernelCase[] {
+  const { kernels } = instance
+  const { inputs: N, neurons: K, samples } = size
+  const { panels, columns, ...at } = operands(instance, size)
+  const tiles = ((panels / 8) * (panels / 8 + 1)) / 2
+  const pack = (contiguous: number) => () =>
+    kernels.pack!(
+      ...[at.source, 0, at.rowAt, at.columnAt, contiguous, samples, N, 1, at.x, panels, 256, 0],
+      ...[0, (samples / 256) * panels],
+    )
+  const one = (kernel: string, work: { flops?: number; bytes?: number }, run: () => unknown): KernelCase => ({
+    ...{ name: `${kernel} ${N}`, kernel, size, flops: 0, bytes: 0 },
+    ...work,
+    run,
+  })
+  return [
+    one('pack, dense rows', { bytes: 8 * samples * N }, pack(1)),
+    one('pack, scattered taps', { bytes: 8 * samples * N }, pack(0)),
+    one('gram (H, triangle)', { flops: samples * N * (N + 1) }, () =>
+      kernels.gram!(at.x, at.x, at.h, samples, panels, 1, 1, 1, 8, 0, tiles),
+    ),
+    one('project (R = tril(G)W)', { flops: N * (N + 1) * K }, () =>
+      kernels.project!(at.h, at.w, at.r, 0, panels, 1, columns, 0, (panels / 8) * columns),
+    ),
+    one('substitute', { flops: N * (N - 1) * K }, () =>
+      kernels.substitute!(
+        ...[at.h, at.w, at.r, 0, at.scales, at.zeros, at.codes, 0, at.scratch],
+        ...[N, panels, 1, columns, 1, 1, N, 14, 1, 8],
+        ...[0, columns, 0],
+      ),
+    ),
+    advance(instance, size, at, one),
   ]
-  const times = await interleave(cases, repetitions)
-  return table(
-    `(a) Kernels alone: N = ${N}, K = ${K}, ${ROWS} samples, one thread: min / median ± spread`,
-    ['kernel', 'milliseconds', 'GFLOP/s', 'of peak', 'GB/s'],
-    cases.map(({ name, flops, bytes }) => {
-      const time = times.get(name)!
-      const { min } = time
-      const gflops = flops / min / 1e9
-      return {
-        kernel: name,
-        milliseconds: cell(time, 'ms'),
-        'GFLOP/s': flops > 0 ? gflops.toFixed(1) : '',
-        'of peak': flops > 0 ? (gflops / machine.peakGflops).toFixed(2) : '',
-        'GB/s': bytes > 0 ? (bytes / min / 1e9).toFixed(1) : '',
-      }
-    }),
+}
+
+/** What the direct form of a small convolution spends its time on. */
+function narrowCases(instance: Instance, size: Size): KernelCase[] {
+  const { inputs: N, samples, edge } = size
+  const { panels, columns: _, ...at } = operands(instance, size)
+  const blocks = panels / edge
+  const one = (kernel: string, work: { flops?: number; bytes?: number }, run: () => unknown): KernelCase => ({
+    ...{ name: `${kernel} ${N}`, kernel, size, flops: 0, bytes: 0 },
+    ...work,
+    run,
+  })
+  return [
+    one('gram (in-block triangles)', { flops: samples * N * (8 * edge + 1) }, () =>
+      instance.kernels.gram!(at.x, at.x, at.h, samples, edge, blocks, 1, 1, edge, 0, blocks),
+    ),
+    advance(instance, size, at, one),
+  ]
+}
+
+/** One block of inputs: U += X W − Xq Q of the block before, Z = XqᵀU of this one. */
+function advance(
+  { kernels }: Instance,
+  { inputs, neurons, samples, edge }: Size,
+  at: { x: number; u: number; w: number; n: number; z: number },
+  one: (kernel: string, work: { flops: number }, run: () => unknown) => KernelCase,
+): KernelCase {
+  const [blocks, columns] = [inputs / 8 / edge, neurons / 8]
+  return one('advance (direct form)', { flops: 6 * samples * 8 * edge * neurons }, () =>
+    kernels.advance!(
+      ...[at.x, at.x, at.u, at.w, at.n, at.z, samples, blocks, edge, 1, columns, columns, 0, 1],
+      ...[0, samples / 256],
+    ),
   )
 }

@@ -43,7 +43,7 @@ export async function benchLayers(
   shapes: readonly Shape[],
   threads: readonly number[],
 ): Promise<Table[]> {
-  const executors = await Promise.all(threads.map((count) => createExecutor(count)))
+  const executors = await Promise.all(threads.map((count) => createExecutor({ threads: count })))
   const one = executors[0]!
   const rows: Row[] = []
   const scaling: Row[] = []

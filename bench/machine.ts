@@ -20,9 +20,14 @@ export interface Machine {
   readonly readSpread: number
 }
 
-export async function instantiate(pages: number): Promise<{ kernels: Kernels; memory: WebAssembly.Memory }> {
+export interface Instance {
+  readonly kernels: Kernels
+  readonly memory: WebAssembly.Memory
+}
+
+export async function instantiate(pages: number, file = 'gpfq.wasm'): Promise<Instance> {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true })
-  const bytes = await readFile(new URL('../dist/gpfq.wasm', import.meta.url))
+  const bytes = await readFile(new URL(`../dist/${file}`, import.meta.url))
   const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } })
   return { kernels: instance.exports as Kernels, memory }
 }

@@ -10,7 +10,7 @@ const PART = 2
 
 export async function benchPlain(shapes: readonly Shape[], repetitions: number): Promise<Table> {
   const rows: Row[] = []
-  const executor = await createExecutor(1)
+  const executor = await createExecutor({ threads: 1 })
   for (const shape of shapes) {
     const { samples, inputs, neurons } = shape
     const { x, xq } = streamsOf(samples * inputs, false)

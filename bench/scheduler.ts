@@ -12,6 +12,7 @@ import type { Job, Task } from '#src/engine/job.js'
 import { createPool } from '#src/engine/pool.js'
 import { createExecutor } from '#src/executor/choose.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
+import { loadModule } from '#src/platform/init.js'
 import { type Case, cell, interleave, percent } from './measure.js'
 import { type Row, type Table, table } from './table.js'
 import { createTileTimer, sum, type TimedJob, type TimedRun } from './tilePool.js'
@@ -44,7 +45,8 @@ const nothing = (tiles: number): Task => ({
 
 /** What the pool itself costs, from jobs without work. */
 export async function measureCosts(repetitions: number): Promise<Costs> {
-  const [one, two] = [await createPool(1), await createPool(2)]
+  const module = await loadModule()
+  const [one, two] = [await createPool(1, module), await createPool(2, module)]
   const empty: Job = [[nothing(1)]]
   const phases: Job = Array.from({ length: EMPTY_PHASES }, () => [nothing(2)])
   const tiles: Job = [[nothing(EMPTY_TILES)]]
@@ -158,7 +160,7 @@ export async function benchThreadsModel(works: readonly (() => Work)[], repetiti
   for (const make of works) {
     const work = make()
     const timer = await createTileTimer()
-    const executors = [await createExecutor(1), await createExecutor(2)]
+    const executors = [await createExecutor({ threads: 1 }), await createExecutor({ threads: 2 })]
     const runs: TimedRun[] = []
     const cases: Case<SamplesResult>[] = executors.map((executor) => ({
       name: `${executor.threads}`,

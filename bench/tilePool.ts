@@ -63,7 +63,7 @@ export async function createTileTimer(): Promise<TileTimer> {
     close: async () => {},
   }
   return {
-    executor: createLocal('inline', pool),
+    executor: createLocal('inline', pool, false),
     async time(act) {
       jobs = []
       last = performance.now()
