@@ -73,6 +73,7 @@ describe('gpfq quantize', () => {
       'bytesIn',
       'bytesOut',
       'threads',
+      'fastMath',
       'settings',
       'layers',
       'skipped',
