@@ -17,3 +17,4 @@ export { factorBlock, reduce, retarget, reverse, solveBlock, unitLower } from '.
 export { sweepTarget, walk } from './walk'
 export { beacon } from './beacon'
 export { vertexWalk } from './vertex'
+export { frame } from './frame'

@@ -5,9 +5,10 @@
 
 /**
  * a = a·y + z on 12 independent accumulators from registers: 96 floating-point operations a round, no memory. Twelve chains
- * of multiply and add cover the latency of both; 12 + 2 constants + 1 product fill V8's 15 vector registers.
+ * of multiply and add cover the latency of both; 12 + 2 constants + 1 product fill V8's 15 vector registers. y and z are
+ * arguments because newer V8 builds a constant anew at every use, which takes longer than the arithmetic.
  */
-export function probeArithmetic(rounds: i32): f32 {
+export function probeArithmetic(rounds: i32, y: f32, z: f32): f32 {
   let a0_f32x4 = f32x4.splat(0)
   let a1_f32x4 = f32x4.splat(1)
   let a2_f32x4 = f32x4.splat(2)
@@ -20,8 +21,8 @@ export function probeArithmetic(rounds: i32): f32 {
   let a9_f32x4 = f32x4.splat(9)
   let a10_f32x4 = f32x4.splat(10)
   let a11_f32x4 = f32x4.splat(11)
-  const y_f32x4 = f32x4.splat(0.5)
-  const z_f32x4 = f32x4.splat(1)
+  const y_f32x4 = f32x4.splat(y)
+  const z_f32x4 = f32x4.splat(z)
   for (let i = 0; i < rounds; i++) {
     a0_f32x4 = f32x4.add(f32x4.mul(a0_f32x4, y_f32x4), z_f32x4)
     a1_f32x4 = f32x4.add(f32x4.mul(a1_f32x4, y_f32x4), z_f32x4)

@@ -44,8 +44,8 @@ export async function measureMachine(): Promise<Machine> {
       }),
     )
   const rounds = 50_000
-  for (let i = 0; i < 50; i++) kernels.probeArithmetic!(rounds) // let the optimizing compiler take over
-  const arithmetic = timed(100, () => kernels.probeArithmetic!(rounds))
+  for (let i = 0; i < 50; i++) kernels.probeArithmetic!(rounds, 0.5, 1) // let the optimizing compiler take over
+  const arithmetic = timed(100, () => kernels.probeArithmetic!(rounds, 0.5, 1))
   const bytes = memory.buffer.byteLength
   new Uint8Array(memory.buffer).fill(1) // first touch
   const reading = timed(10, () => kernels.probeRead!(0, bytes))

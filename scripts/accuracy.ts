@@ -51,7 +51,6 @@ const FAMILY: readonly Rule[] = [
   { name: 'spfq', method: 'spfq' },
   { name: 'spfq + 3', method: 'spfq', passes: 3 },
   { name: 'gptq', method: 'gptq' },
-  { name: 'gptq + 3', method: 'gptq', passes: 3 },
   { name: 'qronos', method: 'qronos' },
   { name: 'best', preset: 'best' },
   { name: 'beacon', method: 'beacon' },
@@ -67,7 +66,6 @@ const CHOICES: readonly Rule[] = [
   { name: 'qronos, own order', method: 'qronos', actOrder: false },
   { name: 'qronos + 1', method: 'qronos', passes: 1 },
   { name: 'best', preset: 'best' },
-  { name: 'qronos + 10', method: 'qronos', passes: 10 },
   { name: 'best, λ .001', preset: 'best', damping: 1e-3 },
   { name: 'best, λ 1e-6', preset: 'best', damping: 1e-6 },
 ]

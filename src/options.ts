@@ -11,7 +11,7 @@ import type { WeightHistogram } from './weightHistogram.js'
  * `spfq` stochastic path following (2309.10975); `beacon` scale-free (2508.20293). One file
  * each under src/methods says what it costs and when to use it.
  */
-export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq' | 'beacon'
+export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq' | 'beacon' | 'frame'
 
 /** Thresholds λ in units of weights, or the share of zeros that each layer shall have. */
 export interface Sparsity {
@@ -37,6 +37,8 @@ export interface MethodOptions {
   readonly seed?: number
   /** spfq: order of the data alignment. Default 1, the one-phase algorithm. */
   readonly alignment?: number
+  /** frame: coefficients a weight, 2 to 64. Default 4. */
+  readonly redundancy?: number
   /**
    * msq: first move all but at most m weights of each neuron to the ends of its alphabet without changing its outputs on
    * the m samples (2209.03487). Needs fewer samples than inputs.
@@ -138,6 +140,11 @@ export interface LayerReport {
   readonly sqnrDb: number | null
   /** Inputs that are zero in every calibration sample: their weights were plainly rounded. */
   readonly deadInputs: number
+  /**
+   * Bits a weight of codes and scales, a code counted as log₂ M bits: what the method itself costs, whatever the format; of
+   * frame with its redundancy.
+   */
+  readonly codeBits: number
   /** Share of weights whose value is zero. */
   readonly zeros: number
   /** How the float weights lie on the alphabet, for a picture. */

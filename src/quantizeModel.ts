@@ -103,6 +103,7 @@ class ModelRun {
     const { signal, onProgress, calibration, runner } = this.#options
     const { graph, model, settings } = this.#prepared
     this.#seconds.load = (performance.now() - start) / 1000
+    if (settings.method === 'frame') this.#notes.push(FRAME_NOTE)
     if (this.#options.fastMath === true) this.#notes.push(fastMathNote(this.#executor.fastMath))
     const batches: Feeds[] = []
     if (calibration !== undefined) for await (const feeds of calibration) batches.push(feeds)
@@ -283,6 +284,7 @@ class ModelRun {
       scales: planned.planes === 1 ? solution.scales : firstPlanes(solution.scales, planned),
       blockSize: planned.planes === 1 ? scales.blockSize : planned.layer.inputs,
       zero: zeroPoint(levels),
+      ...(solution.values === undefined ? {} : { values: solution.values }),
     }
     this.#finished.set(planned.layer.name, {
       planned,
@@ -370,7 +372,11 @@ class ModelRun {
       relativeError,
       sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
       deadInputs,
-      zeros: zeroShare(quantized.codes, levels),
+      codeBits: codeBits(quantized, layer),
+      zeros:
+        quantized.values === undefined
+          ? zeroShare(quantized.codes, levels)
+          : quantized.values.filter((value) => value === 0).length / quantized.values.length,
       weights,
       bytesIn,
       bytesOut,
@@ -379,9 +385,15 @@ class ModelRun {
   }
 }
 
+const FRAME_NOTE =
+  'frame: the file holds float32 values, as large as before; codeBits says what the codes behind them would take'
+
 const fastMathNote = (used: boolean): string =>
   used
     ? 'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
     : 'fastMath: expected a runtime with relaxed SIMD, got one without or with a faulty one; the standard kernels ran'
+
+const codeBits = ({ codes, scales, levels }: QuantizedWeight, { groups, inputs, neurons }: Layer): number =>
+  (codes.length * Math.log2(levels) + 32 * scales.length) / (groups * inputs * neurons)
 
 const batchSize = (feeds: Feeds): number => Object.values(feeds)[0]?.dims[0] ?? 0

@@ -39,7 +39,9 @@ export interface LayerOptions extends MethodOptions {
 }
 
 export interface LayerResult {
-  readonly codes: Uint8Array // (inputs, neurons), 0..levels−1
+  readonly codes: Uint8Array // (inputs, neurons), 0..levels−1; of frame (coefficients, neurons)
+  /** (inputs, neurons): what the codes of method frame stand for; absent where value = scale · (code − zero). */
+  readonly values?: Float32Array
   /** (blocks, neurons): value = scale · (code − zero). */
   readonly scales: Float32Array
   readonly blockSize: number // inputs that share a scale

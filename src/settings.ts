@@ -35,7 +35,7 @@ export function resolveSettings(options: SettingsOptions): Settings {
     levelsFor: options.levelsFor ?? [],
     targetSize: options.targetSize ?? null,
     targetBits: options.targetBits ?? null,
-    format: options.format ?? 'auto',
+    format: recipe.method === 'frame' ? frameFormat(options.format) : (options.format ?? 'auto'),
     patches: options.patches ?? 32768,
     randomPatches: options.randomPatches ?? null,
     perChannel: options.perChannel ?? false,
@@ -58,6 +58,14 @@ export function resolveSettings(options: SettingsOptions): Settings {
   return settings
 }
 
+/** Frame quantization gives reals: no form of codes can hold them. */
+function frameFormat(format: Format | 'auto' = 'auto'): Format {
+  if (format === 'auto' || format === 'float') return 'float'
+  throw new TypeError(
+    `format: expected float (or none) beside method frame, whose values are reals, got ${format}; leave it out`,
+  )
+}
+
 function checkConvolutions({ perChannel, scalePer, method }: Settings, options: SettingsOptions): void {
   const { patches, randomPatches } = options
   if (randomPatches !== undefined) {
@@ -73,14 +81,17 @@ function checkConvolutions({ perChannel, scalePer, method }: Settings, options: 
   if (perChannel && typeof scalePer === 'object') {
     throw new TypeError('perChannel: expected scales per layer or neuron, got groups of inputs')
   }
-  if (perChannel && method === 'beacon') {
+  if (perChannel && (method === 'beacon' || method === 'frame')) {
     throw new TypeError(
-      'perChannel: expected a method that is given its scales, got beacon, which would find one for each channel',
+      `perChannel: expected a method that is given its scales, got ${method}, which would find one for each channel`,
     )
   }
 }
 
-function checkTargets({ targetSize, targetBits, levels }: SettingsOptions, { preprocess }: Settings): void {
+function checkTargets(
+  { targetSize, targetBits, levels }: SettingsOptions,
+  { preprocess, method }: Settings,
+): void {
   const given = Object.entries({ targetSize, targetBits, levels }).filter(([, value]) => value !== undefined)
   if (given.length > 1 && given[0]![0] !== 'levels') {
     throw new TypeError(
@@ -90,6 +101,11 @@ function checkTargets({ targetSize, targetBits, levels }: SettingsOptions, { pre
   if (preprocess && given.some(([name]) => name !== 'levels')) {
     throw new TypeError(
       `${given[0]![0]}: expected no preprocess beside it, got both; levels are weighed by errors from H, which the vertex walk does not form`,
+    )
+  }
+  if (method === 'frame' && given.some(([name]) => name !== 'levels')) {
+    throw new TypeError(
+      `${given[0]![0]}: expected a method of codes of weights, got frame, whose file holds float32 values`,
     )
   }
   if (targetSize !== undefined && !(targetSize > 0 && targetSize <= 1)) {

@@ -29,6 +29,7 @@ function layer(name: string, relativeError: number | null, bytesOut = 1000): Lay
     formatReason: 'smallest file',
     relativeError,
     sqnrDb: relativeError === null ? null : -20 * Math.log10(relativeError),
+    codeBits: 4.1,
     deadInputs: 2,
     zeros: 0.5,
     weights: { edge: 1.5, counts: [1, 5, 2], codes: [2, 4, 2] },

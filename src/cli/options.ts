@@ -111,6 +111,7 @@ export interface AlphabetValues {
   readonly actOrder?: boolean
   readonly seed?: number
   readonly alignment?: number
+  readonly redundancy?: number
   readonly sparsity?: Sparsity
   readonly preprocess?: boolean
 }
@@ -151,6 +152,7 @@ export function addAlphabetOptions(command: Command): Command {
     .option('--alignment <r>', 'spfq: order of the data alignment (default: 1)', (text) =>
       whole(text, 1, 1000),
     )
+    .option('--redundancy <r>', 'frame: coefficients a weight (default: 4)', (text) => whole(text, 2, 64))
     .option(
       '--preprocess',
       'msq: first move weights to the ends of the alphabet; needs fewer samples than inputs',
@@ -164,8 +166,10 @@ export function addAlphabetOptions(command: Command): Command {
 
 /** The options of the method, as the API has them. */
 export function chosenMethod(values: AlphabetValues): MethodOptions {
-  const { preset, method, passes, damping, actOrder, seed, alignment, sparsity, preprocess } = values
-  return given({ preset, method, passes, damping, actOrder, seed, alignment, sparsity, preprocess })
+  const { preset, method, passes, damping, actOrder, seed, alignment, redundancy, sparsity, preprocess } =
+    values
+  const ofMethods = { damping, actOrder, seed, alignment, redundancy, sparsity, preprocess }
+  return given({ preset, method, passes, ...ofMethods })
 }
 
 /** Levels asked for by --levels or --bits; undefined if neither was. */

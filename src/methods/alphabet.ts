@@ -200,13 +200,16 @@ export interface QuantizedValues {
   readonly scales: Float32Array
   readonly blockSize: number
   readonly zero: number
+  /** (groups, inputs, neurons), where the codes are not those of weights (method frame). */
+  readonly values?: Float32Array
 }
 
 /** Values scale·(code − zero) of a quantized weight, (groups, inputs, neurons) float32. */
 export function dequantize(
-  { codes, scales, blockSize, zero }: QuantizedValues,
+  { codes, scales, blockSize, zero, values: reals }: QuantizedValues,
   { groups, inputs, neurons }: WeightShape,
 ): Float32Array {
+  if (reals !== undefined) return reals
   const blocks = Math.ceil(inputs / blockSize)
   const values = new Float32Array(codes.length)
   for (let g = 0; g < groups; g++) {

@@ -12,7 +12,16 @@ import type { Recipe } from './recipe.js'
 import { sparse } from './sparse.js'
 import { spfq } from './spfq.js'
 
-const FAMILY: Readonly<Record<Method, GramMethodKind>> = { gpfq, msq, gptq, qronos, spfq, beacon }
+const FAMILY: Readonly<Record<Exclude<Method, 'frame'>, GramMethodKind>> = {
+  gpfq,
+  msq,
+  gptq,
+  qronos,
+  spfq,
+  beacon,
+}
 
-export const kindOf = ({ method, sparsity }: Recipe): GramMethodKind =>
-  sparsity === null ? FAMILY[method] : sparse
+export function kindOf({ method, sparsity }: Recipe): GramMethodKind {
+  if (method === 'frame') throw new TypeError('method: expected one over H and G, got frame')
+  return sparsity === null ? FAMILY[method] : sparse
+}

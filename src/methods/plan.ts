@@ -7,6 +7,7 @@ import { GpfqError } from '../errors.js'
 import { descendScratch, vertexScratch } from '../wasm/familyKernels.js'
 import { BLOCK, matrixBytes, panelsOf } from '../wasm/kernels.js'
 import { kindOf } from './family.js'
+import { frameRegions } from './frame.js'
 import { GPFQ, isPlain, type Recipe } from './recipe.js'
 import { columnWork, stripOf, TILE_WORK } from './strip.js'
 
@@ -99,7 +100,8 @@ const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 
 
 /** @param form fixes the form instead of leaving it to the cost model (benches and tests). */
 export function planLayer(shape: LayerShape, threads: number, form?: Form): LayerPlan {
-  if (form === 'none' || shape.recipe?.preprocess === true) return fits(planRounding(shape, threads))
+  if (form === 'none' || shape.recipe?.preprocess === true || shape.recipe?.method === 'frame')
+    return fits(planRounding(shape, threads))
   const gram = planGram(shape, threads)
   // The search for scales reuses H and G for all candidates; only the Gram form offers it.
   if (shape.candidates > 1 || form === 'gram' || shape.judged === true || !isPlain(shape.recipe ?? GPFQ))
@@ -254,6 +256,7 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
     'packed samples': residentBlocks * blockBytesOf(shape, panels),
     ...weights(shape, panels, neuronPanels),
     ...(walks ? { scratch: threads * vertexScratch(shape.samples, shape.inputs) } : {}),
+    ...(shape.recipe?.method === 'frame' ? frameRegions(shape, { panels, neuronPanels }, threads) : {}),
   }
   return {
     form: 'none',

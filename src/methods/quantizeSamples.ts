@@ -6,6 +6,7 @@ import type { Pool, RunOptions } from '../engine/pool.js'
 import { GpfqError } from '../errors.js'
 import type { Arena } from '../wasm/arena.js'
 import { DirectForm } from './directForm.js'
+import { FrameForm } from './frame.js'
 import { GramForm } from './gramForm.js'
 import { Measure, measureRegions } from './measure.js'
 import type { Packer } from './packing.js'
@@ -113,6 +114,8 @@ function createForm({ pool, arena }: Engine, shape: LayerShape, plan: LayerPlan)
     case 'direct':
       return new DirectForm(pool, arena, shape, plan)
     case 'none':
-      return new RoundForm(pool, arena, shape, plan)
+      return shape.recipe?.method === 'frame'
+        ? new FrameForm(pool, arena, shape, plan)
+        : new RoundForm(pool, arena, shape, plan)
   }
 }

@@ -18,6 +18,8 @@ export interface Recipe {
   readonly seed: number | null
   /** Order of spfq's data alignment; null for others. */
   readonly alignment: number | null
+  /** Coefficients a weight of frame; null for others. */
+  readonly redundancy: number | null
   /** The vertex walk before msq. */
   readonly preprocess: boolean
   /** Thresholds of gpfq; null for others. */
@@ -32,11 +34,12 @@ export const GPFQ: Recipe = {
   actOrder: false,
   seed: null,
   alignment: null,
+  redundancy: null,
   preprocess: false,
   sparsity: null,
 }
 
-export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon']
+export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon', 'frame']
 
 /** Methods that go through the inputs one after another, so that their order matters. */
 const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'spfq']
@@ -49,6 +52,9 @@ const DAMPING = 0.01
 
 /** Passes of the preset: more of them gain less than a tenth of a point on any model of docs/ACCURACY.md. */
 const BEST_PASSES = 3
+
+/** Coefficients a weight of frame: as few as carry the error far enough to be of use. */
+export const REDUNDANCY = 4
 
 /** Loops of Beacon: what its authors use. */
 const LOOPS = 5
@@ -66,6 +72,7 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
     actOrder,
     seed,
     alignment,
+    redundancy,
     preprocess = false,
     sparsity,
   } = options
@@ -95,6 +102,18 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
   }
   checkWhole('seed', seed ?? 0, 0, 2 ** 32 - 1)
   checkWhole('alignment', alignment ?? 1, 1, 1000)
+  if (method === 'frame') {
+    for (const [name, value] of Object.entries({ preset: options.preset, passes: options.passes })) {
+      if (value !== undefined && value !== 0) {
+        throw new TypeError(
+          `${name}: expected none beside method frame, whose codes are not those of single weights, got ${value}; leave it out`,
+        )
+      }
+    }
+  } else if (redundancy !== undefined) {
+    throw new TypeError(`redundancy: expected method frame, got ${method}; leave it out`)
+  }
+  checkWhole('redundancy', redundancy ?? REDUNDANCY, 2, 64)
   if (preprocess && (method !== 'msq' || passes > 0)) {
     throw new TypeError(
       `preprocess: expected method msq without passes, got ${method}${passes > 0 ? ' with passes' : ''}; leave it out`,
@@ -109,6 +128,7 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
     actOrder: actOrder ?? inverting,
     seed: random || randomPatches ? (seed ?? 0) : null,
     alignment: random ? (alignment ?? 1) : null,
+    redundancy: method === 'frame' ? (redundancy ?? REDUNDANCY) : null,
     preprocess,
     sparsity: sparsity ?? null,
   }
@@ -141,15 +161,16 @@ export function resolveScales(
     }
     return { scalePer: 'neuron', radius: { rule: 'max' } }
   }
-  if (method !== 'beacon') return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
+  if (method !== 'beacon' && method !== 'frame')
+    return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
   if (radius !== undefined) {
     throw new TypeError(
-      `radius: expected none beside method beacon, which finds its scales itself, got ${radius.rule}`,
+      `radius: expected none beside method ${method}, which finds its scales itself, got ${radius.rule}`,
     )
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
     throw new TypeError(
-      "scalePer: expected 'neuron' for method beacon, got another scope; use gpfq or qronos",
+      `scalePer: expected 'neuron' for method ${method}, got another scope; use gpfq or qronos`,
     )
   }
   return { scalePer: 'neuron', radius: { rule: 'max' } }
@@ -176,4 +197,4 @@ export const isPlain = ({ method, passes, actOrder, sparsity }: Recipe): boolean
 
 /** Whether calibration samples are needed when scales come from the weights alone. */
 export const needsSamples = ({ method, passes, preprocess }: Recipe): boolean =>
-  method !== 'msq' || passes > 0 || preprocess
+  (method !== 'msq' && method !== 'frame') || passes > 0 || preprocess

@@ -24,8 +24,10 @@ export interface SolveRequest {
 }
 
 export interface Solution {
-  readonly codes: Uint8Array // (groups, inputs, neurons)
+  readonly codes: Uint8Array // (groups, inputs, neurons); of frame (groups, coefficients, neurons)
   readonly scales: Float32Array // (groups, blocks, neurons), after the search
+  /** (groups, inputs, neurons): what the codes stand for, where they are not codes of weights (frame). */
+  readonly values?: Float32Array
   /** ‖XW − XqQ‖ / ‖XW‖ from H alone, if it was asked for. */
   readonly relativeError?: number
 }

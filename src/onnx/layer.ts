@@ -64,6 +64,8 @@ export interface QuantizedWeight {
   readonly scales: Float32Array // (groups, blocks, neurons)
   readonly blockSize: number
   readonly zero: number
+  /** (groups, inputs, neurons): the values, where codes stand for them in another way (method frame); float form only. */
+  readonly values?: Float32Array
 }
 
 export type Format = 'qdq' | 'packed' | 'nbits' | 'float'

@@ -57,6 +57,8 @@ export function writeQuantized(
   const bytes = new Map<string, number>()
   for (const { layer, quantized, format, qdq } of plans) {
     checkShapes(layer, quantized)
+    if (quantized.values !== undefined && format !== 'float')
+      throw impossible(layer, format, 'its values are reals; float holds them')
     const views = viewsOf(graph, layer)
     const correction = biasCorrections.get(layer.name)
     if (correction !== undefined) for (const view of views) addToBias(edit, view, correction)
@@ -135,13 +137,14 @@ function bytesOf({ nodes, constants }: Emitted): number {
 
 function checkShapes(
   { name, groups, inputs, neurons }: Layer,
-  { codes, scales, blockSize, levels }: QuantizedWeight,
+  { codes, scales, blockSize, levels, values }: QuantizedWeight,
 ) {
   const expect = (what: string, expected: number, got: number) => {
     if (got !== expected) throw new RangeError(`${what} of '${name}': expected ${expected}, got ${got}`)
   }
   if (!(blockSize >= 1)) throw new RangeError(`blockSize of '${name}': expected at least 1, got ${blockSize}`)
-  expect('codes', groups * inputs * neurons, codes.length)
+  if (values === undefined) expect('codes', groups * inputs * neurons, codes.length)
+  else expect('values', groups * inputs * neurons, values.length)
   expect('scales', groups * Math.ceil(inputs / blockSize) * neurons, scales.length)
   const largest = codes.reduce((max, code) => Math.max(max, code), 0)
   if (largest >= levels)

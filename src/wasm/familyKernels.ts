@@ -282,3 +282,27 @@ export const vertexScratch = (rows: number, inputs: number): number => {
   const even = (count: number): number => count + (count % 2)
   return ((rows + 2) * even(rows) + even(inputs)) * 8 + Math.ceil((even(rows) * 4) / 16) * 16
 }
+
+export function frame(a: {
+  weights: Pointer
+  basis: Pointer
+  scales: Pointer
+  codes: Pointer
+  values: Pointer
+  scratch: Pointer
+  inputs: number
+  panels: number
+  columns: number // groups · neuron panels
+  dimension: number
+  count: number
+  top: number
+}): Task {
+  const { weights, basis, scales, codes, values, scratch, inputs, panels, columns, dimension, count, top } = a
+  return task(
+    'frame',
+    [weights, basis, scales, codes, values, scratch, inputs, panels, dimension, count, top],
+    columns,
+    1,
+    true,
+  )
+}

@@ -26,6 +26,7 @@ const OF_LAYERS: Readonly<
   '--damping': { damping: 0.05 },
   '--sparsity': { sparsity: { rule: 'target', value: 0.3 } },
   '--alignment': { alignment: 2 },
+  '--redundancy': { redundancy: 6 },
   '--seed': { seed: 3 },
   '--radius': { radius: { rule: 'mse' } },
   '--scale-per': { scalePer: { group: 8 } },

@@ -1,0 +1,161 @@
+/**
+ * Frame quantization (2404.08131, Czaja and Na): weights by the codes of their coefficients on a redundant set of vectors,
+ * first-order sigma-delta, no samples. Twin: reference/frame.ts; mathematics: assembly/frame.ts.
+ *
+ * Each run of d ≤ 16 weights of a neuron has F = r·d coefficients on a harmonic frame, so a weight costs r·log₂M bits, and
+ * its error falls as 1/r. Cost: 3·r·d·N multiply-adds a neuron. When: hardly ever. Bit for bit it loses more than rounding
+ * with more levels (docs/METHODS.md), and what it gives are reals, not codes of weights: a file of them is no smaller. It is
+ * here because its bound needs no data at all, and to be compared with.
+ */
+import type { Pool, RunOptions } from '../engine/pool.js'
+import type { Arena, Pointer } from '../wasm/arena.js'
+import { frame } from '../wasm/familyKernels.js'
+import { PANEL, panelsOf } from '../wasm/kernels.js'
+import type { WeightShape } from './alphabet.js'
+import { Columns } from './columns.js'
+import { Packer } from './packing.js'
+import type { LayerPlan, LayerShape } from './plan.js'
+import { REDUNDANCY, type Recipe } from './recipe.js'
+import type { Diagnosis, LayerForm, Solution, SolveRequest } from './solution.js'
+
+/** Weights that share coefficients: harmonic frames want an even number. */
+export const dimensionOf = (inputs: number): number => Math.min(16, 2 * Math.ceil(inputs / 2))
+
+/** Coefficients of one neuron. */
+export const coefficientsOf = (inputs: number, redundancy: number): number =>
+  Math.ceil(inputs / dimensionOf(inputs)) * dimensionOf(inputs) * redundancy
+
+/** Bytes beyond those of rounding. */
+export function frameRegions(
+  { inputs, groups, recipe }: LayerShape,
+  { panels, neuronPanels }: Pick<LayerPlan, 'panels' | 'neuronPanels'>,
+  threads: number,
+): Record<string, number> {
+  const count = dimensionOf(inputs) * redundancyOf(recipe)
+  const columns = groups * neuronPanels
+  return {
+    frame: 4 * count * dimensionOf(inputs),
+    coefficients: columns * PANEL * coefficientsOf(inputs, redundancyOf(recipe)),
+    'reconstructed weights': columns * panels * 256,
+    scratch: threads * count * 32,
+  }
+}
+
+const redundancyOf = (recipe: Recipe | undefined): number => recipe?.redundancy ?? REDUNDANCY
+
+export class FrameForm implements LayerForm {
+  readonly packer: Packer
+  readonly columns: Columns
+  readonly #pool: Pool
+  readonly #arena: Arena
+  readonly #plan: LayerPlan
+  readonly #redundancy: number
+  readonly #basis: Pointer // (F, d) float32
+  readonly #codes: Pointer // [group][neuron panel][coefficient][8] bytes
+  readonly #values: Pointer // [group][neuron panel][8·panels][8] float32
+  readonly #scratch: Pointer // [worker][F][8] float32
+
+  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
+    this.#pool = pool
+    this.#arena = arena
+    this.#plan = plan
+    this.#redundancy = redundancyOf(shape.recipe)
+    this.packer = new Packer(pool, arena, shape, plan)
+    this.columns = new Columns(arena, shape, plan.panels, shape.scaleBlocks, 1)
+    const regions = frameRegions(shape, plan, pool.threads)
+    this.#basis = arena.allocate(regions.frame!)
+    this.#codes = arena.allocate(regions.coefficients!)
+    this.#values = arena.allocate(regions['reconstructed weights']!)
+    this.#scratch = arena.allocate(regions.scratch!)
+  }
+
+  async add(): Promise<void> {}
+
+  async finish(): Promise<void> {}
+
+  diagnose(): Diagnosis {
+    return { dead: 0, finite: true }
+  }
+
+  async prepare(): Promise<readonly string[]> {
+    return []
+  }
+
+  async solve({ weights, shape, levels }: SolveRequest, options: RunOptions): Promise<Solution> {
+    const dimension = dimensionOf(shape.inputs)
+    const count = dimension * this.#redundancy
+    this.#arena.floats(this.#basis, count * dimension).set(harmonicFrame(count, dimension))
+    const task = frame({
+      weights: this.columns.weights,
+      basis: this.#basis,
+      scales: this.columns.scales,
+      codes: this.#codes,
+      values: this.#values,
+      scratch: this.#scratch,
+      inputs: shape.inputs,
+      panels: this.#plan.panels,
+      columns: shape.groups * panelsOf(shape.neurons),
+      dimension,
+      count,
+      top: levels - 1,
+    })
+    await this.#pool.run([this.columns.load(weights, shape), [task]], options)
+    return this.#read(shape)
+  }
+
+  /** From panels of 8 neurons to rows. */
+  #read({ groups, inputs, neurons }: WeightShape): Solution {
+    const perGroup = panelsOf(neurons)
+    const count = coefficientsOf(inputs, this.#redundancy)
+    const { panels } = this.#plan
+    const packedCodes = this.#arena.bytes(this.#codes, groups * perGroup * count * PANEL)
+    const packedValues = this.#arena.floats(this.#values, groups * perGroup * panels * 64)
+    const packedScales = this.#arena.floats(this.columns.scales, groups * perGroup * PANEL)
+    const codes = new Uint8Array(groups * count * neurons)
+    const values = new Float32Array(groups * inputs * neurons)
+    const scales = new Float32Array(groups * neurons)
+    for (let g = 0; g < groups; g++) {
+      for (let k = 0; k < neurons; k++) {
+        const panel = g * perGroup + (k >> 3)
+        const lane = k & 7
+        scales[g * neurons + k] = packedScales[panel * PANEL + lane]!
+        for (let t = 0; t < count; t++)
+          codes[(g * count + t) * neurons + k] = packedCodes[(panel * count + t) * PANEL + lane]!
+        for (let t = 0; t < inputs; t++)
+          values[(g * inputs + t) * neurons + k] = packedValues[(panel * panels * 8 + t) * PANEL + lane]!
+      }
+    }
+    return { codes, scales, values }
+  }
+}
+
+/**
+ * The harmonic frame: e_k = √(2/d) (cos 2πk/F, sin 2πk/F, cos 4πk/F, sin 4πk/F, …), (count, dimension) float32. By series
+ * instead of Math.cos, whose last bit is every engine's own.
+ */
+export function harmonicFrame(count: number, dimension: number): Float32Array {
+  const basis = new Float32Array(count * dimension)
+  const norm = Math.sqrt(2 / dimension)
+  for (let k = 0; k < count; k++) {
+    for (let j = 0; j < dimension; j += 2) {
+      const turn = (k * (j / 2 + 1)) % count
+      basis[k * dimension + j] = norm * cosine(turn, count)
+      basis[k * dimension + j + 1] = norm * cosine((4 * turn - count + 4 * count) % (4 * count), 4 * count)
+    }
+  }
+  return basis
+}
+
+/** cos(2π·part/whole) for whole numbers 0 ≤ part < whole, by symmetry and Taylor's series on a quarter turn. */
+function cosine(part: number, whole: number): number {
+  const half = 2 * part > whole ? whole - part : part
+  const beyond = 4 * half > whole
+  const x = (2 * Math.PI * (beyond ? whole / 2 - half : half)) / whole
+  let sum = 0
+  let term = 1
+  for (let n = 0; n < 24; n += 2) {
+    sum += term
+    term *= (-x * x) / ((n + 1) * (n + 2))
+  }
+  return beyond ? -sum : sum
+}
