@@ -7,7 +7,7 @@
  * as the first argument, and says so if there are none.
  */
 import { readFile, writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { MethodOptions, Radius, ScalePer } from '#src/options.js'
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   const assets = findAssets()
   if (assets === null) return
   const cells = await openCells(store)
-  const runner = await createOrtWebRunner({ threads: cpus().length })
+  const runner = await createOrtWebRunner({ threads: availableParallelism() })
   for (const subject of SUBJECTS) {
     await cells.compute(`${subject.name} float`, () => measureFloat(assets, subject, runner))
   }

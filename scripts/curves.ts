@@ -4,7 +4,7 @@
  * bits. Resumable: finished cells are kept in docs/curves.json.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { type Cell, type CellStore, openCells } from './cells.js'
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const assets = findAssets()
   if (assets === null) return
   const cells: CellStore = await openCells(join('docs', 'curves.json'))
-  const runner = await createOrtWebRunner({ threads: cpus().length })
+  const runner = await createOrtWebRunner({ threads: availableParallelism() })
   const run: Measure = (key, subject, task) =>
     cells.compute(key, () => measure(assets, subjectOf(subject), runner, task))
   await mkdir(join('docs', 'curves'), { recursive: true })

@@ -4,7 +4,7 @@
  * Resumable: finished cells are kept in docs/papers.json.
  */
 import { writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { type Cells, openCells } from './cells.js'
@@ -66,7 +66,7 @@ async function main(): Promise<void> {
   const assets = findAssets()
   if (assets === null) return
   const cells = await openCells(store)
-  const runner = await createOrtWebRunner({ threads: cpus().length })
+  const runner = await createOrtWebRunner({ threads: availableParallelism() })
   const run = async (key: string, subject: string, task: Task): Promise<void> => {
     await cells.compute(key, () => measure(assets, subjectOf(subject), runner, task))
   }

@@ -249,7 +249,7 @@ class ModelRun {
     const { settings } = this.#prepared
     const requests = layers.map((planned) => solveRequest(this.#prepared, planned.layer, planned.levels))
     const place = layers.map(({ layer }) => `layer '${layer.name}'`).join(', ')
-    const shape = samples?.shape ?? shapeWithoutSamples(layers[0]!)
+    const shape = samples?.shape ?? shapeWithoutSamples(layers[0]!, settings)
     const { solutions, plan, deadInputs, notes, seconds } = await this.#executor.quantizeSamples(
       shape,
       samples?.batches ?? (() => []),

@@ -120,7 +120,7 @@ export function captureSamples(
 }
 
 /** A layer that is quantized from its weights alone. */
-export function shapeWithoutSamples({ layer, blockSize, planes }: PlannedLayer): LayerShape {
+export function shapeWithoutSamples({ layer, blockSize, planes }: PlannedLayer, recipe: Recipe): LayerShape {
   return {
     samples: 0,
     inputs: layer.inputs / planes,
@@ -132,5 +132,6 @@ export function shapeWithoutSamples({ layer, blockSize, planes }: PlannedLayer):
     batchBytes: 0,
     batchPaddedBytes: 0,
     batchRows: 0,
+    recipe,
   }
 }
