@@ -1,7 +1,7 @@
 /**
  * `npm run curves`: what a table would hide, as pictures in docs/curves: accuracy and time against the number of
  * calibration images, output error layer by layer, accuracy against file size with bits chosen by layer and with equal
- * bits. Resumable: finished cells are kept in docs/curves.json.
+ * bits. Resumable: finished cells are kept in docs/curves.json, and the page names the pictures that are finished.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -33,14 +33,10 @@ async function main(): Promise<void> {
   const run: Measure = (key, subject, task) =>
     cells.compute(key, () => measure(assets, subjectOf(subject), runner, task))
   await mkdir(join('docs', 'curves'), { recursive: true })
-  const pictures = [
-    ['calibration', await calibrationPanels(run)],
-    ['layers', await layerPanels(run)],
-    ['sizes', await sizePanels(run)],
-  ] as const
-  for (const [name, panels] of pictures)
-    await writeFile(join('docs', 'curves', `${name}.svg`), linePlot(panels))
-  await writeFile(join('docs', 'CURVES.md'), page(runner.name))
+  for (const [i, { name, panels }] of PICTURES.entries()) {
+    await writeFile(join('docs', 'curves', `${name}.svg`), linePlot(await panels(run)))
+    await writeFile(join('docs', 'CURVES.md'), page(PICTURES.slice(0, i + 1), runner.name))
+  }
 }
 
 const percent = ({ value }: Cell): number => 100 * value
@@ -50,7 +46,8 @@ async function calibrationPanels(run: Measure): Promise<Panel[]> {
   const accuracy: Panel['series'][number][] = []
   const time: Panel['series'][number][] = []
   for (const levels of [15, 3]) {
-    for (const [color, { name, task }] of [METHODS[1], METHODS[3]].entries()) {
+    for (const color of [1, 3] as const) {
+      const { name, task } = METHODS[color]
       const points: [number, Cell][] = []
       for (const samples of SIZES) {
         const key = `resnet20 ${levels} ${name}, ${samples} images`
@@ -84,7 +81,7 @@ async function layerPanels(run: Measure): Promise<Panel[]> {
     panels.push({
       title: `resnet20, ${levels} levels: output error by layer`,
       x: { name: 'layer', type: 'category' },
-      y: { name: '‖XW − XqQ‖ / ‖XW‖', type: 'log' },
+      y: { name: '‖XW − XqQ‖ / ‖XW‖', type: 'log', logBase: 2 },
       series,
     })
   }
@@ -121,26 +118,51 @@ async function sizePanels(run: Measure): Promise<Panel[]> {
   return panels
 }
 
-const page = (runner: string): string =>
+interface Picture {
+  readonly name: string
+  readonly title: string
+  readonly text: readonly string[]
+  readonly alt: string
+  readonly panels: (run: Measure) => Promise<Panel[]>
+}
+
+/** In the order they are measured. */
+const PICTURES: readonly Picture[] = [
+  {
+    name: 'layers',
+    title: 'Where the error is',
+    text: ['Relative output error of each layer, in the order of the network, on 1,024 calibration images.'],
+    alt: 'output error by layer, for four methods',
+    panels: layerPanels,
+  },
+  {
+    name: 'calibration',
+    title: 'How many calibration images',
+    text: ['The first images of the training set. Times are of one run each, of the whole of quantizeModel.'],
+    alt: 'top-1 and time against the number of images',
+    panels: calibrationPanels,
+  },
+  {
+    name: 'sizes',
+    title: 'Bits where they count',
+    text: [
+      'Levels chosen for each layer (`--target-bits` 2 to 6), beside the same number of levels everywhere; both',
+      '`--preset best`.',
+    ],
+    alt: 'file size against accuracy',
+    panels: sizePanels,
+  },
+]
+
+const page = (pictures: readonly Picture[], runner: string): string =>
   [
     '# Curves',
     '',
     'Whole test sets (10,000 images for resnet20, 1,000 for mobilenet).',
     '',
-    '## How many calibration images',
-    '',
-    '![top-1 and time against the number of images](curves/calibration.svg)',
-    '',
-    '## Where the error is',
-    '',
-    '![output error by layer, for four methods](curves/layers.svg)',
-    '',
-    '## Bits where they count',
-    '',
-    'Levels chosen for each layer (`--target-bits` 2 to 6), beside the same number of levels everywhere; both `--preset best`.',
-    '',
-    '![file size against accuracy](curves/sizes.svg)',
-    '',
+    ...pictures.flatMap(({ name, title, text, alt }) => [
+      ...[`## ${title}`, '', ...text, '', `![${alt}](curves/${name}.svg)`, ''],
+    ]),
     printedOn('npm run curves', runner),
     '',
   ].join('\n')

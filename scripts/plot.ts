@@ -58,18 +58,20 @@ export function linePlot(panels: readonly Panel[]): string {
     backgroundColor: '#ffffff',
     title: panels.map(({ title }, i) => ({
       text: title,
-      left: i * WIDTH + 64,
+      left: i * WIDTH + 72,
       top: 8,
       textStyle: { fontSize: 14, fontWeight: 'normal', color: '#111' },
     })),
     legend: {
       bottom: 4,
+      // Without a page ECharts guesses how wide a text is, and guesses low.
+      itemGap: 32,
       data: [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))],
       textStyle: { color: '#333', fontSize: 12 },
     },
-    grid: panels.map((_, i) => ({ left: i * WIDTH + 64, top: 44, width: WIDTH - 84, height: HEIGHT - 150 })),
+    grid: panels.map((_, i) => ({ left: i * WIDTH + 72, top: 44, width: WIDTH - 92, height: HEIGHT - 150 })),
     xAxis: panels.map(({ x }, i) => axis(x, i, 30)),
-    yAxis: panels.map(({ y }, i) => axis(y, i, 44)),
+    yAxis: panels.map(({ y }, i) => axis(y, i, 50)),
     series: panels.flatMap(({ series }, i) =>
       series.map(({ name, color, dashed = false, points }) => ({
         ...{ name, type: 'line', xAxisIndex: i, yAxisIndex: i, data: points },
