@@ -2,7 +2,7 @@
  * Mixed precision of a model: a budget in bytes or bits, what every layer loses and costs at 2 to 8 bits, and the levels
  * that follow. Layers named in levelsFor keep theirs. The choice itself is in methods/precision.ts.
  */
-import { SURVEYED } from './calibration/survey.js'
+import { surveyedLevels } from './calibration/survey.js'
 import {
   choosePrecision,
   type LayerOptions,
@@ -20,7 +20,7 @@ export const hasBudget = ({ targetSize, targetBits }: Settings): boolean =>
   targetSize !== null || targetBits !== null
 
 /**
- * @param errors of each layer at each of SURVEYED, squared and weighted, by layer name
+ * @param errors of each layer at each of surveyedLevels, squared and weighted, by layer name
  * @returns the model with the levels chosen, and what there is to say about it
  */
 export function applyBudget(
@@ -30,11 +30,12 @@ export function applyBudget(
   const { layers, settings } = prepared
   const bySize = settings.targetSize !== null
   const weightsOf = (i: number): number => layers[i]!.bytesIn / 4
-  const variants = SURVEYED.map((levels) =>
+  const surveyed = surveyedLevels(settings)
+  const variants = surveyed.map((levels) =>
     withLevels(prepared, new Map(layers.map(({ layer }) => [layer.name, levels]))),
   )
   const options = layers.map((planned, i) => {
-    const own = SURVEYED.map((levels, v) => ({
+    const own = surveyed.map((levels, v) => ({
       levels,
       cost: bySize ? variants[v]!.layers[i]!.bytesOut : weightsOf(i) * Math.log2(levels + 1),
       error: errors.get(planned.layer.name)![v]!,

@@ -9,19 +9,21 @@ import { GpfqError } from '../errors.js'
 import type { Executor } from '../executor/executor.js'
 import { type PlannedLayer, type PreparedModel, solveRequest } from '../modelPlan.js'
 import type { Stage } from '../onnx/stages.js'
+import type { Settings } from '../settings.js'
 import { captureSamples, groupByCapture } from './captures.js'
 import type { Feeds, Runner } from './runner.js'
 import { type RunContext, Streams } from './streams.js'
 import { Survival } from './survival.js'
 
-/**
- * Levels of 2 to 8 bits: symmetric alphabets that hold zero, each the largest odd one of which as many digits fit into a
- * byte or a 32-bit word (formats/packed.ts): 1.6, 2.5, 2.9, 3.6, 4, 4.6, 5.3, 6.4 and 8 bits a weight.
- */
-export const SURVEYED: readonly number[] = [3, 5, 7, 9, 15, 21, 35, 73, 255]
+/** Symmetric alphabets of 2 to 8 bits, most of them the largest that put as many digits into a word (formats/packed.ts). */
+const LEVELS: readonly number[] = [3, 4, 5, 7, 9, 15, 21, 35, 73, 255]
+
+/** The alphabets to choose from; zeros that are asked for need one that holds zero. */
+export const surveyedLevels = ({ sparsity }: Pick<Settings, 'sparsity'>): readonly number[] =>
+  sparsity === null ? LEVELS : LEVELS.filter((levels) => levels % 2 === 1)
 
 /**
- * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer at each of SURVEYED, by layer name, weighted with how
+ * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer at each of surveyedLevels, by layer name, weighted with how
  * much of them the layers behind get to see (survival.ts).
  * @param stages of the model, as planned for quantizing it
  */
@@ -35,6 +37,7 @@ export async function surveyErrors(
 ): Promise<ReadonlyMap<string, readonly number[]>> {
   const { model, graph, layers, settings } = prepared
   const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
+  const surveyed = surveyedLevels(settings)
   const survival = new Survival(graph)
   const floatStages = stages.map((stage) => floatOnly(stage, survival.wanted(stage.nodes)))
   const streams = new Streams(runner, model, batches, floatStages)
@@ -56,14 +59,14 @@ export async function surveyErrors(
           settings.radius.rule === 'search',
         )
         const requests = capture.layers.flatMap((layer) =>
-          SURVEYED.map((levels) => requestOf(prepared, layer, levels)),
+          surveyed.map((levels) => requestOf(prepared, layer, levels)),
         )
         const { solutions } = await executor.quantizeSamples({ ...shape, judged: true }, samples, requests, {
           signal: context.signal,
           place: capture.layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
         })
         for (const [i, { layer }] of capture.layers.entries()) {
-          const own = solutions.slice(i * SURVEYED.length, (i + 1) * SURVEYED.length)
+          const own = solutions.slice(i * surveyed.length, (i + 1) * surveyed.length)
           errors.set(
             layer.name,
             own.map(({ relativeError }) => known(relativeError, layer.name)),
