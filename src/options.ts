@@ -154,7 +154,10 @@ export interface LayerReport {
   readonly seconds: number
 }
 
-/** How mixed precision spent its budget; errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each layer by itself. */
+/**
+ * How mixed precision spent its budget; errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each layer by itself, weighted with
+ * how much of them the layers behind get to see.
+ */
 export interface PrecisionReport {
   /** Shares of the float weights' bytes, or bits per weight. */
   readonly unit: 'size' | 'bits'

@@ -2,9 +2,16 @@
  * Mixed precision of a model: a budget in bytes or bits, what every layer loses and costs at 2 to 8 bits, and the levels
  * that follow. Layers named in levelsFor keep theirs. The choice itself is in methods/precision.ts.
  */
-import { SURVEYED } from './calibration/survey.js'
-import { choosePrecision, type PrecisionPlan } from './methods/precision.js'
+import { surveyedLevels } from './calibration/survey.js'
+import {
+  choosePrecision,
+  type LayerOptions,
+  leastCost,
+  type PrecisionPlan,
+  type Tables,
+} from './methods/precision.js'
 import { type PreparedModel, withLevels } from './modelPlan.js'
+import { digitTableBytes, planPacking } from './onnx/formats/packed.js'
 import type { PrecisionReport } from './options.js'
 import type { Settings } from './settings.js'
 
@@ -13,7 +20,7 @@ export const hasBudget = ({ targetSize, targetBits }: Settings): boolean =>
   targetSize !== null || targetBits !== null
 
 /**
- * @param errors relative output error of each layer at each of SURVEYED, by layer name
+ * @param errors of each layer at each of surveyedLevels, squared and weighted, by layer name
  * @returns the model with the levels chosen, and what there is to say about it
  */
 export function applyBudget(
@@ -23,23 +30,25 @@ export function applyBudget(
   const { layers, settings } = prepared
   const bySize = settings.targetSize !== null
   const weightsOf = (i: number): number => layers[i]!.bytesIn / 4
-  const variants = SURVEYED.map((levels) =>
+  const surveyed = surveyedLevels(settings)
+  const variants = surveyed.map((levels) =>
     withLevels(prepared, new Map(layers.map(({ layer }) => [layer.name, levels]))),
   )
-  const tables = layers.map((planned, i) => {
-    const options = SURVEYED.map((levels, v) => ({
+  const options = layers.map((planned, i) => {
+    const own = surveyed.map((levels, v) => ({
       levels,
       cost: bySize ? variants[v]!.layers[i]!.bytesOut : weightsOf(i) * Math.log2(levels + 1),
-      error: errors.get(planned.layer.name)![v]! ** 2,
+      error: errors.get(planned.layer.name)![v]!,
     }))
-    const own = planned.fixed ? options.filter(({ levels }) => levels === planned.levels) : options
-    const fixed = { levels: planned.levels, cost: planned.bytesOut, error: 0 }
-    return { name: planned.layer.name, options: own.length > 0 ? own : [fixed] }
+    const open = planned.fixed ? own.filter(({ levels }) => levels === planned.levels) : own
+    const cost = bySize ? planned.bytesOut : weightsOf(i) * Math.log2(planned.levels + 1)
+    const fixed = { levels: planned.levels, cost, error: 0 }
+    return { name: planned.layer.name, options: open.length > 0 ? open : [fixed] }
   })
   const total = layers.reduce((sum, _, i) => sum + weightsOf(i), 0)
   const unit = bySize ? 4 * total : total
   const target = settings.targetSize ?? settings.targetBits ?? 1
-  const plan = choose(tables, target, unit)
+  const plan = choose(options, target, unit, bySize ? digitTables([prepared, ...variants]) : new Map())
   const chosen = new Map([...plan.chosen].map(([name, { levels }]) => [name, levels]))
   return {
     prepared: withLevels(prepared, chosen),
@@ -53,8 +62,24 @@ export function applyBudget(
   }
 }
 
-function choose(tables: Parameters<typeof choosePrecision>[0], target: number, unit: number): PrecisionPlan {
-  const least = tables.reduce((sum, { options }) => sum + Math.min(...options.map(({ cost }) => cost)), 0)
+/** Bytes of the digit table that the file holds once for each alphabet of packed codes, in any of some plans. */
+function digitTables(plans: readonly PreparedModel[]): Tables {
+  const tables = new Map<number, number>()
+  for (const { levels, format, bytesIn } of plans.flatMap(({ layers }) => layers)) {
+    if (format !== 'packed') continue
+    const bytes = digitTableBytes(levels, planPacking(levels, bytesIn / 4))
+    tables.set(levels, Math.max(bytes, tables.get(levels) ?? 0))
+  }
+  return tables
+}
+
+function choose(
+  layers: readonly LayerOptions[],
+  target: number,
+  unit: number,
+  tables: Tables,
+): PrecisionPlan {
+  const least = leastCost(layers, tables)
   if (least > target * unit) {
     const needed = Math.ceil((1000 * least) / unit) / 1000
     throw new RangeError(
@@ -62,5 +87,5 @@ function choose(tables: Parameters<typeof choosePrecision>[0], target: number, u
         'or exclude no layers, or use larger groups of scales',
     )
   }
-  return choosePrecision(tables, target * unit)
+  return choosePrecision(layers, target * unit, tables)
 }

@@ -274,7 +274,11 @@ export class Streams {
     const differing = replayed ? fetches : fetches.filter((name) => changed.has(name))
     const sessions = {
       float: await this.#load(this.#model, stage.inputs, fetches, new Map()),
-      quantized: await this.#load(this.quantizedModel, stage.inputs, differing, this.weights),
+      // While nothing is quantized, the streams are one.
+      quantized:
+        this.weights.size === 0
+          ? null
+          : await this.#load(this.quantizedModel, stage.inputs, differing, this.weights),
     }
     this.#sessions.set(index, sessions)
     return sessions
@@ -363,7 +367,7 @@ function* outputPairs(
 ): Iterable<OutputPair> {
   for (const tensor of tensors) {
     const float = floats[tensor]
-    const quantized = others[tensor]
+    const quantized = others[tensor] ?? float
     if (float !== undefined && quantized !== undefined) yield { tensor, float, quantized }
   }
 }

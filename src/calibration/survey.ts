@@ -1,22 +1,30 @@
 /**
  * What each layer would lose at 2 to 8 bits: the float network runs once over the calibration data, and every layer is
  * quantized at all sizes from one H (Xq = X, for nothing before it is quantized). The errors come from H too; no network
- * is run with quantized weights. What mixed precision chooses from.
+ * is run with quantized weights. What the tensors' energies say of the way from layer to layer is noted in passing. What
+ * mixed precision chooses from.
  */
 
 import { GpfqError } from '../errors.js'
 import type { Executor } from '../executor/executor.js'
 import { type PlannedLayer, type PreparedModel, solveRequest } from '../modelPlan.js'
 import type { Stage } from '../onnx/stages.js'
+import type { Settings } from '../settings.js'
 import { captureSamples, groupByCapture } from './captures.js'
 import type { Feeds, Runner } from './runner.js'
 import { type RunContext, Streams } from './streams.js'
+import { Survival } from './survival.js'
 
-/** Levels of 2 to 8 bits: symmetric alphabets that hold zero. */
-export const SURVEYED: readonly number[] = [3, 7, 15, 31, 63, 127, 255]
+/** Symmetric alphabets of 2 to 8 bits, most of them the largest that put as many digits into a word (formats/packed.ts). */
+const LEVELS: readonly number[] = [3, 4, 5, 7, 9, 15, 21, 35, 73, 255]
+
+/** The alphabets to choose from; zeros that are asked for need one that holds zero. */
+export const surveyedLevels = ({ sparsity }: Pick<Settings, 'sparsity'>): readonly number[] =>
+  sparsity === null ? LEVELS : LEVELS.filter((levels) => levels % 2 === 1)
 
 /**
- * Relative output errors ‖XW − XQ‖ / ‖XW‖ of each layer at each of SURVEYED, by layer name.
+ * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer at each of surveyedLevels, by layer name, weighted with how
+ * much of them the layers behind get to see (survival.ts).
  * @param stages of the model, as planned for quantizing it
  */
 export async function surveyErrors(
@@ -27,14 +35,20 @@ export async function surveyErrors(
   stages: readonly Stage[],
   context: RunContext,
 ): Promise<ReadonlyMap<string, readonly number[]>> {
-  const { model, layers, settings } = prepared
+  const { model, graph, layers, settings } = prepared
   const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
-  const streams = new Streams(runner, model, batches, stages.map(floatOnly))
+  const surveyed = surveyedLevels(settings)
+  const survival = new Survival(graph)
+  const floatStages = stages.map((stage) => floatOnly(stage, survival.wanted(stage.nodes)))
+  const streams = new Streams(runner, model, batches, floatStages)
   const errors = new Map<string, readonly number[]>()
   try {
     await streams.plan()
     for (const [index, stage] of streams.stages.entries()) {
-      await streams.advance(() => {}, { ...context, onProgress: () => {} })
+      await streams.advance(({ tensor, float }) => survival.add(tensor, float), {
+        ...context,
+        onProgress: () => {},
+      })
       const planned = stage.quantize.map((layer) => byName.get(layer.name)!)
       for (const capture of groupByCapture(planned)) {
         const { shape, batches: samples } = captureSamples(
@@ -45,14 +59,14 @@ export async function surveyErrors(
           settings.radius.rule === 'search',
         )
         const requests = capture.layers.flatMap((layer) =>
-          SURVEYED.map((levels) => requestOf(prepared, layer, levels)),
+          surveyed.map((levels) => requestOf(prepared, layer, levels)),
         )
         const { solutions } = await executor.quantizeSamples({ ...shape, judged: true }, samples, requests, {
           signal: context.signal,
           place: capture.layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
         })
         for (const [i, { layer }] of capture.layers.entries()) {
-          const own = solutions.slice(i * SURVEYED.length, (i + 1) * SURVEYED.length)
+          const own = solutions.slice(i * surveyed.length, (i + 1) * surveyed.length)
           errors.set(
             layer.name,
             own.map(({ relativeError }) => known(relativeError, layer.name)),
@@ -65,7 +79,10 @@ export async function surveyErrors(
   } finally {
     await streams.close()
   }
-  return errors
+  const weights = survival.weights(layers.map(({ layer }) => layer))
+  return new Map(
+    [...errors].map(([name, relative]) => [name, relative.map((error) => weights.get(name)! * error ** 2)]),
+  )
 }
 
 const requestOf = (prepared: PreparedModel, { layer }: PlannedLayer, levels: number) => ({
@@ -73,8 +90,13 @@ const requestOf = (prepared: PreparedModel, { layer }: PlannedLayer, levels: num
   judge: true,
 })
 
-/** The same stage without anything quantized before it. */
-const floatOnly = (stage: Stage): Stage => ({ ...stage, changed: [], measured: [], replay: false })
+/** The same stage without anything quantized before it; `measured` are tensors whose energy is wanted. */
+const floatOnly = (stage: Stage, measured: readonly string[]): Stage => ({
+  ...stage,
+  changed: [],
+  measured,
+  replay: false,
+})
 
 function known(error: number | undefined, name: string): number {
   if (error !== undefined) return error

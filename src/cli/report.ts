@@ -67,11 +67,11 @@ export function precisionLines({ precision, layers }: QuantizeReport): readonly 
   const { unit, target, reached, error, curve } = precision
   const show = (at: number): string => (unit === 'size' ? formatPercent(at) : `${at.toFixed(2)} bits`)
   const counts = new Map<number, number>()
-  for (const { levels } of layers) counts.set(bitsFor(levels), (counts.get(bitsFor(levels)) ?? 0) + 1)
-  const spread = [...counts].sort(([a], [b]) => a - b).map(([bits, count]) => `${count} × ${bits}`)
+  for (const { levels } of layers) counts.set(levels, (counts.get(levels) ?? 0) + 1)
+  const spread = [...counts].sort(([a], [b]) => a - b).map(([levels, count]) => `${count} × ${levels}`)
   const shown = curve.filter((_, i) => i % Math.ceil(curve.length / 10) === 0 || i === curve.length - 1)
   return [
-    `mixed precision: ${show(reached)} of ${show(target)} allowed, summed squared error ${error.toPrecision(3)}; layers × bits: ${spread.join(', ')}`,
+    `mixed precision: ${show(reached)} of ${show(target)} allowed, summed squared error ${error.toPrecision(3)}; layers × levels: ${spread.join(', ')}`,
     `  other budgets: ${shown.map((point) => `${show(point.at)} → ${point.error.toPrecision(2)}`).join(', ')}`,
     '',
   ]

@@ -1,11 +1,14 @@
 /**
  * Mixed precision: which alphabet each layer gets when only so many bytes may be spent. From a table of errors and costs,
- * nothing else: pure and quick. A layer's error is the relative squared error of its output, ‖Y − Ỹ‖² / ‖Y‖², and the sum
- * over layers is what is made small, for noise that enters at different layers adds up in the squares.
+ * nothing else: pure and quick. A layer's error is a share of the network's signal, in squares (see precision.ts), and the
+ * sum over layers is what is made small, for noise that enters at different layers adds up in the squares.
  *
  * Greedy: every layer begins with its cheapest alphabet; of all further steps along the lower hulls of error over cost the
  * one that gains most per byte is taken, as long as it fits (optimal but for the last step that does not). Then exchanges:
  * as long as one layer's change, or one's together with another's, lowers the error within the budget, it is made.
+ *
+ * An alphabet that any layer uses may cost something once (a table of digits, in the file). So one alphabet after the other
+ * is given up, each time the one whose absence loses least, and of all these choices the best is kept.
  */
 
 export interface PrecisionOption {
@@ -30,48 +33,127 @@ export interface PrecisionPlan {
   readonly curve: readonly { readonly cost: number; readonly error: number }[]
 }
 
+/** What each alphabet costs once, by its levels, however many layers use it; nothing where it is not named. */
+export type Tables = ReadonlyMap<number, number>
+
+type Point = PrecisionPlan['curve'][number]
+
 /** @throws RangeError if the budget does not even pay for the cheapest alphabets */
-export function choosePrecision(layers: readonly LayerOptions[], budget: number): PrecisionPlan {
-  const hulls = layers.map(({ options }) => lowerHull(options))
-  const least = hulls.reduce((sum, hull) => sum + hull[0]!.cost, 0)
+export function choosePrecision(
+  layers: readonly LayerOptions[],
+  budget: number,
+  tables: Tables = new Map(),
+): PrecisionPlan {
+  const least = leastCost(layers, tables)
   if (least > budget) {
     throw new RangeError(
       `budget: expected at least ${least}, for that is what the smallest alphabets take, got ${budget}`,
     )
   }
-  const steps = hulls
-    .flatMap((hull, layer) => hull.slice(1).map((to, i) => ({ layer, from: hull[i]!, to })))
-    .sort((a, b) => gainOf(b) - gainOf(a) || a.layer - b.layer)
-  const state = hulls.map((hull) => hull[0]!)
-  const curve = [totals(state)]
-  const stopped = new Set<number>()
-  const reached = [...state]
-  for (const { layer, to } of steps) {
-    state[layer] = to
-    curve.push(totals(state))
-    if (stopped.has(layer)) continue
-    const held = reached[layer]!
-    reached[layer] = to
-    if (totals(reached).cost <= budget) continue
-    reached[layer] = held
-    stopped.add(layer)
+  let kept = layers
+  let best: { layers: readonly LayerOptions[]; greedy: Greedy } | null = null
+  for (;;) {
+    const greedy = climb(kept, budget, tables)
+    if (greedy !== null && (best === null || greedy.error < best.greedy.error - ROUNDED)) {
+      best = { layers: kept, greedy }
+    }
+    const fewer = droppable(kept, tables).map((levels) => without(kept, levels))
+    if (fewer.length === 0) break
+    const errors = fewer.map((those) => climb(those, budget, tables)?.error ?? Number.POSITIVE_INFINITY)
+    const most = errors.every((error) => error === Number.POSITIVE_INFINITY)
+    // Where nothing fits yet, the dearest table goes first.
+    kept = fewer[most ? dearest(droppable(kept, tables), tables) : errors.indexOf(Math.min(...errors))]!
   }
-  exchange(layers, reached, budget)
+  const cheapest = layers.map(({ options }) => lowerHull(options)[0]!)
+  const { state, curve } = best?.greedy ?? { state: cheapest, curve: [totals(cheapest, tables)] }
+  exchange(best?.layers ?? layers, state, budget, tables)
   return {
-    chosen: new Map(layers.map(({ name }, i) => [name, reached[i]!])),
-    ...totals(reached),
+    chosen: new Map(layers.map(({ name }, i) => [name, state[i]!])),
+    ...totals(state, tables),
     curve,
   }
 }
 
+/** What the smallest alphabets take. */
+export function leastCost(layers: readonly LayerOptions[], tables: Tables): number {
+  return totals(
+    layers.map(({ options }) => lowerHull(options)[0]!),
+    tables,
+  ).cost
+}
+
+/** Sums of errors are rounded: less than this is no gain. */
+const ROUNDED = 1e-12
+
+/** Alphabets with a table that some layer could do without, and every layer can. */
+const droppable = (layers: readonly LayerOptions[], tables: Tables): readonly number[] =>
+  [...tables]
+    .filter(([levels, cost]) => cost > 0 && layers.some(({ options }) => hasLevels(options, levels)))
+    .map(([levels]) => levels)
+    .filter((levels) => layers.every(({ options }) => options.some((option) => option.levels !== levels)))
+
+const hasLevels = (options: readonly PrecisionOption[], levels: number): boolean =>
+  options.some((option) => option.levels === levels)
+
+const without = (layers: readonly LayerOptions[], levels: number): readonly LayerOptions[] =>
+  layers.map(({ name, options }) => ({ name, options: options.filter((option) => option.levels !== levels) }))
+
+function dearest(levels: readonly number[], tables: Tables): number {
+  const costs = levels.map((entry) => tables.get(entry) ?? 0)
+  return costs.indexOf(Math.max(...costs))
+}
+
+interface Greedy {
+  readonly state: PrecisionOption[]
+  readonly curve: readonly Point[]
+  readonly error: number
+}
+
+/** The greedy steps with the tables of all alphabets at hand paid for; null if not even the first state fits. */
+function climb(layers: readonly LayerOptions[], budget: number, tables: Tables): Greedy | null {
+  const all = new Set(layers.flatMap(({ options }) => options.map(({ levels }) => levels)))
+  const paid = [...all].reduce((sum, levels) => sum + (tables.get(levels) ?? 0), 0)
+  const hulls = layers.map(({ options }) => lowerHull(options))
+  const steps = hulls
+    .flatMap((hull, layer) => hull.slice(1).map((to, i) => ({ layer, from: hull[i]!, to })))
+    .sort((a, b) => gainOf(b) - gainOf(a) || a.layer - b.layer)
+  const state = hulls.map((hull) => hull[0]!)
+  let at = sums(state)
+  if (at.cost + paid > budget) return null
+  let held = at
+  const curve = [{ cost: at.cost + paid, error: at.error }]
+  const stopped = new Set<number>()
+  for (const { layer, from, to } of steps) {
+    at = moved(at, from, to)
+    curve.push({ cost: at.cost + paid, error: at.error })
+    if (stopped.has(layer)) continue
+    const next = moved(held, from, to)
+    if (next.cost + paid <= budget) {
+      state[layer] = to
+      held = next
+    } else stopped.add(layer)
+  }
+  return { state, curve, error: held.error }
+}
+
+const moved = ({ cost, error }: Point, from: PrecisionOption, to: PrecisionOption): Point => ({
+  cost: cost + to.cost - from.cost,
+  error: error + to.error - from.error,
+})
+
 const gainOf = ({ from, to }: { from: PrecisionOption; to: PrecisionOption }): number =>
   (from.error - to.error) / (to.cost - from.cost)
 
-function totals(state: readonly PrecisionOption[]): { cost: number; error: number } {
-  return {
-    cost: state.reduce((sum, { cost }) => sum + cost, 0),
-    error: state.reduce((sum, { error }) => sum + error, 0),
-  }
+const sums = (state: readonly PrecisionOption[]): Point => ({
+  cost: state.reduce((sum, { cost }) => sum + cost, 0),
+  error: state.reduce((sum, { error }) => sum + error, 0),
+})
+
+/** Sums with the tables of the alphabets in use. */
+function totals(state: readonly PrecisionOption[], tables: Tables): Point {
+  const { cost, error } = sums(state)
+  const used = new Set(state.map(({ levels }) => levels))
+  return { cost: [...used].reduce((sum, levels) => sum + (tables.get(levels) ?? 0), cost), error }
 }
 
 /** Options by rising cost and falling error, each gaining less per cost than the one before. */
@@ -90,9 +172,15 @@ function lowerHull(options: readonly PrecisionOption[]): PrecisionOption[] {
 }
 
 /** Changes of one layer or of two that lower the error within the budget, best first, until there is none. */
-function exchange(layers: readonly LayerOptions[], state: PrecisionOption[], budget: number): void {
+function exchange(
+  layers: readonly LayerOptions[],
+  state: PrecisionOption[],
+  budget: number,
+  tables: Tables,
+): void {
   for (;;) {
-    const room = budget - totals(state).cost
+    const used = new Set(state.map(({ levels }) => levels))
+    const room = budget - totals(state, tables).cost
     const moves = layers.flatMap(({ options }, layer) =>
       options
         .filter((to) => to !== state[layer])
@@ -100,11 +188,12 @@ function exchange(layers: readonly LayerOptions[], state: PrecisionOption[], bud
           layer,
           to,
           gain: state[layer]!.error - to.error,
-          cost: to.cost - state[layer]!.cost,
+          // A table that the change would need is paid for; one that it leaves unused shows in the next round's room.
+          cost: to.cost - state[layer]!.cost + (used.has(to.levels) ? 0 : (tables.get(to.levels) ?? 0)),
         })),
     )
     let best: readonly (typeof moves)[number][] = []
-    let most = 1e-12 // sums of errors are rounded
+    let most = ROUNDED
     for (const one of moves) {
       if (one.cost <= room && one.gain > most) [best, most] = [[one], one.gain]
       if (one.gain <= most) continue

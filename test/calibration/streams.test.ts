@@ -164,4 +164,27 @@ describe('Streams', () => {
     expect((runner.runs.get('y0_node') ?? 0) - before).toBeLessThanOrEqual(2)
     await streams.close()
   })
+
+  it('run once, as one, while nothing is quantized', async () => {
+    const model = chain(6)
+    const graph = indexGraph(model)
+    const runner = await createCountingRunner()
+    const stages = planStages(graph, findLayers(graph).layers).map((stage) => ({ ...stage, changed: [] }))
+    const streams = new Streams(runner, model, feedsOf(3), stages)
+    await streams.plan()
+    const planned = new Map(runner.runs)
+    const pairs: boolean[] = []
+    for (const _ of stages) {
+      await streams.advance(({ float, quantized }) => pairs.push(float === quantized), {
+        signal: undefined,
+        onProgress: () => {},
+      })
+      await streams.release()
+    }
+    await streams.close()
+    const runs = [...runner.runs].map(([name, count]) => count - (planned.get(name) ?? 0))
+    expect(new Set(runs)).toEqual(new Set([3]))
+    expect(pairs.length).toBeGreaterThan(0)
+    expect(pairs.every((same) => same)).toBe(true)
+  })
 })

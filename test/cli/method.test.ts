@@ -116,7 +116,9 @@ describe('mixed precision', () => {
 
   it('shows the plan and other budgets', async () => {
     const { stdout } = await gpfq([...common, '--target-bits', '3.5', '--force', '-o', at('out.onnx')])
-    expect(stdout).toMatch(/^mixed precision: 3\.\d\d bits of 3\.50 bits allowed, .*; layers × bits: \d × \d/)
+    expect(stdout).toMatch(
+      /^mixed precision: 3\.\d\d bits of 3\.50 bits allowed, .*; layers × levels: \d × \d/,
+    )
     expect(stdout).toMatch(/\n {2}other budgets: 2\.00 bits → .* 8\.00 bits → /)
   })
 })

@@ -63,6 +63,40 @@ describe('choosePrecision', () => {
     expect(gaps[Math.floor(0.9 * gaps.length)]).toBeLessThan(0.01)
   })
 
+  it('pays once for the table of each alphabet, and gives up alphabets whose tables cost more than they gain', () => {
+    const gaps: number[] = []
+    const once = fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 4, maxLength: 4 })
+    fc.assert(
+      fc.property(tables, once, fc.double({ min: 0, max: 1, noNaN: true }), (layers, costs, share) => {
+        const digits = new Map(costs.map((cost, i) => [2 ** (i + 2) - 1, cost]))
+        const paidBy = (parts: readonly PrecisionOption[]): number =>
+          [...new Set(parts.map(({ levels }) => levels))].reduce(
+            (sum, levels) => sum + digits.get(levels)!,
+            parts.reduce((sum, { cost }) => sum + cost, 0),
+          )
+        const at = (i: number): number => paidBy(layers.map(({ options }) => options[i]!))
+        const budget = at(0) + share * Math.max(0, at(3) - at(0))
+        const plan = choosePrecision(layers, budget, digits)
+        expect(plan.cost).toBe(paidBy([...plan.chosen.values()]))
+        expect(plan.cost).toBeLessThanOrEqual(budget)
+        let best = Number.POSITIVE_INFINITY
+        for (let code = 0; code < 4 ** layers.length; code++) {
+          const parts = layers.map(({ options }, i) => options[Math.floor(code / 4 ** i) % 4]!)
+          if (paidBy(parts) > budget) continue
+          best = Math.min(
+            best,
+            parts.reduce((sum, { error }) => sum + error, 0),
+          )
+        }
+        gaps.push(plan.error / best - 1)
+      }),
+      { seed: 104, numRuns: 300 },
+    )
+    gaps.sort((a, b) => a - b)
+    expect(Math.min(...gaps)).toBeGreaterThan(-1e-9)
+    expect(gaps[Math.floor(0.8 * gaps.length)]).toBeLessThan(0.05)
+  })
+
   it('draws the curve from the cheapest alphabets to the largest', () => {
     fc.assert(
       fc.property(tables, (layers) => {

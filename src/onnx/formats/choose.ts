@@ -9,7 +9,7 @@ import type { Format, Layer } from '../layer.js'
 import { viewsOf } from '../layers.js'
 import { byteLengthOf } from '../tensor.js'
 import { nbitsBytes, planNBits } from './nbits.js'
-import { packedBytes, planPacking } from './packed.js'
+import { packedBytes, planPacking, unpackingBytes } from './packed.js'
 import { planQdq, qdqBytes } from './qdq.js'
 
 export interface FormatOption {
@@ -22,9 +22,7 @@ export interface FormatOption {
 }
 
 /** Mean size of nodes and tensor headers per layer, measured on resnet20, an MLP and a llama (up to 250 more). */
-const OVERHEAD = { float: 45, qdq: 170, packed: 400, nbits: 300 } as const
-/** Codes that need no unpacking take fewer nodes. */
-const UNPACKED_OVERHEAD = 160
+const OVERHEAD = { float: 45, qdq: 170, nbits: 300 } as const
 
 /** All four forms for a layer with `levels` values and one scale per `blockSize` inputs of a neuron. */
 export function formatsFor(
@@ -57,8 +55,7 @@ export function formatsFor(
       format: 'packed',
       possible: true,
       reason: `${bitsOf(packedBytes(packing, stored))}, unpacked once at load, runs as float`,
-      bytes:
-        packedBytes(packing, stored) + scales + (packing.digits === 1 ? UNPACKED_OVERHEAD : OVERHEAD.packed),
+      bytes: packedBytes(packing, stored) + scales + unpackingBytes(levels, stored),
     },
     typeof qdq === 'string'
       ? impossible('qdq', qdq)

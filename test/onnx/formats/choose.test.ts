@@ -8,10 +8,10 @@ import type { Format } from '../../../src/onnx/layer.js'
 import * as b from '../build.js'
 import { randomQuantized } from '../cases.js'
 
-const matmul = (neurons: number, opset: number, extra = b.node('Relu', ['x'], ['z'])) =>
+const matmul = (neurons: number, opset: number, extra = b.node('Relu', ['x'], ['z']), inputs = 64) =>
   b.model(
     [b.node('MatMul', ['x', 'w'], ['y']), extra],
-    [b.floats('w', [64, neurons], b.noise(64 * neurons))],
+    [b.floats('w', [inputs, neurons], b.noise(inputs * neurons))],
     ['x'],
     ['y', 'z'],
     { opset },
@@ -89,7 +89,7 @@ describe('chooseFormat', () => {
       format: 'packed',
       reason: expect.stringMatching(/smallest file/),
     })
-    expect(optionsOf(matmul(1, 13), 15).choose('auto')).toMatchObject({
+    expect(optionsOf(matmul(1, 13, undefined, 32), 15, 32).choose('auto')).toMatchObject({
       format: 'float',
       reason: expect.stringMatching(/too small/),
     })

@@ -1,0 +1,115 @@
+/**
+ * How much of a layer's error the rest of the network gets to see, from the energies that the float network's tensors
+ * have on the calibration data. Errors ‖Y − Ỹ‖² / ‖Y‖² of layers can be added up once each is weighted with this.
+ *
+ *   a sum (residual branch)   an error keeps its energy, the signal becomes the sum's: factor ‖branch‖² / ‖sum‖²
+ *   Relu, Clip                an error passes where the function is not flat: factor share passed · ‖in‖² / ‖out‖²
+ *   everything else           error and signal alike: factor 1
+ *
+ * The second holds for an error as it leaves its layer, which is spread over all outputs alike. Once a layer behind has
+ * mixed it, it lies where the signal lies and is carried on in proportion: only sums change its share from there. Of
+ * several inputs that are not summed (products, attention) each carries its part, so that nothing grows with depth.
+ */
+
+import type { GraphIndex } from '../onnx/graph.js'
+import type { Layer } from '../onnx/layer.js'
+import { floatsOf } from './outputError.js'
+import type { Tensor } from './runner.js'
+
+const SUMS = new Set(['Add', 'Sub', 'Sum', 'Concat'])
+const CLIPS = new Set(['Relu', 'Clip'])
+
+/** What is known of one tensor, over all batches. */
+interface Energy {
+  squares: number
+  count: number
+  /** Elements that are neither the smallest nor the largest of their batch. */
+  between: number
+}
+
+export class Survival {
+  readonly #graph: GraphIndex
+  readonly #energies = new Map<string, Energy>()
+
+  constructor(graph: GraphIndex) {
+    this.#graph = graph
+  }
+
+  /** Tensors made by some nodes whose energy is wanted. */
+  wanted(nodes: readonly number[]): readonly string[] {
+    const graph = this.#graph
+    const counts = (node: number): boolean => SUMS.has(opOf(graph, node)) || CLIPS.has(opOf(graph, node))
+    return nodes
+      .filter((node) => !graph.isConstantNode(node))
+      .flatMap((node) =>
+        graph.nodes[node]!.output.filter(
+          (tensor) => tensor !== '' && (counts(node) || graph.consumers(tensor).some(counts)),
+        ),
+      )
+  }
+
+  add(name: string, tensor: Tensor): void {
+    if (!tensor.type.startsWith('float')) return
+    const values = floatsOf(tensor)
+    let smallest = Number.POSITIVE_INFINITY
+    let largest = Number.NEGATIVE_INFINITY
+    let squares = 0
+    for (const value of values) {
+      squares += value * value
+      if (value < smallest) smallest = value
+      if (value > largest) largest = value
+    }
+    let between = 0
+    for (const value of values) if (value > smallest && value < largest) between++
+    const known = this.#energies.get(name) ?? { squares: 0, count: 0, between: 0 }
+    this.#energies.set(name, {
+      squares: known.squares + squares,
+      count: known.count + values.length,
+      between: known.between + between,
+    })
+  }
+
+  /** Weight of each layer's squared relative error, by layer name. */
+  weights(layers: readonly Layer[]): ReadonlyMap<string, number> {
+    const graph = this.#graph
+    const quantized = new Set(layers.flatMap(({ uses }) => uses.map(({ output }) => output)))
+    const fresh = new Map<string, number>() // of an error as it leaves its layer
+    const carried = new Map<string, number>() // of one that a layer has mixed
+    for (const output of graph.outputs) for (const map of [fresh, carried]) map.set(output, 1)
+    for (const node of graph.order.toReversed()) {
+      const inputs = graph.reads(node).filter((tensor) => !graph.isConstant(tensor))
+      for (const output of graph.nodes[node]!.output) {
+        const [leaving, mixed] = [fresh.get(output) ?? 0, carried.get(output) ?? 0]
+        for (const input of inputs) {
+          const op = opOf(graph, node)
+          const share = SUMS.has(op) ? this.#share(input, output, op === 'Concat') : 1
+          const passed = CLIPS.has(op) ? this.#share(input, output, true) * this.#between(output) : share
+          const among = SUMS.has(op) ? 1 : inputs.length
+          add(fresh, input, quantized.has(output) ? mixed : leaving * passed)
+          add(carried, input, (mixed * share) / among)
+        }
+      }
+    }
+    const weightOf = ({ uses }: Layer): number =>
+      uses.reduce((sum, { output }) => sum + (fresh.get(output) ?? 0), 0)
+    return new Map(layers.map((layer) => [layer.name, weightOf(layer)]))
+  }
+
+  /** ‖input‖² / ‖output‖², of the whole tensors or of their elements in the mean (one may be broadcast). */
+  #share(input: string, output: string, whole: boolean): number {
+    const [from, to] = [this.#energies.get(input), this.#energies.get(output)]
+    if (from === undefined || to === undefined || to.squares === 0) return 1
+    return (from.squares / to.squares) * (whole ? 1 : to.count / from.count)
+  }
+
+  #between(output: string): number {
+    const energy = this.#energies.get(output)
+    return energy === undefined ? 1 : energy.between / energy.count
+  }
+}
+
+const opOf = (graph: GraphIndex, node: number): string => graph.nodes[node]!.opType
+
+const add = (map: Map<string, number>, tensor: string, weight: number): void => {
+  map.set(tensor, (map.get(tensor) ?? 0) + weight)
+}
