@@ -1,6 +1,6 @@
 /**
  * `npm run papers`: the experiments of the two papers on networks of their kind, beside what the papers report
- * (docs/PAPERS.md). The weights are not the papers' own, so drops from the float network are compared, not accuracies.
+ * (docs/PAPERS.md). Drops from the float network are compared, not accuracies: the first paper's weights were not at hand.
  * Resumable: finished cells are kept in docs/papers.json, and the page is written anew after every experiment.
  */
 import { writeFile } from 'node:fs/promises'
@@ -155,7 +155,7 @@ function page(cells: Cells, runner: string): string {
   return [
     '# The papers’ experiments',
     '',
-    'Points of top-1 lost against the float network: the papers’ networks were not at hand, so accuracies themselves cannot be',
+    'Points of top-1 lost against the float network: the first paper’s weights were not at hand, so accuracies cannot be',
     'compared. Whole test sets, every layer quantized, biases and activations float. – is not measured yet.',
     '',
     '## 2010.15979, MNIST',
@@ -201,7 +201,7 @@ const WHY = [
   '',
   'Both papers:',
   '',
-  '- The weights of the first paper are not published; ours are of the same architecture, trained for fewer epochs. What of a',
+  '- The float weights of the first paper were not at hand; ours are of the same architecture, trained for fewer epochs. What of a',
   '  difference is due to the weights cannot be told apart from here. The second paper’s code ran on the very same weights.',
   '- Samples: the first images of the training set, as in the first paper. The second draws fresh images for each layer, here',
   '  all layers see the same 1,024.',
