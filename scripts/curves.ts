@@ -1,7 +1,6 @@
 /**
  * `npm run curves`: what a table would hide, as pictures in docs/curves: accuracy and time against the number of
- * calibration images, output error layer by layer, accuracy against file size with bits chosen by layer and with equal
- * bits. Resumable: finished cells are kept in docs/curves.json, and the page names the pictures that are finished.
+ * calibration images, and output error layer by layer (accuracy against file size is `npm run mixed`). Resumable: finished cells are kept in docs/curves.json, and the page names the pictures that are finished.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -21,9 +20,6 @@ const METHODS = [
   { name: 'gpfq, 3 passes', task: { method: 'gpfq', passes: 3 } },
   { name: 'best (qronos, 3 passes)', task: { preset: 'best' } },
 ] as const
-
-const BUDGETS = [2, 2.5, 3, 3.5, 4, 4.5, 5, 6] as const
-const LEVELS = [3, 4, 7, 15, 31, 63] as const
 
 async function main(): Promise<void> {
   const assets = findAssets()
@@ -88,36 +84,6 @@ async function layerPanels(run: Measure): Promise<Panel[]> {
   return panels
 }
 
-/** Accuracy against file size: bits chosen by layer, and the same bits everywhere. */
-async function sizePanels(run: Measure): Promise<Panel[]> {
-  const panels: Panel[] = []
-  for (const subject of ['resnet20', 'mobilenet']) {
-    const mixed: [number, number][] = []
-    for (const targetBits of BUDGETS) {
-      const cell = await run(`${subject} ${targetBits} bits on average`, subject, {
-        targetBits,
-        preset: 'best',
-      })
-      mixed.push([cell.bytes / 1000, percent(cell)])
-    }
-    const uniform: [number, number][] = []
-    for (const levels of LEVELS) {
-      const cell = await run(`${subject} ${levels} levels everywhere`, subject, { levels, preset: 'best' })
-      uniform.push([cell.bytes / 1000, percent(cell)])
-    }
-    panels.push({
-      title: `${subject}: file size against accuracy`,
-      x: { name: 'file, kB', type: 'value' },
-      y: { name: 'top-1, %', type: 'value' },
-      series: [
-        { name: 'bits chosen by layer', color: 0, points: mixed },
-        { name: 'the same levels everywhere (3, 4, 7, 15, 31, 63)', color: 1, points: uniform },
-      ],
-    })
-  }
-  return panels
-}
-
 interface Picture {
   readonly name: string
   readonly title: string
@@ -142,23 +108,13 @@ const PICTURES: readonly Picture[] = [
     alt: 'top-1 and time against the number of images',
     panels: calibrationPanels,
   },
-  {
-    name: 'sizes',
-    title: 'Bits where they count',
-    text: [
-      'Levels chosen for each layer (`--target-bits` 2 to 6), beside the same number of levels everywhere; both',
-      '`--preset best`.',
-    ],
-    alt: 'file size against accuracy',
-    panels: sizePanels,
-  },
 ]
 
 const page = (pictures: readonly Picture[], runner: string): string =>
   [
     '# Curves',
     '',
-    'Whole test sets (10,000 images for resnet20, 1,000 for mobilenet).',
+    'Whole test set, 10,000 images. Accuracy against file size: [MIXED.md](MIXED.md).',
     '',
     ...pictures.flatMap(({ name, title, text, alt }) => [
       ...[`## ${title}`, '', ...text, '', `![${alt}](curves/${name}.svg)`, ''],

@@ -2,22 +2,20 @@
  * `npm run mixed`: levels chosen by layer against the same levels everywhere, in files that are not larger, for two models
  * (docs/MIXED.md). Resumable: finished cells are kept in docs/mixed.json.
  */
-import { writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { readBytes } from '#src/data/files.js'
 import { digitTableBytes, planPacking } from '#src/onnx/formats/packed.js'
 import { planModel } from '#src/quantizeModel.js'
 import { type Cell, type Cells, openCells } from './cells.js'
+import { linePlot } from './plot.js'
 import { findAssets, measure, measureFloat, printedOn, type Subject, subjectOf } from './subjects.js'
 
 const NAMES = ['resnet20', 'mobilenet'] as const
 const LEVELS = [4, 7, 15, 31] as const
-const RULES = [
-  { name: 'best', task: { preset: 'best' } },
-  { name: 'gpfq', task: { method: 'gpfq' } },
-] as const
+const RULES = [{ name: 'best', task: { preset: 'best' } }] as const
 
 /** Bytes by which the estimates of two plans of one model can differ from their files, so that mixed is not the larger. */
 const MARGIN = 800
@@ -26,7 +24,8 @@ async function main(): Promise<void> {
   const assets = findAssets()
   if (assets === null) return
   const cells = await openCells(join('docs', 'mixed.json'))
-  const runner = await createOrtWebRunner({ threads: cpus().length })
+  const runner = await createOrtWebRunner({ threads: availableParallelism() })
+  await mkdir(join('docs', 'curves'), { recursive: true })
   for (const name of NAMES)
     await cells.compute(`${name} float`, () => measureFloat(assets, subjectOf(name), runner))
   for (const { name: rule, task } of RULES) {
@@ -40,6 +39,7 @@ async function main(): Promise<void> {
           measure(assets, subject, runner, { targetSize: await shareOf(assets, subject, levels), ...task }),
         )
         await writeFile(join('docs', 'MIXED.md'), page(cells.all, runner.name))
+        await writeFile(join('docs', 'curves', 'sizes.svg'), picture(cells.all))
       }
     }
   }
@@ -54,6 +54,30 @@ async function shareOf(assets: string, { model }: Subject, levels: number): Prom
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
   const bytes = sum(layers.map(({ bytesOut }) => bytesOut)) + table - MARGIN
   return bytes / sum(layers.map(({ bytesIn }) => bytesIn))
+}
+
+/** Accuracy against file size, a panel a model. */
+function picture(cells: Cells): string {
+  const points = (name: string, kind: string): [number, number][] =>
+    LEVELS.flatMap((levels) => {
+      const cell = cells[`${name} ${levels} best, ${kind}`]
+      return cell === undefined ? [] : [[cell.bytes / 1000, 100 * cell.value]]
+    })
+  return linePlot(
+    NAMES.map((name) => ({
+      title: `${name}: file size against accuracy`,
+      x: { name: 'file, kB', type: 'value' },
+      y: { name: 'top-1, %', type: 'value' },
+      series: [
+        { name: 'levels chosen by layer', color: 0, points: points(name, 'mixed') },
+        {
+          name: `the same levels everywhere (${LEVELS.join(', ')})`,
+          color: 1,
+          points: points(name, 'uniform'),
+        },
+      ],
+    })),
+  )
 }
 
 const percent = (cell: Cell | undefined): string => (cell === undefined ? '–' : (100 * cell.value).toFixed(2))
@@ -85,6 +109,8 @@ function page(cells: Cells, runner: string): string {
     '| model (float) | method | levels | uniform | mixed | uniform, kB | mixed, kB |',
     '|---|---|---|---|---|---|---|',
     ...rows,
+    '',
+    '![file size against accuracy](curves/sizes.svg)',
     '',
     printedOn('npm run mixed', runner),
     '',
