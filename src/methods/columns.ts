@@ -7,6 +7,25 @@ import type { Arena, Pointer } from '../wasm/arena.js'
 import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
 
+/** [group][neuron panel][held][8] to (groups, rows, neurons), the first `rows` of those held. */
+export function fromPanels<T extends Float32Array | Uint8Array>(
+  packed: T,
+  held: number,
+  rows: number,
+  { groups, neurons }: WeightShape,
+  to: T,
+): T {
+  for (let g = 0; g < groups; g++) {
+    for (let k = 0; k < neurons; k++) {
+      const panel = g * panelsOf(neurons) + (k >> 3)
+      for (let t = 0; t < rows; t++) {
+        to[(g * rows + t) * neurons + k] = packed[(panel * held + t) * PANEL + (k & 7)]!
+      }
+    }
+  }
+  return to
+}
+
 export class Columns {
   readonly weights: Pointer // [group][neuron panel][8·panels][8] float32
   readonly scales: Pointer // [group][candidate][neuron panel][scale block][8] float32

@@ -12,7 +12,7 @@ import type { Arena, Pointer } from '../wasm/arena.js'
 import { frame } from '../wasm/familyKernels.js'
 import { PANEL, panelsOf } from '../wasm/kernels.js'
 import type { WeightShape } from './alphabet.js'
-import { Columns } from './columns.js'
+import { Columns, fromPanels } from './columns.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 import { REDUNDANCY, type Recipe } from './recipe.js'
@@ -104,28 +104,19 @@ export class FrameForm implements LayerForm {
   }
 
   /** From panels of 8 neurons to rows. */
-  #read({ groups, inputs, neurons }: WeightShape): Solution {
-    const perGroup = panelsOf(neurons)
+  #read(shape: WeightShape): Solution {
+    const { groups, inputs, neurons } = shape
+    const columns = groups * panelsOf(neurons) * PANEL
     const count = coefficientsOf(inputs, this.#redundancy)
-    const { panels } = this.#plan
-    const packedCodes = this.#arena.bytes(this.#codes, groups * perGroup * count * PANEL)
-    const packedValues = this.#arena.floats(this.#values, groups * perGroup * panels * 64)
-    const packedScales = this.#arena.floats(this.columns.scales, groups * perGroup * PANEL)
+    const held = this.#plan.panels * PANEL
+    const arena = this.#arena
+    const floats = (rows: number): Float32Array => new Float32Array(groups * rows * neurons)
     const codes = new Uint8Array(groups * count * neurons)
-    const values = new Float32Array(groups * inputs * neurons)
-    const scales = new Float32Array(groups * neurons)
-    for (let g = 0; g < groups; g++) {
-      for (let k = 0; k < neurons; k++) {
-        const panel = g * perGroup + (k >> 3)
-        const lane = k & 7
-        scales[g * neurons + k] = packedScales[panel * PANEL + lane]!
-        for (let t = 0; t < count; t++)
-          codes[(g * count + t) * neurons + k] = packedCodes[(panel * count + t) * PANEL + lane]!
-        for (let t = 0; t < inputs; t++)
-          values[(g * inputs + t) * neurons + k] = packedValues[(panel * panels * 8 + t) * PANEL + lane]!
-      }
+    return {
+      codes: fromPanels(arena.bytes(this.#codes, columns * count), count, count, shape, codes),
+      scales: fromPanels(arena.floats(this.columns.scales, columns), 1, 1, shape, floats(1)),
+      values: fromPanels(arena.floats(this.#values, columns * held), held, inputs, shape, floats(inputs)),
     }
-    return { codes, scales, values }
   }
 }
 
@@ -140,22 +131,20 @@ export function harmonicFrame(count: number, dimension: number): Float32Array {
     for (let j = 0; j < dimension; j += 2) {
       const turn = (k * (j / 2 + 1)) % count
       basis[k * dimension + j] = norm * cosine(turn, count)
-      basis[k * dimension + j + 1] = norm * cosine((4 * turn - count + 4 * count) % (4 * count), 4 * count)
+      basis[k * dimension + j + 1] = norm * cosine((4 * turn + 3 * count) % (4 * count), 4 * count)
     }
   }
   return basis
 }
 
-/** cos(2π·part/whole) for whole numbers 0 ≤ part < whole, by symmetry and Taylor's series on a quarter turn. */
+/** cos(2π·part/whole) for whole numbers 0 ≤ part < whole, by Taylor's series on half a turn. */
 function cosine(part: number, whole: number): number {
-  const half = 2 * part > whole ? whole - part : part
-  const beyond = 4 * half > whole
-  const x = (2 * Math.PI * (beyond ? whole / 2 - half : half)) / whole
+  const x = (2 * Math.PI * Math.min(part, whole - part)) / whole
   let sum = 0
   let term = 1
-  for (let n = 0; n < 24; n += 2) {
+  for (let n = 0; n < 32; n += 2) {
     sum += term
     term *= (-x * x) / ((n + 1) * (n + 2))
   }
-  return beyond ? -sum : sum
+  return sum
 }

@@ -41,8 +41,16 @@ export const GPFQ: Recipe = {
 
 export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon', 'frame']
 
-/** Methods that go through the inputs one after another, so that their order matters. */
-const SEQUENTIAL: readonly Method[] = ['gpfq', 'gptq', 'qronos', 'spfq']
+/** Options that not every method has. Act-order is for those that take the inputs one after another. */
+const METHODS_WITH: Readonly<
+  Record<'damping' | 'actOrder' | 'seed' | 'alignment' | 'redundancy', readonly Method[]>
+> = {
+  damping: ['gptq', 'qronos'],
+  actOrder: ['gpfq', 'gptq', 'qronos', 'spfq'],
+  seed: ['spfq'],
+  alignment: ['spfq'],
+  redundancy: ['frame'],
+}
 
 /**
  * Damping of 1 %: what OPTQ's authors use, and what lets Qronos work on sums in float32. The 1e-6·σ₁ of Qronos' paper
@@ -79,41 +87,27 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
   checkName('preset', options.preset ?? 'best', ['best'])
   checkName('method', method, METHODS)
   checkWhole('passes', passes, 0, 1000)
-  const inverting = method === 'gptq' || method === 'qronos'
-  if (damping !== undefined) {
-    if (!inverting) {
+  const inverting = METHODS_WITH.damping.includes(method)
+  const given = { damping, actOrder: actOrder || undefined, seed, alignment, redundancy }
+  for (const [name, value] of Object.entries(given)) {
+    const methods = METHODS_WITH[name as keyof typeof given]
+    if (value !== undefined && !methods.includes(method) && !(name === 'seed' && randomPatches)) {
       throw new TypeError(
-        `damping: expected a method that inverts H (gptq, qronos), got ${method}; leave it out`,
+        `${name}: expected a method that has it (${methods.join(', ')}), got ${method}; leave it out`,
       )
     }
-    if (!(damping >= 0 && Number.isFinite(damping))) {
-      throw new RangeError(`damping: expected a finite number of at least 0, got ${damping}`)
-    }
   }
-  if (actOrder === true && !SEQUENTIAL.includes(method)) {
-    throw new TypeError(
-      `actOrder: expected a method that takes inputs in order (${SEQUENTIAL.join(', ')}), got ${method}; leave it out`,
-    )
-  }
-  for (const [name, value] of Object.entries({ seed, alignment })) {
-    if (value !== undefined && method !== 'spfq' && !(name === 'seed' && randomPatches)) {
-      throw new TypeError(`${name}: expected method spfq, got ${method}; leave it out`)
-    }
+  if (damping !== undefined && !(damping >= 0 && Number.isFinite(damping))) {
+    throw new RangeError(`damping: expected a finite number of at least 0, got ${damping}`)
   }
   checkWhole('seed', seed ?? 0, 0, 2 ** 32 - 1)
   checkWhole('alignment', alignment ?? 1, 1, 1000)
-  if (method === 'frame') {
-    for (const [name, value] of Object.entries({ preset: options.preset, passes: options.passes })) {
-      if (value !== undefined && value !== 0) {
-        throw new TypeError(
-          `${name}: expected none beside method frame, whose codes are not those of single weights, got ${value}; leave it out`,
-        )
-      }
-    }
-  } else if (redundancy !== undefined) {
-    throw new TypeError(`redundancy: expected method frame, got ${method}; leave it out`)
-  }
   checkWhole('redundancy', redundancy ?? REDUNDANCY, 2, 64)
+  if (method === 'frame' && (best || passes > 0)) {
+    throw new TypeError(
+      `${best ? 'preset' : 'passes'}: expected none beside method frame, whose codes are not those of single weights, got one; leave it out`,
+    )
+  }
   if (preprocess && (method !== 'msq' || passes > 0)) {
     throw new TypeError(
       `preprocess: expected method msq without passes, got ${method}${passes > 0 ? ' with passes' : ''}; leave it out`,
@@ -150,28 +144,19 @@ export function resolveScales(
   { method, preprocess }: Recipe,
   { scalePer, radius }: { readonly scalePer?: ScalePer; readonly radius?: Radius },
 ): { readonly scalePer: ScalePer; readonly radius: Radius } {
-  if (preprocess) {
-    if (radius !== undefined && radius.rule !== 'max') {
-      throw new TypeError(
-        `radius: expected max beside preprocess, which moves weights to the ends of that alphabet, got ${radius.rule}`,
-      )
-    }
-    if (scalePer !== undefined && scalePer !== 'neuron') {
-      throw new TypeError("scalePer: expected 'neuron' beside preprocess, got another scope")
-    }
-    return { scalePer: 'neuron', radius: { rule: 'max' } }
-  }
-  if (method !== 'beacon' && method !== 'frame')
-    return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
-  if (radius !== undefined) {
+  const own = preprocess
+    ? 'preprocess'
+    : method === 'beacon' || method === 'frame'
+      ? `method ${method}`
+      : null
+  if (own === null) return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
+  if (radius !== undefined && !(preprocess && radius.rule === 'max')) {
     throw new TypeError(
-      `radius: expected none beside method ${method}, which finds its scales itself, got ${radius.rule}`,
+      `radius: expected none beside ${own}, which has its own, got ${radius.rule}; leave it out`,
     )
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
-    throw new TypeError(
-      `scalePer: expected 'neuron' for method ${method}, got another scope; use gpfq or qronos`,
-    )
+    throw new TypeError(`scalePer: expected 'neuron' beside ${own}, got another scope; leave it out`)
   }
   return { scalePer: 'neuron', radius: { rule: 'max' } }
 }

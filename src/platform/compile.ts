@@ -7,10 +7,14 @@ import { GpfqError } from '../errors.js'
 /** Bytes of gpfq.wasm, or the module compiled from them. */
 export type WasmSource = WebAssembly.Module | ArrayBuffer | Uint8Array<ArrayBuffer> | Response
 
-/** @param place for messages: where the source is from. */
+/**
+ * @param place for messages: where the source is from
+ * @param mend and what to do if there is none
+ */
 export async function compileFrom(
   source: WasmSource | Promise<WasmSource>,
   place: string,
+  mend = 'name its place, or give the module itself, with init({ wasm })',
 ): Promise<WebAssembly.Module> {
   try {
     const found = await source
@@ -31,9 +35,11 @@ export async function compileFrom(
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new GpfqError(
       'RUNTIME_MISSING',
-      `kernels: expected the module from ${place} and a runtime that compiles it (SIMD, shared memory), got ${reason}; ` +
-        'name its place, or give the module itself, with init({ wasm })',
+      `kernels: expected the module from ${place} and a runtime that compiles it (SIMD, shared memory), got ${reason}; ${mend}`,
       { cause },
     )
   }
 }
+
+/** How to mend a missing gpfq.relaxed.wasm. */
+export const WITHOUT_FAST = 'put it there, or leave fastMath out'

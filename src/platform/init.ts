@@ -65,7 +65,7 @@ export async function spawnWorker(onFailure: (reason: string) => void): Promise<
   const worker = given.createWorker?.() ?? platform.startWorker?.(given.workerUrl)
   if (worker === undefined) throw new TypeError('createWorker: expected a worker, got undefined')
   // A worker that is there already is adopted at once: its first error must not go unheard.
-  return adoptWorker(worker instanceof Promise ? await worker : worker, onFailure)
+  return adoptWorker(worker instanceof Promise ? await worker : worker, platform.listen, onFailure)
 }
 
 /** @returns `threads`, or what init() said, or all that the machine offers. */

@@ -3,21 +3,28 @@ import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { compileFrom, WITHOUT_FAST } from './compile.js'
+import { listenEither } from './nodeWorker.js'
 import type { Platform } from './platform.js'
 
+const bytesAt = async (file: URL): Promise<Uint8Array<ArrayBuffer>> => new Uint8Array(await readFile(file))
+
 export const platform: Platform = {
-  async compile() {
-    return WebAssembly.compile(await readFile(new URL('../../gpfq.wasm', import.meta.url)))
+  compile() {
+    const url = new URL('../../gpfq.wasm', import.meta.url)
+    return compileFrom(bytesAt(url), url.href)
   },
-  async compileFast() {
-    return WebAssembly.compile(await readFile(new URL('../../gpfq.relaxed.wasm', import.meta.url)))
+  compileFast() {
+    const url = new URL('../../gpfq.relaxed.wasm', import.meta.url)
+    return compileFrom(bytesAt(url), url.href, WITHOUT_FAST)
   },
   async read(place) {
     const url = new URL(place, pathToFileURL('./')) // a bare path counts from the working folder
-    return url.protocol === 'file:' ? new Uint8Array(await readFile(url)) : fetch(url)
+    return url.protocol === 'file:' ? bytesAt(url) : fetch(url)
   },
   // Flags of the process are not the worker's: with --input-type or --eval it would not start.
   startWorker: (url) =>
     new Worker(url ?? new URL('../../workers/node.js', import.meta.url), { execArgv: [] }),
+  listen: listenEither,
   availableThreads: () => availableParallelism(),
 }

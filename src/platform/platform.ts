@@ -3,7 +3,7 @@
  * threads make sense. One small file a runtime implements it; package.json's "#platform" picks one by the conditions
  * that runtimes and bundlers set, so nothing is sniffed. What a caller's init() says comes on top (init.ts).
  */
-import type { WorkerLike } from './worker.js'
+import type { Listen, WorkerLike } from './worker.js'
 
 export interface Platform {
   /** Compiles the module that the package ships. */
@@ -14,5 +14,7 @@ export interface Platform {
   read(url: string | URL): Promise<Response | Uint8Array<ArrayBuffer>>
   /** Starts a worker from the package's entry or the given one; null where the runtime has no workers. */
   readonly startWorker: ((url: string | URL | undefined) => WorkerLike) | null
+  /** The kinds of workers that a caller may hand in here. */
+  readonly listen: Listen
   availableThreads(): number
 }

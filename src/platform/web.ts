@@ -3,8 +3,9 @@
  * bundlers follow and turn into files of their own output; worker.js holds all it needs in one file, for import maps do
  * not reach into workers. A browser starts no worker from another origin: there, a blob of one line imports it.
  */
-import { compileFrom } from './compile.js'
+import { compileFrom, WITHOUT_FAST } from './compile.js'
 import type { Platform } from './platform.js'
+import { listenWeb } from './worker.js'
 
 export const platform: Platform = {
   compile() {
@@ -13,7 +14,7 @@ export const platform: Platform = {
   },
   compileFast() {
     const url = new URL('../../gpfq.relaxed.wasm', import.meta.url)
-    return compileFrom(fetch(url), url.href)
+    return compileFrom(fetch(url), url.href, WITHOUT_FAST)
   },
   read: (url) => fetch(url),
   startWorker:
@@ -24,6 +25,7 @@ export const platform: Platform = {
           const here = !/^https?:$/.test(url.protocol) || url.origin === location.origin
           return new Worker(here ? url : importer(url), { type: 'module' })
         },
+  listen: listenWeb,
   availableThreads: () => navigator.hardwareConcurrency ?? 1,
 }
 

@@ -3,7 +3,6 @@
  * kinds are described by what is used of them, so that types need neither the DOM nor Node.
  */
 import type { Endpoint } from 'comlink'
-import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 
 type Listener = (event: unknown) => void
 
@@ -30,13 +29,20 @@ export interface SpawnedWorker {
   terminate(): Promise<void>
 }
 
+/** Hears of a worker's end, and makes it an endpoint; a platform knows which kinds of workers it has. */
+export type Listen = (worker: WorkerLike, fail: (reason: string) => void) => Endpoint
+
 /** @param onFailure called when the worker dies, does not load or throws outside of a call. */
-export function adoptWorker(worker: WorkerLike, onFailure: (reason: string) => void): SpawnedWorker {
+export function adoptWorker(
+  worker: WorkerLike,
+  listen: Listen,
+  onFailure: (reason: string) => void,
+): SpawnedWorker {
   let closing = false
   const fail = (reason: string): void => {
     if (!closing) onFailure(reason)
   }
-  const endpoint = 'on' in worker ? listenNode(worker, fail) : listenWeb(worker, fail)
+  const endpoint = listen(worker, fail)
   return {
     endpoint,
     async terminate() {
@@ -46,13 +52,8 @@ export function adoptWorker(worker: WorkerLike, onFailure: (reason: string) => v
   }
 }
 
-function listenNode(worker: NodeWorkerLike, fail: (reason: string) => void): Endpoint {
-  worker.on('error', (error) => fail(error instanceof Error ? error.message : String(error)))
-  worker.on('exit', (code) => fail(`exit code ${code}`))
-  return nodeEndpoint(worker)
-}
-
-function listenWeb(worker: WebWorkerLike, fail: (reason: string) => void): Endpoint {
+export const listenWeb: Listen = (worker, fail) => {
+  if ('on' in worker) throw new TypeError('createWorker: expected a Web Worker, got another kind')
   worker.addEventListener('error', (event) => {
     const { message } = event as { message?: string }
     fail(

@@ -183,6 +183,6 @@ describe('per channel', () => {
     await expect(quantize({ randomPatches: 0.5 })).rejects.toThrow(
       /randomPatches: expected no patches beside it/,
     )
-    await expect(quantize({ seed: 1 })).rejects.toThrow(/seed: expected method spfq/)
+    await expect(quantize({ seed: 1 })).rejects.toThrow(/seed: expected a method that has it \(spfq\)/)
   })
 })

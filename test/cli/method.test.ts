@@ -85,7 +85,7 @@ describe('methods', () => {
       return stderr
     }
     expect(await refused('--damping', '0.1')).toMatch(
-      /expected a method that inverts H \(gptq, qronos\), got gpfq/,
+      /expected a method that has it \(gptq, qronos\), got gpfq/,
     )
     expect(await refused('--sparsity', 'hard')).toMatch(/Expected soft:λ or hard:λ/)
     expect(await refused('--levels', '16', '--sparsity', 'hard:0.1')).toMatch(/expected an odd number/)

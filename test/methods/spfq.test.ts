@@ -121,7 +121,9 @@ describe('spfq', () => {
   it('refuses seeds and alignment where they mean nothing', async () => {
     const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 85 })
     const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
-    await expect(refused({ seed: 1 })).rejects.toThrow(/seed: expected method spfq, got gpfq/)
+    await expect(refused({ seed: 1 })).rejects.toThrow(
+      /seed: expected a method that has it \(spfq\), got gpfq/,
+    )
     await expect(refused({ method: 'spfq', seed: -1 })).rejects.toThrow(RangeError)
     await expect(refused({ method: 'spfq', alignment: 0 })).rejects.toThrow(
       /alignment: expected an integer from 1/,
