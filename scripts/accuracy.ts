@@ -72,9 +72,7 @@ const CHOICES: readonly Rule[] = [
 /** Where methods differ by more than the noise. */
 const CHOICE_CELLS = [
   ['resnet20', 3],
-  ['gpfq-cnn', 3],
   ['mobilenet', 15],
-  ['llama', 7],
 ] as const
 
 const LEVELS = [15, 7, 3] as const

@@ -82,18 +82,18 @@ async function main(): Promise<void> {
       await run(mnistKey(method, factor), 'mnist-mlp', { ...task, method, samples: 25000 })
   }
   await writePage()
-  for (const { name, options } of VARIANTS) {
-    for (const { levels, factor } of SECOND) {
-      const task = { levels, scalePer: 'layer', radius: { rule: 'mean-max', factor } } as const
-      await run(secondKey(name, levels, factor), 'resnet20', { ...task, ...options })
-    }
-    await writePage()
-  }
   for (const { levels } of CIFAR.rows) {
     for (const factor of CIFAR_FACTORS) {
       const task = { levels, scalePer: 'layer', radius: { rule: 'median', factor }, samples: 5000 } as const
       for (const [name, mode] of Object.entries(MODES))
         await run(cifarKey(name, levels, factor), 'gpfq-cnn', { ...task, ...mode })
+    }
+    await writePage()
+  }
+  for (const { name, options } of VARIANTS) {
+    for (const { levels, factor } of SECOND) {
+      const task = { levels, scalePer: 'layer', radius: { rule: 'mean-max', factor } } as const
+      await run(secondKey(name, levels, factor), 'resnet20', { ...task, ...options })
     }
     await writePage()
   }

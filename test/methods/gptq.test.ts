@@ -29,7 +29,7 @@ describe('gptq', () => {
     await expect(refused({ method: 'gpfq', damping: 0.1 })).rejects.toThrow(
       /damping: expected a method that has it \(gptq, qronos\)/,
     )
-    await expect(refused({ method: 'msq', actOrder: true })).rejects.toThrow(/takes inputs in order/)
+    await expect(refused({ method: 'msq', actOrder: true })).rejects.toThrow(/expected a method that has it/)
     await expect(refused({ method: 'gptq', form: 'direct' })).rejects.toThrow(/form: expected 'gram'/)
   })
 })
