@@ -14,7 +14,7 @@ import { linePlot } from './plot.js'
 import { findAssets, measure, measureFloat, printedOn, type Subject, subjectOf } from './subjects.js'
 
 const NAMES = ['resnet20', 'mobilenet'] as const
-const LEVELS = [4, 7, 15, 31] as const
+const LEVELS = [4, 7, 15] as const
 const RULES = [{ name: 'best', task: { preset: 'best' } }] as const
 
 /** Bytes by which the estimates of two plans of one model can differ from their files, so that mixed is not the larger. */

@@ -108,6 +108,7 @@ function judge(result: SuiteResult & { warnings?: string[] }, cells: readonly st
   const cured = result.warnings?.filter((text) => text.includes('Cross-Origin-Embedder-Policy')).length ?? 0
   const due = result.mode === 'worker' ? 1 : 0
   if (result.warnings !== undefined && cured !== due) faults.push(`expected ${due} warnings, got ${cured}`)
+  if (/^Node 2[24]$/.test(cells[0] ?? '') && !fastMath) faults.push('expected relaxed SIMD, got none')
   if (cells[2]?.startsWith('isolated') && result.mode !== 'pool')
     faults.push(`expected the pool, got ${result.mode}`)
   const same = `${names.length - different.length}/${names.length} equal${fastMath ? ', relaxed SIMD near' : ''}`
