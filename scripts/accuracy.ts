@@ -132,7 +132,7 @@ function summary(cells: Cells): string {
   }
   lines.push(
     '',
-    'Reproduce with `npm run accuracy`; models, data, the other rounding rules and times: [docs/ACCURACY.md](docs/ACCURACY.md).',
+    'Reproduce with `npm run accuracy`; models, data, every method and rule: [docs/ACCURACY.md](docs/ACCURACY.md).',
     '',
   )
   return lines.join('\n')
@@ -183,20 +183,19 @@ function page(cells: Cells, runner: string): string {
     '',
     ...table(cells, CHOICE_CELLS, CHOICES),
     '',
-    '## Size and time',
+    '## Size',
     '',
-    '| model | float | 15 levels | 7 levels | 3 levels | seconds, gpfq 15 levels | seconds, best | peak memory |',
-    '|---|---|---|---|---|---|---|---|',
+    'Of the file that gpfq writes; memory at 15 levels, calibration tensors included.',
+    '',
+    '| model | calibration samples | float | 15 levels | 7 levels | 3 levels | peak memory |',
+    '|---|---|---|---|---|---|---|',
   ]
   for (const { name, calibrationSamples } of SUBJECTS) {
     const sizes = LEVELS.map((levels) => kilobytes(cells, `${name} ${levels} ${DEFAULT.name}`))
     const path = cells[`${name} 15 ${DEFAULT.name}`]
-    const time = `${path?.seconds.toFixed(1)} (${calibrationSamples} samples)`
-    const best = `${cells[`${name} 15 best`]?.seconds.toFixed(1)}`
     const memory = `${((path?.peakMemoryBytes ?? 0) / 2 ** 20).toFixed(0)} MiB`
-    lines.push(
-      `| ${name} | ${kilobytes(cells, `${name} float`)} | ${sizes.join(' | ')} | ${time} | ${best} | ${memory} |`,
-    )
+    const float = kilobytes(cells, `${name} float`)
+    lines.push(`| ${name} | ${calibrationSamples} | ${[float, ...sizes].join(' | ')} | ${memory} |`)
   }
   lines.push('', printedOn('npm run accuracy', runner), '')
   return lines.join('\n')
