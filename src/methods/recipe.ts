@@ -152,7 +152,7 @@ export function resolveScales(
   if (own === null) return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
   if (radius !== undefined && !(preprocess && radius.rule === 'max')) {
     throw new TypeError(
-      `radius: expected none beside ${own}, which has its own, got ${radius.rule}; leave it out`,
+      `radius: expected ${preprocess ? 'max' : 'none'} beside ${own}, which has its own, got ${radius.rule}; leave it out`,
     )
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
