@@ -5,6 +5,7 @@
 import type { ModelProto } from 'onnx-buf'
 import { GpfqError } from './errors.js'
 import { blockSizeOf, type Scales, scalesFor } from './methods/alphabet.js'
+import { coefficientsOf } from './methods/frame.js'
 import type { SolveRequest } from './methods/solution.js'
 import { externalDataPaths, resolveExternalData } from './onnx/externalData.js'
 import { foldBatchNorms } from './onnx/foldBatchNorm.js'
@@ -27,6 +28,7 @@ export interface PlannedLayer {
   readonly planes: number
   readonly format: Format
   readonly formatReason: string
+  readonly codeBits: number
   readonly bytesIn: number
   readonly bytesOut: number // estimate
 }
@@ -112,9 +114,16 @@ function planLayer(
     planes: planesOf(layer, settings),
     format,
     formatReason: reason,
+    codeBits: codeBits(layer, levels, blockSize, settings),
     bytesIn: 4 * layer.groups * layer.inputs * layer.neurons,
     bytesOut: bytes,
   }
+}
+
+/** Bits a weight of codes and scales: of one neuron, for all are alike. */
+function codeBits({ inputs }: Layer, levels: number, blockSize: number, { redundancy }: Settings): number {
+  const codes = redundancy === null ? inputs : coefficientsOf(inputs, redundancy)
+  return (codes * Math.log2(levels) + 32 * Math.ceil(inputs / blockSize)) / inputs
 }
 
 /** 2010.15979 takes each kernel plane of a convolution as a neuron of its own. */
@@ -197,7 +206,7 @@ function describePlan({
     settings: { ...settings },
     opset: opsetOf(model),
     foldedBatchNorms,
-    layers: layers.map(({ layer, levels, format, formatReason, bytesIn, bytesOut }) => ({
+    layers: layers.map(({ layer, levels, format, formatReason, codeBits, bytesIn, bytesOut }) => ({
       name: layer.name,
       op: layer.op,
       weight: layer.weight,
@@ -205,6 +214,7 @@ function describePlan({
       inputs: layer.inputs,
       neurons: layer.neurons,
       levels,
+      codeBits,
       format,
       formatReason,
       bytesIn,

@@ -205,6 +205,8 @@ export interface ModelPlan {
     readonly inputs: number
     readonly neurons: number
     readonly levels: number
+    /** As in the report. */
+    readonly codeBits: number
     readonly format: Format
     readonly formatReason: string
     readonly bytesIn: number

@@ -372,7 +372,7 @@ class ModelRun {
       relativeError,
       sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
       deadInputs,
-      codeBits: codeBits(quantized, layer),
+      codeBits: planned.codeBits,
       zeros:
         quantized.values === undefined
           ? zeroShare(quantized.codes, levels)
@@ -386,14 +386,11 @@ class ModelRun {
 }
 
 const FRAME_NOTE =
-  'frame: the file holds float32 values, as large as before; codeBits says what the codes behind them would take'
+  'frame: the file holds float32 values, as large as before; bits are what the codes and scales behind them would take'
 
 const fastMathNote = (used: boolean): string =>
   used
     ? 'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
     : 'fastMath: expected a runtime with relaxed SIMD, got one without or with a faulty one; the standard kernels ran'
-
-const codeBits = ({ codes, scales, levels }: QuantizedWeight, { groups, inputs, neurons }: Layer): number =>
-  (codes.length * Math.log2(levels) + 32 * scales.length) / (groups * inputs * neurons)
 
 const batchSize = (feeds: Feeds): number => Object.values(feeds)[0]?.dims[0] ?? 0

@@ -6,6 +6,7 @@ import { formatNpy } from '../data/npy.js'
 import { pickArray, readArrays } from '../data/source.js'
 import { GpfqError } from '../errors.js'
 import { createQuantizer } from '../index.js'
+import { dequantize } from '../methods/alphabet.js'
 import { type CommandContext, printJson } from './command.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
@@ -25,6 +26,7 @@ interface LayerValues extends AlphabetValues {
   readonly quantizedInputs?: string
   readonly output: string
   readonly scales?: string
+  readonly values?: string
   readonly threads?: number
   readonly fastMath?: boolean
   readonly force?: boolean
@@ -37,13 +39,17 @@ export function addLayerCommand(program: Command, context: CommandContext): void
     .command('layer')
     .summary('quantize one dense layer given as NumPy files')
     .description(
-      'Chooses the codes of one layer Y = X·W by greedy path following. A weight is scale · (code − zero), zero = (levels − 1)/2.',
+      'Chooses the codes of one layer Y = X·W by greedy path following. A weight is scale · (code − zero), zero = (levels − 1)/2; of method frame see --values.',
     )
     .requiredOption('--weights <W.npy>', 'weights, (inputs N, neurons K)')
     .requiredOption('--inputs <X.npy>', "samples of the layer's inputs, (rows m, N)")
     .option('--quantized-inputs <XQ.npy>', 'the same samples in the network quantized so far (default: X)')
-    .requiredOption('-o, --output <CODES.npy>', 'where to write the codes, uint8 (N, K)')
+    .requiredOption(
+      '-o, --output <CODES.npy>',
+      'where to write the codes, uint8 (N, K); of frame (coefficients, K)',
+    )
     .option('--scales <S.npy>', 'where to write the scales, float32 (blocks, K)')
+    .option('--values <V.npy>', 'where to write the weights that the codes stand for, float32 (N, K)')
   addAlphabetOptions(command)
   addKernelOptions(command)
     .option('--json', 'print {form, relativeError, seconds, threads} to stdout')
@@ -60,7 +66,7 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
   const terminal = context.terminal(values.quiet === true)
   const force = values.force === true
   checkOutput(values.output, force)
-  if (values.scales !== undefined) checkOutput(values.scales, force)
+  for (const file of [values.scales, values.values]) if (file !== undefined) checkOutput(file, force)
   const weights = await readMatrix(values.weights)
   const samples = await readMatrix(values.inputs)
   const quantized =
@@ -101,11 +107,19 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
       },
     )
     terminal.redraw('')
-    const codes = formatNpy({ type: 'uint8', dims: [inputs, neurons], data: result.codes })
+    const codes = formatNpy({
+      type: 'uint8',
+      dims: [result.codes.length / neurons, neurons],
+      data: result.codes,
+    })
     await writeBytes(values.output, codes, force)
     if (values.scales !== undefined) {
       const dims = [result.scales.length / neurons, neurons]
       await writeBytes(values.scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)
+    }
+    if (values.values !== undefined) {
+      const data = result.values ?? dequantize(result, { groups: 1, inputs, neurons })
+      await writeBytes(values.values, formatNpy({ type: 'float32', dims: [inputs, neurons], data }), force)
     }
     const { form, relativeError, seconds } = result
     if (values.json) printJson(terminal, { form, relativeError, seconds, threads: quantizer.threads })

@@ -1,2 +1,9 @@
 /** The command line writes numbers as reports do. */
-export { bitsFor, formatBytes, formatDecibels, formatPercent, formatSeconds } from '../report/numbers.js'
+export {
+  bitsFor,
+  bitsText,
+  formatBytes,
+  formatDecibels,
+  formatPercent,
+  formatSeconds,
+} from '../report/numbers.js'

@@ -244,6 +244,7 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     samples: layer.samples,
     form: layer.form,
     levels: layer.levels,
+    codeBits: layer.codeBits,
     format: layer.format,
     relativeError: layer.relativeError,
     sqnrDb: layer.sqnrDb,

@@ -3,7 +3,7 @@
  * says of what: an error without a scale means nothing to its reader.
  */
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
-import { bitsFor, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+import { bitsText, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
 import { shapeOf } from './progress.js'
 import { bar, formatTable } from './table.js'
 import type { Terminal } from './terminal.js'
@@ -19,7 +19,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
   const rows = report.layers.map((layer) => [
     layer.name,
     shapeOf(layer),
-    String(bitsFor(layer.levels)),
+    bitsText(layer, report.settings),
     layer.format,
     layer.relativeError === null ? '–' : formatPercent(layer.relativeError),
     bar((layer.relativeError ?? 0) / largest, BAR_LENGTH),
@@ -82,7 +82,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     layer.name,
     layer.op,
     shapeOf(layer),
-    String(bitsFor(layer.levels)),
+    bitsText(layer, plan.settings),
     layer.format,
     sizes(layer),
   ])

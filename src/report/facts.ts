@@ -1,9 +1,9 @@
 /** What a report says in one line each: the headline numbers, in the words that page, command line and file share. */
-import type { LayerReport, QuantizeReport } from '../options.js'
+import type { QuantizeReport } from '../options.js'
 import { points, shareOf } from './accuracyPicture.js'
 import type { ReportDocument } from './document.js'
 import { errorText } from './errorPicture.js'
-import { bitsFor, formatBytes, formatPercent, formatSeconds } from './numbers.js'
+import { bitsText, formatBytes, formatPercent, formatSeconds } from './numbers.js'
 
 export interface Fact {
   readonly title: string
@@ -28,7 +28,7 @@ export function headline({ report, accuracy }: ReportDocument): readonly Fact[] 
       value: formatBytes(bytesOut),
       more: `was ${formatBytes(bytesIn)}, ${timesSmaller(bytesIn, bytesOut)}`,
     },
-    { title: 'Weights', value: bitsText(layers), more: `${layers.length} layers quantized` },
+    { title: 'Weights', value: spreadOfBits(report), more: `${layers.length} layers quantized` },
   ]
   if (errors.length > 0)
     facts.push({
@@ -54,10 +54,11 @@ export function timesSmaller(before: number, after: number): string {
   return `${(before / Math.max(1, after)).toFixed(1)} times smaller`
 }
 
-function bitsText(layers: readonly LayerReport[]): string {
-  const bits = [...new Set(layers.map(({ levels }) => bitsFor(levels)))].sort((a, b) => a - b)
+function spreadOfBits({ layers, settings }: QuantizeReport): string {
+  const bits = [...new Set(layers.map((layer) => bitsText(layer, settings)))]
+  bits.sort((a, b) => Number(a) - Number(b))
   return bits.length === 1
-    ? `${bits[0]} ${bits[0] === 1 ? 'bit' : 'bits'}`
+    ? `${bits[0]} ${bits[0] === '1' ? 'bit' : 'bits'}`
     : `${bits[0]} to ${bits.at(-1)} bits`
 }
 

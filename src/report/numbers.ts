@@ -22,6 +22,14 @@ export function formatDecibels(db: number | null): string {
   return db === null ? '–' : `${db.toFixed(1)} dB`
 }
 
+/** Bits of a weight, as tables have them: those of its code, or of frame's several with their share of the scale. */
+export function bitsText(
+  { levels, codeBits }: { readonly levels: number; readonly codeBits: number },
+  { method }: Readonly<Record<string, unknown>>,
+): string {
+  return method === 'frame' ? codeBits.toFixed(2) : String(bitsFor(levels))
+}
+
 /** Bits that hold one of `levels` codes. */
 export function bitsFor(levels: number): number {
   return Math.ceil(Math.log2(levels))

@@ -79,6 +79,7 @@ export function layerFacts(layer: LayerReport): readonly (readonly [title: strin
   return [
     ['Inputs × neurons', shapeText(layer)],
     ['Values', `${layer.levels}, ${bitsFor(layer.levels)} bits`],
+    ['Codes and scales', `${layer.codeBits.toFixed(2)} bits a weight`],
     [
       'Error',
       layer.relativeError === null

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { formatNpy, parseNpy } from '#src/data/npy.js'
+import { frameQuantize } from '#src/reference/frame.js'
 import { gpfq, temporaryFolder } from './run.js'
 
 const at = temporaryFolder()
@@ -32,6 +33,38 @@ describe('gpfq layer', () => {
       const scale = Number(scales.data[i % 5])
       const value = scale * (Number(codes.data[i]) - 127)
       expect(Math.abs(value - weights[i]!)).toBeLessThan(5 * scale) // path following moves errors on, but not far
+    }
+  })
+
+  it('writes the values that codes and scales stand for', async () => {
+    const args = [...files, '-o', at('v-codes.npy'), '--scales', at('v-scales.npy'), '--values', at('v.npy')]
+    expect(await gpfq(['layer', ...args, '--levels', '7', '--quiet'])).toMatchObject({ code: 0, stderr: '' })
+    const [codes, scales, values] = ['v-codes', 'v-scales', 'v'].map((name) =>
+      parseNpy(readFileSync(at(`${name}.npy`))),
+    )
+    expect([values!.type, values!.dims]).toEqual(['float32', [12, 5]])
+    for (let i = 0; i < 60; i++)
+      expect(values!.data[i]).toBe(Math.fround(Number(scales!.data[i % 5]) * (Number(codes!.data[i]) - 3)))
+  })
+
+  it('writes coefficients in their own shape for frame, and the weights they stand for', async () => {
+    const args = [...files, '-o', at('f-codes.npy'), '--scales', at('f-scales.npy'), '--values', at('f.npy')]
+    const frame = ['--method', 'frame', '--levels', '16', '--redundancy', '3', '--quiet']
+    expect(await gpfq(['layer', ...args, ...frame])).toMatchObject({ code: 0, stderr: '' })
+    const [codes, scales, values] = ['f-codes', 'f-scales', 'f'].map((name) =>
+      parseNpy(readFileSync(at(`${name}.npy`))),
+    )
+    expect([codes!.dims, codes!.data.length, scales!.dims]).toEqual([[36, 5], 180, [1, 5]])
+    expect(values!.dims).toEqual([12, 5])
+    for (let k = 0; k < 5; k++) {
+      const own = Array.from({ length: 12 }, (_, t) => weights[t * 5 + k]!)
+      const scale = Number(scales!.data[k])
+      const given = { weights: own, count: 36, levels: 16, scale }
+      const twin = frameQuantize(given, (index) => Number(codes!.data[index * 5 + k]))
+      for (const [t, value] of twin.values.entries()) {
+        expect(Number(values!.data[t * 5 + k])).toBeCloseTo(value, 5)
+        expect(Math.abs(value - own[t]!)).toBeLessThan(scale)
+      }
     }
   })
 

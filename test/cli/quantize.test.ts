@@ -20,6 +20,7 @@ const LAYER_KEYS = [
   'samples',
   'form',
   'levels',
+  'codeBits',
   'format',
   'relativeError',
   'sqnrDb',

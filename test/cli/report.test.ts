@@ -24,3 +24,15 @@ it('writes a page for people when the report’s name ends in .html', async () =
       `<th scope="row">${name}</th><td class="number own">${(100 * relativeError).toPrecision(3)} %`,
     )
 })
+
+it('says what a weight of frame takes, in the table, in the plan and on the page', async () => {
+  const own = ['quantize', `${DIGITS}digits.onnx`, '--method', 'frame', '--levels', '4', '--threads', '1']
+  const { code, stdout } = await gpfq([...own, '-o', at('f.onnx'), '--report', at('f.html')])
+  expect(code).toBe(0)
+  // 25 inputs fill two runs of 16: 32 · 4 coefficients of 2 bits, and a scale of 32.
+  const bits = ((32 * 4 * 2 + 32) / 25).toFixed(2)
+  expect(stdout).toMatch(new RegExp(`conv1 +25×8 +${bits} +float`))
+  expect(readFileSync(at('f.html'), 'utf8')).toContain(`<dd>${bits} bits a weight</dd>`)
+  const plan = await gpfq([...own, '--dry-run'])
+  expect(plan.stdout).toMatch(new RegExp(`conv1 +Conv +25×8 +${bits} +float`))
+})
