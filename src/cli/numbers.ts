@@ -1,6 +1,5 @@
 /** The command line writes numbers as reports do. */
 export {
-  bitsFor,
   bitsText,
   formatBytes,
   formatDecibels,
