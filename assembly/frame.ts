@@ -4,8 +4,9 @@
  *
  *     v = u + <e_k, x>,  q_k = A(v),  u = v − q_k,        x̂ = (d/F) Σ_k q_k e_k.
  *
- * The alphabet of a neuron reaches to its largest coefficient. No samples. Float32, sums in the order of their index.
- * 3·F/d·d·N multiply-adds a neuron. Bound: loads, 8 neurons at a time.
+ * The alphabet of a neuron reaches to its largest coefficient, so the coefficients are computed twice, for they are many more
+ * than the weights. No samples. Float32, sums in the order of their index. 3·F·N multiply-adds a neuron. Bound: loads, 8
+ * neurons at a time.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { ROW } from './tile'

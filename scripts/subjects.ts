@@ -147,6 +147,6 @@ async function score(assets: string, subject: Subject, runner: Runner, model: Ui
   return 'top1' in result ? result.top1 : result.perplexity
 }
 
-/** The line under a table that says where its numbers come from. */
+/** The line under a table that says where its numbers come from, without threads: cells were measured with one or two. */
 export const printedOn = (command: string, runner: string): string =>
-  `Printed by \`${command}\` on ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runner}.`
+  `Printed by \`${command}\` on ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runner.replace(/ \(.*/, '')}.`

@@ -8,8 +8,8 @@ import type { WeightHistogram } from './weightHistogram.js'
 
 /**
  * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695);
- * `spfq` stochastic path following (2309.10975); `beacon` scale-free (2508.20293). One file
- * each under src/methods says what it costs and when to use it.
+ * `spfq` stochastic path following (2309.10975); `beacon` scale-free (2508.20293); `frame` sigma-delta on frames, without data
+ * (2404.08131). One file each under src/methods says what it costs and when to use it.
  */
 export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq' | 'beacon' | 'frame'
 
@@ -147,8 +147,8 @@ export interface LayerReport {
   readonly codeBits: number
   /** Share of weights whose value is zero. */
   readonly zeros: number
-  /** How the float weights lie on the alphabet, for a picture. */
-  readonly weights: WeightHistogram
+  /** How the float weights lie on the alphabet, for a picture; null for frame, whose values lie on none. */
+  readonly weights: WeightHistogram | null
   readonly bytesIn: number
   readonly bytesOut: number
   readonly seconds: number

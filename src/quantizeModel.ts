@@ -57,7 +57,7 @@ interface Finished {
   readonly deadInputs: number
   readonly seconds: number
   readonly error: OutputError
-  readonly weights: WeightHistogram
+  readonly weights: WeightHistogram | null
 }
 
 /**
@@ -69,7 +69,9 @@ export const quantizeModel: QuantizeModel = async (bytes, options) => {
   const start = performance.now()
   const prepared = await prepareModel(bytes, options)
   if (options.calibration === undefined && needsCalibration(prepared.settings)) {
-    throw new TypeError('calibration: expected batches of inputs, got none; only method msq can do without')
+    throw new TypeError(
+      'calibration: expected batches of inputs, got none; only methods msq (with radius max or mse) and frame can do without',
+    )
   }
   const executor = await createExecutor(options)
   try {
@@ -290,7 +292,7 @@ class ModelRun {
       planned,
       quantized,
       error: new OutputError(),
-      weights: weightHistogram(weights, quantized, planned.layer),
+      weights: solution.values === undefined ? weightHistogram(weights, quantized, planned.layer) : null,
       ...facts,
     })
   }
@@ -376,7 +378,8 @@ class ModelRun {
       zeros:
         quantized.values === undefined
           ? zeroShare(quantized.codes, levels)
-          : quantized.values.filter((value) => value === 0).length / quantized.values.length,
+          : quantized.values.reduce((zeros, value) => zeros + Number(value === 0), 0) /
+            quantized.values.length,
       weights,
       bytesIn,
       bytesOut,

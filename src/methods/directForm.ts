@@ -8,15 +8,12 @@ import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import { Columns } from './columns.js'
 import { Packer } from './packing.js'
-import type { LayerPlan, LayerShape } from './plan.js'
+import { gramEdge, type LayerPlan, type LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
 import { ALIVE, type Diagnosis, type LayerForm, type Solution, type SolveRequest } from './solution.js'
 
 /** Bytes of a sample block of one panel, (256, 8) float32. */
 const PANEL_BYTES = kernels.BLOCK * 32
-
-/** Panels a side of one tile of an in-block triangle: small, so that few blocks of inputs still occupy many threads. */
-const tileEdge = (edge: number): number => Math.ceil(edge / 2)
 
 export class DirectForm implements LayerForm {
   readonly packer: Packer
@@ -65,7 +62,8 @@ export class DirectForm implements LayerForm {
   /** Ends the samples: sums what is left of the in-block triangles. */
   async finish(options: RunOptions): Promise<void> {
     await this.packer.settled()
-    await this.#pool.run(this.#sum(this.packer.rows), options)
+    const rest = this.#sum(this.packer.rows)
+    if (rest.length > 0) await this.#pool.run(rest, options)
   }
 
   /** Adds the rows from #summed to `to` to the in-block triangles of H and G, each block of inputs a group of its own. */
@@ -84,7 +82,7 @@ export class DirectForm implements LayerForm {
       groups,
       triangular: true,
       lower: true,
-      edge: tileEdge(edge),
+      edge: gramEdge(edge),
     }
     const phase = [kernels.gram({ ...common, a: xq + from, c: this.#h })]
     if (!this.#shape.same) phase.push(kernels.gram({ ...common, a: x + from, c: this.#g }))

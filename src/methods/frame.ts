@@ -3,7 +3,7 @@
  * first-order sigma-delta, no samples. Twin: reference/frame.ts; mathematics: assembly/frame.ts.
  *
  * Each run of d ≤ 16 weights of a neuron has F = r·d coefficients on a harmonic frame, so a weight costs r·log₂M bits, and
- * its error falls as 1/r. Cost: 3·r·d·N multiply-adds a neuron. When: hardly ever. Bit for bit it loses more than rounding
+ * its error falls as 1/r. Cost: 3·F·N multiply-adds a neuron. When: hardly ever. Bit for bit it loses more than rounding
  * with more levels (docs/METHODS.md), and what it gives are reals, not codes of weights: a file of them is no smaller. It is
  * here because its bound needs no data at all, and to be compared with.
  */

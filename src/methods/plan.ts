@@ -93,7 +93,7 @@ export function directWork(shape: LayerShape): number {
 }
 
 /** Panels a side of one tile of H or G: as many as leave at least 36 tiles to the lower triangle, from 72 inputs on. */
-const gramEdge = (panels: number): number => (panels >= 64 ? 8 : panels > 28 ? 4 : panels > 14 ? 2 : 1)
+export const gramEdge = (panels: number): number => (panels >= 64 ? 8 : panels > 28 ? 4 : panels > 14 ? 2 : 1)
 
 /** Panels of inputs in a block of the direct form: short for few neurons, where the in-block triangles weigh more. */
 const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 128 ? 4 : 8)

@@ -58,7 +58,7 @@ const METHODS_WITH: Readonly<
  */
 const DAMPING = 0.01
 
-/** Passes of the preset: more of them gain less than a tenth of a point on any model of docs/ACCURACY.md. */
+/** Passes of the preset; one loses a point and a half to them on mobilenet (docs/ACCURACY.md). */
 const BEST_PASSES = 3
 
 /** Coefficients a weight of frame: as few as carry the error far enough to be of use. */

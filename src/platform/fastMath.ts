@@ -6,6 +6,7 @@
 import { platform } from '#platform'
 import { instantiate } from '../../workers/kernels.js'
 import { loadModule } from './init.js'
+import { kept } from './kept.js'
 
 /** () → v128 of relaxed_madd(0, 0, 0): valid only where relaxed SIMD is known. */
 const PROBE = Uint8Array.of(
@@ -17,28 +18,15 @@ const PROBE = Uint8Array.of(
   ...[0xfd, 0x85, 0x02, 0x0b], // f32x4.relaxed_madd, end
 )
 
-let module: Promise<WebAssembly.Module | null> | undefined
-
 /**
  * The fast module, compiled once for all quantizers; null where the runtime lacks relaxed SIMD or gets it wrong.
  * @throws GpfqError RUNTIME_MISSING if the file cannot be had
  */
-export function loadFastModule(): Promise<WebAssembly.Module | null> {
-  if (module === undefined) {
-    const loading = attempt()
-    module = loading
-    loading.catch(() => {
-      if (module === loading) module = undefined // the next call may have better luck
-    })
-  }
-  return module
-}
-
-async function attempt(): Promise<WebAssembly.Module | null> {
+export const loadFastModule = kept(async (): Promise<WebAssembly.Module | null> => {
   if (platform.compileFast === null || !WebAssembly.validate(PROBE)) return null
   const compiled = await platform.compileFast()
   return (await computesRight(compiled)) ? compiled : null
-}
+})
 
 /** Whether it leaves the same memory as the standard module, on small whole numbers, which no rounding touches. */
 async function computesRight(compiled: WebAssembly.Module): Promise<boolean> {

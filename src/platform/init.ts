@@ -5,6 +5,7 @@
  */
 import { platform } from '#platform'
 import { compileFrom, type WasmSource } from './compile.js'
+import { kept } from './kept.js'
 import { adoptWorker, type SpawnedWorker, type WorkerLike } from './worker.js'
 
 export interface InitOptions {
@@ -19,7 +20,7 @@ export interface InitOptions {
 }
 
 let given: InitOptions = {}
-let module: Promise<WebAssembly.Module> | undefined
+let load = kept(compile)
 
 /**
  * Settles where the kernels and workers come from, and compiles the kernels. May be called again: what is named replaces
@@ -28,25 +29,19 @@ let module: Promise<WebAssembly.Module> | undefined
  */
 export async function init(options: InitOptions = {}): Promise<void> {
   if (options.threads !== undefined) checkThreads(options.threads)
-  if (options.wasm !== undefined && options.wasm !== given.wasm) module = undefined
+  if (options.wasm !== undefined && options.wasm !== given.wasm) load = kept(compile)
   const named = Object.entries(options).filter(([, value]) => value !== undefined)
   given = { ...given, ...Object.fromEntries(named) }
   await loadModule()
 }
 
 /** The compiled kernels; compiled once for all quantizers. */
-export function loadModule(): Promise<WebAssembly.Module> {
-  if (module === undefined) {
-    const attempt =
-      given.wasm === undefined
-        ? platform.compile()
-        : compileFrom(resolveSource(given.wasm), placeOf(given.wasm))
-    module = attempt
-    attempt.catch(() => {
-      if (module === attempt) module = undefined // the next call may have better luck
-    })
-  }
-  return module
+export const loadModule = (): Promise<WebAssembly.Module> => load()
+
+function compile(): Promise<WebAssembly.Module> {
+  return given.wasm === undefined
+    ? platform.compile()
+    : compileFrom(resolveSource(given.wasm), placeOf(given.wasm))
 }
 
 async function resolveSource(wasm: NonNullable<InitOptions['wasm']>): Promise<WasmSource> {

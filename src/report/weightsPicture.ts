@@ -13,6 +13,7 @@ const MOST_STICKS = 64
 const MOST_LABELS = 15
 
 export function weightsPicture(layer: Pick<LayerReport, 'name' | 'levels' | 'weights'>): Html {
+  if (layer.weights === null) return html``
   const { edge, counts, codes } = layer.weights
   const total = codes.reduce((sum, count) => sum + count, 0)
   const zero = (codes.length - 1) / 2

@@ -4,29 +4,18 @@
  */
 import type { Task } from '../engine/job.js'
 import type { Pointer } from './arena.js'
-import { PANEL, task } from './kernels.js'
+import { PANEL, type Path, task } from './kernels.js'
 
-export function descend(a: {
-  h: Pointer // full
-  r: Pointer
-  s: Pointer
-  scales: Pointer
-  zeros: Pointer
-  codes: Pointer
-  errors: Pointer
-  scratch: Pointer
-  inputs: number
-  panels: number
-  neuronPanels: number
-  groups: number
-  candidates: number
-  scaleBlocks: number
-  scaleBlockSize: number
-  top: number
-  passes: number
-  sparse: boolean
-  strip: number
-}): Task {
+/** Its h is whole, above the diagonal too. */
+export function descend(
+  a: Path & {
+    s: Pointer
+    errors: Pointer
+    passes: number
+    sparse: boolean
+    strip: number
+  },
+): Task {
   return task(
     'descend',
     [
@@ -144,28 +133,16 @@ export function retarget(a: {
 /** What a step of `walk` chooses, see assembly/walk.ts. */
 export const CHOICES = { soft: 1, hard: 2, chance: 3, exact: 4 } as const
 
-export function walk(a: {
-  h: Pointer
-  weights: Pointer
-  r: Pointer
-  scales: Pointer
-  zeros: Pointer
-  codes: Pointer
-  values: Pointer
-  scratch: Pointer
-  inputs: number
-  panels: number
-  triangular: boolean
-  neuronPanels: number
-  groups: number
-  candidates: number
-  scaleBlocks: number
-  scaleBlockSize: number
-  top: number
-  choice: keyof typeof CHOICES
-  lambda: number
-  seed: number
-}): Task {
+export function walk(
+  a: Path & {
+    weights: Pointer
+    values: Pointer
+    triangular: boolean
+    choice: keyof typeof CHOICES
+    lambda: number
+    seed: number
+  },
+): Task {
   return task(
     'walk',
     [

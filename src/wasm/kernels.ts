@@ -16,10 +16,13 @@ export const matrixBytes = (panels: number, triangular: boolean): number =>
   triangular ? panels * (panels + 1) * 128 : panels * panels * 256
 
 /**
- * Most items of a tile that still make 32 tiles, so that 16 threads have two each: what a tile costs to take, a tenth of a
+ * Tiles that a task is cut into where it can be, so that 16 threads have two each: what a tile costs to take, a tenth of a
  * microsecond, is worth merging items for only where there are more.
  */
-const among32 = (items: number): number => Math.max(1, Math.floor(items / 32))
+const LEAST_TILES = 32
+
+/** Most items of a tile that still make as many. */
+const mostItems = (items: number): number => Math.max(1, Math.floor(items / LEAST_TILES))
 
 /** A task of one kernel; for the tables of this folder only. */
 export const task = (kernel: string, args: number[], items: number, step: number, scratch = false): Task => ({
@@ -105,7 +108,7 @@ export function gram(a: {
     'gram',
     [a.a, a.b, a.c, a.rows, a.panels, a.groups, Number(a.triangular), Number(a.lower), a.edge],
     items,
-    Math.max(1, Math.min(among32(items), Math.floor(2e6 / flops))),
+    Math.max(1, Math.min(mostItems(items), Math.floor(2e6 / flops))),
   )
 }
 
@@ -129,34 +132,40 @@ export function project(a: {
     [a.g, a.weights, a.r, a.s, a.panels, Number(a.triangular), a.neuronPanels],
     items,
     Math.min(
-      among32(items),
+      mostItems(items),
       Math.max(1, Math.min(8, Math.floor(a.neuronPanels / 4)), Math.floor(64 / a.panels)),
     ),
   )
 }
 
-export function substitute(a: {
+/** What every kernel is given that goes through the inputs one after another, for several candidate scales. */
+export interface Path {
   h: Pointer
-  weights: Pointer
   r: Pointer
-  s: Pointer
   scales: Pointer
   zeros: Pointer
   codes: Pointer
-  errors: Pointer
   scratch: Pointer
   inputs: number
   panels: number
-  triangular: boolean
   neuronPanels: number
   groups: number
   candidates: number
   scaleBlocks: number
   scaleBlockSize: number
   top: number
-  follow: boolean
-  strip: number
-}): Task {
+}
+
+export function substitute(
+  a: Path & {
+    weights: Pointer
+    s: Pointer
+    errors: Pointer
+    triangular: boolean
+    follow: boolean
+    strip: number
+  },
+): Task {
   return task(
     'substitute',
     [
@@ -230,10 +239,8 @@ export function dequantize(a: Alphabets & { negated: Pointer }): Task {
 
 /** Neuron panels of an item that walks sample blocks: all of them, unless few blocks would leave threads without work. */
 function shareOf(cells: number, neuronPanels: number): number {
-  return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_ITEMS / cells)))
+  return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_TILES / cells)))
 }
-
-const LEAST_ITEMS = 64
 
 export function advance(a: {
   x: Pointer

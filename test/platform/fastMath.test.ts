@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 
 /** Quantizes a layer with and without fastMath, and prints what each said. */
 const SCRIPT = `
-import { createQuantizer } from 'gpfq'
+const { createQuantizer } = await import('gpfq')
 const next = (seed => () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32)(7)
 const values = (length) => Float32Array.from({ length }, () => next() - 0.4)
 const problem = { weights: values(96 * 24), inputs: 96, neurons: 24, samples: values(600 * 96) }
@@ -27,29 +27,45 @@ interface Said {
   readonly relativeError: number
 }
 
-function quantizeWith(...flags: string[]): readonly [standard: Said, fast: Said] {
-  const args = [...flags, '--input-type=module', '--eval', SCRIPT]
+/** Makes every relaxed a·b + c that is compiled a c − a·b: what a faulty runtime could do. */
+const FAULT = `
+const compile = WebAssembly.compile
+WebAssembly.compile = (bytes) => {
+  const faulty = Uint8Array.from(bytes)
+  for (let i = 0; i + 2 < faulty.length; i++)
+    if (faulty[i] === 0xfd && faulty[i + 1] === 0x85 && faulty[i + 2] === 0x02) faulty[i + 1] = 0x86
+  return compile(faulty)
+}
+`
+
+function quantizeWith(flags: readonly string[], before = ''): readonly [standard: Said, fast: Said] {
+  const args = [...flags, '--input-type=module', '--eval', before + SCRIPT]
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as [Said, Said]
 }
 
-/** Of the flag's many names: those that this Node knows, with relaxed SIMD switched on or off. */
-const FLAG = Number(process.versions.node.split('.')[0]) < 22 ? '--experimental-wasm-relaxed-simd' : ''
+/** What this Node needs to know relaxed SIMD. */
+const FLAGS = Number(process.versions.node.split('.')[0]) < 22 ? ['--experimental-wasm-relaxed-simd'] : []
 
 describe('fastMath', () => {
   it('is refused in silence by a runtime without relaxed SIMD, which runs the standard kernels', ({
     skip,
   }) => {
-    skip(FLAG === '', 'this Node has relaxed SIMD: see test:everywhere')
-    const [standard, fast] = quantizeWith()
+    skip(FLAGS.length === 0, 'this Node has relaxed SIMD: see test:everywhere')
+    const [standard, fast] = quantizeWith([])
     expect(standard.fastMath).toBe(false)
     expect(fast).toEqual(standard)
   })
 
-  it('chooses as well as the standard kernels, or is not used at all', () => {
-    const [standard, fast] = quantizeWith(...(FLAG === '' ? [] : [FLAG]))
-    expect(standard.fastMath).toBe(false)
+  it('chooses as well as the standard kernels where the runtime has it', () => {
+    const [standard, fast] = quantizeWith(FLAGS)
+    expect([standard.fastMath, fast.fastMath]).toEqual([false, true])
     const equal = fast.codes.filter((code, i) => code === standard.codes[i]).length
     expect(equal / fast.codes.length).toBeGreaterThan(0.97)
     expect(Math.abs(fast.relativeError / standard.relativeError - 1)).toBeLessThan(1e-3)
+  })
+
+  it('is not trusted to a runtime that computes it wrong', () => {
+    const [standard, fast] = quantizeWith(FLAGS, FAULT)
+    expect(fast).toEqual(standard)
   })
 })
