@@ -15,6 +15,9 @@ import { diagonal } from './project'
 import { step } from './substitute'
 import { carry, multiply, ROW } from './tile'
 
+/** Neuron panels that advance together: 4 rows of a block of X are read once for all of them, 2 × 8 KB of W and −Q stay near. */
+const ABREAST: i32 = 4
+
 /**
  * Moves the residual past the block before (`before` ≥ 0) and correlates it with this block (`now` ≥ 0).
  * Items: (sample block, group, `share` neuron panels).
@@ -43,28 +46,36 @@ export function advance(
     const panel = <usize>(cell * panels) * panelBytes
     const first = (item % shares) * share
     const last = min(neuronPanels, first + share)
-    for (let v = first; v < last; v++) {
-      const ui = u + <usize>(cell * neuronPanels + v) * panelBytes
-      if (before < 0) memory.fill(ui, 0, panelBytes)
+    const residual = u + <usize>(cell * neuronPanels) * panelBytes
+    const sums = z + (<usize>(cell * neuronPanels * edge) << 8)
+    for (let v = first; v < last; v += ABREAST) {
+      const stop = min(last, v + ABREAST)
+      if (before < 0) memory.fill(residual + <usize>v * panelBytes, 0, <usize>(stop - v) * panelBytes)
       else {
-        const at = <usize>(group * neuronPanels + v) * columnBytes + ((<usize>(before * edge)) << 8)
         const from = panel + <usize>(before * edge) * panelBytes
+        const at = <usize>(group * neuronPanels + v) * columnBytes + (<usize>(before * edge) << 8)
         for (let row = 0; row < quads; row += 4) {
-          const quad = <usize>row * ROW
-          carry((x ? x : xq) + from + quad, panelBytes, w + at, ui + quad, edge)
-          if (x) carry(xq + from + quad, panelBytes, n + at, ui + quad, edge)
+          const quad = from + <usize>row * ROW
+          let to = residual + <usize>v * panelBytes + <usize>row * ROW
+          let b = at
+          for (let k = v; k < stop; k++) {
+            if (x) carry(x + quad, w + b, xq + quad, n + b, panelBytes, to, edge)
+            else carry(xq + quad, w + b, 0, 0, panelBytes, to, edge)
+            b += columnBytes
+            to += panelBytes
+          }
         }
       }
       if (now < 0) continue
-      let zi = z + ((<usize>((cell * neuronPanels + v) * edge)) << 8)
-      memory.fill(zi, 0, <usize>edge << 8)
+      memory.fill(sums + (<usize>(v * edge) << 8), 0, <usize>((stop - v) * edge) << 8)
       if (before < 0) continue
-      let a = xq + panel + <usize>(now * edge) * panelBytes
+      const from = xq + panel + <usize>(now * edge) * panelBytes
       for (let p = 0; p < edge; p++) {
-        multiply(a, ui, zi, steps)
-        multiply(a + 16, ui, zi + 128, steps)
-        a += panelBytes
-        zi += 256
+        for (let k = v; k < stop; k++) {
+          multiply(
+            from + <usize>p * panelBytes, residual + <usize>k * panelBytes, sums + (<usize>(k * edge + p) << 8), steps,
+          )
+        }
       }
     }
   }
@@ -99,9 +110,7 @@ export function settle(
       const gi = g + triangle + <usize>i * <usize>(i + 1) * 128
       if (i) {
         multiply(gi, w + at, p + row8, i << 3)
-        multiply(gi + 16, w + at, p + row8 + 128, i << 3)
         multiply(hi, n + at, p + row8, i << 3)
-        multiply(hi + 16, n + at, p + row8 + 128, i << 3)
       }
       diagonal(gi + row8, w + at + row8, p + row8, 0)
       for (let t = 0; t < 8; t++) {

@@ -40,9 +40,9 @@ export function outputError(
         const quad = panel + <usize>row * ROW
         const valid = min(4, steps - row)
         memory.fill(tile, 0, 128)
-        carry(x + quad, panelBytes, w + at, tile, panels)
+        carry(x + quad, w + at, 0, 0, panelBytes, tile, panels)
         addSquares(tile, to, valid)
-        carry(xq + quad, panelBytes, n + at, tile, panels)
+        carry(xq + quad, n + at, 0, 0, panelBytes, tile, panels)
         addSquares(tile, to + 64, valid)
       }
     }

@@ -64,7 +64,6 @@ export function gram(
           const as_ = a + at + <usize>s * panelBytes
           const cs = ci + (<usize>s << 8)
           multiply(as_, bi, cs, steps)
-          multiply(as_ + 16, bi, cs + 128, steps)
         }
       }
       at += blockBytes

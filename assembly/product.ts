@@ -10,7 +10,5 @@ import { multiply } from './tile'
 @inline
 export function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize): void {
   const a = matrix + panelAt(i, panels, triangular) + (<usize>k0 << 8)
-  const from = b + (<usize>k0 << 8)
-  multiply(a, from, c, (k1 - k0) << 3)
-  multiply(a + 16, from, c + 128, (k1 - k0) << 3)
+  multiply(a, b + (<usize>k0 << 8), c, (k1 - k0) << 3)
 }

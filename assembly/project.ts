@@ -64,7 +64,6 @@ function accumulate(
         const b = w + at + (<usize>low << 8)
         const c = out + at + (<usize>p << 8)
         multiply(a, b, c, (high - low) << 3)
-        multiply(a + 16, b, c + 128, (high - low) << 3)
       }
     }
   }

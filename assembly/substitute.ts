@@ -72,27 +72,30 @@ export function substitute(
         for (let t = 0; t < 8; t++) {
           const row = (p << 3) + t
           const at = <usize>row << 5
-          const scaleAt = <usize>(row / scaleBlockSize) << 5
-          let panel = begin % neuronPanels // of W, R and S; the same for every candidate
           let path = q
-          for (let v = 0; v < count; v++) {
-            if (t >= rows) { // padding: no weight, no code
+          if (t >= rows) { // padding: no weight, no code
+            for (let v = 0; v < count; v++, path += pathBytes) {
               v128.store(path + at, f32x4.splat(0))
               v128.store(path + at, f32x4.splat(0), 16)
-            } else {
-              const item = begin + v
-              const column = <usize>(group * neuronPanels + panel) * columnBytes + at
-              const scale = <usize>(item * scaleBlocks << 5) + scaleAt
-              step(
-                block, t, path + (<usize>p << 8), path + columnBytes + (<usize>(p - b) << 8),
-                weights + column, s ? s + column : 0, scales + scale, zeros + scale,
-                codes ? codes + <usize>item * (columnBytes >> 2) + (at >> 2) : 0,
-                s ? errors + (<usize>item << 6) : 0,
-                top, follow, row == 0,
-              )
             }
+            continue
+          }
+          let column = <usize>(group * neuronPanels + begin % neuronPanels) * columnBytes + at // of W, R and S
+          const beyond = <usize>((group + 1) * neuronPanels) * columnBytes
+          let scale = <usize>(begin * scaleBlocks + row / scaleBlockSize) << 5
+          let code = codes ? codes + <usize>begin * (columnBytes >> 2) + (at >> 2) : 0
+          for (let v = 0; v < count; v++) {
+            step(
+              block, t, path + (<usize>p << 8), path + columnBytes + (<usize>(p - b) << 8),
+              weights + column, s ? s + column : 0, scales + scale, zeros + scale,
+              code, s ? errors + (<usize>(begin + v) << 6) : 0,
+              top, follow, row == 0,
+            )
             path += pathBytes
-            if (++panel == neuronPanels) panel = 0
+            column += columnBytes
+            if (column >= beyond) column -= <usize>neuronPanels * columnBytes // the next candidate
+            scale += <usize>scaleBlocks << 5
+            if (code) code += columnBytes >> 2
           }
         }
       }
@@ -112,7 +115,6 @@ function update(
     let c = q + columnBytes + (<usize>(p - base) << 8)
     for (let v = 0; v < count; v++) {
       multiply(a, b, c, (k1 - k0) << 3)
-      multiply(a + 16, b, c + 128, (k1 - k0) << 3)
       b += pathBytes
       c += pathBytes
     }

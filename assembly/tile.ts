@@ -1,8 +1,8 @@
 /**
  * The register tiles: the two inner loops where nearly all time goes.
  *
- * Every large operand lies in panels 8 columns wide, row after row of 8 floats (32 bytes). `multiply` forms a
- * 4 × 8 tile of AᵀB over the common rows of two panels; `carry` forms a 4 × 8 tile of A·B where A is a panel.
+ * Every large operand lies in panels 8 columns wide, row after row of 8 floats (32 bytes). `multiply` forms the two
+ * 4 × 8 tiles of AᵀB over the common rows of two panels; `carry` forms a 4 × 8 tile of A·B where A lies in panels.
  *
  * Numerics: float32. A tile is summed from zero over its k steps in order and then added to memory once, so
  * a long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within, (m/256)·2⁻²⁴ across. The second module, for
@@ -12,6 +12,12 @@
  * Why 4 × 8 and not unrolled: V8 has 15 vector registers and keeps all loads of a loop body alive at once;
  * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and unrolled bodies spill and
  * run at half the speed (docs/PERFORMANCE.md).
+ *
+ * Why the loops look odd: every instruction beside the 22 of a step costs, the machine takes in six a cycle. V8 itself
+ * unrolls an inner loop of this size, block by block and without spills, only if it lies in another loop: so both halves
+ * of a tile are formed by one function. It sees that an address needs no extension to 64 bits when it comes from an
+ * addition, not from the loop: so pointers move before they are used. And it does not compute again what the step before
+ * the loop has computed, the addresses of splats: so the first step stands alone.
  */
 
 /** a·b + c: one place that says whether it may be fused. */
@@ -24,78 +30,99 @@ function madd(a: v128, b: v128, c: v128): v128 {
 export const ROW: usize = 32
 
 /**
- * c(4, 8) += Σ_k a[k, 0..4)ᵀ · b[k, 0..8).
- * @param a first of 4 columns in a panel (steps, 8); a + 16 is the other half
+ * c(8, 8) += Σ_k a[k, 0..8)ᵀ · b[k, 0..8).
+ * @param a panel (steps, 8)
  * @param b panel (steps, 8)
- * @param c tile (4, 8), rows 32 bytes apart
+ * @param c tile (8, 8), rows 32 bytes apart
+ * @param steps at least 1
  */
 export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
-  let c00_f32x4 = f32x4.splat(0), c01_f32x4 = f32x4.splat(0)
-  let c10_f32x4 = f32x4.splat(0), c11_f32x4 = f32x4.splat(0)
-  let c20_f32x4 = f32x4.splat(0), c21_f32x4 = f32x4.splat(0)
-  let c30_f32x4 = f32x4.splat(0), c31_f32x4 = f32x4.splat(0)
-  const end = a + (<usize>steps) * ROW
-  while (a < end) {
-    const b0_f32x4 = v128.load(b)
-    const b1_f32x4 = v128.load(b, 16)
-    const a0_f32x4 = v128.load_splat<f32>(a)
-    c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
-    c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
-    const a1_f32x4 = v128.load_splat<f32>(a, 4)
-    c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
-    c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
-    const a2_f32x4 = v128.load_splat<f32>(a, 8)
-    c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
-    c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
-    const a3_f32x4 = v128.load_splat<f32>(a, 12)
-    c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
-    c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
-    a += ROW
-    b += ROW
+  for (let half = 0; half < 2; half++) {
+    let pa = a, pb = b
+    const b0_f32x4 = v128.load(b), b1_f32x4 = v128.load(b, 16)
+    const a0_f32x4 = v128.load_splat<f32>(a), a1_f32x4 = v128.load_splat<f32>(a, 4)
+    const a2_f32x4 = v128.load_splat<f32>(a, 8), a3_f32x4 = v128.load_splat<f32>(a, 12)
+    let c00_f32x4 = f32x4.mul(a0_f32x4, b0_f32x4), c01_f32x4 = f32x4.mul(a0_f32x4, b1_f32x4)
+    let c10_f32x4 = f32x4.mul(a1_f32x4, b0_f32x4), c11_f32x4 = f32x4.mul(a1_f32x4, b1_f32x4)
+    let c20_f32x4 = f32x4.mul(a2_f32x4, b0_f32x4), c21_f32x4 = f32x4.mul(a2_f32x4, b1_f32x4)
+    let c30_f32x4 = f32x4.mul(a3_f32x4, b0_f32x4), c31_f32x4 = f32x4.mul(a3_f32x4, b1_f32x4)
+    const last = a + (<usize>(steps - 1)) * ROW
+    while (pa < last) {
+      pa += ROW
+      pb += ROW
+      const b0_f32x4 = v128.load(pb)
+      const b1_f32x4 = v128.load(pb, 16)
+      const a0_f32x4 = v128.load_splat<f32>(pa)
+      c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
+      c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
+      const a1_f32x4 = v128.load_splat<f32>(pa, 4)
+      c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
+      c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
+      const a2_f32x4 = v128.load_splat<f32>(pa, 8)
+      c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
+      c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
+      const a3_f32x4 = v128.load_splat<f32>(pa, 12)
+      c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
+      c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
+    }
+    v128.store(c, f32x4.add(v128.load(c), c00_f32x4))
+    v128.store(c, f32x4.add(v128.load(c, 16), c01_f32x4), 16)
+    v128.store(c, f32x4.add(v128.load(c, 32), c10_f32x4), 32)
+    v128.store(c, f32x4.add(v128.load(c, 48), c11_f32x4), 48)
+    v128.store(c, f32x4.add(v128.load(c, 64), c20_f32x4), 64)
+    v128.store(c, f32x4.add(v128.load(c, 80), c21_f32x4), 80)
+    v128.store(c, f32x4.add(v128.load(c, 96), c30_f32x4), 96)
+    v128.store(c, f32x4.add(v128.load(c, 112), c31_f32x4), 112)
+    a += 16
+    c += 128
   }
-  v128.store(c, f32x4.add(v128.load(c), c00_f32x4))
-  v128.store(c, f32x4.add(v128.load(c, 16), c01_f32x4), 16)
-  v128.store(c, f32x4.add(v128.load(c, 32), c10_f32x4), 32)
-  v128.store(c, f32x4.add(v128.load(c, 48), c11_f32x4), 48)
-  v128.store(c, f32x4.add(v128.load(c, 64), c20_f32x4), 64)
-  v128.store(c, f32x4.add(v128.load(c, 80), c21_f32x4), 80)
-  v128.store(c, f32x4.add(v128.load(c, 96), c30_f32x4), 96)
-  v128.store(c, f32x4.add(v128.load(c, 112), c31_f32x4), 112)
 }
 
 /**
- * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8): rows of panels times a matrix, the update of a residual.
+ * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8) and the same of a second pair: rows of panels times a matrix, the
+ * update of a residual, which is read and written once.
  * @param a 4 rows of panel 0; the same rows of panel p are p·panelBytes further
  * @param b (8·panels, 8)
+ * @param a2 like a, or 0
+ * @param b2 like b
  * @param c tile (4, 8), rows 32 bytes apart
+ * @param panels at least 1
  */
-export function carry(a: usize, panelBytes: usize, b: usize, c: usize, panels: i32): void {
+export function carry(a: usize, b: usize, a2: usize, b2: usize, panelBytes: usize, c: usize, panels: i32): void {
   let c00_f32x4 = v128.load(c), c01_f32x4 = v128.load(c, 16)
   let c10_f32x4 = v128.load(c, 32), c11_f32x4 = v128.load(c, 48)
   let c20_f32x4 = v128.load(c, 64), c21_f32x4 = v128.load(c, 80)
   let c30_f32x4 = v128.load(c, 96), c31_f32x4 = v128.load(c, 112)
-  for (let p = 0; p < panels; p++) {
-    const end = a + ROW
-    while (a < end) {
-      const b0_f32x4 = v128.load(b)
-      const b1_f32x4 = v128.load(b, 16)
-      const a0_f32x4 = v128.load_splat<f32>(a)
-      c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
-      c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
-      const a1_f32x4 = v128.load_splat<f32>(a, 32)
-      c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
-      c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
-      const a2_f32x4 = v128.load_splat<f32>(a, 64)
-      c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
-      c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
-      const a3_f32x4 = v128.load_splat<f32>(a, 96)
-      c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
-      c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
-      a += 4
-      b += ROW
-    }
-    a += panelBytes - ROW
-  }
+  do {
+    a -= 4
+    b -= ROW
+    const end = b + ((<usize>panels) << 8)
+    do {
+      const last = a + ROW
+      do {
+        a += 4
+        b += ROW
+        const b0_f32x4 = v128.load(b)
+        const b1_f32x4 = v128.load(b, 16)
+        const a0_f32x4 = v128.load_splat<f32>(a)
+        c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
+        c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
+        const a1_f32x4 = v128.load_splat<f32>(a, 32)
+        c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
+        c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
+        const a2_f32x4 = v128.load_splat<f32>(a, 64)
+        c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
+        c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
+        const a3_f32x4 = v128.load_splat<f32>(a, 96)
+        c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
+        c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
+      } while (a < last)
+      a += panelBytes - ROW
+    } while (b < end)
+    a = a2
+    b = b2
+    a2 = 0
+  } while (a)
   v128.store(c, c00_f32x4)
   v128.store(c, c01_f32x4, 16)
   v128.store(c, c10_f32x4, 32)

@@ -34,7 +34,7 @@ export interface Costs {
 const EMPTY_PHASES = 2000
 const EMPTY_TILES = 100_000
 
-/** The probe kernel, told to do nothing. */
+/** The probe kernel, told to do next to nothing. */
 const nothing = (tiles: number): Task => ({
   kernel: 'probeArithmetic',
   args: [0],
