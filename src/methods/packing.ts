@@ -83,9 +83,10 @@ export class Packer {
     this.#arena.words(slot.columnAt, gather.inputs).set(gather.columnAt)
 
     const job: Phase[] = this.#pad(slot, gather)
+    const piece = this.#plan.pieceBlocks * BLOCK
     const capacity = this.#plan.residentBlocks * BLOCK
     for (let done = 0; done < gather.rows; ) {
-      const rows = Math.min(gather.rows - done, capacity - this.#row)
+      const rows = Math.min(gather.rows - done, piece - (this.#row % piece), capacity - this.#row)
       job.push(this.#pack(slot, gather, done, rows))
       done += rows
       this.#row += rows

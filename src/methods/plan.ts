@@ -41,6 +41,8 @@ export interface LayerPlan {
   readonly neuronPanels: number // of 8 neurons, per group
   /** Sample blocks of 256 that are resident at once; all of them in the direct form. */
   readonly residentBlocks: number
+  /** Sample blocks that are packed before what is in the panels is used. */
+  readonly pieceBlocks: number
   /** Gram: only the lower triangles are kept (the output error is not needed). */
   readonly triangular: boolean
   /** Gram: panels a side of one tile. Direct: panels of one block of inputs. */
@@ -63,8 +65,11 @@ export interface LayerPlan {
   readonly work: number
 }
 
-/** Packed samples that are resident at once in the Gram form: fits the last-level cache twice. */
-const RESIDENT_BYTES = 16 * 2 ** 20
+/**
+ * Packed samples that are multiplied before the next ones are packed (one block of 256 at least): what the second-level
+ * caches of two cores hold.
+ */
+const PIECE_BYTES = 2 * 2 ** 20
 
 /**
  * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R, S and one
@@ -170,7 +175,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
   const scaleBlocks = ordered && shape.scaleBlocks > 1 ? shape.inputs : shape.scaleBlocks
   const codeCandidates = plain ? 1 : candidates
   const streams = same ? 1 : 2
-  const residentBlocks = residentBlocksOf(shape, panels)
+  const residentBlocks = pieceBlocksOf(shape, panels)
   const columns = groups * neuronPanels
   const strip = stripOf(candidates * neuronPanels, panels)
   const descendStrip = Math.max(
@@ -194,6 +199,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     panels,
     neuronPanels,
     residentBlocks,
+    pieceBlocks: residentBlocks,
     triangular: !whole,
     wholeH: !plain,
     ordered,
@@ -235,6 +241,7 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
     panels,
     neuronPanels,
     residentBlocks,
+    pieceBlocks: pieceBlocksOf(shape, panels),
     triangular: true,
     edge,
     ...PLAIN,
@@ -250,7 +257,7 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
   const panels = panelsOf(shape.inputs)
   const neuronPanels = panelsOf(shape.neurons)
   // The walk needs all samples at once, in panels that never fill up.
-  const residentBlocks = walks ? Math.floor(shape.samples / BLOCK) + 1 : residentBlocksOf(shape, panels)
+  const residentBlocks = walks ? Math.floor(shape.samples / BLOCK) + 1 : pieceBlocksOf(shape, panels)
   const regions = {
     ...staging(shape),
     'packed samples': residentBlocks * blockBytesOf(shape, panels),
@@ -263,6 +270,7 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
     panels,
     neuronPanels,
     residentBlocks,
+    pieceBlocks: residentBlocks,
     triangular: true,
     edge: 1,
     ...PLAIN,
@@ -277,10 +285,10 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
 const blockBytesOf = ({ same, groups }: LayerShape, panels: number): number =>
   (same ? 1 : 2) * groups * panels * BLOCK * 32
 
-const residentBlocksOf = (shape: LayerShape, panels: number): number =>
+const pieceBlocksOf = (shape: LayerShape, panels: number): number =>
   Math.max(
     1,
-    Math.min(Math.ceil(shape.samples / BLOCK), Math.floor(RESIDENT_BYTES / blockBytesOf(shape, panels))),
+    Math.min(Math.ceil(shape.samples / BLOCK), Math.floor(PIECE_BYTES / blockBytesOf(shape, panels))),
   )
 
 const total = (regions: Readonly<Record<string, number>>): number =>

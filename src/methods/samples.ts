@@ -43,11 +43,18 @@ export function denseGather(rows: number, inputs: number): Gather {
     inputs,
     groups: 1,
     groupBytes: 0,
-    rowAt: Uint32Array.from({ length: rows }, (_, r) => 4 * r * inputs),
-    columnAt: Uint32Array.from({ length: inputs }, (_, t) => 4 * t),
+    rowAt: steps(rows, 4 * inputs),
+    columnAt: steps(inputs, 4),
     contiguous: true,
     padding: null,
   }
+}
+
+/** 0, step, 2·step, …: a plain loop, for there may be a row for every pixel of every image. */
+function steps(count: number, step: number): Uint32Array<ArrayBuffer> {
+  const at = new Uint32Array(count)
+  for (let i = 0; i < count; i++) at[i] = i * step
+  return at
 }
 
 /** Bytes of the padded copy, 0 without padding. */
