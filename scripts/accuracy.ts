@@ -47,6 +47,7 @@ const FAMILY: readonly Rule[] = [
   { name: 'rounding, search', method: 'msq' },
   { name: 'rounding, search + 3', method: 'msq', passes: 3 },
   DEFAULT,
+  { name: 'gpfq, act-order', method: 'gpfq', actOrder: true },
   { name: 'gpfq + 3', method: 'gpfq', passes: 3 },
   { name: 'spfq', method: 'spfq' },
   { name: 'spfq + 3', method: 'spfq', passes: 3 },

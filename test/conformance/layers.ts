@@ -48,6 +48,37 @@ const DENSE: readonly DenseCase[] = [
     options: { scalePer: { group: 24 }, radius: { rule: 'mse' } },
   },
   { name: 'rounding', inputs: 64, neurons: 64, rows: 300, options: { method: 'msq', radius: max } },
+  {
+    name: 'gptq, three passes',
+    ...{ inputs: 136, neurons: 20, rows: 500, other: true },
+    options: { method: 'gptq', levels: 7, passes: 3 },
+  },
+  {
+    name: 'qronos, ternary',
+    ...{ inputs: 136, neurons: 20, rows: 500, other: true },
+    options: { method: 'qronos', levels: 3 },
+  },
+  {
+    name: 'spfq',
+    ...{ inputs: 72, neurons: 20, rows: 400, other: true },
+    options: { method: 'spfq', seed: 5, levels: 9 },
+  },
+  {
+    name: 'gpfq, act-order, sparse',
+    ...{ inputs: 72, neurons: 20, rows: 400, other: true },
+    options: { actOrder: true, levels: 5, sparsity: { rule: 'soft', value: 0.02 } },
+  },
+  {
+    name: 'beacon',
+    ...{ inputs: 72, neurons: 20, rows: 400, other: true },
+    options: { method: 'beacon', levels: 7 },
+  },
+  {
+    name: 'vertex walk, then rounding',
+    ...{ inputs: 96, neurons: 12, rows: 30 },
+    options: { method: 'msq', preprocess: true, radius: max },
+  },
+  { name: 'frame', inputs: 96, neurons: 12, rows: 30, options: { method: 'frame' } },
   // 8 MiB make a batch: two of them here.
   { name: 'two batches', inputs: 256, neurons: 16, rows: 9000, options: { radius: max } },
 ]

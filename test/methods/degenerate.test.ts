@@ -88,6 +88,18 @@ describe('an H that is not positive definite', () => {
     expect(countNearTies(layer, result, 7, orderOf(layer, true), twin)).toBeLessThanOrEqual(4)
   })
 
+  it('is refused when three times ten are not enough, with what to do', async () => {
+    const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same: true, seed: 56 })
+    await expect(
+      quantizer.quantizeLayer(layer, { method: 'gptq', levels: 7, damping: 1e-30 }),
+    ).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringMatching(/raised tenfold three times, does not; use method gpfq, or a larger/),
+    })
+    const after = await quantizer.quantizeLayer(layer, { method: 'gptq', levels: 7 })
+    expect(after.notes).toEqual([])
+  })
+
   it('needs no mending by the methods that factor nothing', async () => {
     const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same: false, seed: 54 })
     for (const method of ['msq', 'gpfq', 'spfq', 'beacon'] as const) {
