@@ -73,7 +73,9 @@ export async function benchMethods(repetitions: number, layers: number): Promise
       })
       const cases = [
         run('H and G', GPFQ, matrixSeconds),
-        ...METHODS.map(({ name, options }) => run(name, resolveRecipe(options), methodSeconds)),
+        ...METHODS.map(({ name, options }) =>
+          run(name, resolveRecipe({ ...options, radius: { rule } }), methodSeconds),
+        ),
       ]
       const times = await interleave(cases as Case[], repetitions)
       for (const [name, time] of times) add(name, time, count)

@@ -32,14 +32,16 @@ interface Rule extends Omit<MethodOptions, 'seed'> {
 const ROUNDING: Rule = { name: 'rounding, max', method: 'msq', radius: { rule: 'max' } }
 const DEFAULT: Rule = { name: 'gpfq', method: 'gpfq' }
 
-/** How the scale is chosen; rounding to the plain maximum is what everybody else does. */
+const OWN_ORDER: Rule = { name: 'gpfq, own order', method: 'gpfq', actOrder: false }
+
+/** How the scale is chosen, in one order; rounding to the plain maximum is what everybody else does. */
 const SCALES: readonly Rule[] = [
   ROUNDING,
   { name: 'rounding, search', method: 'msq' },
   { name: 'gpfq, max', method: 'gpfq', radius: { rule: 'max' } },
   { name: 'gpfq, mse', method: 'gpfq', radius: { rule: 'mse' } },
-  { name: 'gpfq, search, layer', method: 'gpfq', scalePer: 'layer' },
-  DEFAULT,
+  { name: 'gpfq, search, layer', method: 'gpfq', scalePer: 'layer', actOrder: false },
+  OWN_ORDER,
 ]
 
 /** The family, each with the scale of a neuron chosen by output error. */
@@ -47,8 +49,9 @@ const FAMILY: readonly Rule[] = [
   { name: 'rounding, search', method: 'msq' },
   { name: 'rounding, search + 3', method: 'msq', passes: 3 },
   DEFAULT,
-  { name: 'gpfq, act-order', method: 'gpfq', actOrder: true },
+  OWN_ORDER,
   { name: 'gpfq + 3', method: 'gpfq', passes: 3 },
+  { name: 'gpfq + 3, own order', method: 'gpfq', passes: 3, actOrder: false },
   { name: 'spfq', method: 'spfq' },
   { name: 'spfq + 3', method: 'spfq', passes: 3 },
   { name: 'gptq', method: 'gptq' },
@@ -59,8 +62,6 @@ const FAMILY: readonly Rule[] = [
 
 /** Options that have a default: the order of inputs, the number of passes, the damping. */
 const CHOICES: readonly Rule[] = [
-  DEFAULT,
-  { name: 'gpfq, act-order', method: 'gpfq', actOrder: true },
   { name: 'gptq', method: 'gptq' },
   { name: 'gptq, own order', method: 'gptq', actOrder: false },
   { name: 'qronos', method: 'qronos' },
@@ -166,21 +167,21 @@ function page(cells: Cells, runner: string): string {
     '## Scales',
     '',
     'One scale a neuron, but where it says layer. `max`: radius = largest |w|. `mse`: by weight error. `search`: by output',
-    'error, the default and what `gpfq` alone means. "rounding, max" is what other tools call round-to-nearest.',
+    'error, the default. All of gpfq here takes the inputs in their own order; the last column searches for each neuron.',
+    '"rounding, max" is what other tools call round-to-nearest.',
     '',
     ...table(cells, rows, SCALES),
     '',
     '## The family',
     '',
     '`+ 3`: three passes of coordinate descent. `best`: `--preset best`, which is qronos + 3. Every scale by search, but',
-    'for beacon, which finds its own.',
+    'for beacon, which finds its own. gpfq, gptq and qronos take inputs by descending H_tt unless it says own order.',
     '',
     ...table(cells, rows, FAMILY),
     '',
     '## Order of inputs, number of passes, damping',
     '',
-    'gptq and qronos take inputs by descending H_tt unless it says own order, gpfq in their own; λ is .01 of the mean',
-    'diagonal of H unless it says otherwise.',
+    'λ is .01 of the mean diagonal of H unless it says otherwise. gpfq in both orders stands above.',
     '',
     ...table(cells, CHOICE_CELLS, CHOICES),
     '',

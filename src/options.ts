@@ -31,7 +31,10 @@ export interface MethodOptions {
   readonly passes?: number
   /** gptq and qronos: λ added to H, in units of the mean of its diagonal. Default 0.01. */
   readonly damping?: number
-  /** Take inputs in descending order of H_tt. Default true for gptq and qronos, false for gpfq and spfq. */
+  /**
+   * Take inputs in descending order of H_tt. Default true for gptq, qronos and, where the radius is searched, gpfq; with a
+   * given radius gpfq keeps its papers' order, in which the direct form can run. Default false for spfq.
+   */
   readonly actOrder?: boolean
   /** spfq and random patches: of the random numbers, an integer from 0 to 2³² − 1. Default 0. */
   readonly seed?: number

@@ -144,7 +144,10 @@ export function addAlphabetOptions(command: Command): Command {
       'gptq, qronos: λ in units of the mean diagonal of H (default: 0.01)',
       (text) => notNegative(text),
     )
-    .option('--act-order', 'inputs in descending order of H_tt (default for gptq, qronos)')
+    .option(
+      '--act-order',
+      'inputs in descending order of H_tt (default for gptq, qronos, gpfq with --radius search)',
+    )
     .option('--no-act-order', 'inputs in their own order (default for the others)')
     .option('--seed <n>', 'of the random numbers of spfq and --random-patches (default: 0)', (text) =>
       whole(text, 0, 2 ** 32 - 1),

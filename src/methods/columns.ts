@@ -6,6 +6,7 @@ import type { Phase } from '../engine/job.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
+import { steps } from './samples.js'
 
 /** [group][neuron panel][held][8] to (groups, rows, neurons), the first `rows` of those held. */
 export function fromPanels<T extends Float32Array | Uint8Array>(
@@ -62,10 +63,8 @@ export class Columns {
   load(weights: Float32Array, shape: WeightShape): Phase {
     const { groups, inputs, neurons } = shape
     this.#arena.floats(this.#raw, weights.length).set(weights)
-    this.#arena
-      .words(this.#rowAt, inputs)
-      .set(Uint32Array.from({ length: inputs }, (_, t) => 4 * t * neurons))
-    this.#arena.words(this.#columnAt, neurons).set(Uint32Array.from({ length: neurons }, (_, k) => 4 * k))
+    this.#arena.words(this.#rowAt, inputs).set(steps(inputs, 4 * neurons))
+    this.#arena.words(this.#columnAt, neurons).set(steps(neurons, 4))
     const perGroup = panelsOf(neurons)
     // Rows between inputs and 8·panels are never packed: they stay zero, as the padding of H and G does.
     if (inputs < this.#panels * PANEL) {

@@ -6,7 +6,7 @@ import type { Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { BLOCK, pack, padPlanes } from '../wasm/kernels.js'
-import type { LayerPlan, LayerShape } from './plan.js'
+import { type LayerPlan, type LayerShape, pieceBlocksOf } from './plan.js'
 import type { Gather, SampleBatch } from './samples.js'
 
 interface Slot {
@@ -83,7 +83,7 @@ export class Packer {
     this.#arena.words(slot.columnAt, gather.inputs).set(gather.columnAt)
 
     const job: Phase[] = this.#pad(slot, gather)
-    const piece = this.#plan.pieceBlocks * BLOCK
+    const piece = pieceBlocksOf(this.#shape, this.#plan.panels) * BLOCK
     const capacity = this.#plan.residentBlocks * BLOCK
     for (let done = 0; done < gather.rows; ) {
       const rows = Math.min(gather.rows - done, piece - (this.#row % piece), capacity - this.#row)

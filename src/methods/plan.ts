@@ -41,8 +41,6 @@ export interface LayerPlan {
   readonly neuronPanels: number // of 8 neurons, per group
   /** Sample blocks of 256 that are resident at once; all of them in the direct form. */
   readonly residentBlocks: number
-  /** Sample blocks that are packed before what is in the panels is used. */
-  readonly pieceBlocks: number
   /** Gram: only the lower triangles are kept (the output error is not needed). */
   readonly triangular: boolean
   /** Gram: panels a side of one tile. Direct: panels of one block of inputs. */
@@ -199,7 +197,6 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     panels,
     neuronPanels,
     residentBlocks,
-    pieceBlocks: residentBlocks,
     triangular: !whole,
     wholeH: !plain,
     ordered,
@@ -241,7 +238,6 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
     panels,
     neuronPanels,
     residentBlocks,
-    pieceBlocks: pieceBlocksOf(shape, panels),
     triangular: true,
     edge,
     ...PLAIN,
@@ -270,7 +266,6 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
     panels,
     neuronPanels,
     residentBlocks,
-    pieceBlocks: residentBlocks,
     triangular: true,
     edge: 1,
     ...PLAIN,
@@ -285,7 +280,8 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
 const blockBytesOf = ({ same, groups }: LayerShape, panels: number): number =>
   (same ? 1 : 2) * groups * panels * BLOCK * 32
 
-const pieceBlocksOf = (shape: LayerShape, panels: number): number =>
+/** Sample blocks that are packed before what is in the panels is used. */
+export const pieceBlocksOf = (shape: LayerShape, panels: number): number =>
   Math.max(
     1,
     Math.min(Math.ceil(shape.samples / BLOCK), Math.floor(PIECE_BYTES / blockBytesOf(shape, panels))),

@@ -71,7 +71,10 @@ const LOOPS = 5
  * @param randomPatches whether samples are drawn too, so that a seed means something
  * @throws RangeError for values, TypeError for combinations that cannot be
  */
-export function resolveRecipe(options: MethodOptions, randomPatches = false): Recipe {
+export function resolveRecipe(
+  options: MethodOptions & { readonly radius?: Radius },
+  randomPatches = false,
+): Recipe {
   const best = options.preset === 'best'
   const method = options.method ?? (best ? 'qronos' : 'gpfq')
   const {
@@ -119,7 +122,8 @@ export function resolveRecipe(options: MethodOptions, randomPatches = false): Re
     method,
     passes,
     damping: inverting ? (damping ?? DAMPING) : null,
-    actOrder: actOrder ?? inverting,
+    actOrder:
+      actOrder ?? (inverting || (method === 'gpfq' && (options.radius?.rule ?? 'search') === 'search')),
     seed: random || randomPatches ? (seed ?? 0) : null,
     alignment: random ? (alignment ?? 1) : null,
     redundancy: method === 'frame' ? (redundancy ?? REDUNDANCY) : null,

@@ -51,7 +51,7 @@ export function denseGather(rows: number, inputs: number): Gather {
 }
 
 /** 0, step, 2·step, …: a plain loop, for there may be a row for every pixel of every image. */
-function steps(count: number, step: number): Uint32Array<ArrayBuffer> {
+export function steps(count: number, step: number): Uint32Array<ArrayBuffer> {
   const at = new Uint32Array(count)
   for (let i = 0; i < count; i++) at[i] = i * step
   return at

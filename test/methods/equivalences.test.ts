@@ -177,7 +177,14 @@ const METHODS: readonly Compared[] = [
       ...{ name, counted },
       options: { ...options, radius: max },
       ties: (layer, chosen, levels) =>
-        countNearTies(layer, chosen, levels, orderOf(layer, descends(options)), twin, decide),
+        countNearTies(
+          layer,
+          chosen,
+          levels,
+          orderOf(layer, descends({ ...options, radius: max })),
+          twin,
+          decide,
+        ),
     }),
   ),
   {

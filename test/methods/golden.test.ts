@@ -27,6 +27,8 @@ beforeAll(async () => {
 })
 afterAll(() => engine?.pool.close())
 
+const max = { rule: 'max' } as const
+
 const floats = (values: ArrayLike<number>): Float32Array =>
   values instanceof Float32Array ? values : Float32Array.from(values)
 
@@ -44,7 +46,13 @@ function groupsOf({ inputs, neurons, rows, weights, xq, samples }: Golden): Twin
 async function quantize(golden: Golden, levels: number, options: MethodOptions): Promise<SamplesResult> {
   if (engine === undefined) throw new Error('golden: expected an engine, got none')
   const form = options.method === 'msq' && options.passes === undefined ? 'none' : undefined
-  return solve(engine, golden, levels, resolveRecipe(options), form === undefined ? {} : { form })
+  return solve(
+    engine,
+    golden,
+    levels,
+    resolveRecipe({ radius: max, ...options }),
+    form === undefined ? {} : { form },
+  )
 }
 
 /** A group's part of what was chosen. */
@@ -103,7 +111,7 @@ describe.skipIf(!present)('golden layers', () => {
             // Draws count neurons through the groups, each rounded up to whole panels.
             const first = 8 * Math.ceil(neurons / 8) * g
             const own: Decide | undefined = decide && ((steps, t, k) => decide(steps, t, first + k))
-            const order = orderOf(layer, descends(options))
+            const order = orderOf(layer, descends({ radius: max, ...options }))
             ties += countNearTies(layer, chosen, levels, order, twin, own)
           }
           expect(ties).toBeLessThanOrEqual(allowed)

@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { afterAll, expect } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
-import type { MethodOptions } from '#src/options.js'
+import type { MethodOptions, Radius } from '#src/options.js'
 import {
   createQuantizer,
   type LayerOptions,
@@ -100,8 +100,18 @@ export function orderOf({ h, inputs }: TwinLayer, descending: boolean): number[]
 }
 
 /** Whether a method takes inputs in descending order of H_tt. */
-export const descends = (options: MethodOptions): boolean =>
-  options.actOrder ?? (options.preset === 'best' || options.method === 'gptq' || options.method === 'qronos')
+export function descends({ actOrder, preset, method, radius }: MethodOptions & { radius?: Radius }): boolean {
+  if (actOrder !== undefined) return actOrder
+  switch (method ?? (preset === 'best' ? 'qronos' : 'gpfq')) {
+    case 'gptq':
+    case 'qronos':
+      return true
+    case 'gpfq':
+      return (radius?.rule ?? 'search') === 'search'
+    default:
+      return false
+  }
+}
 
 export function reorder(matrix: Float64Array, order: readonly number[]): Float64Array {
   const n = order.length
