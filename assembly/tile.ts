@@ -13,7 +13,7 @@
  * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and unrolled bodies spill and
  * run at half the speed (docs/PERFORMANCE.md).
  *
- * Why the loops look odd: every instruction beside the 22 of a step costs, the machine takes in six a cycle. V8 itself
+ * Why the loops look odd: every instruction beside the 22 of a step costs, for a core takes in about six a cycle. V8 itself
  * unrolls an inner loop of this size, block by block and without spills, only if it lies in another loop: so both halves
  * of a tile are formed by one function. It sees that an address needs no extension to 64 bits when it comes from an
  * addition, not from the loop: so pointers move before they are used. And it does not compute again what the step before

@@ -99,7 +99,7 @@ export function directWork(shape: LayerShape): number {
 export const gramEdge = (panels: number): number => (panels >= 64 ? 8 : panels > 28 ? 4 : panels > 14 ? 2 : 1)
 
 /** Panels of inputs in a block of the direct form: short for few neurons, where the in-block triangles weigh more. */
-const directEdge = (neurons: number): number => (neurons <= 32 ? 2 : neurons <= 128 ? 4 : 8)
+const directEdge = (neurons: number): number => (neurons <= 128 ? 2 : 8)
 
 /** @param form fixes the form instead of leaving it to the cost model (benches and tests). */
 export function planLayer(shape: LayerShape, threads: number, form?: Form): LayerPlan {
