@@ -54,12 +54,7 @@ async function main(): Promise<void> {
 }
 
 /** What the weights take at these levels, less a margin in bytes, as a share of what they take as float. */
-async function shareOf(
-  assets: string,
-  { model }: Subject,
-  levels: number,
-  margin: number,
-): Promise<number> {
+async function shareOf(assets: string, { model }: Subject, levels: number, margin: number): Promise<number> {
   const { layers } = await planModel(await readBytes(join(assets, model)), { levels })
   const table = Math.max(
     ...layers.map(({ bytesIn }) => digitTableBytes(levels, planPacking(levels, bytesIn / 4))),
