@@ -10,8 +10,8 @@
  * or two with two, as the machine likes, so that last bits differ between machines.
  *
  * Why 4 × 8 and not unrolled: V8 has 15 vector registers and keeps all loads of a loop body alive at once;
- * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and unrolled bodies spill and
- * run at half the speed (docs/PERFORMANCE.md).
+ * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and bodies unrolled by
+ * hand spill (docs/PERFORMANCE.md).
  *
  * Why the loops look odd: every instruction beside the 22 of a step costs, for a core takes in about six a cycle. V8 itself
  * unrolls an inner loop of this size, block by block and without spills, only if it lies in another loop: so both halves

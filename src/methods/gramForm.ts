@@ -122,8 +122,9 @@ export class GramForm implements LayerForm {
     const { score, tune } = this.#method
     await tune?.(null, options)
     const fused = score !== undefined && this.#recipe.passes === 0 && this.#plan.codeCandidates === 1
+    // Where λ is found once the scales are there, they are chosen without passes: more passes never lead to other scales.
     if (fused) job.push([score(request, count)])
-    else job.push(...this.#method.choose(request, count), [this.#descend(request, count)])
+    else job.push(...this.#method.choose(request, count), [this.#descend(request, count, tune && 0)])
     await this.#pool.run(job, options)
     const best = this.#leastErrors(shape, request.search === 'layer', request.planes ?? 1)
     const factors = Float64Array.from(best, (candidate) => GRID[candidate]!)

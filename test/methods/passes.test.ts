@@ -52,9 +52,7 @@ describe('passes', () => {
         layerCases,
         fc.constantFrom('layer' as const, 'neuron' as const, { group: 8 }),
         radius,
-        async (given, scalePer, drawn) => {
-          // λ for a share of zeros is found at the scales that were best without, so other scales may win with passes.
-          const rule = options.sparsity?.rule === 'target' ? ({ rule: 'max' } as const) : drawn
+        async (given, scalePer, rule) => {
           const all = { ...options, levels: 7, scalePer, radius: rule }
           await expectNoRise(given, all)
         },
