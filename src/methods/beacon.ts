@@ -8,6 +8,7 @@
  */
 import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import { fromPanels } from './columns.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 
 export const beacon: GramMethodKind = {
@@ -34,7 +35,6 @@ export const beacon: GramMethodKind = {
         }
         return []
       },
-      project: () => [],
       choose: ({ shape: { inputs, neurons }, levels }) => [
         [
           familyKernels.beacon({
@@ -58,12 +58,8 @@ export const beacon: GramMethodKind = {
         ],
       ],
       scales({ shape: { neurons } }) {
-        const perGroup = kernels.panelsOf(neurons)
-        const packed = arena.floats(found, groups * perGroup * 8)
-        return Float32Array.from({ length: groups * neurons }, (_, i) => {
-          const k = i % neurons
-          return packed[(Math.floor(i / neurons) * perGroup + (k >> 3)) * 8 + (k & 7)]!
-        })
+        const packed = arena.floats(found, groups * kernels.panelsOf(neurons) * 8)
+        return fromPanels(packed, 1, 1, { groups, neurons }, new Float32Array(groups * neurons))
       },
     }
   },

@@ -8,23 +8,51 @@ import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
 import { steps } from './samples.js'
 
-/** [group][neuron panel][held][8] to (groups, rows, neurons), the first `rows` of those held. */
-export function fromPanels<T extends Float32Array | Uint8Array>(
+/**
+ * [group][candidate][neuron panel][held][lanes] to (groups, rows, neurons), the first `rows` of those held.
+ * @param chosen the candidate of each column, (groups · neurons)
+ */
+export function fromPanels<T extends Float32Array | Uint8Array | Uint32Array>(
   packed: T,
   held: number,
   rows: number,
-  { groups, neurons }: WeightShape,
+  { groups, neurons }: Omit<WeightShape, 'inputs'>,
   to: T,
+  lanes: number = PANEL,
+  candidates = 1,
+  chosen?: ArrayLike<number>,
 ): T {
+  const from = new Uint32Array(neurons)
+  let at = 0
   for (let g = 0; g < groups; g++) {
     for (let k = 0; k < neurons; k++) {
-      const panel = g * panelsOf(neurons) + (k >> 3)
-      for (let t = 0; t < rows; t++) {
-        to[(g * rows + t) * neurons + k] = packed[(panel * held + t) * PANEL + (k & 7)]!
-      }
+      const column = g * candidates + (chosen?.[g * neurons + k] ?? 0)
+      const panel = column * Math.ceil(neurons / lanes) + Math.floor(k / lanes)
+      from[k] = panel * held * lanes + (k % lanes)
+    }
+    for (let t = 0; t < rows; t++) {
+      for (let k = 0; k < neurons; k++) to[at++] = packed[from[k]! + t * lanes]!
     }
   }
   return to
+}
+
+/** (groups, inputs, neurons) to [group][neuron panel][held][8]; padding stays as it is. */
+export function toPanels<T extends Float32Array | Uint8Array>(
+  values: T,
+  { groups, inputs, neurons }: WeightShape,
+  held: number,
+  packed: T,
+): void {
+  let at = 0
+  for (let g = 0; g < groups; g++) {
+    for (let t = 0; t < inputs; t++) {
+      for (let k = 0; k < neurons; k++) {
+        const panel = g * panelsOf(neurons) + (k >> 3)
+        packed[(panel * held + t) * PANEL + (k & 7)] = values[at++]!
+      }
+    }
+  }
 }
 
 export class Columns {
@@ -122,34 +150,25 @@ export class Columns {
    * @param candidates whose codes are kept
    * @param chosen the candidate of each column, (groups · neurons)
    */
-  readCodes(
-    { groups, inputs, neurons }: WeightShape,
-    candidates = 1,
-    chosen?: ArrayLike<number>,
-  ): Uint8Array {
-    const perGroup = panelsOf(neurons)
-    const packed = this.#arena.bytes(this.codes, groups * candidates * perGroup * this.#panels * 64)
+  readCodes(shape: WeightShape, candidates = 1, chosen?: ArrayLike<number>): Uint8Array {
+    const { groups, inputs, neurons } = shape
+    const held = this.#panels * PANEL
     const codes = new Uint8Array(groups * inputs * neurons)
-    for (let g = 0; g < groups; g++) {
-      for (let k = 0; k < neurons; k++) {
-        const candidate = chosen?.[g * neurons + k] ?? 0
-        const panel = (g * candidates + candidate) * perGroup + (k >> 3)
-        const from = panel * this.#panels * 64 + (k & 7)
-        for (let t = 0; t < inputs; t++) codes[(g * inputs + t) * neurons + k] = packed[from + t * PANEL]!
-      }
+    const packed = this.#arena.bytes(this.codes, groups * candidates * panelsOf(neurons) * held * PANEL)
+    if (chosen !== undefined || neurons % 4 > 0) {
+      return fromPanels(packed, held, inputs, shape, codes, PANEL, candidates, chosen)
     }
+    // Neighbours lie side by side in both: four at a time.
+    const words = this.#arena.words(this.codes, packed.length / 4)
+    const fours = new Uint32Array(codes.buffer)
+    fromPanels(words, held, inputs, { groups, neurons: neurons / 4 }, fours, PANEL / 4)
     return codes
   }
 
   /** Puts codes (groups, inputs, neurons) where one candidate's codes lie. */
-  writeCodes({ groups, inputs, neurons }: WeightShape, codes: Uint8Array): void {
-    const perGroup = panelsOf(neurons)
-    const packed = this.#arena.bytes(this.codes, groups * perGroup * this.#panels * 64)
-    for (let g = 0; g < groups; g++) {
-      for (let k = 0; k < neurons; k++) {
-        const to = (g * perGroup + (k >> 3)) * this.#panels * 64 + (k & 7)
-        for (let t = 0; t < inputs; t++) packed[to + t * PANEL] = codes[(g * inputs + t) * neurons + k]!
-      }
-    }
+  writeCodes(shape: WeightShape, codes: Uint8Array): void {
+    const held = this.#panels * PANEL
+    const length = shape.groups * panelsOf(shape.neurons) * held * PANEL
+    toPanels(codes, shape, held, this.#arena.bytes(this.codes, length))
   }
 }

@@ -112,10 +112,6 @@ export class DirectForm implements LayerForm {
     return this.#arena.floats(at, 1)[0]!
   }
 
-  async prepare(): Promise<readonly string[]> {
-    return []
-  }
-
   async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
     const neuronPanels = kernels.panelsOf(shape.neurons)
     const { same } = this.#shape

@@ -77,10 +77,6 @@ export class FrameForm implements LayerForm {
     return { dead: 0, finite: true }
   }
 
-  async prepare(): Promise<readonly string[]> {
-    return []
-  }
-
   async solve({ weights, shape, levels }: SolveRequest, options: RunOptions): Promise<Solution> {
     const dimension = dimensionOf(shape.inputs)
     const count = dimension * this.#redundancy

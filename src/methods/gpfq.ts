@@ -32,8 +32,6 @@ const kind = (follow: boolean): GramMethodKind => ({
         follow,
       })
     return {
-      prepare: async () => [],
-      project: () => [],
       choose: (request, candidates) => [[path(request, candidates, false)]],
       score: (request, candidates) => path(request, candidates, true),
     }

@@ -29,10 +29,14 @@ export function nearestPlaneRegions(
   }
 }
 
+/** The path of gptq, and what qronos needs of it. */
+export type NearestPlane = Required<Pick<GramMethod, 'prepare' | 'project' | 'choose'>> & {
+  readonly factor: Factor
+  readonly target: number
+}
+
 /** The path through L to a target r = L·(what the layer should be), which begins as Lw. */
-export function nearestPlane(
-  system: GramSystem,
-): GramMethod & { readonly factor: Factor; readonly target: number } {
+export function nearestPlane(system: GramSystem): NearestPlane {
   const { arena, pool, shape, plan, recipe, columns } = system
   const { panels, neuronPanels, strip } = plan
   const factor = new Factor(system)

@@ -81,8 +81,8 @@ export class GramForm implements LayerForm {
     return this.#matrices.diagnose()
   }
 
-  prepare(options: RunOptions): Promise<readonly string[]> {
-    return this.#method.prepare(options)
+  async prepare(options: RunOptions): Promise<readonly string[]> {
+    return (await this.#method.prepare?.(options)) ?? []
   }
 
   async solve(given: SolveRequest, options: RunOptions): Promise<Solution> {
@@ -180,7 +180,7 @@ export class GramForm implements LayerForm {
       neuronPanels: kernels.panelsOf(shape.neurons),
       groups: shape.groups,
     })
-    return [this.columns.load(weights, shape), [project], ...this.#method.project(request)]
+    return [this.columns.load(weights, shape), [project], ...(this.#method.project?.(request) ?? [])]
   }
 
   #descend({ shape, levels, scales }: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {

@@ -30,9 +30,9 @@ export interface GramSystem {
 
 export interface GramMethod {
   /** Once, when H and G are complete; notes of what had to be mended. */
-  prepare(options: RunOptions): Promise<readonly string[]>
+  prepare?(options: RunOptions): Promise<readonly string[]>
   /** What does not depend on the scales. The weights are packed, r and s are not there yet but come in the same job. */
-  project(request: SolveRequest): readonly Phase[]
+  project?(request: SolveRequest): readonly Phase[]
   /** Writes the codes for `candidates` scales a neuron. */
   choose(request: SolveRequest, candidates: number): readonly Phase[]
   /**

@@ -6,8 +6,7 @@ import type { Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
-import type { WeightShape } from './alphabet.js'
-import type { Columns } from './columns.js'
+import { type Columns, toPanels } from './columns.js'
 import type { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
@@ -73,7 +72,11 @@ export class Measure {
     this.#arena.doubles(this.#sums, this.#sumCount()).fill(0)
     if (solution.values !== undefined) {
       await this.#pool.run([this.#columns.load(request.weights, request.shape)], options)
-      this.#negate(solution.values, request.shape)
+      const held = this.#plan.panels * kernels.PANEL
+      const negated = this.#arena.floats(this.#negated, this.#shape.groups * this.#neuronPanels * held * 8)
+      negated.fill(0)
+      const negative = solution.values.map((value) => -value)
+      toPanels(negative, request.shape, held, negated)
       return
     }
     const scales = { ...request.scales, values: solution.scales }
@@ -91,22 +94,6 @@ export class Measure {
     })
     this.#columns.writeCodes(request.shape, solution.codes)
     await this.#pool.run([this.#columns.load(request.weights, request.shape), [dequantize]], options)
-  }
-
-  /** −values, (groups, inputs, neurons), as panels. */
-  #negate(values: Float32Array, { groups, inputs, neurons }: WeightShape): void {
-    const { panels } = this.#plan
-    const columns = this.#arena.floats(this.#negated, groups * this.#neuronPanels * panels * 64)
-    columns.fill(0)
-    for (let g = 0; g < groups; g++) {
-      for (let t = 0; t < inputs; t++) {
-        for (let k = 0; k < neurons; k++) {
-          const panel = g * this.#neuronPanels + (k >> 3)
-          columns[(panel * panels * 8 + t) * kernels.PANEL + (k & 7)] =
-            -values[(g * inputs + t) * neurons + k]!
-        }
-      }
-    }
   }
 
   add(batch: SampleBatch, options: RunOptions): Promise<void> {

@@ -11,7 +11,7 @@
 import type { Phase } from '../engine/job.js'
 import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
-import { nearestPlane, nearestPlaneRegions } from './gptq.js'
+import { type NearestPlane, nearestPlane, nearestPlaneRegions } from './gptq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 
 export const qronos: GramMethodKind = {
@@ -32,7 +32,7 @@ export const qronos: GramMethodKind = {
   },
 }
 
-function retargeted(system: GramSystem, base: ReturnType<typeof nearestPlane>): GramMethod {
+function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
   const { arena, pool, shape, plan, matrices, columns } = system
   const { panels, neuronPanels } = plan
   const { groups } = shape

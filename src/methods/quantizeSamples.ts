@@ -78,7 +78,7 @@ export async function quantizeSamples(
     await form.finish(run)
     const { dead, finite } = form.diagnose()
     if (!finite) throw notFinite(options.place)
-    const notes = await form.prepare(run)
+    const notes = (await form.prepare?.(run)) ?? []
     const solutions: Solution[] = []
     for (const request of requests) {
       solutions.push(await form.solve(request, run))

@@ -55,10 +55,6 @@ export class RoundForm implements LayerForm {
     return { dead: 0, finite: this.#finite }
   }
 
-  async prepare(): Promise<readonly string[]> {
-    return []
-  }
-
   async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
     this.columns.setScales(shape, levels, scales, 1, () => 1)
     const task = round({

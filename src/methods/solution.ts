@@ -47,7 +47,7 @@ export interface LayerForm {
   add(batch: SampleBatch, options: RunOptions): Promise<void>
   finish(options: RunOptions): Promise<void>
   diagnose(): Diagnosis
-  /** Once, after the diagnosis: what the method needs of the samples; notes of what had to be mended. */
-  prepare(options: RunOptions): Promise<readonly string[]>
+  /** Once, after the diagnosis: what some methods need of the samples; notes of what had to be mended. */
+  prepare?(options: RunOptions): Promise<readonly string[]>
   solve(request: SolveRequest, options: RunOptions): Promise<Solution>
 }

@@ -32,10 +32,9 @@ export const sparse: GramMethodKind = {
         }),
       ],
     ]
-    const base = { prepare: async () => [], project: () => [], choose }
-    if (rule !== 'target') return base
+    if (rule !== 'target') return { choose }
     return {
-      ...base,
+      choose,
       async tune(request, options) {
         lambda = 0
         if (request === null) return

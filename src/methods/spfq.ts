@@ -49,7 +49,6 @@ export const spfq: GramMethodKind = {
       ]
     }
     return {
-      prepare: async () => [],
       project: (request) =>
         Array.from({ length: order - 1 }, (_, i) => sweep(request, i === 0 ? system.r : aligned)).flat(),
       choose: (request, candidates) => [
