@@ -12,6 +12,7 @@
  * depends on shapes only. The error sum is float64 over rows, see project.ts.
  */
 import { nearestCode, storeCodes } from './alphabet'
+import { fork } from './fork'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { multiply, ROW } from './tile'
 
@@ -25,19 +26,20 @@ const ALIVE: f32 = 1.1754943508222875e-38
  * Items: columns = (group, candidate, neuron panel), panel fastest. Columns of an item range advance together, so that a
  * panel of H is read once for all of them.
  * @param h matrix of gram.ts of Xq
+ * @param g same of XqᵀX, to choose each block's scale on the way (fork.ts, one candidate), or 0
  * @param weights [group][neuron panel][8·panels][8]
  * @param r [group][neuron panel][8·panels][8], from project.ts
  * @param s same shape, or 0 if no errors are wanted
- * @param scales [group][candidate][neuron panel][scale block][8]
+ * @param scales [group][candidate][neuron panel][scale block][8]; with g the largest, overwritten by those chosen
  * @param zeros same shape
  * @param codes [column][8·panels][8] bytes, or 0 if only errors are wanted
  * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖², or 0
- * @param scratch [worker][strip][8·panels + 256][8] float32
+ * @param scratch [worker][strip, at least 3][8·panels + 256][8] float32
  * @param follow 1 follows the path, 0 rounds
  * @param strip columns that advance together
  */
 export function substitute(
-  h: usize, weights: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize,
+  h: usize, g: usize, weights: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize,
   scratch: usize,
   inputs: i32, panels: i32, triangular: i32, neuronPanels: i32, candidates: i32,
   scaleBlocks: i32, scaleBlockSize: i32, top: f32, follow: i32, strip: i32,
@@ -45,13 +47,23 @@ export function substitute(
 ): void {
   const columnBytes = <usize>panels << 8
   const pathBytes = columnBytes + ((<usize>ROWS) << 8) // one column of scratch: −q, then 256 rows of p
-  const q = scratch + <usize>worker * <usize>strip * pathBytes
+  const q = scratch + <usize>worker * <usize>max(3, strip) * pathBytes
   const perGroup = candidates * neuronPanels
   while (begin < end) {
     const group = begin / perGroup
     const stop = min(min(end, begin + strip), (group + 1) * perGroup)
     const count = stop - begin
     const matrix = h + <usize>group * matrixBytes(panels, triangular)
+    if (g) {
+      const at = <usize>begin * columnBytes
+      const scale = <usize>(begin * scaleBlocks) << 5
+      fork(
+        matrix, g + <usize>group * matrixBytes(panels, 0), weights + at, r + at, scales + scale, zeros + scale,
+        codes + (at >> 2), q, pathBytes, inputs, panels, scaleBlocks, scaleBlockSize, top, follow,
+      )
+      begin++
+      continue
+    }
     for (let b = 0; b < panels; b += ROWS) {
       const high = min(panels, b + ROWS)
       for (let v = 0; v < count; v++) {

@@ -121,7 +121,7 @@ const layerOf = (shape: Shape, same: boolean, batches: readonly SampleBatch[]): 
   groups: 1,
   same,
   candidates: 1,
-  scaleBlocks: 1,
+  blockSize: shape.inputs,
   batchBytes: Math.max(...batches.map(({ x }) => x.byteLength)),
   batchPaddedBytes: Math.max(...batches.map(({ gather }) => paddedBytes(gather))),
   batchRows: Math.max(...batches.map(({ gather }) => gather.rows)),

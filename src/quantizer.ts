@@ -122,7 +122,7 @@ async function runLayer(
   checkName('form', options.form ?? 'gram', ['gram', 'direct'])
   if (options.form === 'direct' && (searching || !isPlain(recipe))) {
     throw new TypeError(
-      "form: expected 'gram' (or none), for 'direct' knows only method gpfq in its own order, without passes and radius search",
+      "form: expected 'gram', for 'direct' is plain gpfq in the inputs' own order, without passes and search",
     )
   }
   const request: SolveRequest = {
@@ -141,7 +141,7 @@ async function runLayer(
     groups: 1,
     same: quantizedSamples === undefined,
     candidates: searching ? GRID.length : 1,
-    scaleBlocks: scales.blocks,
+    blockSize: scales.blockSize,
     batchBytes: 4 * batchRows * inputs,
     batchPaddedBytes: 0,
     batchRows,

@@ -173,7 +173,7 @@ export function solve(
     samples: rows,
     same: xq === null,
     candidates: 1,
-    scaleBlocks: scales.blocks,
+    blockSize: scales.blockSize,
     batchBytes: 4 * x.length,
     batchPaddedBytes: padding === null ? 0 : 4 * padding.planes * padding.paddedHeight * padding.paddedWidth,
     batchRows: rows,

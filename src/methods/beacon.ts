@@ -8,7 +8,6 @@
  */
 import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
-import { fromPanels } from './columns.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 
 export const beacon: GramMethodKind = {
@@ -57,10 +56,7 @@ export const beacon: GramMethodKind = {
           }),
         ],
       ],
-      scales({ shape: { neurons } }) {
-        const packed = arena.floats(found, groups * kernels.panelsOf(neurons) * 8)
-        return fromPanels(packed, 1, 1, { groups, neurons }, new Float32Array(groups * neurons))
-      },
+      scales: ({ shape }) => columns.readScales(shape, 1, found),
     }
   },
 }

@@ -8,10 +8,7 @@ import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
 import { steps } from './samples.js'
 
-/**
- * [group][candidate][neuron panel][held][lanes] to (groups, rows, neurons), the first `rows` of those held.
- * @param chosen the candidate of each column, (groups · neurons)
- */
+/** [group][neuron panel][held][lanes] to (groups, rows, neurons), the first `rows` of those held. */
 export function fromPanels<T extends Float32Array | Uint8Array | Uint32Array>(
   packed: T,
   held: number,
@@ -19,15 +16,12 @@ export function fromPanels<T extends Float32Array | Uint8Array | Uint32Array>(
   { groups, neurons }: Omit<WeightShape, 'inputs'>,
   to: T,
   lanes: number = PANEL,
-  candidates = 1,
-  chosen?: ArrayLike<number>,
 ): T {
   const from = new Uint32Array(neurons)
   let at = 0
   for (let g = 0; g < groups; g++) {
     for (let k = 0; k < neurons; k++) {
-      const column = g * candidates + (chosen?.[g * neurons + k] ?? 0)
-      const panel = column * Math.ceil(neurons / lanes) + Math.floor(k / lanes)
+      const panel = g * Math.ceil(neurons / lanes) + Math.floor(k / lanes)
       from[k] = panel * held * lanes + (k % lanes)
     }
     for (let t = 0; t < rows; t++) {
@@ -117,16 +111,16 @@ export class Columns {
   }
 
   /**
-   * Writes scales for `factors.length` candidates: scale · factor(candidate, neuron).
+   * Writes scales for candidates, one a fraction.
    * @param scales (groups, blocks, neurons)
    */
   setScales(
     { groups, neurons }: WeightShape,
     levels: number,
     scales: Scales,
-    candidates: number,
-    factor: (candidate: number, column: number) => number,
+    fractions: readonly number[] = [1],
   ): void {
+    const candidates = fractions.length
     const perGroup = panelsOf(neurons)
     const length = groups * candidates * perGroup * scales.blocks * PANEL
     const values = this.#arena.floats(this.scales, length)
@@ -138,26 +132,27 @@ export class Columns {
           for (let k = 0; k < neurons; k++) {
             const panel = (g * candidates + c) * perGroup + (k >> 3)
             values[(panel * scales.blocks + b) * PANEL + (k & 7)] =
-              scales.values[(g * scales.blocks + b) * neurons + k]! * factor(c, g * neurons + k)
+              scales.values[(g * scales.blocks + b) * neurons + k]! * fractions[c]!
           }
         }
       }
     }
   }
 
-  /**
-   * Codes (groups, inputs, neurons).
-   * @param candidates whose codes are kept
-   * @param chosen the candidate of each column, (groups · neurons)
-   */
-  readCodes(shape: WeightShape, candidates = 1, chosen?: ArrayLike<number>): Uint8Array {
+  /** Scales of one candidate, or others that lie like them, (groups, blocks, neurons). */
+  readScales({ groups, neurons }: WeightShape, blocks: number, at: Pointer = this.scales): Float32Array {
+    const packed = this.#arena.floats(at, groups * panelsOf(neurons) * blocks * PANEL)
+    const scales = new Float32Array(groups * blocks * neurons)
+    return fromPanels(packed, blocks, blocks, { groups, neurons }, scales)
+  }
+
+  /** Codes (groups, inputs, neurons). */
+  readCodes(shape: WeightShape): Uint8Array {
     const { groups, inputs, neurons } = shape
     const held = this.#panels * PANEL
     const codes = new Uint8Array(groups * inputs * neurons)
-    const packed = this.#arena.bytes(this.codes, groups * candidates * panelsOf(neurons) * held * PANEL)
-    if (chosen !== undefined || neurons % 4 > 0) {
-      return fromPanels(packed, held, inputs, shape, codes, PANEL, candidates, chosen)
-    }
+    const packed = this.#arena.bytes(this.codes, groups * panelsOf(neurons) * held * PANEL)
+    if (neurons % 4 > 0) return fromPanels(packed, held, inputs, shape, codes)
     // Neighbours lie side by side in both: four at a time.
     const words = this.#arena.words(this.codes, packed.length / 4)
     const fours = new Uint32Array(codes.buffer)

@@ -41,7 +41,7 @@ export class DirectForm implements LayerForm {
     const triangles = this.#triangleBytes()
     this.#h = arena.allocate(triangles)
     this.#g = shape.same ? this.#h : arena.allocate(triangles)
-    this.columns = new Columns(arena, shape, plan.panels, shape.scaleBlocks, 1)
+    this.columns = new Columns(arena, shape, plan.panels, plan.scaleBlocks, 1)
     const columns = shape.groups * plan.neuronPanels
     this.#n = arena.allocate(columns * plan.panels * 256)
     this.#u = arena.allocate(plan.residentBlocks * columns * kernels.BLOCK * 32)
@@ -118,7 +118,7 @@ export class DirectForm implements LayerForm {
     const { edge } = this.#plan
     const { x, xq, rows } = this.packer
     const job: Phase[] = [this.columns.load(weights, shape)]
-    this.columns.setScales(shape, levels, scales, 1, () => 1)
+    this.columns.setScales(shape, levels, scales)
     const common = {
       w: this.columns.weights,
       n: this.#n,

@@ -61,7 +61,7 @@ export class FrameForm implements LayerForm {
     this.#plan = plan
     this.#redundancy = redundancyOf(shape.recipe)
     this.packer = new Packer(pool, arena, shape, plan)
-    this.columns = new Columns(arena, shape, plan.panels, shape.scaleBlocks, 1)
+    this.columns = new Columns(arena, shape, plan.panels, plan.scaleBlocks, 1)
     const regions = frameRegions(shape, plan, pool.threads)
     this.#basis = arena.allocate(regions.frame!)
     this.#codes = arena.allocate(regions.coefficients!)
@@ -110,7 +110,7 @@ export class FrameForm implements LayerForm {
     const codes = new Uint8Array(groups * count * neurons)
     return {
       codes: fromPanels(arena.bytes(this.#codes, columns * count), count, count, shape, codes),
-      scales: fromPanels(arena.floats(this.columns.scales, columns), 1, 1, shape, floats(1)),
+      scales: this.columns.readScales(shape, 1),
       values: fromPanels(arena.floats(this.#values, columns * held), held, inputs, shape, floats(inputs)),
     }
   }

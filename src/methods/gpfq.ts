@@ -18,11 +18,12 @@ const kind = (follow: boolean): GramMethodKind => ({
     'path scratch': threads * kernels.substituteScratch(panels, strip),
   }),
   create(system): GramMethod {
-    const { panels, strip, triangular } = system.plan
+    const { panels, strip, triangular, forks } = system.plan
     const scratch = system.arena.allocate(system.pool.threads * kernels.substituteScratch(panels, strip))
     const path = (request: SolveRequest, candidates: number, searching: boolean): Task =>
       substituteTask(system, request, candidates, {
         h: system.matrices.h,
+        g: forks && request.search !== 'none' && request.scales.blocks > 1 ? system.matrices.g : 0,
         r: system.r,
         s: searching ? system.s : 0,
         codes: searching ? 0 : system.columns.codes,
@@ -32,6 +33,7 @@ const kind = (follow: boolean): GramMethodKind => ({
         follow,
       })
     return {
+      ...(forks && { scales: ({ shape, scales }) => system.columns.readScales(shape, scales.blocks) }),
       choose: (request, candidates) => [[path(request, candidates, false)]],
       score: (request, candidates) => path(request, candidates, true),
     }
@@ -48,7 +50,7 @@ export function substituteTask(
   { plan, columns }: GramSystem,
   { shape, levels, scales }: SolveRequest,
   candidates: number,
-  own: Pick<PathArguments, 'h' | 'r' | 's' | 'codes' | 'errors' | 'scratch' | 'triangular' | 'follow'>,
+  own: Pick<PathArguments, 'h' | 'g' | 'r' | 's' | 'codes' | 'errors' | 'scratch' | 'triangular' | 'follow'>,
 ): Task {
   return kernels.substitute({
     ...own,

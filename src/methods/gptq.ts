@@ -64,6 +64,7 @@ export function nearestPlane(system: GramSystem): NearestPlane {
       [
         substituteTask(system, request, candidates, {
           h: factor.l,
+          g: 0,
           r: target,
           s: 0,
           codes: columns.codes,

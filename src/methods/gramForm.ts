@@ -87,38 +87,31 @@ export class GramForm implements LayerForm {
 
   async solve(given: SolveRequest, options: RunOptions): Promise<Solution> {
     const { order } = this.#matrices
-    const request = order === null ? given : toOrder(given, order)
-    const solution =
-      given.search === 'none' ? await this.#solveOne(request, options) : await this.#search(request, options)
-    const { codes, factors } = solution
-    const judged =
-      given.judge === true ? { relativeError: await this.#judge(request, solution, options) } : {}
+    const { forks } = this.#plan
+    const request = order === null ? given : toOrder(given, order, forks)
+    const { shape, levels, scales } = request
+    const job = this.#begin(request)
+    const along = forks && request.search !== 'none' && request.scales.blocks > 1
+    const factors = request.search === 'none' || along ? null : await this.#search(request, job, options)
+    const values = scaled(scales, shape, factors)
+    this.columns.setScales(shape, levels, { ...scales, values })
+    const codes = await this.#settle(request, factors === null ? job : [], options)
+    const found = this.#method.scales?.(request)
+    const judged = given.judge === true && {
+      relativeError: await this.#judge(request, codes, found ?? values, options),
+    }
     return {
-      codes: order === null ? codes : scatterRows(codes, given.shape, order),
-      scales: scaled(given.scales, given.shape, factors),
+      codes: order === null ? codes : scatterRows(codes, shape, order),
+      scales: found ?? scaled(given.scales, shape, factors),
       ...judged,
     }
   }
 
-  /** One scale a neuron, given. */
-  async #solveOne(request: SolveRequest, options: RunOptions): Promise<Chosen> {
-    const { shape, levels, scales } = request
-    const job = this.#begin(request)
-    this.columns.setScales(shape, levels, scales, 1, () => 1)
-    const codes = await this.#settle(request, job, options)
-    const found = this.#method.scales?.(request)
-    return {
-      codes,
-      factors: found === undefined ? null : Float64Array.from(found, (s, i) => s / scales.values[i]!),
-    }
-  }
-
-  /** The best of GRID for each neuron, or for the layer. */
-  async #search(request: SolveRequest, options: RunOptions): Promise<Chosen> {
+  /** The best of GRID for each neuron, or for the layer, (groups · neurons). */
+  async #search(request: SolveRequest, job: Phase[], options: RunOptions): Promise<Float64Array> {
     const { shape, levels, scales } = request
     const count = GRID.length
-    const job = this.#begin(request)
-    this.columns.setScales(shape, levels, scales, count, (candidate) => GRID[candidate]!)
+    this.columns.setScales(shape, levels, scales, GRID)
     const { score, tune } = this.#method
     await tune?.(null, options)
     const fused = score !== undefined && this.#recipe.passes === 0 && this.#plan.codeCandidates === 1
@@ -126,11 +119,7 @@ export class GramForm implements LayerForm {
     if (fused) job.push([score(request, count)])
     else job.push(...this.#method.choose(request, count), [this.#descend(request, count, tune && 0)])
     await this.#pool.run(job, options)
-    const best = this.#leastErrors(shape, request.search === 'layer', request.planes ?? 1)
-    const factors = Float64Array.from(best, (candidate) => GRID[candidate]!)
-    if (!fused && tune === undefined) return { codes: this.columns.readCodes(shape, count, best), factors }
-    this.columns.setScales(shape, levels, scales, 1, (_, column) => factors[column]!)
-    return { codes: await this.#settle(request, [], options), factors }
+    return this.#leastErrors(request)
   }
 
   /** Codes for the scales that are written. */
@@ -148,11 +137,16 @@ export class GramForm implements LayerForm {
   }
 
   /** ‖XW − XqQ‖ / ‖XW‖ from H and G = H: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
-  async #judge(request: SolveRequest, { codes, factors }: Chosen, options: RunOptions): Promise<number> {
+  async #judge(
+    request: SolveRequest,
+    codes: Uint8Array,
+    values: Float32Array,
+    options: RunOptions,
+  ): Promise<number> {
     const { shape, levels, scales } = request
     const perGroup = kernels.panelsOf(shape.neurons)
     const { panels } = this.#plan
-    this.columns.setScales(shape, levels, scales, 1, (_, column) => factors?.[column] ?? 1)
+    this.columns.setScales(shape, levels, { ...scales, values })
     this.columns.writeCodes(shape, codes)
     await this.#pool.run([[this.#descend(request, 1, 0)]], options)
     const length = shape.groups * perGroup * panels * 64
@@ -207,8 +201,8 @@ export class GramForm implements LayerForm {
     })
   }
 
-  /** The candidate with the least output error for each neuron of `planes` groups, or one for all; (groups · neurons). */
-  #leastErrors({ groups, neurons }: WeightShape, shared: boolean, planes: number): Uint8Array {
+  /** The fraction with the least output error for each neuron of `planes` groups, or one for all; (groups · neurons). */
+  #leastErrors({ shape: { groups, neurons }, search, planes = 1 }: SolveRequest): Float64Array {
     const perGroup = kernels.panelsOf(neurons)
     const count = GRID.length
     const errors = this.#arena.doubles(this.#errors, groups * count * perGroup * 8)
@@ -224,18 +218,12 @@ export class GramForm implements LayerForm {
         }
       }
     }
-    if (shared) return new Uint8Array(groups * neurons).fill(leastIndex(totals))
-    return Uint8Array.from({ length: groups * neurons }, (_, i) => {
+    if (search === 'layer') return new Float64Array(groups * neurons).fill(bestOf(totals))
+    return Float64Array.from({ length: groups * neurons }, (_, i) => {
       const from = (Math.floor(i / neurons / planes) * neurons + (i % neurons)) * count
-      return leastIndex(sums.subarray(from, from + count))
+      return bestOf(sums.subarray(from, from + count))
     })
   }
-}
-
-interface Chosen {
-  readonly codes: Uint8Array
-  /** Of the scales, (groups · neurons), or null for 1. */
-  readonly factors: Float64Array | null
 }
 
 /** Scales (groups, blocks, neurons) times the factor of their neuron. */
@@ -247,7 +235,7 @@ function scaled(scales: Scales, { neurons }: WeightShape, factors: Float64Array 
   })
 }
 
-/** The smallest value's index, the last one of equals (the largest radius). */
-function leastIndex(values: Float64Array): number {
-  return values.reduce((best, value, i) => (value <= values[best]! ? i : best), 0)
+/** The fraction of GRID with the least error, the largest of equals. */
+function bestOf(errors: Float64Array): number {
+  return GRID[errors.reduce((best, error, i) => (error <= errors[best]! ? i : best), 0)]!
 }

@@ -107,10 +107,11 @@ export class GramMatrices {
     }
   }
 
-  /** Both matrices in descending order of the diagonal of H; equals keep their order. */
+  /** Both matrices in descending order of the diagonal of H, of each block by itself where it forks; equals keep their order. */
   async #permute(options: RunOptions): Promise<void> {
-    const { groups, inputs, same } = this.#shape
-    const { panels } = this.#plan
+    const { groups, inputs, same, blockSize } = this.#shape
+    const { panels, forks } = this.#plan
+    const blockOf = (input: number): number => (forks ? Math.floor(input / blockSize) : 0)
     const columns = panels * kernels.PANEL
     const diagonal = this.diagonal()
     const order = new Uint32Array(groups * inputs)
@@ -118,7 +119,9 @@ export class GramMatrices {
     const words = this.#arena.words(at, groups * columns)
     for (let g = 0; g < groups; g++) {
       const norms = diagonal.subarray(g * inputs, (g + 1) * inputs)
-      const own = Uint32Array.from(norms.keys()).sort((a, b) => norms[b]! - norms[a]! || a - b)
+      const own = Uint32Array.from(norms.keys()).sort(
+        (a, b) => blockOf(a) - blockOf(b) || norms[b]! - norms[a]! || a - b,
+      )
       order.set(own, g * inputs)
       for (let t = 0; t < columns; t++) words[g * columns + t] = own[t] ?? t
     }

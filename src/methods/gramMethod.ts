@@ -42,7 +42,7 @@ export interface GramMethod {
   readonly tune?: (request: SolveRequest | null, options: RunOptions) => Promise<void>
   /** The passes are part of `choose`. */
   readonly ownPasses?: boolean
-  /** The scales that `choose` found by itself, (groups, neurons). */
+  /** The scales that `choose` ended with, where it changes them, (groups, blocks, neurons). */
   readonly scales?: (request: SolveRequest) => Float32Array
   /** Errors of all candidates without their codes, where the path gives them for nothing. */
   readonly score?: (request: SolveRequest, candidates: number) => Task

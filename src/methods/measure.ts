@@ -80,7 +80,7 @@ export class Measure {
       return
     }
     const scales = { ...request.scales, values: solution.scales }
-    this.#columns.setScales(request.shape, request.levels, scales, 1, () => 1)
+    this.#columns.setScales(request.shape, request.levels, scales)
     const dequantize = kernels.dequantize({
       codes: this.#columns.codes,
       scales: this.#columns.scales,

@@ -5,10 +5,18 @@
 import type { Scales, WeightShape } from './alphabet.js'
 import type { SolveRequest } from './solution.js'
 
-/** The request as the matrices see it. @param order [group][inputs], place → input */
-export function toOrder(request: SolveRequest, order: Uint32Array): SolveRequest {
+/**
+ * The request as the matrices see it.
+ * @param order [group][inputs], place → input
+ * @param together blocks of inputs stay where they are
+ */
+export function toOrder(request: SolveRequest, order: Uint32Array, together: boolean): SolveRequest {
   const { weights, shape, scales } = request
-  return { ...request, weights: gatherRows(weights, shape, order), scales: inputScales(scales, shape, order) }
+  return {
+    ...request,
+    weights: gatherRows(weights, shape, order),
+    scales: together ? scales : inputScales(scales, shape, order),
+  }
 }
 
 function gatherRows(

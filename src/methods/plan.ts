@@ -8,7 +8,7 @@ import { descendScratch, vertexScratch } from '../wasm/familyKernels.js'
 import { BLOCK, matrixBytes, panelsOf } from '../wasm/kernels.js'
 import { kindOf } from './family.js'
 import { frameRegions } from './frame.js'
-import { GPFQ, isPlain, type Recipe } from './recipe.js'
+import { GPFQ, isOnePath, isPath, isPlain, type Recipe } from './recipe.js'
 import { columnWork, stripOf, TILE_WORK } from './strip.js'
 
 export interface LayerShape {
@@ -20,8 +20,8 @@ export interface LayerShape {
   readonly same: boolean
   /** Scales to be tried by output error (`search`), 1 otherwise. */
   readonly candidates: number
-  /** Largest number of scale blocks in a column. */
-  readonly scaleBlocks: number
+  /** Inputs that share a scale, at least, of all layers that share the samples. */
+  readonly blockSize: number
   /** Largest batch: bytes of the tensor, of its padded copy, rows. */
   readonly batchBytes: number
   readonly batchPaddedBytes: number
@@ -49,6 +49,8 @@ export interface LayerPlan {
   readonly wholeH: boolean
   /** Gram: H and G are permuted to act-order. */
   readonly ordered: boolean
+  /** Gram: the path chooses each block's scale when it has come to its end (assembly/fork.ts). */
+  readonly forks: boolean
   /** Gram: codes of all candidates are kept, for the method does not score them on its way. */
   readonly codeCandidates: number
   /** Largest number of scale blocks in a column: one an input where act-order scatters the blocks. */
@@ -148,7 +150,7 @@ function weights(
   shape: LayerShape,
   panels: number,
   neuronPanels: number,
-  scaleBlocks = shape.scaleBlocks,
+  scaleBlocks = scaleBlocksOf(shape),
   codeCandidates = 1,
 ): Record<string, number> {
   const columns = shape.groups * neuronPanels
@@ -166,11 +168,13 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
   const panels = panelsOf(shape.inputs)
   const neuronPanels = panelsOf(shape.neurons)
   const search = candidates > 1
-  const plain = !judged && isPlain({ ...recipe, method: recipe.method === 'msq' ? 'gpfq' : recipe.method })
+  const plain = !judged && isOnePath(recipe)
   const whole = search || !plain
   const descends = judged || (!plain && (search || (recipe.passes > 0 && recipe.method !== 'beacon')))
   const ordered = recipe.actOrder
-  const scaleBlocks = ordered && shape.scaleBlocks > 1 ? shape.inputs : shape.scaleBlocks
+  const blocks = scaleBlocksOf(shape)
+  const forks = search && blocks > 1 && isPath(recipe)
+  const scaleBlocks = ordered && !forks && blocks > 1 ? shape.inputs : blocks
   const codeCandidates = plain ? 1 : candidates
   const streams = same ? 1 : 2
   const residentBlocks = pieceBlocksOf(shape, panels)
@@ -200,6 +204,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     triangular: !whole,
     wholeH: !plain,
     ordered,
+    forks,
     codeCandidates,
     scaleBlocks,
     edge: gramEdge(panels),
@@ -212,7 +217,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
 }
 
 /** What only the Gram form has. */
-const PLAIN = { wholeH: false, ordered: false, codeCandidates: 1, strip: 1, descendStrip: 1 }
+const PLAIN = { wholeH: false, ordered: false, forks: false, codeCandidates: 1, strip: 1, descendStrip: 1 }
 
 function planDirect(shape: LayerShape, threads: number): LayerPlan {
   const { groups, same } = shape
@@ -241,7 +246,7 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
     triangular: true,
     edge,
     ...PLAIN,
-    scaleBlocks: shape.scaleBlocks,
+    scaleBlocks: scaleBlocksOf(shape),
     regions,
     bytes: total(regions),
     work: directWork(shape),
@@ -269,12 +274,14 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
     triangular: true,
     edge: 1,
     ...PLAIN,
-    scaleBlocks: shape.scaleBlocks,
+    scaleBlocks: scaleBlocksOf(shape),
     regions,
     bytes: total(regions),
     work: 0,
   }
 }
+
+const scaleBlocksOf = ({ inputs, blockSize }: LayerShape): number => Math.ceil(inputs / blockSize)
 
 /** Bytes of one packed sample block of both streams. */
 const blockBytesOf = ({ same, groups }: LayerShape, panels: number): number =>

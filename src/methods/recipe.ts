@@ -180,9 +180,16 @@ export function checkWhole(place: string, value: number, least: number, most: nu
   }
 }
 
-/** Whether the direct recursion can do it: the plain path and nothing after it. */
-export const isPlain = ({ method, passes, actOrder, sparsity }: Recipe): boolean =>
-  method === 'gpfq' && passes === 0 && !actOrder && sparsity === null
+/** Whether substitute.ts chooses the codes, the nearest ones: of the path, or of the weights. */
+export const isPath = ({ method, sparsity }: Recipe): boolean =>
+  (method === 'gpfq' || method === 'msq') && sparsity === null
+
+/** That and no more: in the inputs' own order, nothing after it. */
+export const isOnePath = (recipe: Recipe): boolean =>
+  isPath(recipe) && recipe.passes === 0 && !recipe.actOrder
+
+/** Whether the direct recursion can do it. */
+export const isPlain = (recipe: Recipe): boolean => recipe.method === 'gpfq' && isOnePath(recipe)
 
 /** Whether calibration samples are needed when scales come from the weights alone. */
 export const needsSamples = ({ method, passes, preprocess }: Recipe): boolean =>

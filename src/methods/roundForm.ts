@@ -31,7 +31,7 @@ export class RoundForm implements LayerForm {
     this.#pool = pool
     this.#plan = plan
     this.packer = new Packer(pool, arena, shape, plan)
-    this.columns = new Columns(arena, shape, plan.panels, shape.scaleBlocks, 1)
+    this.columns = new Columns(arena, shape, plan.panels, plan.scaleBlocks, 1)
     this.#shape = shape
     this.#walks = shape.recipe?.preprocess === true
     this.#scratch = this.#walks
@@ -56,7 +56,7 @@ export class RoundForm implements LayerForm {
   }
 
   async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
-    this.columns.setScales(shape, levels, scales, 1, () => 1)
+    this.columns.setScales(shape, levels, scales)
     const task = round({
       weights: this.columns.weights,
       scales: this.columns.scales,

@@ -158,6 +158,7 @@ export interface Path {
 
 export function substitute(
   a: Path & {
+    g: Pointer
     weights: Pointer
     s: Pointer
     errors: Pointer
@@ -170,6 +171,7 @@ export function substitute(
     'substitute',
     [
       a.h,
+      a.g,
       a.weights,
       a.r,
       a.s,
@@ -196,7 +198,8 @@ export function substitute(
 }
 
 /** Bytes of scratch a worker needs for `substitute`. */
-export const substituteScratch = (panels: number, strip: number): number => strip * (panels + 32) * 256
+export const substituteScratch = (panels: number, strip: number): number =>
+  Math.max(3, strip) * (panels + 32) * 256
 
 interface Alphabets {
   scales: Pointer

@@ -187,7 +187,7 @@ async function quantizePatches(
         ...shape,
         same: false,
         candidates: search ? GRID.length : 1,
-        scaleBlocks: 1,
+        blockSize: shape.inputs,
         batchBytes: first!.x.byteLength,
         batchPaddedBytes: paddedBytes(first!.gather),
         batchRows: first!.gather.rows,

@@ -43,7 +43,7 @@ function quantize(
   const { rows, inputs, neurons, xq } = layer
   const shape = {
     ...{ samples: rows, inputs, neurons, groups: 1, same: xq === null, candidates: GRID.length },
-    ...{ scaleBlocks: 1, batchBytes: 4 * CUT * inputs, batchPaddedBytes: 0, batchRows: CUT },
+    ...{ blockSize: inputs, batchBytes: 4 * CUT * inputs, batchPaddedBytes: 0, batchRows: CUT },
   }
   return on.quantizeSamples(shape, batches, [requestFor(layer, alphabet)], { place: 'test', ...options })
 }

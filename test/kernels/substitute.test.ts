@@ -49,6 +49,7 @@ function run(
   const errors = withErrors ? machine.doubles(columns * 8) : null
   const task = substitute({
     ...args,
+    g: 0,
     codes: codes.at,
     errors: errors?.at ?? 0,
     scratch: machine.bytes(workers * substituteScratch(args.panels, strip)).at,

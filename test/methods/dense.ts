@@ -73,7 +73,7 @@ export function solve(
     groups: 1,
     same: xq === null,
     candidates: requests.some(({ search }) => search !== 'none') ? GRID.length : 1,
-    scaleBlocks: Math.max(...requests.map(({ scales }) => scales.blocks)),
+    blockSize: Math.min(...requests.map(({ scales }) => scales.blockSize)),
     batchBytes: 4 * Math.min(cut, rows) * inputs,
     batchPaddedBytes: 0,
     batchRows: Math.min(cut, rows),

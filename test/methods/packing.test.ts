@@ -34,7 +34,7 @@ async function withPacker(
 }
 
 const dense = (rows: number, inputs: number, cut: number, same: boolean): LayerShape => ({
-  ...{ samples: rows, inputs, neurons: 8, groups: 1, same, candidates: 1, scaleBlocks: 1 },
+  ...{ samples: rows, inputs, neurons: 8, groups: 1, same, candidates: 1, blockSize: inputs },
   ...{ batchBytes: 4 * cut * inputs, batchPaddedBytes: 0, batchRows: cut },
 })
 

@@ -15,12 +15,12 @@ const shapes = fc
     groups: fc.constantFrom(1, 1, 2, 5),
     same: fc.boolean(),
     candidates: fc.constantFrom(1, 13),
-    scaleBlocks: fc.integer({ min: 1, max: 4 }),
+    blocks: fc.integer({ min: 1, max: 4 }),
   })
-  .map(({ samples, inputs, neurons, scaleBlocks, ...more }) =>
+  .map(({ samples, inputs, neurons, blocks, ...more }) =>
     denseShape(samples, inputs, neurons, {
       ...more,
-      scaleBlocks: Math.min(scaleBlocks, inputs),
+      blockSize: Math.ceil(inputs / blocks),
       batchBytes: 4 * samples * inputs * more.groups,
     }),
   )

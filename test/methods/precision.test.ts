@@ -146,7 +146,7 @@ describe('judged solutions', () => {
             groups: 1,
             same: true,
             candidates: radius.rule === 'search' ? 13 : 1,
-            scaleBlocks: request.scales.blocks,
+            blockSize: request.scales.blockSize,
             batchBytes: 4 * layer.rows * layer.inputs,
             batchPaddedBytes: 0,
             batchRows: layer.rows,

@@ -48,16 +48,14 @@ describe('the search', () => {
     neurons: fc.integer({ min: 1, max: 12 }),
     same: fc.boolean(),
     levels: fc.integer({ min: 2, max: 20 }),
-    group: fc.integer({ min: 1, max: 40 }),
     seed: fc.integer(),
   })
 
   it('finds the fraction of the grid with the least output error, for each neuron or for the layer', async () => {
-    const per = fc.constantFrom('neuron' as const, 'layer' as const, 'group' as const)
+    const per = fc.constantFrom('neuron' as const, 'layer' as const)
     await fc.assert(
-      fc.asyncProperty(drawn, per, async ({ rows, inputs, neurons, same, levels, group, seed }, scope) => {
+      fc.asyncProperty(drawn, per, async ({ rows, inputs, neurons, same, levels, seed }, scalePer) => {
         const layer = randomDense(rows, inputs, neurons, same, seed)
-        const scalePer = scope === 'group' ? { group } : scope
         const request = requestFor(layer, { levels, scalePer, radius: { rule: 'search' } })
         const { solutions } = await solve(engine, layer, [request])
         const found = errorsOf(layer, request, solutions[0]!.scales)
@@ -71,7 +69,7 @@ describe('the search', () => {
         // float32 sums tell errors apart that differ by more than this part of ‖Xw‖², which is of the order of N.
         const slack = 1e-5 * rows * inputs
         const columns = Array.from({ length: neurons }, (_, k) => k)
-        if (scope === 'layer') {
+        if (scalePer === 'layer') {
           expect(total(found)).toBeLessThanOrEqual(Math.min(...tried.map(total)) + neurons * slack)
           const factors = solutions[0]!.scales.map((scale, i) => scale / request.scales.values[i]!)
           expect(new Set(factors.map((factor) => Math.round(1e4 * factor))).size).toBe(1)
@@ -206,7 +204,7 @@ describe('an abort', () => {
     const { quantizeSamples } = await import('#src/methods/quantizeSamples.js')
     const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'max' } })
     const shape = {
-      ...{ samples: 50, inputs: 5, neurons: 2, groups: 1, same: true, candidates: 1, scaleBlocks: 1 },
+      ...{ samples: 50, inputs: 5, neurons: 2, groups: 1, same: true, candidates: 1, blockSize: 5 },
       ...{ batchBytes: 200, batchPaddedBytes: 0, batchRows: 10 },
     }
     const before = engine.arena.mark()

@@ -26,7 +26,7 @@ export const denseShape = (
   groups: 1,
   same: false,
   candidates: 1,
-  scaleBlocks: 1,
+  blockSize: inputs,
   batchBytes: 4 * samples * inputs,
   batchPaddedBytes: 0,
   batchRows: samples,
@@ -35,7 +35,8 @@ export const denseShape = (
 
 /** What a form asks its pool for, from the first sample to the codes of one layer. */
 export async function record(shape: LayerShape, threads: number, form?: Form): Promise<Recording> {
-  const { samples, inputs, neurons, groups, scaleBlocks, candidates } = shape
+  const { samples, inputs, neurons, groups, blockSize, candidates } = shape
+  const blocks = Math.ceil(inputs / blockSize)
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true })
   const jobs: Job[] = []
   const pool: Pool = {
@@ -59,9 +60,9 @@ export async function record(shape: LayerShape, threads: number, form?: Form): P
       shape: { groups, inputs, neurons },
       levels: 15,
       scales: {
-        values: new Float32Array(groups * scaleBlocks * neurons).fill(1),
-        blocks: scaleBlocks,
-        blockSize: Math.ceil(inputs / scaleBlocks),
+        values: new Float32Array(groups * blocks * neurons).fill(1),
+        blocks,
+        blockSize,
       },
       search: candidates > 1 ? 'neuron' : 'none',
     },
