@@ -127,7 +127,7 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
     ),
     one('substitute', { flops: N * (N - 1) * K }, () =>
       kernels.substitute!(
-        ...[at.h, at.w, at.r, 0, at.scales, at.zeros, at.codes, 0, at.scratch],
+        ...[at.h, 0, at.w, at.r, 0, at.scales, at.zeros, at.codes, 0, at.scratch],
         ...[N, panels, 1, columns, 1, 1, N, 14, 1, 8],
         ...[0, columns, 0],
       ),

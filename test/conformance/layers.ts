@@ -47,6 +47,11 @@ const DENSE: readonly DenseCase[] = [
     ...{ inputs: 100, neurons: 16, rows: 300, other: true },
     options: { scalePer: { group: 24 }, radius: { rule: 'mse' } },
   },
+  {
+    name: 'groups of 24 inputs, search along the path',
+    ...{ inputs: 100, neurons: 16, rows: 300, other: true },
+    options: { scalePer: { group: 24 }, levels: 7 },
+  },
   { name: 'rounding', inputs: 64, neurons: 64, rows: 300, options: { method: 'msq', radius: max } },
   {
     name: 'gptq, three passes',
