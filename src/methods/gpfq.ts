@@ -14,7 +14,7 @@ import { stripOf } from './strip.js'
 
 /** @param follow the path; else round */
 const kind = (follow: boolean): GramMethodKind => ({
-  regions: ({ groups: _ }, { panels, strip }, threads) => ({
+  regions: (_, { panels, strip }, threads) => ({
     'path scratch': threads * kernels.substituteScratch(panels, strip),
   }),
   create(system): GramMethod {

@@ -91,7 +91,7 @@ export class GramForm implements LayerForm {
     const request = order === null ? given : toOrder(given, order, forks)
     const { shape, levels, scales } = request
     const job = this.#begin(request)
-    const along = forks && request.search !== 'none' && request.scales.blocks > 1
+    const along = forks && request.search !== 'none' && scales.blocks > 1
     const factors = request.search === 'none' || along ? null : await this.#search(request, job, options)
     const values = scaled(scales, shape, factors)
     this.columns.setScales(shape, levels, { ...scales, values })
