@@ -47,11 +47,6 @@ const DENSE: readonly DenseCase[] = [
     ...{ inputs: 100, neurons: 16, rows: 300, other: true },
     options: { scalePer: { group: 24 }, radius: { rule: 'mse' } },
   },
-  {
-    name: 'groups of 24 inputs, search along the path',
-    ...{ inputs: 100, neurons: 16, rows: 300, other: true },
-    options: { scalePer: { group: 24 }, levels: 7 },
-  },
   { name: 'rounding', inputs: 64, neurons: 64, rows: 300, options: { method: 'msq', radius: max } },
   {
     name: 'gptq, three passes',
@@ -86,6 +81,11 @@ const DENSE: readonly DenseCase[] = [
   { name: 'frame', inputs: 96, neurons: 12, rows: 30, options: { method: 'frame' } },
   // 8 MiB make a batch: two of them here.
   { name: 'two batches', inputs: 256, neurons: 16, rows: 9000, options: { radius: max } },
+  {
+    name: 'groups of 24 inputs, search along the path',
+    ...{ inputs: 100, neurons: 16, rows: 300, other: true },
+    options: { scalePer: { group: 24 }, levels: 7 },
+  },
 ]
 
 /** Quantizes every layer and hands over the bytes of its codes, scales and error. */
