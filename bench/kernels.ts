@@ -17,6 +17,8 @@ interface Size {
 }
 
 const WIDE: Size = { inputs: 512, neurons: 128, samples: 1024, edge: 8 }
+/** A projection of a small transformer. */
+const LARGE: Size = { inputs: 2048, neurons: 128, samples: 512, edge: 8 }
 /** A convolution with few filters. */
 const NARROW: Size = { inputs: 144, neurons: 16, samples: 4096, edge: 2 }
 
@@ -62,6 +64,7 @@ export async function benchKernels(machine: Machine, repetitions: number): Promi
 async function casesOf(file: string): Promise<KernelCase[]> {
   return [
     ...wideCases(await instantiate(1024, file), WIDE),
+    ...wideCases(await instantiate(1024, file), LARGE),
     ...narrowCases(await instantiate(1024, file), NARROW),
   ]
 }
