@@ -19,8 +19,8 @@ const FRACTIONS: i32 = 13
 
 /**
  * One panel of 8 neurons. Of equal residuals the larger fraction's is kept.
- * @param h matrix of gram.ts of Xq, all of it
- * @param g same of XqᵀX
+ * @param h matrix of gram.ts of Xq, not triangular; of it the lower triangle is read
+ * @param g same of XqᵀX, all of it
  * @param w (8·panels, 8)
  * @param r tril(G)·W, same shape
  * @param scales (blocks, 8): the largest, overwritten by those chosen

@@ -20,10 +20,12 @@ const kind = (follow: boolean): GramMethodKind => ({
   create(system): GramMethod {
     const { panels, strip, triangular, forks } = system.plan
     const scratch = system.arena.allocate(system.pool.threads * kernels.substituteScratch(panels, strip))
+    const finds = ({ search, scales }: SolveRequest): boolean =>
+      forks && search !== 'none' && scales.blocks > 1
     const path = (request: SolveRequest, candidates: number, searching: boolean): Task =>
       substituteTask(system, request, candidates, {
         h: system.matrices.h,
-        g: forks && request.search !== 'none' && request.scales.blocks > 1 ? system.matrices.g : 0,
+        g: finds(request) ? system.matrices.g : 0,
         r: system.r,
         s: searching ? system.s : 0,
         codes: searching ? 0 : system.columns.codes,
@@ -33,6 +35,7 @@ const kind = (follow: boolean): GramMethodKind => ({
         follow,
       })
     return {
+      finds,
       ...(forks && { scales: ({ shape, scales }) => system.columns.readScales(shape, scales.blocks) }),
       choose: (request, candidates) => [[path(request, candidates, false)]],
       score: (request, candidates) => path(request, candidates, true),

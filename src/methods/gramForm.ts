@@ -4,7 +4,8 @@
  *
  * Search: every method's codes for all fractions of GRID, each judged by its exact output error. Plain GPFQ and MSQ know
  * it from their path; the others' codes are kept and scored from H and G (assembly/descend.ts), bettered by the passes
- * on the same occasion: so each candidate is judged as it would go out.
+ * on the same occasion: so each candidate is judged as it would go out. Codes for the fractions chosen are then made anew,
+ * a thirteenth of the search, by all methods alike. Scales of blocks gpfq and msq find by themselves (assembly/fork.ts).
  */
 import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
@@ -87,12 +88,11 @@ export class GramForm implements LayerForm {
 
   async solve(given: SolveRequest, options: RunOptions): Promise<Solution> {
     const { order } = this.#matrices
-    const { forks } = this.#plan
-    const request = order === null ? given : toOrder(given, order, forks)
+    const request = order === null ? given : toOrder(given, order, this.#plan.forks)
     const { shape, levels, scales } = request
     const job = this.#begin(request)
-    const along = forks && request.search !== 'none' && scales.blocks > 1
-    const factors = request.search === 'none' || along ? null : await this.#search(request, job, options)
+    const searching = request.search !== 'none' && this.#method.finds?.(request) !== true
+    const factors = searching ? await this.#search(request, job, options) : null
     const values = scaled(scales, shape, factors)
     this.columns.setScales(shape, levels, { ...scales, values })
     const codes = await this.#settle(request, factors === null ? job : [], options)

@@ -42,6 +42,8 @@ export interface GramMethod {
   readonly tune?: (request: SolveRequest | null, options: RunOptions) => Promise<void>
   /** The passes are part of `choose`. */
   readonly ownPasses?: boolean
+  /** Whether `choose` searches the scales by itself, those of the request being the largest. */
+  readonly finds?: (request: SolveRequest) => boolean
   /** The scales that `choose` ended with, where it changes them, (groups, blocks, neurons). */
   readonly scales?: (request: SolveRequest) => Float32Array
   /** Errors of all candidates without their codes, where the path gives them for nothing. */

@@ -1,6 +1,6 @@
 /**
- * Rows of weights, scales and codes in another order of the inputs. Where inputs of a column have scales of their own
- * block, a block's inputs no longer lie together, so each input gets its scale by itself.
+ * Rows of weights, scales and codes in another order of the inputs. Where blocks of inputs have scales of their own and the
+ * order does not keep them together, each input gets its scale by itself.
  */
 import type { Scales, WeightShape } from './alphabet.js'
 import type { SolveRequest } from './solution.js'

@@ -3,8 +3,7 @@
  * forks. Every fraction of the block's largest scale is followed through the block from the same residual u, and the one
  * that leaves u shortest is kept; of equals the later one. With one block it is the search for one scale a neuron.
  */
-import { nearestEven } from '../methods/alphabet.js'
-import type { ReferenceLayer } from './gpfq.js'
+import { nearestCode, type ReferenceLayer } from './gpfq.js'
 
 export interface ForkedResult {
   readonly codes: Uint8Array // (inputs, neurons)
@@ -70,10 +69,10 @@ function follow(
       product += xq * u[r]!
       norm2 += xq * xq
     }
-    const place = (path && norm2 > 0 ? product / norm2 : w) / scale + zero
-    const code = Math.min(levels - 1, Math.max(0, nearestEven(place)))
-    steps.push({ code, margin: nearestEven(place) === code ? 0.5 - Math.abs(place - code) : 1 })
-    for (let r = 0; r < rows; r++) u[r] = u[r]! - scale * (code - zero) * quantizedSamples[r * inputs + t]!
+    const step = nearestCode((path && norm2 > 0 ? product / norm2 : w) / scale + zero, levels)
+    steps.push(step)
+    for (let r = 0; r < rows; r++)
+      u[r] = u[r]! - scale * (step.code - zero) * quantizedSamples[r * inputs + t]!
   }
   return { u, norm2: norm2Of(u), steps }
 }

@@ -85,8 +85,12 @@ function nearest(
   v: number,
 ): { code: number; value: number; margin: number } {
   const scale = scales[Math.floor(input / blockSize) * neurons + neuron]!
-  const steps = v / scale + zero
+  const { code, margin } = nearestCode(v / scale + zero, levels)
+  return { code, value: scale * (code - zero), margin }
+}
+
+/** The code of a value in steps, and its distance from the nearest rounding boundary; 1 where it was clipped. */
+export function nearestCode(steps: number, levels: number): { code: number; margin: number } {
   const code = Math.min(levels - 1, Math.max(0, nearestEven(steps)))
-  const clipped = nearestEven(steps) !== code
-  return { code, value: scale * (code - zero), margin: clipped ? 1 : 0.5 - Math.abs(steps - code) }
+  return { code, margin: nearestEven(steps) === code ? 0.5 - Math.abs(steps - code) : 1 }
 }

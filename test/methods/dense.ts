@@ -6,6 +6,7 @@ import {
   type SamplesOptions,
   type SamplesResult,
 } from '#src/methods/quantizeSamples.js'
+import { GPFQ, type Recipe } from '#src/methods/recipe.js'
 import { denseGather, type SampleBatch } from '#src/methods/samples.js'
 import type { SolveRequest } from '#src/methods/solution.js'
 import type { Radius, ScalePer } from '#src/options.js'
@@ -63,7 +64,11 @@ export function solve(
   engine: Engine,
   layer: Dense,
   requests: readonly SolveRequest[],
-  { cut = layer.rows, ...options }: Partial<SamplesOptions> & { readonly cut?: number } = {},
+  {
+    cut = layer.rows,
+    recipe = GPFQ,
+    ...options
+  }: Partial<SamplesOptions> & { readonly cut?: number; readonly recipe?: Recipe } = {},
 ): Promise<SamplesResult> {
   const { rows, inputs, xq } = layer
   const shape = {
@@ -77,6 +82,7 @@ export function solve(
     batchBytes: 4 * Math.min(cut, rows) * inputs,
     batchPaddedBytes: 0,
     batchRows: Math.min(cut, rows),
+    recipe,
   }
   return quantizeSamples(engine, shape, () => batchesOf(layer, cut), requests, { place: 'test', ...options })
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CONTROL_BYTES, MAX_PHASES } from '#src/engine/job.js'
 import { GRID, zeroPoint } from '#src/methods/alphabet.js'
+import { GPFQ } from '#src/methods/recipe.js'
 import { denseGather, type SampleBatch } from '#src/methods/samples.js'
 import type { SolveRequest } from '#src/methods/solution.js'
 import { gpfq } from '#src/reference/gpfq.js'
@@ -48,16 +49,20 @@ describe('the search', () => {
     neurons: fc.integer({ min: 1, max: 12 }),
     same: fc.boolean(),
     levels: fc.integer({ min: 2, max: 20 }),
+    group: fc.integer({ min: 1, max: 40 }),
     seed: fc.integer(),
   })
 
   it('finds the fraction of the grid with the least output error, for each neuron or for the layer', async () => {
-    const per = fc.constantFrom('neuron' as const, 'layer' as const)
+    const per = fc.constantFrom('neuron' as const, 'layer' as const, 'group' as const)
     await fc.assert(
-      fc.asyncProperty(drawn, per, async ({ rows, inputs, neurons, same, levels, seed }, scalePer) => {
+      fc.asyncProperty(drawn, per, async ({ rows, inputs, neurons, same, levels, group, seed }, scope) => {
+        const scalePer = scope === 'group' ? { group } : scope
         const layer = randomDense(rows, inputs, neurons, same, seed)
         const request = requestFor(layer, { levels, scalePer, radius: { rule: 'search' } })
-        const { solutions } = await solve(engine, layer, [request])
+        // Blocks have one fraction for all where the path does not choose them: with thresholds, here of nothing.
+        const recipe = scope === 'group' ? { ...GPFQ, sparsity: { rule: 'hard' as const, value: 0 } } : GPFQ
+        const { solutions } = await solve(engine, layer, [request], { recipe })
         const found = errorsOf(layer, request, solutions[0]!.scales)
         const tried = GRID.map((fraction) => {
           return errorsOf(
@@ -69,7 +74,7 @@ describe('the search', () => {
         // float32 sums tell errors apart that differ by more than this part of ‖Xw‖², which is of the order of N.
         const slack = 1e-5 * rows * inputs
         const columns = Array.from({ length: neurons }, (_, k) => k)
-        if (scalePer === 'layer') {
+        if (scope === 'layer') {
           expect(total(found)).toBeLessThanOrEqual(Math.min(...tried.map(total)) + neurons * slack)
           const factors = solutions[0]!.scales.map((scale, i) => scale / request.scales.values[i]!)
           expect(new Set(factors.map((factor) => Math.round(1e4 * factor))).size).toBe(1)
