@@ -13,10 +13,13 @@
 import { BLOCK, matrixBytes } from './gram'
 import { diagonal } from './project'
 import { step } from './substitute'
-import { carry, multiply, ROW } from './tile'
+import { carry, multiply, PANEL, ROW } from './tile'
 
 /** Neuron panels that advance together: 4 rows of a block of X are read once for all of them, 2 × 8 KB of W and −Q stay near. */
 const ABREAST: i32 = 4
+
+/** Bytes of the residuals of a sample block and a neuron panel, (256, 8) float32. */
+const RESIDUAL: usize = <usize>BLOCK * ROW
 
 /**
  * Moves the residual past the block before (`before` ≥ 0) and correlates it with this block (`now` ≥ 0).
@@ -34,7 +37,6 @@ export function advance(
   rows: i32, blocks: i32, edge: i32, groups: i32, neuronPanels: i32, share: i32, before: i32, now: i32,
   begin: i32, end: i32,
 ): void {
-  const panelBytes = <usize>BLOCK * ROW
   const panels = blocks * edge
   const columnBytes = <usize>panels << 8
   const shares = (neuronPanels + share - 1) / share
@@ -43,37 +45,37 @@ export function advance(
     const group = cell % groups
     const steps = min(BLOCK, rows - (cell / groups) * BLOCK)
     const quads = (steps + 3) & ~3
-    const panel = <usize>(cell * panels) * panelBytes
+    const panel = <usize>(cell * panels) * PANEL
     const first = (item % shares) * share
     const last = min(neuronPanels, first + share)
-    const residual = u + <usize>(cell * neuronPanels) * panelBytes
+    const residual = u + <usize>(cell * neuronPanels) * RESIDUAL
     const sums = z + (<usize>(cell * neuronPanels * edge) << 8)
     for (let v = first; v < last; v += ABREAST) {
       const stop = min(last, v + ABREAST)
-      if (before < 0) memory.fill(residual + <usize>v * panelBytes, 0, <usize>(stop - v) * panelBytes)
+      if (before < 0) memory.fill(residual + <usize>v * RESIDUAL, 0, <usize>(stop - v) * RESIDUAL)
       else {
-        const from = panel + <usize>(before * edge) * panelBytes
+        const from = panel + <usize>(before * edge) * PANEL
         const at = <usize>(group * neuronPanels + v) * columnBytes + (<usize>(before * edge) << 8)
         for (let row = 0; row < quads; row += 4) {
           const quad = from + <usize>row * ROW
-          let to = residual + <usize>v * panelBytes + <usize>row * ROW
+          let to = residual + <usize>v * RESIDUAL + <usize>row * ROW
           let b = at
           for (let k = v; k < stop; k++) {
-            if (x) carry(x + quad, w + b, xq + quad, n + b, panelBytes, to, edge)
-            else carry(xq + quad, w + b, 0, 0, panelBytes, to, edge)
+            if (x) carry(x + quad, w + b, xq + quad, n + b, to, edge)
+            else carry(xq + quad, w + b, 0, 0, to, edge)
             b += columnBytes
-            to += panelBytes
+            to += RESIDUAL
           }
         }
       }
       if (now < 0) continue
       memory.fill(sums + (<usize>(v * edge) << 8), 0, <usize>((stop - v) * edge) << 8)
       if (before < 0) continue
-      const from = xq + panel + <usize>(now * edge) * panelBytes
+      const from = xq + panel + <usize>(now * edge) * PANEL
       for (let p = 0; p < edge; p++) {
         for (let k = v; k < stop; k++) {
           multiply(
-            from + <usize>p * panelBytes, residual + <usize>k * panelBytes, sums + (<usize>(k * edge + p) << 8), steps,
+            from + <usize>p * PANEL, residual + <usize>k * RESIDUAL, sums + (<usize>(k * edge + p) << 8), steps,
           )
         }
       }

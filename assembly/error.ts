@@ -6,7 +6,7 @@
  * Sums of squares are float64; the caller adds the sample blocks in order.
  */
 import { BLOCK } from './gram'
-import { carry, ROW } from './tile'
+import { carry, PANEL, ROW } from './tile'
 
 /**
  * Items: (sample block, group, `share` neuron panels).
@@ -22,7 +22,6 @@ export function outputError(
   rows: i32, panels: i32, groups: i32, neuronPanels: i32, share: i32,
   begin: i32, end: i32, worker: i32,
 ): void {
-  const panelBytes = <usize>BLOCK * ROW
   const columnBytes = <usize>panels << 8
   const tile = scratch + <usize>worker * 128
   const shares = (neuronPanels + share - 1) / share
@@ -30,7 +29,7 @@ export function outputError(
     const cell = item / shares // (sample block, group)
     const group = cell % groups
     const steps = min(BLOCK, rows - (cell / groups) * BLOCK)
-    const panel = <usize>(cell * panels) * panelBytes
+    const panel = <usize>(cell * panels) * PANEL
     const first = (item % shares) * share
     const last = min(neuronPanels, first + share)
     for (let v = first; v < last; v++) {
@@ -40,9 +39,9 @@ export function outputError(
         const quad = panel + <usize>row * ROW
         const valid = min(4, steps - row)
         memory.fill(tile, 0, 128)
-        carry(x + quad, w + at, 0, 0, panelBytes, tile, panels)
+        carry(x + quad, w + at, 0, 0, tile, panels)
         addSquares(tile, to, valid)
-        carry(xq + quad, n + at, 0, 0, panelBytes, tile, panels)
+        carry(xq + quad, n + at, 0, 0, tile, panels)
         addSquares(tile, to + 64, valid)
       }
     }

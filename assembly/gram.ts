@@ -8,7 +8,7 @@
  * Order of summation: blocks of 256 samples, each summed from zero and added in order. It depends on nothing else, not
  * on tiles, threads or how the samples arrive. Bound: see tile.ts.
  */
-import { multiply, ROW } from './tile'
+import { multiply, PANEL } from './tile'
 
 /** Samples per block: 8 KB a panel, so that two panels live in the first-level cache. */
 export const BLOCK: i32 = 256
@@ -37,8 +37,7 @@ export function gram(
 ): void {
   const side = (panels + edge - 1) / edge
   const perGroup = lower ? (side * (side + 1)) >> 1 : side * side
-  const panelBytes = <usize>BLOCK * ROW
-  const blockBytes = <usize>(panels * groups) * panelBytes
+  const blockBytes = <usize>(panels * groups) * PANEL
   const groupBytes = matrixBytes(panels, triangular)
   for (let item = begin; item < end; item++) {
     const group = item / perGroup
@@ -53,15 +52,15 @@ export function gram(
     const i0 = ti * edge, i1 = min(panels, i0 + edge)
     const s0 = tile * edge, s1 = min(panels, s0 + edge)
     const out = c + <usize>group * groupBytes
-    let at = <usize>(group * panels) * panelBytes
+    let at = <usize>(group * panels) * PANEL
     for (let done = 0; done < rows; done += BLOCK) {
       const steps = min(BLOCK, rows - done)
       for (let i = i0; i < i1; i++) {
-        const bi = b + at + <usize>i * panelBytes
+        const bi = b + at + <usize>i * PANEL
         const ci = out + panelAt(i, panels, triangular)
         const last = lower ? min(s1, i + 1) : s1
         for (let s = s0; s < last; s++) {
-          const as_ = a + at + <usize>s * panelBytes
+          const as_ = a + at + <usize>s * PANEL
           const cs = ci + (<usize>s << 8)
           multiply(as_, bi, cs, steps)
         }

@@ -1,5 +1,5 @@
 /**
- * Gathering: any strided source becomes panels of 8 columns, [block][group][panel][blockRows][8], zero-padded in the
+ * Gathering: any strided source becomes panels of 8 columns, [block][group][panel][rows][8], zero-padded in the
  * last panel. One formula serves all: element (row, column) of group g lies at source + g·groupBytes + rowAt[row] +
  * columnAt[column] (bytes). A dense matrix has columnAt = 4·column, a convolution's patches have the offsets of its
  * taps, and so no m × N matrix of patches ever exists outside the panels.
@@ -10,21 +10,22 @@ import { ROW } from './tile'
 
 /**
  * Copies rows [0, rows) of the source to rows [toRow, toRow + rows) of the panels.
- * Items: (block − ⌊toRow/blockRows⌋, group, panel), panel fastest.
+ * Items: (block − ⌊toRow / rows of a block⌋, group, panel), panel fastest.
  * @param rowAt u32 (rows) byte offsets
  * @param columnAt u32 (columns) byte offsets
  * @param contiguous 1 if columnAt[c] = columnAt[0] + 4c
+ * @param panelBytes from one panel to the next; a block has as many rows as fit, in whole eights
  * @param perGroup panels of one group in the target; those beyond the columns are zeroed
  */
 export function pack(
   source: usize, groupBytes: usize, rowAt: usize, columnAt: usize, contiguous: i32,
   rows: i32, columns: i32, groups: i32,
-  panels: usize, perGroup: i32, blockRows: i32, toRow: i32,
+  panels: usize, perGroup: i32, panelBytes: usize, toRow: i32,
   begin: i32, end: i32,
 ): void {
   const perBlock = perGroup * groups
+  const blockRows = <i32>(panelBytes >> 8) << 3
   const firstBlock = toRow / blockRows
-  const panelBytes = <usize>blockRows * ROW
   for (let item = begin; item < end; item++) {
     const block = firstBlock + item / perBlock
     const group = (item % perBlock) / perGroup

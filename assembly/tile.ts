@@ -32,6 +32,12 @@ function madd(a: v128, b: v128, c: v128): v128 {
 export const ROW: usize = 32
 
 /**
+ * Bytes from a panel of 256 samples to the next: a cache line more than they take, or the same rows of all panels would
+ * fall into one set of the first-level cache, which holds 8 lines.
+ */
+export const PANEL: usize = 256 * ROW + 64
+
+/**
  * c(8, 8) += Σ_k a[k, 0..8)ᵀ · b[k, 0..8).
  * @param a panel (steps, 8)
  * @param b panel (steps, 8)
@@ -83,14 +89,14 @@ export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
 /**
  * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8) and the same of a second pair: rows of panels times a matrix, the
  * update of a residual, which is read and written once.
- * @param a 4 rows of panel 0; the same rows of panel p are p·panelBytes further
+ * @param a 4 rows of panel 0; the same rows of panel p are p·PANEL further
  * @param b (8·panels, 8)
  * @param a2 like a, or 0
  * @param b2 like b
  * @param c tile (4, 8), rows 32 bytes apart
  * @param panels at least 1
  */
-export function carry(a: usize, b: usize, a2: usize, b2: usize, panelBytes: usize, c: usize, panels: i32): void {
+export function carry(a: usize, b: usize, a2: usize, b2: usize, c: usize, panels: i32): void {
   let c00_f32x4 = v128.load(c), c01_f32x4 = v128.load(c, 16)
   let c10_f32x4 = v128.load(c, 32), c11_f32x4 = v128.load(c, 48)
   let c20_f32x4 = v128.load(c, 64), c21_f32x4 = v128.load(c, 80)
@@ -119,7 +125,7 @@ export function carry(a: usize, b: usize, a2: usize, b2: usize, panelBytes: usiz
         c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
         c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
       } while (a < last)
-      a += panelBytes - ROW
+      a += PANEL - ROW
     } while (b < end)
     a = a2
     b = b2

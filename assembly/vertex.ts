@@ -12,7 +12,7 @@
  * threads: a neuron is one item's work.
  */
 import { BLOCK } from './gram'
-import { ROW } from './tile'
+import { PANEL, ROW } from './tile'
 
 const TINY: f64 = 1e-9
 
@@ -72,7 +72,7 @@ function gather(x: usize, column: usize, rows: i32, even: i32, panels: i32, grou
   store<f64>(column + (<usize>(even - 1) << 3), 0)
   for (let r = 0; r < rows; r++) {
     const panel = ((r / BLOCK) * groups + group) * panels + (j >> 3)
-    const v = <f64>load<f32>(x + <usize>(panel * BLOCK + r % BLOCK) * ROW + (<usize>(j & 7) << 2))
+    const v = <f64>load<f32>(x + <usize>panel * PANEL + <usize>(r % BLOCK) * ROW + (<usize>(j & 7) << 2))
     store<f64>(column + (<usize>r << 3), v)
     size = max(size, abs(v))
   }

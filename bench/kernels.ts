@@ -4,6 +4,7 @@
  * padding is not counted.
  */
 import { loadFastModule } from '#src/platform/fastMath.js'
+import { PANEL_BYTES } from '#src/wasm/kernels.js'
 import { type Instance, instantiate, type Machine } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Table, table } from './table.js'
@@ -81,7 +82,7 @@ function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size
   }
   const panels = inputs / 8
   const at = {
-    x: room(samples * inputs * 4),
+    x: room((samples / 256) * panels * PANEL_BYTES),
     h: room(panels * panels * 256),
     w: room(inputs * neurons * 4),
     r: room(inputs * neurons * 4),
@@ -111,7 +112,7 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
   const tiles = ((panels / 8) * (panels / 8 + 1)) / 2
   const pack = (contiguous: number) => () =>
     kernels.pack!(
-      ...[at.source, 0, at.rowAt, at.columnAt, contiguous, samples, N, 1, at.x, panels, 256, 0],
+      ...[at.source, 0, at.rowAt, at.columnAt, contiguous, samples, N, 1, at.x, panels, PANEL_BYTES, 0],
       ...[0, (samples / 256) * panels],
     )
   const one = (kernel: string, work: { flops?: number; bytes?: number }, run: () => unknown): KernelCase => ({

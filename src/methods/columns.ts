@@ -104,7 +104,7 @@ export class Columns {
         groups,
         panels: this.weights,
         perGroup,
-        blockRows: this.#panels * PANEL,
+        panelBytes: this.#panels * 256,
         toRow: 0,
       }),
     ]

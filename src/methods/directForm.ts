@@ -12,9 +12,6 @@ import { gramEdge, type LayerPlan, type LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
 import { ALIVE, type Diagnosis, type LayerForm, type Solution, type SolveRequest } from './solution.js'
 
-/** Bytes of a sample block of one panel, (256, 8) float32. */
-const PANEL_BYTES = kernels.BLOCK * 32
-
 export class DirectForm implements LayerForm {
   readonly packer: Packer
   readonly columns: Columns
@@ -73,7 +70,7 @@ export class DirectForm implements LayerForm {
     const { edge } = this.#plan
     const { x, xq } = this.packer
     const groups = this.#shape.groups * this.#blocks
-    const from = (this.#summed / kernels.BLOCK) * groups * edge * PANEL_BYTES
+    const from = (this.#summed / kernels.BLOCK) * groups * edge * kernels.PANEL_BYTES
     this.#summed = to
     const common = {
       b: xq + from,

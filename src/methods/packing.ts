@@ -5,7 +5,7 @@
 import type { Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
-import { BLOCK, pack, padPlanes } from '../wasm/kernels.js'
+import { BLOCK, PANEL_BYTES, pack, padPlanes } from '../wasm/kernels.js'
 import { type LayerPlan, type LayerShape, pieceBlocksOf } from './plan.js'
 import type { Gather, SampleBatch } from './samples.js'
 
@@ -36,7 +36,7 @@ export class Packer {
     this.#arena = arena
     this.#shape = shape
     this.#plan = plan
-    const panelBytes = plan.residentBlocks * shape.groups * plan.panels * BLOCK * 32
+    const panelBytes = plan.residentBlocks * shape.groups * plan.panels * PANEL_BYTES
     this.x = arena.allocate(panelBytes)
     this.xq = shape.same ? this.x : arena.allocate(panelBytes)
     this.#slots = [this.#slot(), this.#slot()]
@@ -125,7 +125,7 @@ export class Packer {
       columns: gather.inputs,
       groups: gather.groups,
       perGroup: this.#plan.panels,
-      blockRows: BLOCK,
+      panelBytes: PANEL_BYTES,
       toRow: this.#row,
     }
     const phase = [pack({ ...common, source: padded ? slot.xPadded : slot.x, panels: this.x })]

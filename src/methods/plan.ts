@@ -5,7 +5,7 @@
  */
 import { GpfqError } from '../errors.js'
 import { descendScratch, vertexScratch } from '../wasm/familyKernels.js'
-import { BLOCK, matrixBytes, panelsOf } from '../wasm/kernels.js'
+import { BLOCK, matrixBytes, PANEL_BYTES, panelsOf } from '../wasm/kernels.js'
 import { kindOf } from './family.js'
 import { frameRegions } from './frame.js'
 import { GPFQ, isOnePath, isPath, isPlain, type Recipe } from './recipe.js'
@@ -230,7 +230,7 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
   const columns = groups * neuronPanels
   const regions = {
     ...staging(shape),
-    'packed samples': residentBlocks * streams * groups * panels * BLOCK * 32,
+    'packed samples': residentBlocks * streams * groups * panels * PANEL_BYTES,
     triangles: streams * groups * blocks * matrixBytes(edge, true),
     ...weights(shape, panels, neuronPanels),
     '−Q': columns * panels * 256,
@@ -285,7 +285,7 @@ const scaleBlocksOf = ({ inputs, blockSize }: LayerShape): number => Math.ceil(i
 
 /** Bytes of one packed sample block of both streams. */
 const blockBytesOf = ({ same, groups }: LayerShape, panels: number): number =>
-  (same ? 1 : 2) * groups * panels * BLOCK * 32
+  (same ? 1 : 2) * groups * panels * PANEL_BYTES
 
 /** Sample blocks that are packed before what is in the panels is used. */
 export const pieceBlocksOf = (shape: LayerShape, panels: number): number =>

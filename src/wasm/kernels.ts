@@ -9,6 +9,9 @@ import type { Pointer } from './arena.js'
 export const BLOCK = 256
 export const PANEL = 8
 
+/** Bytes from a panel of a sample block to the next, see assembly/tile.ts. */
+export const PANEL_BYTES = BLOCK * 32 + 64
+
 export const panelsOf = (columns: number): number => Math.ceil(columns / PANEL)
 
 /** Bytes of one group's Gram matrix, see panelAt in assembly/gram.ts. */
@@ -44,10 +47,11 @@ export function pack(a: {
   groups: number
   panels: Pointer
   perGroup: number
-  blockRows: number
+  panelBytes: number
   toRow: number
 }): Task {
-  const blocks = Math.floor((a.toRow + a.rows - 1) / a.blockRows) - Math.floor(a.toRow / a.blockRows) + 1
+  const blockRows = (a.panelBytes >> 8) * 8
+  const blocks = Math.floor((a.toRow + a.rows - 1) / blockRows) - Math.floor(a.toRow / blockRows) + 1
   return task(
     'pack',
     [
@@ -61,7 +65,7 @@ export function pack(a: {
       a.groups,
       a.panels,
       a.perGroup,
-      a.blockRows,
+      a.panelBytes,
       a.toRow,
     ],
     blocks * a.groups * a.perGroup,

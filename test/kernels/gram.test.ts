@@ -9,7 +9,16 @@ import { gramMatrix } from '#src/reference/gram.js'
 import { gram, mirror } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, reals } from '../random.js'
-import { BLOCK, gramIndex, gramPanels, type Matrix, matrixLength, panelsOf, samplePanels } from './layout.js'
+import {
+  BLOCK,
+  gramIndex,
+  gramPanels,
+  type Matrix,
+  matrixLength,
+  PANEL_FLOATS,
+  panelsOf,
+  samplePanels,
+} from './layout.js'
 import { Machine } from './machine.js'
 
 const machine = await Machine.create()
@@ -33,7 +42,7 @@ function run(c: Case, a: readonly Matrix[], b: readonly Matrix[], start = 0, spl
   const right = a === b ? left : machine.floats(samplePanels(b, panels)).at
   const cuts = split === undefined ? [0, rows] : [0, split, rows]
   for (let i = 0; i + 1 < cuts.length; i++) {
-    const skip = (cuts[i]! / BLOCK) * groups * panels * BLOCK * 32
+    const skip = (cuts[i]! / BLOCK) * groups * panels * 4 * PANEL_FLOATS
     const task = gram({
       a: left + skip,
       b: right + skip,

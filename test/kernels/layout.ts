@@ -4,6 +4,9 @@
  */
 export const BLOCK = 256
 
+/** Floats from a panel of a sample block to the next: two rows more than it has. */
+export const PANEL_FLOATS = (BLOCK + 2) * 8
+
 /** (rows, columns), row-major. */
 export interface Matrix {
   readonly rows: number
@@ -21,19 +24,19 @@ function filled(length: number, put: (out: Float32Array) => void): Float32Array 
 }
 
 /**
- * Samples as [block][group][panel][256][8]. Rows beyond the samples are NaN: no result may depend on them.
+ * Samples as [block][group][panel][256 and 2][8]. Rows beyond the samples are NaN: no result may depend on them.
  * @param groups one matrix (rows, columns) a group
  */
 export function samplePanels(groups: readonly Matrix[], panels: number): Float32Array {
   const rows = groups[0]!.rows
   const blocks = Math.ceil(rows / BLOCK)
-  return filled(blocks * groups.length * panels * BLOCK * 8, (out) => {
-    for (let r = 0; r < blocks * BLOCK; r++) {
+  return filled(blocks * groups.length * panels * PANEL_FLOATS, (out) => {
+    out.fill(Number.NaN)
+    for (let r = 0; r < rows; r++) {
       groups.forEach(({ columns, values }, g) => {
         for (let c = 0; c < panels * 8; c++) {
           const panel = (Math.floor(r / BLOCK) * groups.length + g) * panels + (c >> 3)
-          const value = c < columns ? values[r * columns + c]! : 0
-          out[(panel * BLOCK + (r % BLOCK)) * 8 + (c & 7)] = r < rows ? value : Number.NaN
+          out[panel * PANEL_FLOATS + (r % BLOCK) * 8 + (c & 7)] = c < columns ? values[r * columns + c]! : 0
         }
       })
     }

@@ -14,6 +14,8 @@ interface Packing {
   readonly columns: number
   readonly groups: number
   readonly blockRows: number
+  /** Rows between two panels that belong to neither; a panel has whole eights of rows. */
+  readonly gap: number
   readonly toRow: number
   readonly perGroup: number
   /** Floats of a group, of a row, of a column. */
@@ -25,17 +27,18 @@ interface Packing {
 
 /** Packs with the kernel and the obvious way: both must write the same bytes and leave the same bytes alone. */
 function check(packing: Packing, seed: number): void {
-  const { rows, columns, groups, blockRows, toRow, perGroup, groupAt, rowAt, columnAt } = packing
+  const { rows, columns, groups, blockRows, gap, toRow, perGroup, groupAt, rowAt, columnAt } = packing
   const source = reals((groups - 1) * groupAt + Math.max(...rowAt) + Math.max(...columnAt) + 1, seed)
   const blocks = Math.ceil((toRow + rows) / blockRows)
-  const length = blocks * groups * perGroup * blockRows * 8
+  const panelRows = blockRows + gap
+  const length = blocks * groups * perGroup * panelRows * 8
   const expected = new Float32Array(new Uint8Array(4 * length).fill(0xff).buffer)
   for (let r = 0; r < rows; r++) {
     for (let g = 0; g < groups; g++) {
       for (let c = 0; c < 8 * perGroup; c++) {
         const block = Math.floor((toRow + r) / blockRows)
         const panel = (block * groups + g) * perGroup + (c >> 3)
-        expected[(panel * blockRows + ((toRow + r) % blockRows)) * 8 + (c & 7)] =
+        expected[(panel * panelRows + ((toRow + r) % blockRows)) * 8 + (c & 7)] =
           c < columns ? source[g * groupAt + rowAt[r]! + columnAt[c]!]! : 0
       }
     }
@@ -53,7 +56,7 @@ function check(packing: Packing, seed: number): void {
     groups,
     panels: panels.at,
     perGroup,
-    blockRows,
+    panelBytes: panelRows * 32,
     toRow,
   })
   machine.run(task, { seed })
@@ -66,6 +69,7 @@ const shape = fc.record({
   groups: fc.integer({ min: 1, max: 3 }),
   extraPanels: fc.integer({ min: 0, max: 2 }),
   blockRows: fc.constantFrom(8, 16, 24, 256),
+  gap: fc.integer({ min: 0, max: 7 }),
   toRow: fc.integer({ min: 0, max: 60 }),
   seed: fc.integer({ min: 0, max: 2 ** 31 }),
 })
@@ -73,13 +77,25 @@ const shape = fc.record({
 describe('pack', () => {
   it('lays the rows of dense matrices into panels, zero beyond the columns', () => {
     fc.assert(
-      fc.property(shape, ({ rows, columns, groups, extraPanels, blockRows, toRow, seed }) => {
+      fc.property(shape, ({ rows, columns, groups, extraPanels, blockRows, gap, toRow, seed }) => {
         const perGroup = panelsOf(columns) + extraPanels
         const rowAt = Array.from({ length: rows }, (_, r) => r * columns)
         const columnAt = Array.from({ length: columns }, (_, c) => c)
         const groupAt = rows * columns
         check(
-          { rows, columns, groups, blockRows, toRow, perGroup, groupAt, rowAt, columnAt, contiguous: true },
+          {
+            rows,
+            columns,
+            groups,
+            blockRows,
+            gap,
+            toRow,
+            perGroup,
+            groupAt,
+            rowAt,
+            columnAt,
+            contiguous: true,
+          },
           seed,
         )
       }),
@@ -89,14 +105,26 @@ describe('pack', () => {
 
   it('gathers taps from any offsets', () => {
     fc.assert(
-      fc.property(shape, ({ rows, columns, groups, extraPanels, blockRows, toRow, seed }) => {
+      fc.property(shape, ({ rows, columns, groups, extraPanels, blockRows, gap, toRow, seed }) => {
         const random = randomFrom(seed)
         const perGroup = panelsOf(columns) + extraPanels
         const rowAt = Array.from({ length: rows }, () => Math.floor(500 * random()))
         const columnAt = Array.from({ length: columns }, () => Math.floor(500 * random()))
         const groupAt = Math.floor(100 * random())
         check(
-          { rows, columns, groups, blockRows, toRow, perGroup, groupAt, rowAt, columnAt, contiguous: false },
+          {
+            rows,
+            columns,
+            groups,
+            blockRows,
+            gap,
+            toRow,
+            perGroup,
+            groupAt,
+            rowAt,
+            columnAt,
+            contiguous: false,
+          },
           seed,
         )
       }),
@@ -112,6 +140,7 @@ describe('pack', () => {
       columns: 17,
       groups: 1,
       blockRows: 256,
+      gap: 2,
       perGroup: 3,
       groupAt: 0,
       rowAt,
