@@ -10,16 +10,15 @@ export function nearestCode(v_f32x4: v128, s_f32x4: v128, z_f32x4: v128, top_f32
   return f32x4.pmin(f32x4.pmax(code_f32x4, f32x4.splat(0)), top_f32x4)
 }
 
-/** Stores 8 codes, whole numbers of 0..255, as bytes: of 2²³ + code the last byte is the code. */
+/** Stores 8 codes, whole numbers of 0..255, as bytes: 2²³ + code has the bits of 2²³, plus code. */
 @inline
 export function storeCodes(to: usize, low_f32x4: v128, high_f32x4: v128): void {
   const base_f32x4 = f32x4.splat(8388608)
-  const byte_i32x4 = i32x4.splat(255)
   const words = i16x8.narrow_i32x4_u(
-    v128.and(f32x4.add(low_f32x4, base_f32x4), byte_i32x4),
-    v128.and(f32x4.add(high_f32x4, base_f32x4), byte_i32x4),
+    i32x4.sub(f32x4.add(low_f32x4, base_f32x4), base_f32x4),
+    i32x4.sub(f32x4.add(high_f32x4, base_f32x4), base_f32x4),
   )
-  store<i64>(to, i64x2.extract_lane(i8x16.narrow_i16x8_u(words, words), 0))
+  v128.store64_lane(to, i8x16.narrow_i16x8_u(words, words), 0)
 }
 
 /**

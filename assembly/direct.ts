@@ -12,7 +12,7 @@
  */
 import { BLOCK, matrixBytes } from './gram'
 import { diagonal } from './project'
-import { step } from './substitute'
+import { ALIVE, step } from './substitute'
 import { carry, multiply, PANEL, ROW } from './tile'
 
 /** Neuron panels that advance together: 4 rows of a block of X are read once for all of them, 2 × 8 KB of W and −Q stay near. */
@@ -126,7 +126,7 @@ export function settle(
         const scale = (<usize>(item * scaleBlocks + row / scaleBlockSize)) << 5
         step(
           hi + row8, t, n + at + row8, p + row8, w + at + row8 + row1, 0,
-          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, 1, false,
+          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, ALIVE, false,
         )
       }
     }

@@ -32,7 +32,7 @@ const FRACTIONS: i32 = 13
 export function fork(
   h: usize, g: usize, w: usize, r: usize, scales: usize, zeros: usize, codes: usize,
   scratch: usize, scratchBytes: usize,
-  inputs: i32, panels: i32, blocks: i32, size: i32, top: f32, follow: i32,
+  inputs: i32, panels: i32, blocks: i32, size: i32, top: f32, alive: f32,
 ): void {
   const p = scratch + scratchBytes, s = p + scratchBytes
   const tile = scratch + (<usize>panels << 8) // 8 rows of p
@@ -64,8 +64,8 @@ export function fork(
         for (let t = max(low, i << 3); t < to; t++) {
           step(
             h + panelAt(i, panels, 0) + (<usize>i << 8), t & 7, scratch + (<usize>i << 8), tile,
-            w + (<usize>t << 5), s + (<usize>t << 5), scales, zeros,
-            chosen ? codes + (<usize>t << 3) : 0, errors, top, follow, t == low,
+            w + (<usize>t << 5), s - w, scales, zeros,
+            chosen ? codes + (<usize>t << 3) : 0, errors, top, alive, t == low,
           )
         }
       }

@@ -20,7 +20,7 @@ import { multiply, ROW } from './tile'
 const ROWS: i32 = 32
 
 /** Smallest diagonal entry that counts as alive: below it 1/H_tt is not a finite float32. */
-const ALIVE: f32 = 1.1754943508222875e-38
+export const ALIVE: f32 = 1.1754943508222875e-38
 
 /**
  * Items: columns = (group, candidate, neuron panel), panel fastest. Columns of an item range advance together, so that a
@@ -49,6 +49,9 @@ export function substitute(
   const pathBytes = columnBytes + ((<usize>ROWS) << 8) // one column of scratch: −q, then 256 rows of p
   const q = scratch + <usize>worker * <usize>max(3, strip) * pathBytes
   const perGroup = candidates * neuronPanels
+  const alive = follow ? ALIVE : <f32>Infinity
+  const toS = s ? s - weights : 0
+  const codeBytes = codes ? columnBytes >> 2 : 0
   while (begin < end) {
     const group = begin / perGroup
     const stop = min(min(end, begin + strip), (group + 1) * perGroup)
@@ -59,7 +62,7 @@ export function substitute(
       const scale = <usize>(begin * scaleBlocks) << 5
       fork(
         matrix, g + <usize>group * matrixBytes(panels, 0), weights + at, r + at, scales + scale, zeros + scale,
-        codes + (at >> 2), q, pathBytes, inputs, panels, scaleBlocks, scaleBlockSize, top, follow,
+        codes + (at >> 2), q, pathBytes, inputs, panels, scaleBlocks, scaleBlockSize, top, alive,
       )
       begin++
       continue
@@ -92,23 +95,26 @@ export function substitute(
             }
             continue
           }
-          let column = <usize>(group * neuronPanels + begin % neuronPanels) * columnBytes + at // of W, R and S
+          let eight = path + (<usize>p << 8), partial = path + columnBytes + (<usize>(p - b) << 8)
+          let column = <usize>(group * neuronPanels + begin % neuronPanels) * columnBytes + at // of W and S
           const beyond = <usize>((group + 1) * neuronPanels) * columnBytes
           let scale = <usize>(begin * scaleBlocks + row / scaleBlockSize) << 5
-          let code = codes ? codes + <usize>begin * (columnBytes >> 2) + (at >> 2) : 0
-          for (let v = 0; v < count; v++) {
+          let code = codes ? codes + <usize>begin * codeBytes + (at >> 2) : 0
+          let error = errors + (<usize>begin << 6)
+          let v = count
+          do {
             step(
-              block, t, path + (<usize>p << 8), path + columnBytes + (<usize>(p - b) << 8),
-              weights + column, s ? s + column : 0, scales + scale, zeros + scale,
-              code, s ? errors + (<usize>(begin + v) << 6) : 0,
-              top, follow, row == 0,
+              block, t, eight, partial, weights + column, toS, scales + scale, zeros + scale, code, error,
+              top, alive, row == 0,
             )
-            path += pathBytes
+            eight += pathBytes
+            partial += pathBytes
             column += columnBytes
             if (column >= beyond) column -= <usize>neuronPanels * columnBytes // the next candidate
             scale += <usize>scaleBlocks << 5
-            if (code) code += columnBytes >> 2
-          }
+            code += codeBytes
+            error += 64
+          } while (--v)
         }
       }
     }
@@ -138,11 +144,13 @@ function update(
  * @param block H at (t, s): s·32 + t·4
  * @param q −q of the 8 rows, (8, 8)
  * @param p partial p of the 8 rows, (8, 8)
+ * @param alive smallest H_tt whose row follows the path
+ * @param toS from the row of W to that of S, or 0 if no errors are wanted
  */
 @inline
 export function step(
-  block: usize, t: i32, q: usize, p: usize, w: usize, s: usize, scale: usize, zero: usize, codes: usize,
-  errors: usize, top: f32, follow: i32, first: bool,
+  block: usize, t: i32, q: usize, p: usize, w: usize, toS: usize, scale: usize, zero: usize, codes: usize,
+  errors: usize, top: f32, alive: f32, first: bool,
 ): void {
   const at = <usize>t * ROW
   let p0_f32x4 = v128.load(p + at)
@@ -158,10 +166,13 @@ export function step(
     earlier += ROW
   }
   const norm = load<f32>(column)
-  const alive = follow != 0 && norm >= ALIVE
   const norm_f32x4 = f32x4.splat(norm)
-  const v0_f32x4 = alive ? f32x4.div(p0_f32x4, norm_f32x4) : v128.load(w)
-  const v1_f32x4 = alive ? f32x4.div(p1_f32x4, norm_f32x4) : v128.load(w, 16)
+  let v0_f32x4 = f32x4.div(p0_f32x4, norm_f32x4)
+  let v1_f32x4 = f32x4.div(p1_f32x4, norm_f32x4)
+  if (!(norm >= alive)) {
+    v0_f32x4 = v128.load(w)
+    v1_f32x4 = v128.load(w, 16)
+  }
   const top_f32x4 = f32x4.splat(top)
   const s0_f32x4 = v128.load(scale), s1_f32x4 = v128.load(scale, 16)
   const z0_f32x4 = v128.load(zero), z1_f32x4 = v128.load(zero, 16)
@@ -172,11 +183,11 @@ export function step(
   v128.store(here, n0_f32x4)
   v128.store(here, n1_f32x4, 16)
   if (codes) storeCodes(codes, c0_f32x4, c1_f32x4)
-  if (errors) {
+  if (toS) {
     // q (H_tt q − 2 p − 2 S) = n (H_tt n + 2 (p + S)) with n = −q
     const two_f32x4 = f32x4.splat(2)
-    const e0_f32x4 = f32x4.mul(n0_f32x4, f32x4.add(f32x4.mul(norm_f32x4, n0_f32x4), f32x4.mul(two_f32x4, f32x4.add(p0_f32x4, v128.load(s)))))
-    const e1_f32x4 = f32x4.mul(n1_f32x4, f32x4.add(f32x4.mul(norm_f32x4, n1_f32x4), f32x4.mul(two_f32x4, f32x4.add(p1_f32x4, v128.load(s, 16)))))
+    const e0_f32x4 = f32x4.mul(n0_f32x4, f32x4.add(f32x4.mul(norm_f32x4, n0_f32x4), f32x4.mul(two_f32x4, f32x4.add(p0_f32x4, v128.load(w + toS)))))
+    const e1_f32x4 = f32x4.mul(n1_f32x4, f32x4.add(f32x4.mul(norm_f32x4, n1_f32x4), f32x4.mul(two_f32x4, f32x4.add(p1_f32x4, v128.load(w + toS, 16)))))
     addErrors(errors, e0_f32x4, first)
     addErrors(errors + 32, e1_f32x4, first)
   }

@@ -50,8 +50,8 @@ export function pack(a: {
   panelBytes: number
   toRow: number
 }): Task {
-  const blockRows = (a.panelBytes >> 8) * 8
-  const blocks = Math.floor((a.toRow + a.rows - 1) / blockRows) - Math.floor(a.toRow / blockRows) + 1
+  const block = (row: number): number => Math.floor(row / (a.panelBytes >> 8) / PANEL)
+  const blocks = block(a.toRow + a.rows - 1) - block(a.toRow) + 1
   return task(
     'pack',
     [
@@ -266,11 +266,25 @@ export function advance(a: {
 }): Task {
   const cells = Math.ceil(a.rows / BLOCK) * a.groups
   const share = shareOf(cells, a.neuronPanels)
-  const { x, xq, u, w, n, z, rows, blocks, edge, groups, neuronPanels, before, now } = a
   return task(
     'advance',
-    [x, xq, u, w, n, z, rows, blocks, edge, groups, neuronPanels, share, before, now],
-    cells * Math.ceil(neuronPanels / share),
+    [
+      a.x,
+      a.xq,
+      a.u,
+      a.w,
+      a.n,
+      a.z,
+      a.rows,
+      a.blocks,
+      a.edge,
+      a.groups,
+      a.neuronPanels,
+      share,
+      a.before,
+      a.now,
+    ],
+    cells * Math.ceil(a.neuronPanels / share),
     1,
   )
 }
