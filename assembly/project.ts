@@ -78,18 +78,25 @@ function accumulate(
 
 /** c(8, 8) += the triangle of a diagonal block times w(8, 8); the block holds element (t, s) at s·32 + t·4. */
 export function diagonal(block: usize, w: usize, c: usize, upper: i32): void {
-  for (let t = 0; t < 8; t++) {
-    const at = <usize>t * ROW
-    let low_f32x4 = v128.load(c + at)
-    let high_f32x4 = v128.load(c + at, 16)
-    const from = upper ? t + 1 : 0
-    const to = upper ? 8 : t + 1
-    for (let s = from; s < to; s++) {
-      const g_f32x4 = v128.load_splat<f32>(block + <usize>s * ROW + (<usize>t << 2))
-      low_f32x4 = f32x4.add(low_f32x4, f32x4.mul(g_f32x4, v128.load(w + <usize>s * ROW)))
-      high_f32x4 = f32x4.add(high_f32x4, f32x4.mul(g_f32x4, v128.load(w + <usize>s * ROW, 16)))
+  let here = w
+  const end = w + 8 * ROW
+  do {
+    let low_f32x4 = v128.load(c)
+    let high_f32x4 = v128.load(c, 16)
+    let at = upper ? here + ROW : w
+    const to = upper ? end : here + ROW
+    let column = block + (at - w)
+    while (at < to) {
+      const g_f32x4 = v128.load_splat<f32>(column)
+      low_f32x4 = f32x4.add(low_f32x4, f32x4.mul(g_f32x4, v128.load(at)))
+      high_f32x4 = f32x4.add(high_f32x4, f32x4.mul(g_f32x4, v128.load(at, 16)))
+      column += ROW
+      at += ROW
     }
-    v128.store(c + at, low_f32x4)
-    v128.store(c + at, high_f32x4, 16)
-  }
+    v128.store(c, low_f32x4)
+    v128.store(c, high_f32x4, 16)
+    c += ROW
+    block += 4
+    here += ROW
+  } while (here < end)
 }

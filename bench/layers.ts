@@ -10,7 +10,17 @@ import type { Machine } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'
 import { numpyTimes } from './numpy.js'
 import { type Cell, type Row, type Table, table } from './table.js'
-import { convolutionWork, denseWork, operations, planOf, quantize, type Shape, type Work } from './work.js'
+import {
+  type Convolution,
+  convolutionWork,
+  denseWork,
+  operations,
+  planOf,
+  quantize,
+  type Shape,
+  shapeOf,
+  type Work,
+} from './work.js'
 
 export const SHAPES: readonly Shape[] = [
   [4096, 784, 500],
@@ -24,6 +34,9 @@ export const SHAPES: readonly Shape[] = [
   [8192, 4096, 4096],
 ].map(([samples = 0, inputs = 0, neurons = 0]) => ({ samples, inputs, neurons }))
 
+/** 65536×144×16 as a network has it: the patches of 3 × 3 pixels of 16 channels. */
+const PATCHES = { channels: 16, groups: 1, neurons: 16, side: 32, images: 64 }
+
 /** A depthwise 3 × 3 convolution: 64 groups of 9 inputs and one neuron, 32,768 patches. */
 const DEPTHWISE = { channels: 64, groups: 64, neurons: 1, side: 32, images: 32 }
 
@@ -32,9 +45,17 @@ const FORMS = ['gram', 'direct'] as const
 /** How much slower than the better form the chosen one may be before the table marks it. */
 const SLACK = 1.1
 
+/** What NumPy does too: a layer of one group. */
+interface Peer {
+  readonly shape: Shape
+  readonly convolution: Convolution | null
+}
+
 interface Subject {
   readonly make: (same: boolean) => Work
-  readonly dense: Shape | null
+  /** What its shape does not tell. */
+  readonly of: string
+  readonly peer: Peer | null
 }
 
 export async function benchLayers(
@@ -48,10 +69,18 @@ export async function benchLayers(
   const rows: Row[] = []
   const scaling: Row[] = []
   const subjects: Subject[] = [
-    ...shapes.map((shape) => ({ make: (same: boolean) => denseWork(shape, same), dense: shape })),
-    { make: (same) => convolutionWork(DEPTHWISE, same), dense: null },
+    ...shapes.map((shape) => ({
+      make: (same: boolean) => denseWork(shape, same),
+      of: '',
+      peer: { shape, convolution: null },
+    })),
+    ...[PATCHES, DEPTHWISE].map((layer) => ({
+      make: (same: boolean) => convolutionWork(layer, same),
+      of: layer.groups === 1 ? ', patches' : `, ${layer.groups} groups`,
+      peer: layer.groups === 1 ? { shape: shapeOf(layer), convolution: layer } : null,
+    })),
   ]
-  for (const { make, dense } of subjects) {
+  for (const { make, of, peer } of subjects) {
     for (const same of [true, false]) {
       const work = make(same)
       const chosen = planOf(work)!.form
@@ -71,7 +100,7 @@ export async function benchLayers(
         timed('rounding', () => quantize(one, work, { form: 'none', recipe: { ...GPFQ, method: 'msq' } })),
       ]
       const times = await interleave(cases as Case[], repetitions)
-      const numpy = dense === null ? null : await numpyTimes(dense, same, 1, repetitions)
+      const numpy = peer === null ? null : await numpyTimes(peer.shape, peer.convolution, same, repetitions)
       const formCell = (form: 'gram' | 'direct'): Cell => {
         const time = times.get(`${form} 1`)
         if (time === undefined) return 'does not fit'
@@ -80,7 +109,7 @@ export async function benchLayers(
       }
       const least = (form: string): number => times.get(`${form} 1`)?.min ?? Number.POSITIVE_INFINITY
       const ratio = least(chosen) / Math.min(...FORMS.map(least))
-      const layer = { shape: work.name, Xq: same ? '= X' : '≠ X' }
+      const layer = { shape: `${work.name}${of}`, Xq: same ? '= X' : '≠ X' }
       rows.push({
         ...layer,
         gram: formCell('gram'),
@@ -88,7 +117,7 @@ export async function benchLayers(
         chosen,
         'chosen / better': `${ratio.toFixed(2)}${ratio > SLACK ? ' **!**' : ''}`,
         rounding: cell(times.get('rounding')!),
-        'NumPy, better form': numpy ?? '–',
+        'NumPy, better form + patches': numpy ?? '–',
       })
       const base = times.get(`${chosen} 1`)!
       scaling.push({
@@ -111,7 +140,16 @@ export async function benchLayers(
     table(
       '(b) Whole layers, 1 thread, 15 levels: seconds min / median ± spread (GFLOP/s, fraction of peak); ' +
         `**!** marks a choice more than ${SLACK.toFixed(2)} × the better form`,
-      ['shape', 'Xq', 'gram', 'direct', 'chosen', 'chosen / better', 'rounding', 'NumPy, better form'],
+      [
+        'shape',
+        'Xq',
+        'gram',
+        'direct',
+        'chosen',
+        'chosen / better',
+        'rounding',
+        'NumPy, better form + patches',
+      ],
       rows,
     ),
     table(

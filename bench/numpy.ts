@@ -4,38 +4,52 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Cell } from './table.js'
-import type { Shape } from './work.js'
+import type { Convolution, Shape } from './work.js'
 
 const SCRIPT = join('..', 'shared', 'oracle', 'numpy_peer.py')
+const PATCHES = join('bench', 'patches.py')
 
-interface Answer {
-  readonly seconds: { readonly min: number; readonly median: number }
+interface Seconds {
+  readonly min: number
+  readonly median: number
 }
 
-/** Seconds of its better form, `min / median`: it tells no more of its spread. Null where it cannot run. */
+/**
+ * Its better form, and before it the gathering of the patches where the layer is a convolution. Of spread it tells no more
+ * than the median. Null where it cannot run.
+ */
 export async function numpyTimes(
   { samples, inputs, neurons }: Shape,
+  convolution: Convolution | null,
   same: boolean,
-  threads: number,
   repetitions: number,
 ): Promise<Cell | null> {
   if (!existsSync(SCRIPT)) return null
-  const args = [samples, inputs, neurons, '--threads', threads, '--reps', repetitions].map(String)
+  try {
+    const options = ['--threads', 1, '--reps', repetitions, ...(same ? ['--same'] : [])]
+    const forms = await python(SCRIPT, [samples, inputs, neurons, ...options])
+    const seconds = forms
+      .map((line) => (JSON.parse(line) as { readonly seconds: Seconds }).seconds)
+      .reduce((best, form) => (form.min < best.min ? form : best))
+    if (convolution === null) return show(seconds)
+    const { images, channels, side } = convolution
+    const lines = await python(PATCHES, [images, channels, side, repetitions])
+    const gather = JSON.parse(lines[0] ?? '') as Seconds
+    const streams = same ? 1 : 2
+    return `${show(seconds)} + ${show({ min: streams * gather.min, median: streams * gather.median })}`
+  } catch {
+    return null
+  }
+}
+
+const show = ({ min, median }: Seconds): string => `${min.toFixed(4)} / ${median.toFixed(4)}`
+
+/** Lines that a script prints. */
+async function python(script: string, args: readonly (string | number)[]): Promise<string[]> {
   const env = { ...process.env }
   // Older OpenBLAS builds need these to be safe; a current one is slowed down by them.
   delete env.OPENBLAS_CORETYPE
   delete env.OPENBLAS_L2_SIZE
-  try {
-    const { stdout } = await promisify(execFile)('python3', [SCRIPT, ...args, ...(same ? ['--same'] : [])], {
-      env,
-    })
-    const answers = stdout
-      .trim()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as Answer).seconds)
-    const { min, median } = answers.reduce((best, answer) => (answer.min < best.min ? answer : best))
-    return `${min.toFixed(4)} / ${median.toFixed(4)}`
-  } catch {
-    return null
-  }
+  const { stdout } = await promisify(execFile)('python3', [script, ...args.map(String)], { env })
+  return stdout.trim().split('\n')
 }

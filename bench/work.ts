@@ -40,6 +40,13 @@ const LEVELS = 15
 /** Bytes of one batch of a dense layer, as the quantizer stages them. */
 const BATCH_BYTES = 8 * 2 ** 20
 
+/** One group of a convolution. */
+export const shapeOf = ({ channels, groups, neurons, side, images }: Convolution): Shape => ({
+  samples: images * side * side,
+  inputs: (9 * channels) / groups,
+  neurons,
+})
+
 export const nameOf = ({ samples, inputs, neurons }: Shape): string => `${samples}×${inputs}×${neurons}`
 
 /** X, and Xq unless `same`. */
@@ -79,7 +86,7 @@ export function denseWork(shape: Shape, same: boolean): Work {
 
 export function convolutionWork(layer: Convolution, same: boolean): Work {
   const { channels, side, images, groups, neurons } = layer
-  const inputs = (9 * channels) / groups
+  const { inputs } = shapeOf(layer)
   const image = channels * side * side
   const { x, xq } = streamsOf(images * image, same)
   const perBatch = Math.max(1, Math.floor(BATCH_BYTES / (4 * image)))
@@ -98,9 +105,9 @@ export function convolutionWork(layer: Convolution, same: boolean): Work {
     })
     return { x: part(x), xq: xq === null ? null : part(xq), gather }
   })
-  const shape = { samples: images * side * side, inputs, neurons }
+  const shape = shapeOf(layer)
   return {
-    name: groups === 1 ? nameOf(shape) : `${shape.samples}×${inputs}×${neurons}, ${groups} groups`,
+    name: nameOf(shape),
     shape: { ...layerOf(shape, same, batches), groups },
     batches,
     weights: weightsOf(inputs, groups * neurons),
