@@ -30,8 +30,8 @@ const repetitions = short ? 2 : 7
 const threads = Array.from({ length: Math.max(1, Math.ceil(Math.log2(machine.cores)) + 1) }, (_, i) => 2 ** i)
 const shapes = short ? SHAPES.slice(1, 3) : SHAPES
 const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
-  kernels: async () => [await benchKernels(machine, short ? 5 : 30)],
-  layers: () => benchLayers(machine, repetitions, shapes, threads),
+  kernels: async () => [await benchKernels(short ? 5 : 30)],
+  layers: () => benchLayers(repetitions, shapes, threads),
   plain: async () => [await benchPlain(shapes.slice(0, short ? 1 : 5), repetitions)],
   'threads-model': async () => [
     await benchThreadsModel(

@@ -6,7 +6,7 @@
 import { createExecutor } from '#src/executor/choose.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { GPFQ } from '#src/methods/recipe.js'
-import type { Machine } from './machine.js'
+import { peakOf, peakProbe } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'
 import { numpyTimes } from './numpy.js'
 import { type Cell, type Row, type Table, table } from './table.js'
@@ -59,13 +59,13 @@ interface Subject {
 }
 
 export async function benchLayers(
-  machine: Machine,
   repetitions: number,
   shapes: readonly Shape[],
   threads: readonly number[],
 ): Promise<Table[]> {
   const executors = await Promise.all(threads.map((count) => createExecutor({ threads: count })))
   const one = executors[0]!
+  const probe = await peakProbe()
   const rows: Row[] = []
   const scaling: Row[] = []
   const subjects: Subject[] = [
@@ -91,6 +91,7 @@ export async function benchLayers(
         seconds: ({ seconds }) => seconds,
       })
       const cases = [
+        probe,
         ...forms.map((form) => timed(`${form} 1`, () => quantize(one, work, { form }))),
         ...executors
           .slice(1)
@@ -101,11 +102,12 @@ export async function benchLayers(
       ]
       const times = await interleave(cases as Case[], repetitions)
       const numpy = peer === null ? null : await numpyTimes(peer.shape, peer.convolution, same, repetitions)
+      const peak = peakOf(times.get('probe')!)
       const formCell = (form: 'gram' | 'direct'): Cell => {
         const time = times.get(`${form} 1`)
         if (time === undefined) return 'does not fit'
         const gflops = operations(work, form) / time.min / 1e9
-        return cell(time, 's', ` (${gflops.toFixed(1)}, ${(gflops / machine.peakGflops).toFixed(2)})`)
+        return cell(time, 's', ` (${gflops.toFixed(1)}, ${(gflops / peak).toFixed(2)})`)
       }
       const least = (form: string): number => times.get(`${form} 1`)?.min ?? Number.POSITIVE_INFINITY
       const ratio = least(chosen) / Math.min(...FORMS.map(least))
@@ -138,7 +140,7 @@ export async function benchLayers(
   for (const executor of executors) await executor.close()
   return [
     table(
-      '(b) Whole layers, 1 thread, 15 levels: seconds min / median ± spread (GFLOP/s, fraction of peak); ' +
+      '(b) Whole layers, 1 thread, 15 levels: seconds min / median ± spread (GFLOP/s, fraction of the probe beside it); ' +
         `**!** marks a choice more than ${SLACK.toFixed(2)} × the better form`,
       [
         'shape',

@@ -22,7 +22,10 @@ export interface Timing {
   readonly seconds: readonly number[]
 }
 
-export async function interleave(cases: readonly Case[], repetitions: number): Promise<Map<string, Timing>> {
+export async function interleave<T>(
+  cases: readonly Case<T>[],
+  repetitions: number,
+): Promise<Map<string, Timing>> {
   const seconds = new Map(cases.map(({ name }) => [name, [] as number[]]))
   for (const { run } of cases) await run()
   for (let repetition = 0; repetition < repetitions; repetition++) {
