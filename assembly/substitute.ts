@@ -34,7 +34,7 @@ export const ALIVE: f32 = 1.1754943508222875e-38
  * @param zeros same shape
  * @param codes [column][8·panels][8] bytes, or 0 if only errors are wanted
  * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖², or 0
- * @param scratch [worker][strip, at least 3][8·panels + 256][8] float32
+ * @param scratch [worker][strip, at least 3][8·panels + 264][8] float32
  * @param follow 1 follows the path, 0 rounds
  * @param strip columns that advance together
  */
@@ -46,7 +46,8 @@ export function substitute(
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = <usize>panels << 8
-  const pathBytes = columnBytes + ((<usize>ROWS) << 8) // one column of scratch: −q, then 256 rows of p
+  // One column of scratch: −q, then 256 rows of p, and 256 bytes more, so that columns fall into different sets of a cache.
+  const pathBytes = columnBytes + (<usize>(ROWS + 1) << 8)
   const q = scratch + <usize>worker * <usize>max(3, strip) * pathBytes
   const perGroup = candidates * neuronPanels
   const alive = follow ? ALIVE : <f32>Infinity

@@ -4,7 +4,7 @@
  * padding is not counted.
  */
 import { loadFastModule } from '#src/platform/fastMath.js'
-import { PANEL_BYTES } from '#src/wasm/kernels.js'
+import { PANEL_BYTES, substituteScratch } from '#src/wasm/kernels.js'
 import { type Instance, instantiate, peakOf, peakProbe } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Table, table } from './table.js'
@@ -22,6 +22,9 @@ const WIDE: Size = { inputs: 512, neurons: 128, samples: 1024, edge: 8 }
 const LARGE: Size = { inputs: 2048, neurons: 128, samples: 512, edge: 8 }
 /** A convolution with few filters. */
 const NARROW: Size = { inputs: 144, neurons: 16, samples: 4096, edge: 2 }
+
+/** Columns of 8 neurons that a substitution takes abreast in layers of 4,096 neurons and more. */
+const STRIP = 16
 
 interface KernelCase extends Case {
   readonly kernel: string
@@ -91,7 +94,7 @@ function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size
     scales: room(neurons * 4),
     zeros: room(neurons * 4),
     codes: room(inputs * neurons),
-    scratch: room(8 * (panels + 32) * 256),
+    scratch: room(substituteScratch(panels, STRIP)),
     u: room(samples * neurons * 4),
     z: room((samples / 256) * neurons * edge * 32),
     source: room(samples * inputs * 4),
@@ -133,7 +136,7 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
     one('substitute', { flops: N * (N - 1) * K }, () =>
       kernels.substitute!(
         ...[at.h, 0, at.w, at.r, 0, at.scales, at.zeros, at.codes, 0, at.scratch],
-        ...[N, panels, 1, columns, 1, 1, N, 14, 1, 8],
+        ...[N, panels, 1, columns, 1, 1, N, 14, 1, STRIP],
         ...[0, columns, 0],
       ),
     ),

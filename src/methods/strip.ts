@@ -6,8 +6,8 @@
 /** Multiply-adds that one tile of work may take: about 20 ms, so that an abort is honoured soon. */
 export const TILE_WORK = 2 ** 29
 
-/** Beyond 8 columns a panel of H is reused enough. */
-const MOST_COLUMNS = 8
+/** Beyond 16 columns a panel of H is reused enough. */
+const MOST_COLUMNS = 16
 
 /** Multiply-adds of a substitution for one panel of neurons: N²/2 for each of 8. */
 export const columnWork = (panels: number): number => (4 * panels) ** 2 * 8 * 2

@@ -203,7 +203,7 @@ export function substitute(
 
 /** Bytes of scratch a worker needs for `substitute`: a column for each of a strip, three where it forks. */
 export const substituteScratch = (panels: number, strip: number): number =>
-  Math.max(3, strip) * (panels + 32) * 256
+  Math.max(3, strip) * (panels + 33) * 256
 
 interface Alphabets {
   scales: Pointer
