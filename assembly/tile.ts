@@ -19,7 +19,8 @@
  * when it comes from an addition, not from the loop: so pointers move before they are used. It does not compute again
  * what the step before the loop has computed, the addresses of splats: so the first step stands alone. And TurboFan puts
  * arithmetic as late as it can, that of the sums stored first last: rows descend, so that each load stands beside its
- * products; six loads in a row keep a core from taking in anything else.
+ * products (six loads in a row keep a Zen 4 core from taking in anything else), and the second column comes first (a
+ * Zen 5 core takes 4.3 cycles a step instead of 4.5).
  */
 
 /** a·b + c: one place that says whether it may be fused. */
@@ -61,17 +62,17 @@ export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
       const a3_f32x4 = v128.load_splat<f32>(pa, 12)
       const b0_f32x4 = v128.load(pb)
       const b1_f32x4 = v128.load(pb, 16)
-      c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
       c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
+      c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
       const a2_f32x4 = v128.load_splat<f32>(pa, 8)
-      c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
       c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
+      c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
       const a1_f32x4 = v128.load_splat<f32>(pa, 4)
-      c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
       c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
+      c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
       const a0_f32x4 = v128.load_splat<f32>(pa)
-      c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
       c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
+      c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
     }
     v128.store(c, f32x4.add(v128.load(c), c00_f32x4))
     v128.store(c, f32x4.add(v128.load(c, 16), c01_f32x4), 16)
@@ -113,17 +114,17 @@ export function carry(a: usize, b: usize, a2: usize, b2: usize, c: usize, panels
         const a3_f32x4 = v128.load_splat<f32>(a, 96)
         const b0_f32x4 = v128.load(b)
         const b1_f32x4 = v128.load(b, 16)
-        c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
         c31_f32x4 = madd(a3_f32x4, b1_f32x4, c31_f32x4)
+        c30_f32x4 = madd(a3_f32x4, b0_f32x4, c30_f32x4)
         const a2_f32x4 = v128.load_splat<f32>(a, 64)
-        c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
         c21_f32x4 = madd(a2_f32x4, b1_f32x4, c21_f32x4)
+        c20_f32x4 = madd(a2_f32x4, b0_f32x4, c20_f32x4)
         const a1_f32x4 = v128.load_splat<f32>(a, 32)
-        c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
         c11_f32x4 = madd(a1_f32x4, b1_f32x4, c11_f32x4)
+        c10_f32x4 = madd(a1_f32x4, b0_f32x4, c10_f32x4)
         const a0_f32x4 = v128.load_splat<f32>(a)
-        c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
         c01_f32x4 = madd(a0_f32x4, b1_f32x4, c01_f32x4)
+        c00_f32x4 = madd(a0_f32x4, b0_f32x4, c00_f32x4)
       } while (a < last)
       a += PANEL - ROW
     } while (b < end)
