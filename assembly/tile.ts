@@ -33,8 +33,8 @@ function madd(a: v128, b: v128, c: v128): v128 {
 export const ROW: usize = 32
 
 /**
- * Bytes from a panel of 256 samples to the next: a cache line more than they take, or the same rows of all panels would
- * fall into one set of the first-level cache, which holds 8 lines.
+ * Bytes from a panel of 256 samples to the next, wherever panels of samples are written […][256][8]: a cache line more than
+ * they take, or the same rows of all panels would fall into one set of the first-level cache, which holds 8 to 12 lines.
  */
 export const PANEL: usize = 256 * ROW + 64
 
