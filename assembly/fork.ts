@@ -28,6 +28,7 @@ const FRACTIONS: i32 = 13
  * @param codes (8·panels, 8) bytes
  * @param scratch three times `scratchBytes`: −q and small things, p, S
  * @param size inputs in a block, of which the last may have fewer
+ * @param alive smallest H_tt whose row follows the path
  */
 export function fork(
   h: usize, g: usize, w: usize, r: usize, scales: usize, zeros: usize, codes: usize,

@@ -77,27 +77,12 @@ const shape = fc.record({
 describe('pack', () => {
   it('lays the rows of dense matrices into panels, zero beyond the columns', () => {
     fc.assert(
-      fc.property(shape, ({ rows, columns, groups, extraPanels, blockRows, gap, toRow, seed }) => {
+      fc.property(shape, ({ extraPanels, seed, ...packing }) => {
+        const { rows, columns } = packing
         const perGroup = panelsOf(columns) + extraPanels
         const rowAt = Array.from({ length: rows }, (_, r) => r * columns)
         const columnAt = Array.from({ length: columns }, (_, c) => c)
-        const groupAt = rows * columns
-        check(
-          {
-            rows,
-            columns,
-            groups,
-            blockRows,
-            gap,
-            toRow,
-            perGroup,
-            groupAt,
-            rowAt,
-            columnAt,
-            contiguous: true,
-          },
-          seed,
-        )
+        check({ ...packing, perGroup, groupAt: rows * columns, rowAt, columnAt, contiguous: true }, seed)
       }),
       { seed: 1, numRuns: 80 },
     )
@@ -105,28 +90,14 @@ describe('pack', () => {
 
   it('gathers taps from any offsets', () => {
     fc.assert(
-      fc.property(shape, ({ rows, columns, groups, extraPanels, blockRows, gap, toRow, seed }) => {
+      fc.property(shape, ({ extraPanels, seed, ...packing }) => {
+        const { rows, columns } = packing
         const random = randomFrom(seed)
         const perGroup = panelsOf(columns) + extraPanels
         const rowAt = Array.from({ length: rows }, () => Math.floor(500 * random()))
         const columnAt = Array.from({ length: columns }, () => Math.floor(500 * random()))
         const groupAt = Math.floor(100 * random())
-        check(
-          {
-            rows,
-            columns,
-            groups,
-            blockRows,
-            gap,
-            toRow,
-            perGroup,
-            groupAt,
-            rowAt,
-            columnAt,
-            contiguous: false,
-          },
-          seed,
-        )
+        check({ ...packing, perGroup, groupAt, rowAt, columnAt, contiguous: false }, seed)
       }),
       { seed: 2, numRuns: 80 },
     )
