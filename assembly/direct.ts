@@ -5,7 +5,7 @@
  *     settle    R = Z + tril(G_BB) W_B, then the substitution of substitute.ts inside the block.
  *
  * 3mNK multiply-adds and mNB for the in-block triangles: cheaper than the Gram form for few neurons on many samples. With
- * Xq = X the update is (W − Q) alone, 2mNK.
+ * Xq = X both are of W − Q alone: U += X_b (W_b − Q_b), 2mNK, and G_BB is not needed.
  *
  * Order of summation: Z over 256 samples from zero, the partial sums of the sample blocks added in order; U in float32,
  * one rounding a term. Threads take sample blocks and neuron panels, so no sum depends on them.
@@ -27,8 +27,8 @@ const RESIDUAL: usize = <usize>BLOCK * ROW
  * @param x panels [sample block][group][blocks·edge][256][8] of the analog inputs, or 0 when Xq = X
  * @param xq same shape
  * @param u [sample block][group][neuron panel][256][8]; not read while before < 0, but zeroed
- * @param w [group][neuron panel][8·blocks·edge][8]; with x = 0 it holds W − Q of finished blocks
- * @param n same shape, −Q; not read when x = 0
+ * @param w [group][neuron panel][8·blocks·edge][8]; not read when x = 0
+ * @param n same shape: −Q, or W − Q when x = 0
  * @param z [sample block][group][neuron panel][8·edge][8] partial sums, overwritten
  * @param edge panels of 8 inputs in a block
  */
@@ -62,7 +62,7 @@ export function advance(
           let b = at
           for (let k = v; k < stop; k++) {
             if (x) carry(x + quad, w + b, xq + quad, n + b, to, edge)
-            else carry(xq + quad, w + b, 0, 0, to, edge)
+            else carry(xq + quad, n + b, 0, 0, to, edge)
             b += columnBytes
             to += RESIDUAL
           }
@@ -86,9 +86,9 @@ export function advance(
 /**
  * Chooses the codes of block `now`. Items: (group, neuron panel).
  * @param h in-block triangles [group][block] of gram.ts, `edge` panels each
- * @param g same of XqᵀX (= h when Xq = X)
- * @param w [group][neuron panel][8·blocks·edge][8]; replaced by W − Q where `same`
- * @param n same shape, −Q is written
+ * @param g same of XqᵀX; not read where `same`
+ * @param w [group][neuron panel][8·blocks·edge][8]
+ * @param n same shape, −Q is written, or W − Q where `same`
  * @param codes same shape, bytes
  * @param scratch [worker][8·edge][8] float32
  */
@@ -109,12 +109,12 @@ export function settle(
     for (let i = 0; i < edge; i++) {
       const row8 = <usize>i << 8
       const hi = h + triangle + <usize>i * <usize>(i + 1) * 128
-      const gi = g + triangle + <usize>i * <usize>(i + 1) * 128
-      if (i) {
-        multiply(gi, w + at, p + row8, i << 3)
-        multiply(hi, n + at, p + row8, i << 3)
+      if (!same) {
+        const gi = g + triangle + <usize>i * <usize>(i + 1) * 128
+        if (i) multiply(gi, w + at, p + row8, i << 3)
+        diagonal(gi + row8, w + at + row8, p + row8, 0)
       }
-      diagonal(gi + row8, w + at + row8, p + row8, 0)
+      if (i) multiply(hi, n + at, p + row8, i << 3)
       for (let t = 0; t < 8; t++) {
         const row = ((now * edge + i) << 3) + t
         const row1 = <usize>t << 5
@@ -126,13 +126,8 @@ export function settle(
         const scale = (<usize>(item * scaleBlocks + row / scaleBlockSize)) << 5
         step(
           hi + row8, t, n + at + row8, p + row8, w + at + row8 + row1, 0,
-          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, ALIVE, false,
+          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, ALIVE, same != 0, false,
         )
-      }
-    }
-    if (same) {
-      for (let k: usize = 0; k < blockBytes; k += 16) {
-        v128.store(w + at + k, f32x4.add(v128.load(w + at + k), v128.load(n + at + k)))
       }
     }
   }

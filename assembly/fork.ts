@@ -66,7 +66,7 @@ export function fork(
           step(
             h + panelAt(i, panels, 0) + (<usize>i << 8), t & 7, scratch + (<usize>i << 8), tile,
             w + (<usize>t << 5), s - w, scales, zeros,
-            chosen ? codes + (<usize>t << 3) : 0, errors, top, alive, t == low,
+            chosen ? codes + (<usize>t << 3) : 0, errors, top, alive, false, t == low,
           )
         }
       }

@@ -8,6 +8,9 @@
  * at a time first receive all earlier inputs through the register tile, then the rows inside, 8 at a time by the tile
  * and the last 7 one by one. −q is stored, so that every update is a sum.
  *
+ * Where H = G (Xq = X) both sums of p are one, and no R is needed: p = H_tt w_t + Σ_{s<t} H_ts (w_s − q_s). Then w − q is
+ * stored, and q_t = A(w_t + Σ_{s<t} H_ts (w_s − q_s) / H_tt): half the work of projecting and substituting.
+ *
  * Order of summation of p: earlier inputs ascending in blocks of 256, then of the row block, then of the 8-row block. It
  * depends on shapes only. The error sum is float64 over rows, see project.ts.
  */
@@ -28,7 +31,7 @@ export const ALIVE: f32 = 1.1754943508222875e-38
  * @param h matrix of gram.ts of Xq
  * @param g same of XqᵀX, to choose each block's scale on the way (fork.ts, one candidate), or 0
  * @param weights [group][neuron panel][8·panels][8]
- * @param r [group][neuron panel][8·panels][8], from project.ts
+ * @param r [group][neuron panel][8·panels][8], from project.ts, or 0 where H = G and no errors are wanted
  * @param s same shape, or 0 if no errors are wanted
  * @param scales [group][candidate][neuron panel][scale block][8]; with g the largest, overwritten by those chosen
  * @param zeros same shape
@@ -46,7 +49,7 @@ export function substitute(
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = <usize>panels << 8
-  // One column of scratch: −q, then 256 rows of p, and 256 bytes more, so that columns fall into different sets of a cache.
+  // One column of scratch: −q (w − q without R), then 256 rows of p, and 256 bytes more, so that columns fall into different sets of a cache.
   const pathBytes = columnBytes + (<usize>(ROWS + 1) << 8)
   const q = scratch + <usize>worker * <usize>max(3, strip) * pathBytes
   const perGroup = candidates * neuronPanels
@@ -72,11 +75,10 @@ export function substitute(
       const high = min(panels, b + ROWS)
       for (let v = 0; v < count; v++) {
         const column = group * neuronPanels + (begin + v) % neuronPanels
-        memory.copy(
-          q + <usize>v * pathBytes + columnBytes,
-          r + <usize>column * columnBytes + (<usize>b << 8),
-          <usize>(high - b) << 8,
-        )
+        const p = q + <usize>v * pathBytes + columnBytes
+        const bytes = <usize>(high - b) << 8
+        if (r) memory.copy(p, r + <usize>column * columnBytes + (<usize>b << 8), bytes)
+        else memory.fill(p, 0, bytes)
       }
       for (let k = 0; k < b; k += BLOCK >> 3) {
         update(matrix, q, panels, triangular, pathBytes, columnBytes, k, min(b, k + (BLOCK >> 3)), b, high, b, count)
@@ -106,7 +108,7 @@ export function substitute(
           do {
             step(
               block, t, eight, partial, weights + column, toS, scales + scale, zeros + scale, code, error,
-              top, alive, row == 0,
+              top, alive, r == 0, row == 0,
             )
             eight += pathBytes
             partial += pathBytes
@@ -145,13 +147,14 @@ function update(
  * @param block H at (t, s): s·32 + t·4
  * @param q −q of the 8 rows, (8, 8)
  * @param p partial p of the 8 rows, (8, 8)
- * @param alive smallest H_tt whose row follows the path
  * @param toS from the row of W to that of S, or 0 if no errors are wanted
+ * @param alive smallest H_tt whose row follows the path
+ * @param same p lacks R: w − q is stored
  */
 @inline
 export function step(
   block: usize, t: i32, q: usize, p: usize, w: usize, toS: usize, scale: usize, zero: usize, codes: usize,
-  errors: usize, top: f32, alive: f32, first: bool,
+  errors: usize, top: f32, alive: f32, same: bool, first: bool,
 ): void {
   const at = <usize>t * ROW
   let p0_f32x4 = v128.load(p + at)
@@ -173,14 +176,21 @@ export function step(
   if (!(norm >= alive)) {
     v0_f32x4 = v128.load(w)
     v1_f32x4 = v128.load(w, 16)
+  } else if (same) {
+    v0_f32x4 = f32x4.add(v0_f32x4, v128.load(w))
+    v1_f32x4 = f32x4.add(v1_f32x4, v128.load(w, 16))
   }
   const top_f32x4 = f32x4.splat(top)
   const s0_f32x4 = v128.load(scale), s1_f32x4 = v128.load(scale, 16)
   const z0_f32x4 = v128.load(zero), z1_f32x4 = v128.load(zero, 16)
   const c0_f32x4 = nearestCode(v0_f32x4, s0_f32x4, z0_f32x4, top_f32x4)
   const c1_f32x4 = nearestCode(v1_f32x4, s1_f32x4, z1_f32x4, top_f32x4)
-  const n0_f32x4 = f32x4.mul(s0_f32x4, f32x4.sub(z0_f32x4, c0_f32x4)) // −q
-  const n1_f32x4 = f32x4.mul(s1_f32x4, f32x4.sub(z1_f32x4, c1_f32x4))
+  let n0_f32x4 = f32x4.mul(s0_f32x4, f32x4.sub(z0_f32x4, c0_f32x4)) // −q
+  let n1_f32x4 = f32x4.mul(s1_f32x4, f32x4.sub(z1_f32x4, c1_f32x4))
+  if (same) {
+    n0_f32x4 = f32x4.add(n0_f32x4, v128.load(w))
+    n1_f32x4 = f32x4.add(n1_f32x4, v128.load(w, 16))
+  }
   v128.store(here, n0_f32x4)
   v128.store(here, n1_f32x4, 16)
   if (codes) storeCodes(codes, c0_f32x4, c1_f32x4)

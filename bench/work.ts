@@ -172,6 +172,7 @@ export function planOf({ shape }: Work, form?: Form): LayerPlan | null {
 /** Operations of a form, a multiply-add counted twice, without padding. */
 export function operations({ shape }: Work, form: Form): number {
   const { samples: m, inputs: n, neurons: k, groups, same } = shape
-  const each = form === 'gram' ? m * n * n * (same ? 1 : 2) + 2 * n * n * k : 2 * m * n * k * (same ? 2 : 3)
+  const streams = same ? 1 : 2
+  const each = form === 'gram' ? streams * n * n * (m + k) : 2 * m * n * k * (1 + streams)
   return groups * each
 }

@@ -45,11 +45,11 @@ export class GramForm implements LayerForm {
     this.#recipe = shape.recipe ?? GPFQ
     this.#matrices = new GramMatrices(pool, arena, shape, plan)
     this.packer = this.#matrices.packer
-    const { panels, neuronPanels, triangular, scaleBlocks, codeCandidates } = plan
+    const { panels, neuronPanels, triangular, projects, scaleBlocks, codeCandidates } = plan
     const { groups, candidates } = shape
     this.columns = new Columns(arena, shape, panels, scaleBlocks, candidates, codeCandidates)
     const columnBytes = groups * neuronPanels * panels * 256
-    this.#r = arena.allocate(columnBytes)
+    this.#r = projects ? arena.allocate(columnBytes) : 0
     this.#s = triangular ? 0 : arena.allocate(columnBytes)
     this.#errors = triangular ? 0 : arena.allocate(groups * candidates * neuronPanels * 64)
     this.#scratch =
@@ -163,7 +163,7 @@ export class GramForm implements LayerForm {
   /** Packs the weights and projects them. */
   #begin(request: SolveRequest): Phase[] {
     const { shape, weights } = request
-    const { panels, triangular } = this.#plan
+    const { panels, triangular, projects } = this.#plan
     const project = kernels.project({
       g: this.#matrices.g,
       weights: this.columns.weights,
@@ -174,7 +174,11 @@ export class GramForm implements LayerForm {
       neuronPanels: kernels.panelsOf(shape.neurons),
       groups: shape.groups,
     })
-    return [this.columns.load(weights, shape), [project], ...(this.#method.project?.(request) ?? [])]
+    return [
+      this.columns.load(weights, shape),
+      ...(projects ? [[project]] : []),
+      ...(this.#method.project?.(request) ?? []),
+    ]
   }
 
   #descend({ shape, levels, scales }: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {

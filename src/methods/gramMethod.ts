@@ -21,7 +21,10 @@ export interface GramSystem {
   readonly recipe: Recipe
   readonly matrices: GramMatrices
   readonly columns: Columns
-  /** tril(G)·W and triu(G, 1)·W, [group][neuron panel][8·panels][8]; s = 0 where the plan is triangular. */
+  /**
+   * tril(G)·W and triu(G, 1)·W, [group][neuron panel][8·panels][8]; s = 0 where the plan is triangular, r where it does
+   * not project.
+   */
   readonly r: Pointer
   readonly s: Pointer
   /** [group][candidate][neuron panel][8] float64: ‖Xw − Xq q‖² − ‖Xw‖². */

@@ -43,6 +43,8 @@ export interface LayerPlan {
   readonly residentBlocks: number
   /** Gram: only the lower triangles are kept (the output error is not needed). */
   readonly triangular: boolean
+  /** Gram: tril(G)·W is needed. It is not where Xq = X and the path alone is wanted. */
+  readonly projects: boolean
   /** Gram: panels a side of one tile. Direct: panels of one block of inputs. */
   readonly edge: number
   /** Gram: H is filled above its diagonal too. */
@@ -72,8 +74,8 @@ export interface LayerPlan {
 const PIECE_BYTES = 2 * 2 ** 20
 
 /**
- * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R, S and one
- * substitution a candidate and a last one.
+ * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R (not where Xq = X), and
+ * where errors are wanted R, S and one substitution a candidate and a last one.
  */
 export function gramWork({ samples, inputs, neurons, groups, same, candidates }: LayerShape): number {
   const n = 8 * panelsOf(inputs)
@@ -81,7 +83,7 @@ export function gramWork({ samples, inputs, neurons, groups, same, candidates }:
   const search = candidates > 1
   const triangle = (n * (n + 8)) / 2
   const matrices = samples * (triangle + (same ? 0 : search ? n * n : triangle))
-  const path = n * n * k * ((search ? 1 : 0.5) + 0.5 * (search ? candidates + 1 : 1))
+  const path = n * n * k * (search ? 1.5 + 0.5 * candidates : same ? 0.5 : 1)
   return groups * (matrices + path)
 }
 
@@ -175,6 +177,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
   const blocks = scaleBlocksOf(shape)
   const forks = search && blocks > 1 && isPath(recipe)
   const scaleBlocks = ordered && !forks && blocks > 1 ? shape.inputs : blocks
+  const projects = whole || !same
   const codeCandidates = plain ? 1 : candidates
   const streams = same ? 1 : 2
   const residentBlocks = pieceBlocksOf(shape, panels)
@@ -191,7 +194,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     'Gram matrices': matrix * streams,
     ...(ordered ? { 'Gram matrices in order': matrix * streams + 32 * groups * panels } : {}),
     ...weights(shape, panels, neuronPanels, scaleBlocks, codeCandidates),
-    projections: columns * panels * 256 * (whole ? 2 : 1),
+    projections: columns * panels * 256 * (whole ? 2 : Number(projects)),
     errors: whole ? columns * candidates * 64 : 0,
     ...(descends ? { 'descent scratch': threads * descendScratch(panels, descendStrip) } : {}),
     ...kindOf(recipe).regions(shape, { panels, neuronPanels, strip }, threads),
@@ -202,6 +205,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     neuronPanels,
     residentBlocks,
     triangular: !whole,
+    projects,
     wholeH: !plain,
     ordered,
     forks,
@@ -217,7 +221,15 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
 }
 
 /** What only the Gram form has. */
-const PLAIN = { wholeH: false, ordered: false, forks: false, codeCandidates: 1, strip: 1, descendStrip: 1 }
+const PLAIN = {
+  projects: false,
+  wholeH: false,
+  ordered: false,
+  forks: false,
+  codeCandidates: 1,
+  strip: 1,
+  descendStrip: 1,
+}
 
 function planDirect(shape: LayerShape, threads: number): LayerPlan {
   const { groups, same } = shape
