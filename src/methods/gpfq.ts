@@ -3,8 +3,9 @@
  * which rounds and shares the arithmetic of the error. Mathematics: assembly/project.ts, substitute.ts; float64 twins:
  * reference/gpfq.ts, reference/gram.ts.
  *
- * Cost: N²K/2 for tril(G)·W and N²K/2 a candidate. When: the default; needs no inverse, no damping, and is content with
- * any H, singular ones too. MSQ is what is left without a path: for comparison, or with passes.
+ * Cost: N²K/2 for tril(G)·W (none where Xq = X and no scale is searched) and N²K/2 a candidate. When: the default; needs no
+ * inverse, no damping, and is content with any H, singular ones too. MSQ is what is left without a path: for comparison, or
+ * with passes.
  */
 import type { Task } from '../engine/job.js'
 import * as kernels from '../wasm/kernels.js'
