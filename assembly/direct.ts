@@ -5,7 +5,7 @@
  *     settle    R = Z + tril(G_BB) W_B, then the substitution of substitute.ts inside the block.
  *
  * 3mNK multiply-adds and mNB for the in-block triangles: cheaper than the Gram form for few neurons on many samples. With
- * Xq = X both are of W − Q alone: U += X_b (W_b − Q_b), 2mNK, and G_BB is not needed.
+ * Xq = X both steps are of W − Q alone: U += X_b (W_b − Q_b), 2mNK, and R = Z (see substitute.ts).
  *
  * Order of summation: Z over 256 samples from zero, the partial sums of the sample blocks added in order; U in float32,
  * one rounding a term. Threads take sample blocks and neuron panels, so no sum depends on them.
@@ -86,16 +86,16 @@ export function advance(
 /**
  * Chooses the codes of block `now`. Items: (group, neuron panel).
  * @param h in-block triangles [group][block] of gram.ts, `edge` panels each
- * @param g same of XqᵀX; not read where `same`
+ * @param g same of XqᵀX, or 0 when Xq = X
  * @param w [group][neuron panel][8·blocks·edge][8]
- * @param n same shape, −Q is written, or W − Q where `same`
+ * @param n same shape; −Q is written, or W − Q when g = 0
  * @param codes same shape, bytes
  * @param scratch [worker][8·edge][8] float32
  */
 export function settle(
   h: usize, g: usize, w: usize, n: usize, z: usize, scales: usize, zeros: usize, codes: usize, scratch: usize,
   inputs: i32, sampleBlocks: i32, blocks: i32, edge: i32, groups: i32, neuronPanels: i32,
-  scaleBlocks: i32, scaleBlockSize: i32, top: f32, same: i32, now: i32,
+  scaleBlocks: i32, scaleBlockSize: i32, top: f32, now: i32,
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = (<usize>(blocks * edge)) << 8
@@ -109,7 +109,7 @@ export function settle(
     for (let i = 0; i < edge; i++) {
       const row8 = <usize>i << 8
       const hi = h + triangle + <usize>i * <usize>(i + 1) * 128
-      if (!same) {
+      if (g) {
         const gi = g + triangle + <usize>i * <usize>(i + 1) * 128
         if (i) multiply(gi, w + at, p + row8, i << 3)
         diagonal(gi + row8, w + at + row8, p + row8, 0)
@@ -126,7 +126,7 @@ export function settle(
         const scale = (<usize>(item * scaleBlocks + row / scaleBlockSize)) << 5
         step(
           hi + row8, t, n + at + row8, p + row8, w + at + row8 + row1, 0,
-          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, ALIVE, same != 0, false,
+          scales + scale, zeros + scale, codes + ((at + row8 + row1) >> 2), 0, top, ALIVE, g == 0, false,
         )
       }
     }

@@ -49,7 +49,8 @@ export function substitute(
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = <usize>panels << 8
-  // One column of scratch: −q (w − q without R), then 256 rows of p, and 256 bytes more, so that columns fall into different sets of a cache.
+  // One column of scratch: −q (w − q without R), then 256 rows of p, and 256 bytes more, so that columns fall into
+  // different sets of a cache.
   const pathBytes = columnBytes + (<usize>(ROWS + 1) << 8)
   const q = scratch + <usize>worker * <usize>max(3, strip) * pathBytes
   const perGroup = candidates * neuronPanels
@@ -143,13 +144,13 @@ function update(
 }
 
 /**
- * Row t of a diagonal 8 × 8 block for 8 neurons: finish p, choose the codes, store −q.
+ * Row t of a diagonal 8 × 8 block for 8 neurons: finish p, choose the codes, store −q or w − q.
  * @param block H at (t, s): s·32 + t·4
- * @param q −q of the 8 rows, (8, 8)
+ * @param q −q (w − q where `same`) of the 8 rows, (8, 8)
  * @param p partial p of the 8 rows, (8, 8)
  * @param toS from the row of W to that of S, or 0 if no errors are wanted
  * @param alive smallest H_tt whose row follows the path
- * @param same p lacks R: w − q is stored
+ * @param same H = G, and p has no R in it
  */
 @inline
 export function step(

@@ -141,7 +141,7 @@ export class DirectForm implements LayerForm {
         kernels.settle({
           ...common,
           h: this.#h,
-          g: this.#g,
+          g: same ? 0 : this.#g,
           scales: this.columns.scales,
           zeros: this.columns.zeros,
           codes: this.columns.codes,
@@ -152,7 +152,6 @@ export class DirectForm implements LayerForm {
           scaleBlocks: scales.blocks,
           scaleBlockSize: scales.blockSize,
           top: levels - 1,
-          same,
           now,
         }),
       ])

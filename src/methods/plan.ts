@@ -74,8 +74,8 @@ export interface LayerPlan {
 const PIECE_BYTES = 2 * 2 ** 20
 
 /**
- * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R (not where Xq = X), and
- * where errors are wanted R, S and one substitution a candidate and a last one.
+ * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R (not where Xq = X) and one
+ * substitution, or where errors are wanted R, S, one substitution a candidate and a last one.
  */
 export function gramWork({ samples, inputs, neurons, groups, same, candidates }: LayerShape): number {
   const n = 8 * panelsOf(inputs)

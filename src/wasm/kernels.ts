@@ -308,7 +308,6 @@ export function settle(a: {
   scaleBlocks: number
   scaleBlockSize: number
   top: number
-  same: boolean
   now: number
 }): Task {
   return task(
@@ -332,7 +331,6 @@ export function settle(a: {
       a.scaleBlocks,
       a.scaleBlockSize,
       a.top,
-      Number(a.same),
       a.now,
     ],
     a.groups * a.neuronPanels,

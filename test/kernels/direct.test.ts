@@ -131,7 +131,7 @@ function run(c: Case, all: readonly Layer[], cut?: number): Outcome {
   const settling = {
     ...common,
     h,
-    g: same ? h : machine.floats(triangles(c, blocks, all, false)).at,
+    g: same ? 0 : machine.floats(triangles(c, blocks, all, false)).at,
     scales: scales.at,
     zeros: zeros.at,
     codes: codes.at,
@@ -141,7 +141,6 @@ function run(c: Case, all: readonly Layer[], cut?: number): Outcome {
     scaleBlocks,
     scaleBlockSize: blockSize,
     top: levels - 1,
-    same,
   }
   const carryOut = (task: Task): void =>
     machine.run({ ...task, step: cut ?? task.step }, { seed, workers: 2 })
