@@ -8,7 +8,7 @@
  * Order of summation: blocks of 256 samples, each summed from zero and added in order. It depends on nothing else, not
  * on tiles, threads or how the samples arrive. Bound: see tile.ts.
  */
-import { multiply, PANEL } from './tile'
+import { multiply } from './tile'
 
 /** Samples per block: 8 KB a panel, so that two panels live in the first-level cache. */
 export const BLOCK: i32 = 256
@@ -30,14 +30,15 @@ export function matrixBytes(panels: i32, triangular: i32): usize {
  * Items: (group, tile): square tiles of `edge` panels, row by row; with `lower` only those that touch the lower triangle.
  * @param a panels [block][group][panel][256][8] of the columns s
  * @param b panels of the columns i, same shape
+ * @param panelBytes from one panel to the next
+ * @param blockBytes from one sample block to the next: that of all panels, or 8 KB where each panel has all samples
  */
 export function gram(
-  a: usize, b: usize, c: usize, rows: i32, panels: i32, groups: i32, triangular: i32, lower: i32, edge: i32,
-  begin: i32, end: i32,
+  a: usize, b: usize, c: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize, blockBytes: usize,
+  triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
 ): void {
   const side = (panels + edge - 1) / edge
   const perGroup = lower ? (side * (side + 1)) >> 1 : side * side
-  const blockBytes = <usize>(panels * groups) * PANEL
   const groupBytes = matrixBytes(panels, triangular)
   for (let item = begin; item < end; item++) {
     const group = item / perGroup
@@ -52,15 +53,15 @@ export function gram(
     const i0 = ti * edge, i1 = min(panels, i0 + edge)
     const s0 = tile * edge, s1 = min(panels, s0 + edge)
     const out = c + <usize>group * groupBytes
-    let at = <usize>(group * panels) * PANEL
+    let at = <usize>(group * panels) * panelBytes
     for (let done = 0; done < rows; done += BLOCK) {
       const steps = min(BLOCK, rows - done)
       for (let i = i0; i < i1; i++) {
-        const bi = b + at + <usize>i * PANEL
+        const bi = b + at + <usize>i * panelBytes
         const ci = out + panelAt(i, panels, triangular)
         const last = lower ? min(s1, i + 1) : s1
         for (let s = s0; s < last; s++) {
-          const as_ = a + at + <usize>s * PANEL
+          const as_ = a + at + <usize>s * panelBytes
           const cs = ci + (<usize>s << 8)
           multiply(as_, bi, cs, steps)
         }

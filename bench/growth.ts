@@ -5,13 +5,14 @@
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Feeds } from '#src/calibration/runner.js'
 import { createExecutor } from '#src/executor/choose.js'
+import { directWork, gramWork } from '#src/methods/plan.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { quantizeModel } from '#src/quantizeModel.js'
 import { type Case, cell, exponent, interleave, type Timing, uniform } from './measure.js'
 import { denseChain } from './model.js'
 import { type Row, type Table, table } from './table.js'
-import { denseWork, planOf, quantize, type Shape } from './work.js'
+import { denseWork, quantize, type Shape } from './work.js'
 
 const BASE: Shape = { samples: 2048, inputs: 256, neurons: 128 }
 
@@ -35,7 +36,7 @@ export async function benchGrowth(threads: number, repetitions: number, doubling
       const times = await interleave(cases as Case[], repetitions)
       const expected = exponent(
         values,
-        works.map((work) => planOf(work, form)!.work),
+        works.map(({ shape }) => (form === 'gram' ? gramWork : directWork)(shape)),
       )
       rows.push(growthRow(`${axis} (${form} form)`, values, times, expected))
     }

@@ -5,6 +5,8 @@
 import { gatherFor } from '#src/calibration/gather.js'
 import type { Executor } from '#src/executor/executor.js'
 import { GRID, scalesFor } from '#src/methods/alphabet.js'
+import { preferCorrelation } from '#src/methods/convolution.js'
+import { Correlations } from '#src/methods/correlations.js'
 import { type Form, type LayerPlan, type LayerShape, planLayer } from '#src/methods/plan.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { GPFQ, type Recipe } from '#src/methods/recipe.js'
@@ -105,10 +107,11 @@ export function convolutionWork(layer: Convolution, same: boolean): Work {
     })
     return { x: part(x), xq: xq === null ? null : part(xq), gather }
   })
-  const shape = shapeOf(layer)
+  const shape = { ...layerOf(shapeOf(layer), same, batches), groups }
+  const convolution = batches[0]!.gather.convolution!
   return {
     name: nameOf(shape),
-    shape: { ...layerOf(shape, same, batches), groups },
+    shape: preferCorrelation(shape, convolution),
     batches,
     weights: weightsOf(inputs, groups * neurons),
   }
@@ -157,6 +160,7 @@ export function quantize(executor: Executor, work: Work, options: WorkOptions = 
   return executor.quantizeSamples({ ...work.shape, recipe, candidates }, () => work.batches, [request], {
     form,
     place: work.name,
+    Correlations,
   })
 }
 

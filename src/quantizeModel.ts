@@ -19,6 +19,7 @@ import { GpfqError } from './errors.js'
 import { createExecutor } from './executor/choose.js'
 import type { Executor } from './executor/executor.js'
 import { dequantize, zeroPoint } from './methods/alphabet.js'
+import { Correlations } from './methods/correlations.js'
 import { needsSamples } from './methods/recipe.js'
 import type { Solution, SolveRequest } from './methods/solution.js'
 import { zeroShare } from './methods/sparse.js'
@@ -261,6 +262,7 @@ class ModelRun {
         onProgress,
         form: needsSamples(settings) || settings.radius.rule === 'search' ? undefined : 'none',
         place,
+        Correlations,
       },
     )
     for (const note of notes) this.#notes.push(`${place}: ${note}`)

@@ -7,6 +7,7 @@ import { createInlinePool } from '../src/engine/inline.js'
 import type { Executor } from '../src/executor/executor.js'
 import { describeFailure, type Failure } from '../src/executor/failure.js'
 import { createLocal } from '../src/executor/local.js'
+import { Correlations } from '../src/methods/correlations.js'
 import type { LayerShape } from '../src/methods/plan.js'
 import type { SamplesOptions, SamplesResult } from '../src/methods/quantizeSamples.js'
 import type { SampleBatch } from '../src/methods/samples.js'
@@ -56,6 +57,7 @@ export function createHostApi(): HostApi {
       try {
         const outcome = await executor.quantizeSamples(shape, batches, requests, {
           ...options,
+          Correlations,
           signal: abortion.signal,
           onProgress: (fraction) => source.onProgress(fraction),
         })

@@ -3,9 +3,10 @@
  * samples, and so one H and one G. A capture's batches come out of the streams as views, ready for packing.
  */
 import { GRID } from '../methods/alphabet.js'
+import { preferCorrelation } from '../methods/convolution.js'
 import type { LayerShape } from '../methods/plan.js'
 import type { Recipe } from '../methods/recipe.js'
-import { type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
+import { type Convolution, type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
 import type { PlannedLayer } from '../modelPlan.js'
 import type { LayerUse } from '../onnx/layer.js'
 import type { Settings } from '../settings.js'
@@ -89,11 +90,14 @@ export function captureSamples(
   let batchBytes = 0
   let batchPaddedBytes = 0
   let batchRows = 0
+  const convolutions = new Map<string, Convolution | null>()
   for (const use of uses) {
     for (let batch = 0; batch < batchCount; batch++) {
       const plan = gather(use, batch)
       rows += plan.rows
       batchRows = Math.max(batchRows, plan.rows)
+      const { convolution = null } = plan
+      convolutions.set(JSON.stringify(convolution), convolution)
       batchPaddedBytes = Math.max(batchPaddedBytes, paddedBytes(plan))
       batchBytes = Math.max(
         batchBytes,
@@ -101,21 +105,24 @@ export function captureSamples(
       )
     }
   }
+  const shape: LayerShape = {
+    samples: rows,
+    inputs,
+    neurons: Math.max(...layers.map((planned) => planned.layer.neurons)),
+    groups,
+    same,
+    candidates: searching ? GRID.length : 1,
+    blockSize: Math.min(...layers.map(({ blockSize }) => blockSize)),
+    batchBytes,
+    batchPaddedBytes,
+    batchRows,
+    recipe,
+  }
+  const [convolution = null, ...others] = convolutions.values()
+  const correlates = convolution !== null && others.length === 0
   return {
     batches,
-    shape: {
-      samples: rows,
-      inputs,
-      neurons: Math.max(...layers.map((planned) => planned.layer.neurons)),
-      groups,
-      same,
-      candidates: searching ? GRID.length : 1,
-      blockSize: Math.min(...layers.map(({ blockSize }) => blockSize)),
-      batchBytes,
-      batchPaddedBytes,
-      batchRows,
-      recipe,
-    },
+    shape: correlates ? preferCorrelation(shape, convolution) : shape,
   }
 }
 

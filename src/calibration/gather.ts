@@ -8,7 +8,7 @@
  * pads and dilations) ⌊pL + 1⌋ are drawn with replacement, all L of them for p = 1.
  */
 import { GpfqError } from '../errors.js'
-import type { Gather, Padding } from '../methods/samples.js'
+import type { Convolution, Gather, Padding } from '../methods/samples.js'
 import type { Sampling } from '../onnx/layer.js'
 import { resolvePads } from '../onnx/patches.js'
 import { drawAt } from '../random.js'
@@ -123,7 +123,21 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
     return 4 * (Math.floor(t / taps) * plane + y * paddedWidth + x)
   })
   const groupBytes = 4 * (channels / groups) * plane
-  return { rows: rowAt.length, inputs, groups, groupBytes, rowAt, columnAt, contiguous: false, padding }
+  const rows = rowAt.length
+  const everywhere =
+    random === null &&
+    rows === batch * outHeight * outWidth &&
+    sampling.strides.every((stride) => stride === 1)
+  const convolution: Convolution | null = everywhere
+    ? {
+        kernel: sampling.kernel,
+        dilations: sampling.dilations,
+        size: [height, width],
+        pads: [top, left],
+        out: [outHeight, outWidth],
+      }
+    : null
+  return { rows, inputs, groups, groupBytes, rowAt, columnAt, contiguous: false, padding, convolution }
 }
 
 /** Rows of the rule above, spread evenly. */

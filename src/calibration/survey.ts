@@ -7,6 +7,7 @@
 
 import { GpfqError } from '../errors.js'
 import type { Executor } from '../executor/executor.js'
+import { Correlations } from '../methods/correlations.js'
 import { type PlannedLayer, type PreparedModel, solveRequest } from '../modelPlan.js'
 import type { Stage } from '../onnx/stages.js'
 import type { Settings } from '../settings.js'
@@ -64,6 +65,7 @@ export async function surveyErrors(
         const { solutions } = await executor.quantizeSamples({ ...shape, judged: true }, samples, requests, {
           signal: context.signal,
           place: capture.layers.map(({ layer }) => `layer '${layer.name}'`).join(', '),
+          Correlations,
         })
         for (const [i, { layer }] of capture.layers.entries()) {
           const own = solutions.slice(i * surveyed.length, (i + 1) * surveyed.length)

@@ -31,9 +31,7 @@ function warnOnce(): void {
   if (warned) return
   warned = true
   console.warn(
-    'gpfq: expected a page that may share memory with its workers, got one that may not; it runs on one worker instead ' +
-      'of all cores. Serve the page with the headers "Cross-Origin-Opener-Policy: same-origin" and ' +
-      '"Cross-Origin-Embedder-Policy: require-corp"; where headers cannot be set, a service worker can add them ' +
-      '(npm package coi-serviceworker).',
+    'gpfq: expected a page that may share memory, got one that may not; it runs on one worker instead of all cores. Serve ' +
+      'it with "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp".',
   )
 }

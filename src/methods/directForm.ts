@@ -95,11 +95,12 @@ export class DirectForm implements LayerForm {
     let finite = true
     for (let g = 0; g < groups; g++) {
       for (let t = 0; t < inputs; t++) {
-        const panel = (t >> 3) % edge
+        const own = t % (8 * edge)
         const base = (g * this.#blocks + Math.floor(t / (8 * edge))) * block
-        const at = base + panel * (panel + 1) * 128 + (8 * panel + (t & 7)) * 32 + 4 * (t & 7)
-        if (this.#entry(this.#h + at) < ALIVE) dead++
-        finite &&= Number.isFinite(this.#entry(this.#h + at)) && Number.isFinite(this.#entry(this.#g + at))
+        const at = base + 4 * (kernels.rowAt(own, edge, true) + 8 * own)
+        const norm2 = this.#entry(this.#h + at)
+        if (norm2 < ALIVE) dead++
+        finite &&= Number.isFinite(norm2 + this.#entry(this.#g + at))
       }
     }
     return { dead, finite }

@@ -14,6 +14,7 @@ import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
 import { GRID, type Scales, type WeightShape } from './alphabet.js'
 import { Columns } from './columns.js'
+import type { Correlations } from './correlations.js'
 import { kindOf } from './family.js'
 import { GramMatrices } from './gramMatrices.js'
 import type { GramMethod } from './gramMethod.js'
@@ -38,12 +39,12 @@ export class GramForm implements LayerForm {
   readonly #errors: Pointer
   readonly #scratch: Pointer
 
-  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
+  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan, Sums?: typeof Correlations) {
     this.#pool = pool
     this.#arena = arena
     this.#plan = plan
     this.#recipe = shape.recipe ?? GPFQ
-    this.#matrices = new GramMatrices(pool, arena, shape, plan)
+    this.#matrices = new GramMatrices(pool, arena, shape, plan, Sums)
     this.packer = this.#matrices.packer
     const { panels, neuronPanels, triangular, projects, scaleBlocks, codeCandidates } = plan
     const { groups, candidates } = shape

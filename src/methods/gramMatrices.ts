@@ -8,6 +8,7 @@ import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import type { Correlations } from './correlations.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
@@ -21,15 +22,18 @@ export class GramMatrices {
   readonly #arena: Arena
   readonly #shape: LayerShape
   readonly #plan: LayerPlan
+  readonly #correlations: Correlations | undefined
   #h: Pointer
   #g: Pointer
 
-  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
+  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan, Sums?: typeof Correlations) {
     this.#pool = pool
     this.#arena = arena
     this.#shape = shape
     this.#plan = plan
-    this.packer = new Packer(pool, arena, shape, plan)
+    const { correlation } = shape
+    this.#correlations = Sums && correlation && new Sums(pool, arena, shape, plan, correlation)
+    this.packer = this.#correlations ?? new Packer(pool, arena, shape, plan)
     const bytes = this.#bytes()
     this.#h = arena.allocate(bytes)
     this.#g = shape.same ? this.#h : arena.allocate(bytes)
@@ -57,12 +61,13 @@ export class GramMatrices {
   /** Ends the samples: what is left in the panels is summed, upper triangles are filled. Call once. */
   async finish(options: RunOptions): Promise<void> {
     await this.packer.settled()
-    const job: Phase[] = this.packer.rows > 0 ? this.#accumulate(this.packer.rows) : []
     const { same, groups } = this.#shape
     const { panels, triangular, wholeH } = this.#plan
-    if (!triangular && (same || wholeH)) job.push([kernels.mirror({ matrix: this.#h, panels, groups })])
+    if (this.packer.rows > 0) await this.#pool.run(this.#accumulate(this.packer.rows), options)
     this.packer.restart()
-    await this.#pool.run(job, options)
+    await this.#correlations?.finish(this.#h, this.#g, options)
+    if (!triangular && (same || wholeH))
+      await this.#pool.run([[kernels.mirror({ matrix: this.#h, panels, groups })]], options)
     if (this.#plan.ordered) await this.#permute(options)
   }
 
@@ -89,9 +94,7 @@ export class GramMatrices {
     const diagonal = new Float32Array(groups * inputs)
     for (let g = 0; g < groups; g++) {
       for (let t = 0; t < inputs; t++) {
-        const panel = t >> 3
-        const row = triangular ? panel * (panel + 1) * 32 : panel * panels * 64
-        diagonal[g * inputs + t] = values[g * perGroup + row + t * 8 + (t & 7)]!
+        diagonal[g * inputs + t] = values[g * perGroup + kernels.rowAt(t, panels, triangular) + 8 * t]!
       }
     }
     return diagonal

@@ -9,20 +9,28 @@ import { BLOCK, PANEL_BYTES, pack, padPlanes } from '../wasm/kernels.js'
 import { type LayerPlan, type LayerShape, pieceBlocksOf } from './plan.js'
 import type { Gather, SampleBatch } from './samples.js'
 
-interface Slot {
-  readonly x: Pointer
-  readonly xq: Pointer
-  readonly xPadded: Pointer
-  readonly xqPadded: Pointer
-  readonly rowAt: Pointer
-  readonly columnAt: Pointer
+/** A batch in shared memory, X and where it differs Xq, and the offsets of its rows and inputs, one behind the other. */
+export interface Slot {
+  readonly streams: readonly { readonly raw: Pointer; readonly padded: Pointer }[]
+  readonly offsets: Pointer
   busy: Promise<void>
 }
+
+/** Panels [block][group][perGroup][rows of a block][8] of each stream. */
+export interface Target {
+  readonly panels: readonly Pointer[]
+  readonly perGroup: number
+  readonly panelBytes: number
+}
+
+/** What to do with the rows now in the panels. */
+export type Consume = (rows: number, full: boolean) => Phase[]
 
 export class Packer {
   /** Panels [block][group][panels][256][8] of X and of Xq (the same memory when Xq = X). */
   readonly x: Pointer
   readonly xq: Pointer
+  readonly #target: Target
   readonly #pool: Pool
   readonly #arena: Arena
   readonly #shape: LayerShape
@@ -39,21 +47,17 @@ export class Packer {
     const panelBytes = plan.residentBlocks * shape.groups * plan.panels * PANEL_BYTES
     this.x = arena.allocate(panelBytes)
     this.xq = shape.same ? this.x : arena.allocate(panelBytes)
+    const panels = shape.same ? [this.x] : [this.x, this.xq]
+    this.#target = { panels, perGroup: plan.panels, panelBytes: PANEL_BYTES }
     this.#slots = [this.#slot(), this.#slot()]
   }
 
   #slot(): Slot {
-    const { batchBytes, batchPaddedBytes, batchRows, inputs, same } = this.#shape
+    const { batchBytes, batchPaddedBytes, batchRows, inputs } = this.#shape
     const room = (bytes: number): Pointer => this.#arena.allocate(bytes)
-    const x = room(batchBytes)
-    const xPadded = room(batchPaddedBytes)
     return {
-      x,
-      xPadded,
-      xq: same ? x : room(batchBytes),
-      xqPadded: same ? xPadded : room(batchPaddedBytes),
-      rowAt: room(4 * batchRows),
-      columnAt: room(4 * inputs),
+      streams: this.#target.panels.map(() => ({ raw: room(batchBytes), padded: room(batchPaddedBytes) })),
+      offsets: room(4 * (batchRows + inputs)),
       busy: Promise.resolve(),
     }
   }
@@ -68,34 +72,35 @@ export class Packer {
    * panels are then started anew, but in the direct form, which keeps all samples. Resolves as soon as the batch is copied:
    * await `settled` for the work itself.
    */
-  async add(
-    batch: SampleBatch,
-    consume: (rows: number, full: boolean) => Phase[],
-    options: RunOptions,
-  ): Promise<void> {
+  async add(batch: SampleBatch, consume: Consume, options: RunOptions): Promise<void> {
     const { gather } = batch
     const slot = this.#slots[this.#turn]!
     this.#turn = 1 - this.#turn
     await slot.busy
-    this.#arena.floats(slot.x, batch.x.length).set(batch.x)
-    if (batch.xq !== null && !this.#shape.same) this.#arena.floats(slot.xq, batch.xq.length).set(batch.xq)
-    this.#arena.words(slot.rowAt, gather.rows).set(gather.rowAt)
-    this.#arena.words(slot.columnAt, gather.inputs).set(gather.columnAt)
+    for (const [i, { raw }] of slot.streams.entries()) {
+      const from = i > 0 && batch.xq !== null ? batch.xq : batch.x
+      this.#arena.floats(raw, from.length).set(from)
+    }
+    slot.busy = this.#pool.run(this.phases(slot, gather, consume), options)
+    slot.busy.catch(() => {}) // reported by the next add or by settled()
+  }
 
+  /** What is done with a staged batch. */
+  protected phases(slot: Slot, gather: Gather, consume: Consume): Phase[] {
+    this.stage(slot.offsets, gather)
     const job: Phase[] = this.#pad(slot, gather)
     const piece = pieceBlocksOf(this.#shape, this.#plan.panels) * BLOCK
     const capacity = this.#plan.residentBlocks * BLOCK
     for (let done = 0; done < gather.rows; ) {
       const rows = Math.min(gather.rows - done, piece - (this.#row % piece), capacity - this.#row)
-      job.push(this.#pack(slot, gather, done, rows))
+      job.push(this.pack(slot, slot.offsets, gather, done, rows, this.#target, this.#row))
       done += rows
       this.#row += rows
       const full = this.#row === capacity
       job.push(...consume(this.#row, full))
       if (full && this.#plan.form !== 'direct') this.#row = 0
     }
-    slot.busy = this.#pool.run(job, options)
-    slot.busy.catch(() => {}) // reported by the next add or by settled()
+    return job
   }
 
   /** Resolves when all added batches are packed, and starts the panels anew. */
@@ -107,31 +112,39 @@ export class Packer {
     this.#row = 0
   }
 
-  #pad(slot: Slot, { padding }: Gather): Phase[] {
+  #pad({ streams }: Slot, { padding }: Gather): Phase[] {
     if (padding === null) return []
-    const phase = [padPlanes({ ...padding, source: slot.x, target: slot.xPadded })]
-    if (!this.#shape.same) phase.push(padPlanes({ ...padding, source: slot.xq, target: slot.xqPadded }))
-    return [phase]
+    return [streams.map(({ raw, padded }) => padPlanes({ ...padding, source: raw, target: padded }))]
   }
 
-  #pack(slot: Slot, gather: Gather, from: number, rows: number): Phase {
-    const padded = gather.padding !== null
-    const common = {
-      groupBytes: gather.groupBytes,
-      rowAt: slot.rowAt + 4 * from,
-      columnAt: slot.columnAt,
-      contiguous: gather.contiguous,
-      rows,
-      columns: gather.inputs,
-      groups: gather.groups,
-      perGroup: this.#plan.panels,
-      panelBytes: PANEL_BYTES,
-      toRow: this.#row,
-    }
-    const phase = [pack({ ...common, source: padded ? slot.xPadded : slot.x, panels: this.x })]
-    if (!this.#shape.same) {
-      phase.push(pack({ ...common, source: padded ? slot.xqPadded : slot.xq, panels: this.xq }))
-    }
-    return phase
+  /** Writes a gather's offsets. */
+  protected stage(at: Pointer, { rows, inputs, rowAt, columnAt }: Gather): void {
+    this.#arena.words(at, rows).set(rowAt)
+    this.#arena.words(at + 4 * rows, inputs).set(columnAt)
+  }
+
+  /** @param at the gather's offsets */
+  protected pack(
+    slot: Slot,
+    at: Pointer,
+    gather: Gather,
+    from: number,
+    rows: number,
+    target: Target,
+    toRow: number,
+  ): Phase {
+    return slot.streams.map(({ raw, padded }, i) =>
+      pack({
+        ...gather,
+        ...target,
+        rowAt: at + 4 * from,
+        columnAt: at + 4 * gather.rows,
+        rows,
+        columns: gather.inputs,
+        source: gather.padding === null ? raw : padded,
+        panels: target.panels[i]!,
+        toRow,
+      }),
+    )
   }
 }

@@ -6,6 +6,7 @@
 import { GpfqError } from '../errors.js'
 import { descendScratch, vertexScratch } from '../wasm/familyKernels.js'
 import { BLOCK, matrixBytes, PANEL_BYTES, panelsOf } from '../wasm/kernels.js'
+import type { CorrelationPlan } from './convolution.js'
 import { kindOf } from './family.js'
 import { frameRegions } from './frame.js'
 import { GPFQ, isOnePath, isPath, isPlain, type Recipe } from './recipe.js'
@@ -26,6 +27,8 @@ export interface LayerShape {
   readonly batchBytes: number
   readonly batchPaddedBytes: number
   readonly batchRows: number
+  /** The Gram form sums H and G as correlations of a convolution's channels. */
+  readonly correlation?: CorrelationPlan
   /** What is to be done; plain GPFQ if left out. */
   readonly recipe?: Recipe
   /** Solutions say their relative output error, from H alone: only where Xq = X. */
@@ -63,28 +66,31 @@ export interface LayerPlan {
   readonly descendStrip: number
   readonly regions: Readonly<Record<string, number>> // bytes
   readonly bytes: number
-  /** Multiply-adds of the chosen form. */
-  readonly work: number
 }
 
 /**
  * Packed samples that are multiplied before the next ones are packed (one block of 256 at least): what the second-level
  * caches of two cores hold.
  */
-const PIECE_BYTES = 2 * 2 ** 20
+export const PIECE_BYTES = 2 * 2 ** 20
 
 /**
  * Multiply-adds of the Gram form: triangles of H and G (all of G where errors are wanted), then R (not where Xq = X) and one
  * substitution, or where errors are wanted R, S, one substitution a candidate and a last one.
  */
-export function gramWork({ samples, inputs, neurons, groups, same, candidates }: LayerShape): number {
+export function gramWork(shape: LayerShape): number {
+  const { samples, inputs, neurons, groups, same, candidates } = shape
   const n = 8 * panelsOf(inputs)
   const k = 8 * panelsOf(neurons)
-  const search = candidates > 1
+  const path = n * n * k * (candidates > 1 ? 1.5 + 0.5 * candidates : same ? 0.5 : 1)
+  return (shape.correlation?.work ?? patchWork(shape, samples)) + groups * path
+}
+
+/** Multiply-adds for H and G of `rows` patches. */
+export function patchWork({ inputs, groups, same, candidates }: LayerShape, rows: number): number {
+  const n = 8 * panelsOf(inputs)
   const triangle = (n * (n + 8)) / 2
-  const matrices = samples * (triangle + (same ? 0 : search ? n * n : triangle))
-  const path = n * n * k * (search ? 1.5 + 0.5 * candidates : same ? 0.5 : 1)
-  return groups * (matrices + path)
+  return groups * rows * (triangle + (same ? 0 : candidates > 1 ? n * n : triangle))
 }
 
 /** Multiply-adds of the direct form. The update of U also moves it through the registers: an eighth more. */
@@ -109,17 +115,15 @@ const directEdge = (neurons: number): number => (neurons <= 128 ? 2 : 8)
 export function planLayer(shape: LayerShape, threads: number, form?: Form): LayerPlan {
   if (form === 'none' || shape.recipe?.preprocess === true || shape.recipe?.method === 'frame')
     return fits(planRounding(shape, threads))
-  const gram = planGram(shape, threads)
   // The search for scales reuses H and G for all candidates; only the Gram form offers it.
   if (shape.candidates > 1 || form === 'gram' || shape.judged === true || !isPlain(shape.recipe ?? GPFQ))
-    return fits(gram)
-  const direct = planDirect(shape, threads)
-  if (form === 'direct') return fits(direct)
-  const preferred = direct.work < gram.work ? direct : gram
-  const other = preferred === direct ? gram : direct
+    return fits(planGram(shape, threads))
+  if (form === 'direct') return fits(planDirect(shape, threads))
+  const [preferred, other] =
+    directWork(shape) < gramWork(shape) ? [planDirect, planGram] : [planGram, planDirect]
   // Without any scratch for threads: what chooses the form must not depend on how many there are.
-  const room = { gram: planGram(shape, 0).bytes, direct: planDirect(shape, 0).bytes, none: 0 }
-  return fits(room[preferred.form] > LIMIT && room[other.form] <= LIMIT ? other : preferred)
+  const chosen = preferred(shape, 0).bytes > LIMIT && other(shape, 0).bytes <= LIMIT ? other : preferred
+  return fits(chosen(shape, threads))
 }
 
 /** The same plan with more regions. @throws GpfqError OUT_OF_MEMORY where they do not fit any more */
@@ -192,6 +196,7 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     ...staging(shape),
     'packed samples': residentBlocks * blockBytesOf(shape, panels),
     'Gram matrices': matrix * streams,
+    correlations: shape.correlation?.bytes ?? 0,
     ...(ordered ? { 'Gram matrices in order': matrix * streams + 32 * groups * panels } : {}),
     ...weights(shape, panels, neuronPanels, scaleBlocks, codeCandidates),
     projections: columns * panels * 256 * (whole ? 2 : Number(projects)),
@@ -216,7 +221,6 @@ function planGram(shape: LayerShape, threads: number): LayerPlan {
     descendStrip: descends ? descendStrip : 0,
     regions,
     bytes: total(regions),
-    work: gramWork(shape),
   }
 }
 
@@ -261,7 +265,6 @@ function planDirect(shape: LayerShape, threads: number): LayerPlan {
     scaleBlocks: scaleBlocksOf(shape),
     regions,
     bytes: total(regions),
-    work: directWork(shape),
   }
 }
 
@@ -289,7 +292,6 @@ function planRounding(shape: LayerShape, threads: number): LayerPlan {
     scaleBlocks: scaleBlocksOf(shape),
     regions,
     bytes: total(regions),
-    work: 0,
   }
 }
 

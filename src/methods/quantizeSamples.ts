@@ -5,6 +5,7 @@
 import type { Pool, RunOptions } from '../engine/pool.js'
 import { GpfqError } from '../errors.js'
 import type { Arena } from '../wasm/arena.js'
+import type { Correlations } from './correlations.js'
 import { DirectForm } from './directForm.js'
 import { FrameForm } from './frame.js'
 import { GramForm } from './gramForm.js'
@@ -35,6 +36,8 @@ export interface SamplesResult {
 export interface SamplesOptions extends RunOptions {
   readonly form?: Form | undefined
   readonly measure?: boolean
+  /** Who knows how to sum correlations, so that who has no convolutions need not load it. */
+  readonly Correlations?: typeof Correlations
   /** For messages: what the samples belong to. */
   readonly place: string
 }
@@ -65,7 +68,7 @@ export async function quantizeSamples(
   let packer: Packer | undefined
   try {
     const start = performance.now()
-    const form = createForm(engine, shape, plan)
+    const form = createForm(engine, shape, plan, options)
     packer = form.packer
     // Its memory is taken before work starts, so that a lack of it is not found out after hours.
     const measure = options.measure === true ? new Measure(pool, arena, shape, plan, form) : null
@@ -107,10 +110,15 @@ const notFinite = (place: string): GpfqError =>
       'check the calibration data and its preprocessing',
   )
 
-function createForm({ pool, arena }: Engine, shape: LayerShape, plan: LayerPlan): LayerForm {
+function createForm(
+  { pool, arena }: Engine,
+  shape: LayerShape,
+  plan: LayerPlan,
+  { Correlations }: SamplesOptions,
+): LayerForm {
   switch (plan.form) {
     case 'gram':
-      return new GramForm(pool, arena, shape, plan)
+      return new GramForm(pool, arena, shape, plan, Correlations)
     case 'direct':
       return new DirectForm(pool, arena, shape, plan)
     case 'none':

@@ -17,7 +17,23 @@ export interface Gather {
   readonly contiguous: boolean
   /** Planes to be zero-padded before gathering, or null when no tap leaves the image. */
   readonly padding: Padding | null
+  /** Where the rows are all patches of a convolution with stride 1. */
+  readonly convolution?: Convolution | null
 }
+
+/**
+ * Patches at every position, one pixel from each other; inputs are [channel][tap]. Their Gram matrices can be had from
+ * correlations of the channels (correlations.ts).
+ */
+export interface Convolution {
+  readonly kernel: Axes
+  readonly dilations: Axes
+  readonly size: Axes // of an image
+  readonly pads: readonly [top: number, left: number]
+  readonly out: Axes // positions
+}
+
+export type Axes = readonly [height: number, width: number]
 
 export interface Padding {
   readonly planes: number

@@ -36,11 +36,6 @@ export class Arena {
     this.#top = mark
   }
 
-  /** Bytes that could still be allocated. */
-  get free(): number {
-    return LIMIT - this.#top
-  }
-
   allocate(bytes: number): Pointer {
     const at = this.#top
     const top = Math.ceil((at + bytes) / ALIGN) * ALIGN

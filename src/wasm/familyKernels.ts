@@ -35,7 +35,7 @@ export function descend(
       a.scaleBlockSize,
       a.top,
       a.passes,
-      Number(a.sparse),
+      a.sparse,
       a.strip,
     ],
     a.groups * a.candidates * a.neuronPanels,
@@ -78,7 +78,7 @@ export function reverse(a: {
   const n = a.panels * PANEL
   return task(
     'reverse',
-    [a.h, a.a, a.damping, a.inputs, a.panels, Number(a.triangular)],
+    [a.h, a.a, a.damping, a.inputs, a.panels, a.triangular],
     a.groups * n,
     Math.max(1, Math.ceil(16384 / n)),
   )
@@ -123,7 +123,7 @@ export function retarget(a: {
 }): Task {
   return task(
     'retarget',
-    [a.c, a.h, a.u, a.v, a.r, a.scratch, a.panels, Number(a.triangular), a.neuronPanels],
+    [a.c, a.h, a.u, a.v, a.r, a.scratch, a.panels, a.triangular, a.neuronPanels],
     a.groups * a.neuronPanels,
     1,
     true,
@@ -156,7 +156,7 @@ export function walk(
       a.scratch,
       a.inputs,
       a.panels,
-      Number(a.triangular),
+      a.triangular,
       a.neuronPanels,
       a.candidates,
       a.scaleBlocks,

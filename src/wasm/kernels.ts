@@ -18,6 +18,10 @@ export const panelsOf = (columns: number): number => Math.ceil(columns / PANEL)
 export const matrixBytes = (panels: number, triangular: boolean): number =>
   triangular ? panels * (panels + 1) * 128 : panels * panels * 256
 
+/** Place of the entry (i, 0) among a group's floats; (i, s) is 8s behind it. */
+export const rowAt = (i: number, panels: number, triangular: boolean): number =>
+  (triangular ? (i >> 3) * ((i >> 3) + 1) * 32 : (i >> 3) * panels * 64) + (i & 7)
+
 /**
  * Tiles that a task is cut into where it can be, so that 16 threads have two each: what a tile costs to take, a tenth of a
  * microsecond, is worth merging items for only where there are more.
@@ -28,9 +32,15 @@ const LEAST_TILES = 32
 const mostItems = (items: number): number => Math.max(1, Math.floor(items / LEAST_TILES))
 
 /** A task of one kernel; for the tables of this folder only. */
-export const task = (kernel: string, args: number[], items: number, step: number, scratch = false): Task => ({
+export const task = (
+  kernel: string,
+  args: (number | boolean)[],
+  items: number,
+  step: number,
+  scratch = false,
+): Task => ({
   kernel,
-  args,
+  args: args.map(Number),
   items,
   step,
   scratch,
@@ -59,7 +69,7 @@ export function pack(a: {
       a.groupBytes,
       a.rowAt,
       a.columnAt,
-      Number(a.contiguous),
+      a.contiguous,
       a.rows,
       a.columns,
       a.groups,
@@ -100,17 +110,20 @@ export function gram(a: {
   rows: number
   panels: number
   groups: number
+  panelBytes?: number // that of a block if left out, and blocks of all panels
+  blockBytes?: number
   triangular: boolean // how c is laid out
   lower: boolean // what of c is summed
   edge: number
 }): Task {
+  const { panelBytes = PANEL_BYTES, blockBytes = a.panels * a.groups * PANEL_BYTES } = a
   const side = Math.ceil(a.panels / a.edge)
   const perGroup = a.lower ? (side * (side + 1)) / 2 : side * side
   const flops = a.rows * (Math.min(a.panels, a.edge) * PANEL) ** 2
   const items = a.groups * perGroup
   return task(
     'gram',
-    [a.a, a.b, a.c, a.rows, a.panels, a.groups, Number(a.triangular), Number(a.lower), a.edge],
+    [a.a, a.b, a.c, a.rows, a.panels, a.groups, panelBytes, blockBytes, a.triangular, a.lower, a.edge],
     items,
     Math.max(1, Math.min(mostItems(items), Math.floor(2e6 / flops))),
   )
@@ -133,7 +146,7 @@ export function project(a: {
   const items = a.groups * Math.ceil(a.panels / 8) * a.neuronPanels
   return task(
     'project',
-    [a.g, a.weights, a.r, a.s, a.panels, Number(a.triangular), a.neuronPanels],
+    [a.g, a.weights, a.r, a.s, a.panels, a.triangular, a.neuronPanels],
     items,
     Math.min(
       mostItems(items),
@@ -186,13 +199,13 @@ export function substitute(
       a.scratch,
       a.inputs,
       a.panels,
-      Number(a.triangular),
+      a.triangular,
       a.neuronPanels,
       a.candidates,
       a.scaleBlocks,
       a.scaleBlockSize,
       a.top,
-      Number(a.follow),
+      a.follow,
       a.strip,
     ],
     a.groups * a.candidates * a.neuronPanels,

@@ -1,0 +1,275 @@
+/**
+ * H and G of convolutions by correlations of their channels: the Gram matrices of all patches, for every geometry. On small
+ * integers, whose sums float32 holds exactly, to the last bit.
+ */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { gatherFor } from '#src/calibration/gather.js'
+import { GRID, scalesFor } from '#src/methods/alphabet.js'
+import { preferCorrelation, withCorrelation } from '#src/methods/convolution.js'
+import { Correlations } from '#src/methods/correlations.js'
+import { GramMatrices } from '#src/methods/gramMatrices.js'
+import { type LayerShape, planLayer } from '#src/methods/plan.js'
+import { quantizeSamples } from '#src/methods/quantizeSamples.js'
+import { type Convolution, paddedBytes, type SampleBatch } from '#src/methods/samples.js'
+import { gramMatrix } from '#src/reference/gram.js'
+import { type PatchGeometry, patches } from '#src/reference/patches.js'
+import { expectSame } from '../arrays.js'
+import { createEngine, type OwnEngine } from '../engine/engine.js'
+import { gramIndex, matrixLength } from '../kernels/layout.js'
+import { activations, disturbed, integers, reals } from '../random.js'
+
+const THREADS = [1, 2, 5]
+let engines: OwnEngine[]
+beforeAll(async () => {
+  engines = await Promise.all(THREADS.map(createEngine))
+})
+afterAll(async () => {
+  await Promise.all(engines.map(({ pool }) => pool.close()))
+})
+
+interface Layer {
+  readonly geometry: PatchGeometry
+  readonly x: Float32Array // (batch, channels, height, width)
+  readonly xq: Float32Array | null
+}
+
+const SAME_3X3 = { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] } as const
+
+/** @param cut images of a batch */
+function samplesOf(
+  { geometry, x, xq }: Layer,
+  cut: number,
+): {
+  shape: LayerShape
+  convolution: Convolution
+  batches: SampleBatch[]
+} {
+  const { batch, channels, height, width, kernel, groups } = geometry
+  const image = channels * height * width
+  const inputs = (channels / groups) * kernel[0] * kernel[1]
+  const batches = Array.from({ length: Math.ceil(batch / cut) }, (_, b): SampleBatch => {
+    const [from, to] = [b * cut, Math.min(batch, (b + 1) * cut)]
+    const part = (values: Float32Array): Float32Array => values.subarray(from * image, to * image)
+    const gather = gatherFor({
+      place: 'conv',
+      sampling: { kind: 'patches', ...geometry, autoPad: 'NOTSET' },
+      dims: [to - from, channels, height, width],
+      ...{ inputs, groups, firstImage: from, images: batch, patches: 0 },
+    })
+    return { x: part(x), xq: xq === null ? null : part(xq), gather }
+  })
+  const most = (of: (batch: SampleBatch) => number): number => Math.max(...batches.map(of))
+  const shape: LayerShape = {
+    samples: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
+    ...{ inputs, neurons: 3, groups, same: xq === null, candidates: 1, blockSize: inputs },
+    batchBytes: most((b) => b.x.byteLength),
+    batchPaddedBytes: most(({ gather }) => paddedBytes(gather)),
+    batchRows: most(({ gather }) => gather.rows),
+  }
+  return { shape, batches, convolution: batches[0]!.gather.convolution! }
+}
+
+/** H and G as they lie in memory. */
+async function correlate(
+  { pool, arena }: OwnEngine,
+  layer: Layer,
+  whole: boolean,
+  cut = layer.geometry.batch,
+): Promise<{ h: Float32Array; g: Float32Array; panels: number; dead: number }> {
+  const { shape, convolution, batches } = samplesOf(layer, cut)
+  const wanted = withCorrelation({ ...shape, candidates: whole ? GRID.length : 1 }, convolution)
+  const plan = planLayer(wanted, pool.threads, 'gram')
+  expect(plan.triangular).toBe(!whole)
+  const mark = arena.mark()
+  try {
+    // What was there before must not matter.
+    arena.floats(arena.allocate(plan.bytes), plan.bytes / 4).fill(Number.NaN)
+    arena.release(mark)
+    const matrices = new GramMatrices(pool, arena, wanted, plan, Correlations)
+    for (const batch of batches) await matrices.add(batch, {})
+    await matrices.finish({})
+    const length = wanted.groups * matrixLength(plan.panels, plan.triangular)
+    const copy = (at: number): Float32Array => arena.floats(at, length).slice()
+    const { dead } = matrices.diagnose()
+    return { h: copy(matrices.h), g: copy(matrices.g), panels: plan.panels, dead }
+  } finally {
+    arena.release(mark)
+  }
+}
+
+const axis = fc.record({
+  kernel: fc.integer({ min: 1, max: 4 }),
+  dilation: fc.integer({ min: 1, max: 3 }),
+  before: fc.integer({ min: 0, max: 5 }),
+  after: fc.integer({ min: 0, max: 5 }),
+  more: fc.integer({ min: 0, max: 12 }),
+})
+const geometries = fc
+  .record({
+    y: axis,
+    x: axis,
+    batch: fc.integer({ min: 1, max: 5 }),
+    groups: fc.integer({ min: 1, max: 3 }),
+    perGroup: fc.integer({ min: 1, max: 18 }),
+  })
+  .map(({ y, x, batch, groups, perGroup }): PatchGeometry => {
+    // At least as large as the kernel, with its padding.
+    const size = (a: typeof y): number =>
+      Math.max(1, (a.kernel - 1) * a.dilation + 1 - a.before - a.after) + a.more
+    return {
+      ...{ batch, channels: groups * perGroup, groups, height: size(y), width: size(x) },
+      ...{ kernel: [y.kernel, x.kernel], strides: [1, 1], dilations: [y.dilation, x.dilation] },
+      pads: [y.before, x.before, y.after, x.after],
+    }
+  })
+const pixels = ({ batch, channels, height, width }: PatchGeometry): number =>
+  batch * channels * height * width
+
+describe('correlations', () => {
+  it('are the Gram matrices of all patches: any padding, dilation, kernel, size and group', async () => {
+    await fc.assert(
+      fc.asyncProperty(geometries, fc.boolean(), fc.boolean(), async (geometry, same, whole) => {
+        const x = integers(pixels(geometry), 9, 51)
+        const xq = same ? null : integers(pixels(geometry), 9, 52)
+        const { h, g, panels } = await correlate(engines[1]!, { geometry, x, xq }, whole)
+        const analog = patches(x, geometry)
+        const quantized = patches(xq ?? x, geometry)
+        const { rows, inputs } = analog
+        for (let group = 0; group < geometry.groups; group++) {
+          const [a, q] = [analog.groups[group]!, quantized.groups[group]!]
+          const expected = { h: gramMatrix(q, q, rows, inputs), g: gramMatrix(q, a, rows, inputs) }
+          const base = group * matrixLength(panels, !whole)
+          for (let i = 0; i < inputs; i++) {
+            for (let s = 0; s < inputs; s++) {
+              if (!whole && s > i) continue
+              const at = base + gramIndex(i, s, panels, !whole)
+              const entry = i * inputs + s
+              if (s <= i && h[at] !== expected.h[entry]) expect(h[at], `H ${i}, ${s}`).toBe(expected.h[entry])
+              if ((!same || s <= i) && g[at] !== expected.g[entry])
+                expect(g[at], `G ${i}, ${s}`).toBe(expected.g[entry])
+            }
+          }
+        }
+      }),
+      { seed: 53, numRuns: 150 },
+    )
+  })
+
+  it('are the same bytes for any number of threads and any cut into batches', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        geometries,
+        fc.boolean(),
+        fc.integer({ min: 1, max: 4 }),
+        async (geometry, same, cut) => {
+          const x = activations(pixels(geometry), 54)
+          const layer = { geometry, x, xq: same ? null : disturbed(x, 0.1, 55) }
+          const expected = await correlate(engines[0]!, layer, true)
+          for (const engine of engines.slice(1)) {
+            const actual = await correlate(engine, layer, true, cut)
+            expectSame(actual.h, expected.h, 'H')
+            expectSame(actual.g, expected.g, 'G')
+          }
+        },
+      ),
+      { seed: 56, numRuns: 40 },
+    )
+  })
+
+  it('go through images that are larger than a piece, and through more images than a piece holds', async () => {
+    for (const [batch, side, channels] of [
+      [2, 190, 9],
+      [40, 30, 24],
+    ] as const) {
+      const geometry: PatchGeometry = {
+        ...{ batch, channels, groups: 1, height: side, width: side + 3 },
+        ...SAME_3X3,
+      }
+      // Ones, twos and zeros: the sums stay below 2²⁴.
+      const x = integers(pixels(geometry), 2, 57)
+      const { h, panels } = await correlate(engines[1]!, { geometry, x, xq: null }, false, 7)
+      const [all] = patches(x, geometry).groups
+      const [rows, inputs] = [batch * side * (side + 3), 9 * channels]
+      for (const [i, s] of [
+        [0, 0],
+        [13, 4],
+        [inputs - 1, 0],
+        [inputs - 1, inputs - 1],
+      ] as const) {
+        let sum = 0
+        for (let r = 0; r < rows; r++) sum += all![r * inputs + i]! * all![r * inputs + s]!
+        expect(h[gramIndex(i, s, panels, true)]).toBe(sum)
+      }
+    }
+  })
+
+  it('know inputs that no output position sees as dead, though other taps see the channel', async () => {
+    const geometry: PatchGeometry = {
+      ...{ batch: 2, channels: 2, groups: 1, height: 6, width: 5 },
+      ...SAME_3X3,
+      pads: [0, 0, 0, 0],
+    }
+    // The first channel is seen in the last line only, by the last row of taps.
+    const x = activations(pixels(geometry), 58).map((value, i) =>
+      Math.floor(i / 30) % 2 === 0 && i % 30 < 25 ? 0 : value,
+    )
+    const { h, dead, panels } = await correlate(engines[0]!, { geometry, x, xq: null }, true)
+    expect(dead).toBe(6)
+    for (let s = 0; s < 18; s++) {
+      expect(h[gramIndex(4, s, panels, false)]).toBe(0)
+      expect(h[gramIndex(s, 4, panels, false)]).toBe(0)
+    }
+    expect(h[gramIndex(7, 7, panels, false)]).toBeGreaterThan(0)
+  })
+})
+
+describe('quantizeSamples', () => {
+  const geometry: PatchGeometry = {
+    ...{ batch: 6, channels: 24, groups: 1, height: 24, width: 24 },
+    ...SAME_3X3,
+  }
+
+  it('comes to the same codes by patches and by correlations, which it prefers where they take less', async () => {
+    const x = activations(pixels(geometry), 59)
+    for (const xq of [null, disturbed(x, 0.1, 60)]) {
+      const { shape, convolution, batches } = samplesOf({ geometry, x, xq }, 4)
+      const weights = reals(shape.inputs * shape.neurons, 61)
+      const scales = scalesFor(weights, shape, 7, 'neuron', { rule: 'search' })
+      const request = { weights, shape, levels: 7, scales, search: 'neuron' } as const
+      const run = (layer: LayerShape) =>
+        quantizeSamples(engines[1]!, { ...layer, candidates: GRID.length }, () => batches, [request], {
+          ...{ place: 'conv', measure: true, Correlations },
+        })
+      const byCorrelations = await run(preferCorrelation(shape, convolution))
+      const byPatches = await run(shape)
+      expect(byCorrelations.plan.regions.correlations).toBeGreaterThan(0)
+      expect(byPatches.plan.regions.correlations).toBe(0)
+      const [{ codes }, { codes: others }] = [byCorrelations.solutions[0]!, byPatches.solutions[0]!]
+      const different = codes.filter((code, i) => code !== others[i]).length
+      expect(different).toBeLessThanOrEqual(codes.length / 500) // ties
+      expect(byCorrelations.relativeError! / byPatches.relativeError!).toBeCloseTo(1, 3)
+    }
+  })
+
+  it('finds what is not finite', async () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const x = activations(pixels(geometry), 62)
+      x[7000] = bad
+      const { shape, convolution, batches } = samplesOf({ geometry, x, xq: null }, 6)
+      const layer = preferCorrelation(shape, convolution)
+      const run = quantizeSamples(engines[1]!, layer, () => batches, [], { place: 'conv', Correlations })
+      await expect(run).rejects.toThrow(/conv: expected finite inputs/)
+    }
+  })
+
+  it('sums patches where there are few: a depthwise layer, images hardly larger than the kernel', () => {
+    const x = new Float32Array(pixels(geometry))
+    const own = { ...geometry, groups: 24 }
+    const small = { ...geometry, height: 4, width: 4, batch: 216 }
+    for (const other of [own, small]) {
+      const { shape, convolution } = samplesOf({ geometry: other, x, xq: null }, 6)
+      expect(preferCorrelation(shape, convolution)).toBe(shape)
+    }
+  })
+})
