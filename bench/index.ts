@@ -4,6 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { benchConvolutions } from './convolutions.js'
 import { benchFormats } from './formats.js'
 import { benchGrowth } from './growth.js'
 import { benchKernels } from './kernels.js'
@@ -32,6 +33,7 @@ const shapes = short ? SHAPES.slice(1, 3) : SHAPES
 const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   kernels: async () => [await benchKernels(short ? 5 : 30)],
   layers: () => benchLayers(repetitions, shapes, threads),
+  convolutions: async () => [await benchConvolutions(repetitions, short ? 1 : 6)],
   plain: async () => [await benchPlain(shapes.slice(0, short ? 1 : 5), repetitions)],
   'threads-model': async () => [
     await benchThreadsModel(

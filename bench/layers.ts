@@ -11,6 +11,7 @@ import { type Case, cell, interleave } from './measure.js'
 import { numpyTimes } from './numpy.js'
 import { type Cell, type Row, type Table, table } from './table.js'
 import {
+  allPositions,
   type Convolution,
   convolutionWork,
   denseWork,
@@ -75,7 +76,7 @@ export async function benchLayers(
       peer: { shape, convolution: null },
     })),
     ...[PATCHES, DEPTHWISE].map((layer) => ({
-      make: (same: boolean) => convolutionWork(layer, same),
+      make: (same: boolean) => allPositions(convolutionWork(layer, same)),
       of: layer.groups === 1 ? ', patches' : `, ${layer.groups} groups`,
       peer: layer.groups === 1 ? { shape: shapeOf(layer), convolution: layer } : null,
     })),

@@ -107,14 +107,19 @@ export function convolutionWork(layer: Convolution, same: boolean): Work {
     })
     return { x: part(x), xq: xq === null ? null : part(xq), gather }
   })
-  const shape = { ...layerOf(shapeOf(layer), same, batches), groups }
-  const convolution = batches[0]!.gather.convolution!
+  const shape = shapeOf(layer)
   return {
     name: nameOf(shape),
-    shape: preferCorrelation(shape, convolution),
+    shape: { ...layerOf(shape, same, batches), groups },
     batches,
     weights: weightsOf(inputs, groups * neurons),
   }
+}
+
+/** The same convolution as a model's is quantized, for all its patches are sampled: by correlations where they take less. */
+export function allPositions(work: Work): Work {
+  const { convolution = null } = work.batches[0]!.gather
+  return convolution === null ? work : { ...work, shape: preferCorrelation(work.shape, convolution) }
 }
 
 const SAME_3X3 = {
@@ -173,10 +178,11 @@ export function planOf({ shape }: Work, form?: Form): LayerPlan | null {
   }
 }
 
-/** Operations of a form, a multiply-add counted twice, without padding. */
+/** Operations of a form, a multiply-add counted twice, without padding (but for that of correlations). */
 export function operations({ shape }: Work, form: Form): number {
-  const { samples: m, inputs: n, neurons: k, groups, same } = shape
+  const { samples: m, inputs: n, neurons: k, groups, same, correlation } = shape
   const streams = same ? 1 : 2
-  const each = form === 'gram' ? streams * n * n * (m + k) : 2 * m * n * k * (1 + streams)
-  return groups * each
+  if (form === 'direct') return 2 * groups * m * n * k * (1 + streams)
+  const path = streams * groups * n * n * k
+  return correlation === undefined ? streams * groups * n * n * m + path : 2 * correlation.work + path
 }

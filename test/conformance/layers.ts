@@ -8,6 +8,9 @@ import { createQuantizer, type LayerOptions, type Quantizer } from 'gpfq'
 import { gatherFor } from '#src/calibration/gather.js'
 import { createExecutor } from '#src/executor/choose.js'
 import { GRID, scalesFor } from '#src/methods/alphabet.js'
+import { withCorrelation } from '#src/methods/convolution.js'
+import { Correlations } from '#src/methods/correlations.js'
+import type { LayerShape } from '#src/methods/plan.js'
 import { paddedBytes, type SampleBatch } from '#src/methods/samples.js'
 import { activations, disturbed, reals } from '../random.js'
 
@@ -112,9 +115,9 @@ export async function quantizeLayers(
   } finally {
     await quantizer.close()
   }
-  for (const search of [false, true]) {
-    const { codes, scales } = await quantizePatches(threads, search)
-    await visit(`convolution patches in groups${search ? ', search' : ''}`, codes, scales)
+  for (const { name, ...how } of CONVOLUTIONS) {
+    const { codes, scales } = await quantizeConvolution(threads, how)
+    await visit(name, codes, scales)
   }
   return { mode: quantizer.mode, threads: quantizer.threads }
 }
@@ -152,10 +155,17 @@ const IMAGES = { batches: 2, batch: 3, channels: 6, height: 15, width: 14 }
 const GROUPS = 2
 const NEURONS = 5
 
-/** A 3 × 3 convolution with stride 2 and padding, below the public API: patches belong to models there. */
-async function quantizePatches(
+/** `patches`: most of all images, 0 for all, whose H and G are then summed as correlations. */
+const CONVOLUTIONS = [
+  { name: 'convolution patches in groups', stride: 2, patches: 200, search: false },
+  { name: 'convolution patches in groups, search', stride: 2, patches: 200, search: true },
+  { name: 'convolution by correlations, search', stride: 1, patches: 0, search: true },
+]
+
+/** A padded 3 × 3 convolution, below the public API: patches belong to models there. */
+async function quantizeConvolution(
   threads: number,
-  search: boolean,
+  { stride, patches, search }: { stride: number; patches: number; search: boolean },
 ): Promise<{ codes: Uint8Array; scales: Float32Array }> {
   const { batches: batchCount, batch, channels, height, width } = IMAGES
   const inputs = (channels / GROUPS) * 9
@@ -168,7 +178,7 @@ async function quantizePatches(
       sampling: {
         kind: 'patches',
         kernel: [3, 3],
-        strides: [2, 2],
+        strides: [stride, stride],
         dilations: [1, 1],
         pads: [1, 1, 1, 1],
         autoPad: 'NOTSET',
@@ -179,24 +189,26 @@ async function quantizePatches(
       groups: GROUPS,
       firstImage: index * batch,
       images: batchCount * batch,
-      patches: 200,
+      patches,
     })
     return { x, xq: disturbed(x, 0.05, 420 + index), gather }
   })
   const [first] = batches
   const executor = await createExecutor({ threads })
   try {
+    const layer: LayerShape = {
+      samples: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
+      ...shape,
+      same: false,
+      candidates: search ? GRID.length : 1,
+      blockSize: shape.inputs,
+      batchBytes: first!.x.byteLength,
+      batchPaddedBytes: paddedBytes(first!.gather),
+      batchRows: first!.gather.rows,
+    }
+    const { convolution = null } = first!.gather
     const { solutions } = await executor.quantizeSamples(
-      {
-        samples: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
-        ...shape,
-        same: false,
-        candidates: search ? GRID.length : 1,
-        blockSize: shape.inputs,
-        batchBytes: first!.x.byteLength,
-        batchPaddedBytes: paddedBytes(first!.gather),
-        batchRows: first!.gather.rows,
-      },
+      convolution === null ? layer : withCorrelation(layer, convolution),
       () => batches,
       [
         {
@@ -207,7 +219,7 @@ async function quantizePatches(
           search: search ? 'neuron' : 'none',
         },
       ],
-      { place: 'conformance' },
+      { place: 'conformance', Correlations },
     )
     return solutions[0]!
   } finally {
