@@ -128,7 +128,21 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
     one('pack, dense rows', { bytes: 8 * samples * N }, pack(1)),
     one('pack, scattered taps', { bytes: 8 * samples * N }, pack(0)),
     one('gram (H, triangle)', { flops: samples * N * (N + 1) }, () =>
-      kernels.gram!(at.x, at.x, at.h, samples, panels, 1, 1, 1, 8, 0, tiles),
+      kernels.gram!(
+        at.x,
+        at.x,
+        at.h,
+        samples,
+        panels,
+        1,
+        PANEL_BYTES,
+        panels * PANEL_BYTES,
+        1,
+        1,
+        8,
+        0,
+        tiles,
+      ),
     ),
     one('project (R = tril(G)W)', { flops: N * (N + 1) * K }, () =>
       kernels.project!(at.h, at.w, at.r, 0, panels, 1, columns, 0, (panels / 8) * columns),
@@ -156,7 +170,10 @@ function narrowCases(instance: Instance, size: Size): KernelCase[] {
   })
   return [
     one('gram (in-block triangles)', { flops: samples * N * (8 * edge + 1) }, () =>
-      instance.kernels.gram!(at.x, at.x, at.h, samples, edge, blocks, 1, 1, edge, 0, blocks),
+      instance.kernels.gram!(
+        ...[at.x, at.x, at.h, samples, edge, blocks, PANEL_BYTES, panels * PANEL_BYTES],
+        ...[1, 1, edge, 0, blocks],
+      ),
     ),
     advance(instance, size, at, one),
   ]

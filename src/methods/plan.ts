@@ -93,7 +93,10 @@ export function patchWork({ inputs, groups, same, candidates }: LayerShape, rows
   return groups * rows * (triangle + (same ? 0 : candidates > 1 ? n * n : triangle))
 }
 
-/** Multiply-adds of the direct form. The update of U also moves it through the registers: an eighth more. */
+/**
+ * Multiply-adds of the direct form. The update of U also moves it through the registers: an eighth more. In-block triangles
+ * are too small for the speed of whole matrices: they count twice.
+ */
 export function directWork(shape: LayerShape): number {
   const edge = directEdge(shape.neurons)
   const n = 8 * edge * Math.ceil(panelsOf(shape.inputs) / edge)
@@ -101,7 +104,7 @@ export function directWork(shape: LayerShape): number {
   const block = 8 * edge
   const products = shape.same ? 1 : 2
   const update = products * n * k * 1.125
-  const triangles = (products * n * (block + 8)) / 2
+  const triangles = products * n * (block + 8)
   return shape.groups * shape.samples * (n * k + update + triangles)
 }
 
