@@ -41,7 +41,7 @@ export function preferCorrelation(shape: LayerShape, convolution: Convolution): 
   return correlated.correlation!.work < patchWork(shape, shape.samples) ? correlated : shape
 }
 
-/** A batch in staging has room for what the correlations are packed from. */
+/** The layer with its correlations planned; a batch in staging then has room for what they are packed from. */
 export function withCorrelation(shape: LayerShape, convolution: Convolution): LayerShape {
   const { inputs, groups, samples, same, batchBytes, batchPaddedBytes, batchRows } = shape
   const { kernel, dilations, size, pads, out } = convolution

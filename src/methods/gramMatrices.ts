@@ -1,7 +1,8 @@
 /**
  * What every method reads: H = XqᵀXq and G = XqᵀX. Samples stream through them and are forgotten, so that memory does
  * not grow with samples, and any number of layers that read the same samples are quantized from the two matrices.
- * Mathematics: assembly/gram.ts; of a convolution also by correlations (correlations.ts). In act-order both are permuted once, and everything after sees permuted inputs.
+ * Mathematics: assembly/gram.ts; of a convolution also correlations.ts. In act-order both are permuted once, and everything
+ * after sees permuted inputs.
  */
 import type { Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
