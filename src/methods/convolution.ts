@@ -35,10 +35,14 @@ export const tapsOf = ({ kernel }: Convolution): number => kernel[0] * kernel[1]
 
 export const imagesOf = ({ out }: Convolution, rows: number): number => rows / (out[0] * out[1])
 
-/** The layer with correlations, if they take less than its patches. */
+/** Room that correlations are worth: a whole image is held at once, where patches come in pieces. */
+const MOST_BYTES = 2 ** 28
+
+/** The layer with correlations, if they take less work than its patches and not much room. */
 export function preferCorrelation(shape: LayerShape, convolution: Convolution): LayerShape {
   const correlated = withCorrelation(shape, convolution)
-  return correlated.correlation!.work < patchWork(shape, shape.samples) ? correlated : shape
+  const { work, bytes } = correlated.correlation!
+  return work < patchWork(shape, shape.samples) && bytes <= MOST_BYTES ? correlated : shape
 }
 
 /** The layer with its correlations planned; a batch in staging then has room for what they are packed from. */

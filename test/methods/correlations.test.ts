@@ -272,4 +272,14 @@ describe('quantizeSamples', () => {
       expect(preferCorrelation(shape, convolution)).toBe(shape)
     }
   })
+
+  it('sums patches where one image would take more than 256 MiB', () => {
+    const { shape, convolution } = samplesOf({ geometry, x: new Float32Array(pixels(geometry)), xq: null }, 6)
+    const wide = (side: number): LayerShape => {
+      const out = [side, side] as const
+      return preferCorrelation({ ...shape, samples: side ** 2 }, { ...convolution, size: out, out })
+    }
+    expect(wide(1600).correlation?.bytes).toBeGreaterThan(200 * 2 ** 20)
+    expect(wide(1700).correlation).toBeUndefined()
+  })
 })
