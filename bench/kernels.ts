@@ -129,19 +129,8 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
     one('pack, scattered taps', { bytes: 8 * samples * N }, pack(0)),
     one('gram (H, triangle)', { flops: samples * N * (N + 1) }, () =>
       kernels.gram!(
-        at.x,
-        at.x,
-        at.h,
-        samples,
-        panels,
-        1,
-        PANEL_BYTES,
-        panels * PANEL_BYTES,
-        1,
-        1,
-        8,
-        0,
-        tiles,
+        ...[at.x, at.x, at.h, samples, panels, 1, PANEL_BYTES, panels * PANEL_BYTES],
+        ...[1, 1, 8, 0, tiles],
       ),
     ),
     one('project (R = tril(G)W)', { flops: N * (N + 1) * K }, () =>

@@ -8,7 +8,7 @@
  * pads and dilations) ⌊pL + 1⌋ are drawn with replacement, all L of them for p = 1.
  */
 import { GpfqError } from '../errors.js'
-import type { Convolution, Gather, Padding } from '../methods/samples.js'
+import { type Convolution, type Gather, type Padding, tapOffsets } from '../methods/samples.js'
 import type { Sampling } from '../onnx/layer.js'
 import { resolvePads } from '../onnx/patches.js'
 import { drawAt } from '../random.js'
@@ -116,12 +116,7 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
           ),
         )
       : randomRows(request, random, batch, sampling, [paddedHeight, paddedWidth], at)
-  const taps = kernelHeight * kernelWidth
-  const columnAt = Uint32Array.from({ length: inputs }, (_, t) => {
-    const y = Math.floor((t % taps) / kernelWidth) * sampling.dilations[0]
-    const x = (t % kernelWidth) * sampling.dilations[1]
-    return 4 * (Math.floor(t / taps) * plane + y * paddedWidth + x)
-  })
+  const columnAt = tapOffsets(sampling, inputs, [paddedHeight, paddedWidth])
   const groupBytes = 4 * (channels / groups) * plane
   const rows = rowAt.length
   const everywhere =

@@ -20,7 +20,7 @@ import * as kernels from '../wasm/kernels.js'
 import { type CorrelationPlan, imagesOf, tapsOf } from './convolution.js'
 import { type Consume, Packer, type Slot } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
-import type { Gather, Padding } from './samples.js'
+import { type Gather, type Padding, tapOffsets } from './samples.js'
 
 /** Pixels that are packed by one task. */
 const PACKED = 1024
@@ -71,25 +71,19 @@ export class Correlations extends Packer {
   protected override phases(slot: Slot, gather: Gather, consume: Consume): Phase[] {
     if (this.#finished) return super.phases(slot, gather, consume)
     const { reach, convolution } = this.#correlation
-    const { kernel, dilations, pads, out } = convolution
+    const { pads, out } = convolution
     const { inputs } = this.#shape
-    const taps = tapsOf(convolution)
     const padding = this.#padding(gather)
     const outside = (y: number, x: number): boolean => {
       const [p, q] = [y - reach[0] + pads[0], x - reach[1] + pads[1]]
       return p < 0 || p >= out[0] || q < 0 || q >= out[1]
     }
-    const ring = this.#gather(gather, padding, outside, inputs, (t) => {
-      const [y, x] = [Math.floor((t % taps) / kernel[1]) * dilations[0], (t % kernel[1]) * dilations[1]]
-      return offset(padding, Math.floor(t / taps), y, x)
-    })
-    const pixels = this.#gather(
-      gather,
-      padding,
-      () => true,
-      inputs / taps,
-      (c) => offset(padding, c, reach[0], reach[1]),
+    const tapAt = tapOffsets(convolution, inputs, [padding.paddedHeight, padding.paddedWidth])
+    const ring = this.#gather(gather, padding, outside, tapAt)
+    const pixelAt = Uint32Array.from({ length: inputs / tapsOf(convolution) }, (_, c) =>
+      offset(padding, c, ...reach),
     )
+    const pixels = this.#gather(gather, padding, () => true, pixelAt)
     return [
       ...super.phases(slot, ring, consume),
       ...this.#add(slot, pixels, slot.offsets + 4 * (ring.rows + inputs)),
@@ -116,8 +110,7 @@ export class Correlations extends Packer {
     { rows: outputs, groups }: Gather,
     padding: Padding,
     among: (y: number, x: number) => boolean,
-    inputs: number,
-    columnAt: (column: number) => number,
+    columnAt: Uint32Array,
   ): Gather {
     const { positions, pitch, convolution } = this.#correlation
     const images = imagesOf(convolution, outputs)
@@ -134,11 +127,11 @@ export class Correlations extends Packer {
     }
     return {
       rows: rowAt.length,
-      inputs,
+      inputs: columnAt.length,
       groups,
       groupBytes: offset(padding, padding.planes / images / groups, 0, 0),
       rowAt,
-      columnAt: Uint32Array.from({ length: inputs }, (_, column) => columnAt(column)),
+      columnAt,
       contiguous: false,
       padding,
     }

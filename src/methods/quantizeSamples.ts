@@ -36,7 +36,7 @@ export interface SamplesResult {
 export interface SamplesOptions extends RunOptions {
   readonly form?: Form | undefined
   readonly measure?: boolean
-  /** Who knows how to sum correlations, so that who has no convolutions need not load it. */
+  /** Who knows how to sum correlations, so that who has no convolutions need not load it; without it patches are summed. */
   readonly Correlations?: typeof Correlations
   /** For messages: what the samples belong to. */
   readonly place: string

@@ -35,6 +35,20 @@ export interface Convolution {
 
 export type Axes = readonly [height: number, width: number]
 
+/** Byte offsets of a patch's inputs [channel][tap] from its first, in planes (height, width). */
+export function tapOffsets(
+  { kernel, dilations }: Pick<Convolution, 'kernel' | 'dilations'>,
+  inputs: number,
+  [height, width]: Axes,
+): Uint32Array {
+  const taps = kernel[0] * kernel[1]
+  return Uint32Array.from({ length: inputs }, (_, t) => {
+    const y = Math.floor((t % taps) / kernel[1]) * dilations[0]
+    const x = (t % kernel[1]) * dilations[1]
+    return 4 * ((Math.floor(t / taps) * height + y) * width + x)
+  })
+}
+
 export interface Padding {
   readonly planes: number
   readonly height: number
