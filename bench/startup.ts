@@ -17,18 +17,17 @@ const COLD = `
   await quantizer.close()
 `
 
-/** A worker that only says it is there: what Node itself takes. */
-const BARE = `
-  import { parentPort } from 'node:worker_threads'
-  parentPort.postMessage(0)
-  parentPort.on('message', () => {})
+/** A worker that only answers a message: what Node itself takes. */
+const ECHO = `
+  const { parentPort } = require('node:worker_threads')
+  parentPort.on('message', (message) => parentPort.postMessage(message))
 `
 
-async function bareWorkers(count: number): Promise<number> {
+async function echoes(count: number): Promise<number> {
   const { Worker } = await import('node:worker_threads')
-  const url = new URL(`data:text/javascript,${encodeURIComponent(BARE)}`)
   const begin = performance.now()
-  const workers = Array.from({ length: count }, () => new Worker(url, { execArgv: [] }))
+  const workers = Array.from({ length: count }, () => new Worker(ECHO, { eval: true, execArgv: [] }))
+  for (const worker of workers) worker.postMessage(0)
   await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))))
   const seconds = (performance.now() - begin) / 1000
   await Promise.all(workers.map((worker) => worker.terminate()))
@@ -56,7 +55,7 @@ export async function benchStartup(repetitions: number): Promise<Table> {
     { name: 'compile the module, warm', run: () => WebAssembly.compile(bytes) },
     timed('pool of 1 ready, warm', () => pool(1)),
     timed('pool of 2 ready, warm', () => pool(2)),
-    timed('2 workers of Node that do nothing', () => bareWorkers(2)),
+    timed('2 workers of Node that answer a message', () => echoes(2)),
   ]
   const times = await interleave(cases as Case[], repetitions)
   return table(

@@ -58,7 +58,7 @@ describe('the tarball', () => {
 
   test('has nothing else', () => {
     const wanted =
-      /^(dist\/(src|workers)\/.+\.(js|d\.ts)|dist\/(gpfq(\.relaxed)?\.wasm|worker\.js)|demo-data\/.+|package\.json|LICENSE|README\.md|CHANGELOG\.md)$/
+      /^(dist\/(src|workers)\/.+\.(js|d\.ts)|dist\/(gpfq(\.relaxed)?\.wasm|worker\.c?js)|demo-data\/.+|package\.json|LICENSE|README\.md|CHANGELOG\.md)$/
     expect(packed.filter((path) => !wanted.test(path))).toEqual([])
     expect(packed.filter((path) => /(^|\/)tests?\/|\.test\.|\.map$/.test(path))).toEqual([])
   })
@@ -112,9 +112,13 @@ describe('runtimes', () => {
     if (condition !== 'browser') expect(outputFiles[0]?.text).not.toContain('import.meta')
   })
 
-  test('the worker is one file: import maps do not reach into workers', async () => {
-    const { metafile } = await bundleEntry('dist/worker.js', {})
-    expect(Object.keys(metafile.inputs)).toEqual(['dist/worker.js'])
+  test.each([
+    ['worker.js', []], // import maps do not reach into workers
+    ['worker.cjs', ['node:worker_threads']],
+  ])('%s is one file', async (name, imports) => {
+    const { metafile } = await bundleEntry(`dist/${name}`, { external: ['node:*'] })
+    expect(Object.keys(metafile.inputs)).toEqual([`dist/${name}`])
+    expect(externalImports(metafile)).toEqual(imports)
   })
 })
 

@@ -23,8 +23,7 @@ export const platform: Platform = {
     return url.protocol === 'file:' ? bytesAt(url) : fetch(url)
   },
   // Flags of the process are not the worker's: with --input-type or --eval it would not start.
-  startWorker: (url) =>
-    new Worker(url ?? new URL('../../workers/node.js', import.meta.url), { execArgv: [] }),
+  startWorker: (url) => new Worker(url ?? new URL('../../worker.cjs', import.meta.url), { execArgv: [] }),
   listen: listenEither,
   availableThreads: () => availableParallelism(),
 }

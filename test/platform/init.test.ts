@@ -78,7 +78,7 @@ describe('threads', () => {
 })
 
 describe('workers', () => {
-  const entry = pathToFileURL('dist/workers/node.js')
+  const entry = pathToFileURL('dist/worker.cjs')
 
   it('are started by createWorker, which may take its time', async () => {
     let started = 0
@@ -97,7 +97,7 @@ describe('workers', () => {
     await gpfq.init({ workerUrl: entry })
     const quantizer = await gpfq.createQuantizer({ threads: 1 })
     await quantizer.close()
-    await gpfq.init({ workerUrl: pathToFileURL('dist/workers/nothing.js') })
+    await gpfq.init({ workerUrl: pathToFileURL('dist/nothing.cjs') })
     await expect(gpfq.createQuantizer({ threads: 1 })).rejects.toMatchObject({ code: 'WORKER_FAILED' })
   })
 })
