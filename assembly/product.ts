@@ -7,7 +7,6 @@ import { multiply } from './tile'
  * @param matrix of gram.ts
  * @param b (8·panels, 8), from its first row on
  */
-@inline
 export function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize): void {
   const a = matrix + panelAt(i, panels, triangular) + (<usize>k0 << 8)
   multiply(a, b + (<usize>k0 << 8), c, (k1 - k0) << 3)

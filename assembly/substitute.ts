@@ -17,7 +17,7 @@
 import { nearestCode, storeCodes } from './alphabet'
 import { fork } from './fork'
 import { BLOCK, matrixBytes, panelAt } from './gram'
-import { multiply, ROW } from './tile'
+import { ROW, sweep } from './tile'
 
 /** Panels of 8 rows in a row block: 256 rows, so that whole blocks of inputs lie before it and a tile is seldom short. */
 const ROWS: i32 = 32
@@ -131,15 +131,12 @@ function update(
   matrix: usize, q: usize, panels: i32, triangular: i32, pathBytes: usize, columnBytes: usize,
   k0: i32, k1: i32, p0: i32, p1: i32, base: i32, count: i32,
 ): void {
+  const at = <usize>k0 << 8
   for (let p = p0; p < p1; p++) {
-    const a = matrix + panelAt(p, panels, triangular) + (<usize>k0 << 8)
-    let b = q + (<usize>k0 << 8)
-    let c = q + columnBytes + (<usize>(p - base) << 8)
-    for (let v = 0; v < count; v++) {
-      multiply(a, b, c, (k1 - k0) << 3)
-      b += pathBytes
-      c += pathBytes
-    }
+    sweep(
+      matrix + panelAt(p, panels, triangular) + at, matrix + panelAt(min(p + 1, panels - 1), panels, triangular) + at, q + at,
+      q + columnBytes + (<usize>(p - base) << 8), count, pathBytes, (k1 - k0) << 3,
+    )
   }
 }
 
