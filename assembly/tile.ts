@@ -94,7 +94,7 @@ export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
  * @param stride bytes from a panel of B and a tile of C to the next
  */
 export function sweep(a: usize, next: usize, b: usize, c: usize, count: i32, stride: usize, steps: i32): void {
-  const piece = <usize>steps * ROW / <usize>count
+  const piece = <usize>((steps >> 1) / count) << 6 // whole cache lines
   do {
     const end = next + piece
     while (next < end) {

@@ -83,6 +83,15 @@ export class Machine {
     return { at, values }
   }
 
+  /** An array that ends where the memory does: whoever reads beyond it traps. */
+  lastFloats(content: ArrayLike<number>): Floats {
+    const at = this.#memory.buffer.byteLength - 4 * content.length
+    if (at < this.#top + GUARD_BYTES) throw new Error('machine: this test needs more pages')
+    const values = new Float32Array(this.#memory.buffer, at, content.length)
+    values.set(content)
+    return { at, values }
+  }
+
   bytes(content: number | ArrayLike<number>): Bytes {
     const length = typeof content === 'number' ? content : content.length
     const at = this.#allocate(length)

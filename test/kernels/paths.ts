@@ -111,7 +111,7 @@ export function layOut(
   const scales = machine.floats(scalePanels({ groups, candidates, blocks, neurons }, p.scaleOf))
   const args = {
     ...common,
-    h: machine.floats(gramPanels(p.h, panels, triangular)).at,
+    h: machine.lastFloats(gramPanels(p.h, panels, triangular)).at, // read ahead, but not beyond
     scales: scales.at,
     zeros: machine.floats(new Float32Array(scales.values.length).fill((levels - 1) / 2)).at,
     inputs,
