@@ -23,7 +23,7 @@ import type { LayerPlan, LayerShape } from './plan.js'
 import { type Gather, type Padding, tapOffsets } from './samples.js'
 
 /** Pixels that are packed by one task. */
-const PACKED = 1024
+const PACKED = 4096
 
 /** Bytes from the first pixel of a batch's padded planes to one of them. */
 const offset = ({ paddedHeight, paddedWidth }: Padding, plane: number, y: number, x: number): number =>
@@ -119,12 +119,11 @@ export class Correlations extends Packer {
       const [y, x] = [Math.floor(i / pitch), i % pitch]
       if (among(y, x)) first.push(offset(padding, 0, y, x))
     }
-    const rowAt = new Uint32Array(images * first.length)
     const imageBytes = offset(padding, padding.planes / images, 0, 0)
-    for (let b = 0; b < images; b++) {
-      const to = b * first.length
-      for (let i = 0; i < first.length; i++) rowAt[to + i] = b * imageBytes + first[i]!
-    }
+    const count = first.length
+    const rowAt = new Uint32Array(images * count)
+    rowAt.set(first)
+    for (let i = count; i < rowAt.length; i++) rowAt[i] = rowAt[i - count]! + imageBytes
     return {
       rows: rowAt.length,
       inputs: columnAt.length,
