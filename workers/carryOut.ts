@@ -3,12 +3,12 @@
  * counters until none is left. Between phases it waits for the others on the counter itself. Knows nothing of
  * quantization, and allocates nothing while it runs.
  */
-import { doneAt, type Job, nextAt, STOP, tilesIn } from '../src/engine/job.js'
+import { CONTROL_BYTES, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from '../src/engine/job.js'
 import { instantiate, type Kernels, runTile } from './kernels.js'
 
 export interface WorkerApi {
   /** Instantiates the kernels. `worker` is this worker's number, 0..threads−1. */
-  init(module: WebAssembly.Module, memory: WebAssembly.Memory, worker: number): Promise<void>
+  init(module: WebAssembly.Module, memory: WebAssembly.Memory, worker: number, threads: number): Promise<void>
   /** Carries out a job together with the other workers; returns early when told to stop. */
   carryOut(job: Job): void
 }
@@ -23,6 +23,7 @@ export function createWorkerApi(): WorkerApi {
   let kernels: Kernels = {}
   let control = new Int32Array(0)
   let worker = 0
+  let firstShare = 0
 
   function awaitPhase(index: number, tiles: number): void {
     const at = doneAt(index)
@@ -37,21 +38,23 @@ export function createWorkerApi(): WorkerApi {
   }
 
   return {
-    async init(module, memory, number) {
+    async init(module, memory, number, threads) {
       worker = number
-      control = new Int32Array(memory.buffer, 0, 16384)
+      firstShare = Math.floor((number * SHARES) / threads)
+      control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
       kernels = await instantiate(module, memory)
     },
     carryOut(job) {
       try {
         for (const [index, phase] of job.entries()) {
           const tiles = tilesIn(phase)
-          for (;;) {
+          for (let turn = 0; turn < SHARES; ) {
             if (Atomics.load(control, STOP) !== 0) return
-            const tile = Atomics.add(control, nextAt(index), 1)
-            if (tile >= tiles) break
-            runTile(kernels, phase, tile, worker)
-            if (Atomics.add(control, doneAt(index), 1) + 1 === tiles) Atomics.notify(control, doneAt(index))
+            const share = (firstShare + turn) % SHARES
+            const tile = Atomics.add(control, nextAt(index, share), 1)
+            if (!runTile(kernels, phase, tile, worker, share, SHARES)) turn++
+            else if (Atomics.add(control, doneAt(index), 1) + 1 === tiles)
+              Atomics.notify(control, doneAt(index))
           }
           awaitPhase(index, tiles)
         }

@@ -40,10 +40,9 @@ export async function createInlinePool(module: WebAssembly.Module): Promise<Pool
     }
   }
 
-  async function carryOut(job: Job, { signal, onProgress }: RunOptions): Promise<void> {
+  async function carryOut(job: Job, { signal }: RunOptions): Promise<void> {
     checkOpen()
     signal?.throwIfAborted()
-    const total = job.reduce((sum, phase) => sum + tilesIn(phase), 0)
     let done = 0
     let breath = performance.now()
     for (const phase of job) {
@@ -52,7 +51,6 @@ export async function createInlinePool(module: WebAssembly.Module): Promise<Pool
         tryTile(phase, tile)
         done++
         if (done % BREATH_TILES !== 0 && performance.now() - breath < BREATH_MILLISECONDS) continue
-        onProgress?.(done / total)
         await breathe()
         checkOpen()
         signal?.throwIfAborted()

@@ -3,7 +3,7 @@
  * phase may run in any order and on any thread, a phase starts when the one before is complete. A task is one kernel
  * with its arguments over items [0, items), handed out in tiles of `step` items.
  *
- * All progress lives in a control block at the bottom of the shared memory, so that taking a tile is one atomic add and
+ * All counters live in a control block at the bottom of the shared memory, so that taking a tile is one atomic add and
  * nothing is posted while a job runs.
  */
 export interface Task {
@@ -18,18 +18,25 @@ export interface Task {
 export type Phase = readonly Task[]
 export type Job = readonly Phase[]
 
+/**
+ * Shares of a phase: a worker begins with those that are its own and then helps with the others'. So a worker finds the
+ * same groups and samples in every phase, while its caches still hold them. Twelve are as many for each of 2, 3, 4 or 6.
+ */
+export const SHARES = 12
+
 /** Bytes at address 0 that belong to the control block; the arena begins behind it. */
 export const CONTROL_BYTES = 65536
 /** Int32 index: nonzero tells every worker to stop taking tiles. */
 export const STOP = 0
-const COUNTERS = 16
-/** Most phases of one job. */
-export const MAX_PHASES = (CONTROL_BYTES / 4 - COUNTERS) / 2
+/** Int32s of a phase; STOP lies before the first. */
+const STRIDE = SHARES + 1
+/** Phases that there are counters for; the pool carries out longer jobs in parts. */
+export const MAX_PHASES = Math.floor(CONTROL_BYTES / 4 / STRIDE) - 1
 
-/** Int32 index of the next tile to take in a phase. */
-export const nextAt = (phase: number): number => COUNTERS + 2 * phase
 /** Int32 index of the number of tiles completed in a phase. */
-export const doneAt = (phase: number): number => COUNTERS + 2 * phase + 1
+export const doneAt = (phase: number): number => STRIDE * (phase + 1)
+/** Int32 index of the next tile to take of a share of a phase. */
+export const nextAt = (phase: number, share: number): number => doneAt(phase) + 1 + share
 
 export const tilesOf = (task: Task): number => Math.ceil(task.items / task.step)
 export const tilesIn = (phase: Phase): number => phase.reduce((sum, task) => sum + tilesOf(task), 0)

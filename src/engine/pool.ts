@@ -1,7 +1,7 @@
 /**
  * The worker pool: n workers over one shared memory, jobs carried out one after another in the order they were given.
- * comlink carries one call a worker a job; tiles, progress and stopping go through the control block (job.ts). The
- * caller's thread only awaits, so its event loop stays free.
+ * comlink carries one call a worker a job; tiles and stopping go through the control block (job.ts). The caller's thread
+ * only awaits, so its event loop stays free.
  *
  * A worker that dies, and a kernel that traps, end the job with a WORKER_FAILED error and close the pool: its memory may
  * be half-written and its barriers short of a member.
@@ -13,13 +13,11 @@ import { GpfqError } from '../errors.js'
 import { spawnWorker } from '../platform/init.js'
 import { createMemory } from '../platform/memory.js'
 import type { SpawnedWorker } from '../platform/worker.js'
-import { CONTROL_BYTES, doneAt, type Job, MAX_PHASES, STOP, tilesIn } from './job.js'
+import { CONTROL_BYTES, doneAt, type Job, MAX_PHASES, STOP } from './job.js'
 import { closedError, createTurns } from './turns.js'
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined
-  /** Share of the job's tiles that are done, 0..1; called at most every 50 ms. */
-  readonly onProgress?: ((fraction: number) => void) | undefined
 }
 
 export interface Pool {
@@ -33,8 +31,6 @@ interface Member {
   readonly worker: SpawnedWorker
   readonly remote: Remote<WorkerApi>
 }
-
-const POLL_MILLISECONDS = 50
 
 export async function createPool(threads: number, module: WebAssembly.Module): Promise<Pool> {
   const memory = createMemory(CONTROL_BYTES / 65536)
@@ -72,28 +68,20 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
       const worker = await spawnWorker(fail)
       members.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
     }
-    await Promise.race([failure, Promise.all(members.map(({ remote }, n) => remote.init(module, memory, n)))])
+    await Promise.race([
+      failure,
+      Promise.all(members.map(({ remote }, n) => remote.init(module, memory, n, threads))),
+    ])
   } catch (error) {
     await terminate()
     throw error
   }
 
-  async function carryOut(job: Job, { signal, onProgress }: RunOptions): Promise<void> {
+  async function carryOut(job: Job, { signal }: RunOptions): Promise<void> {
     if (failed !== undefined) throw failed
     if (closed) throw closedError()
     signal?.throwIfAborted()
-    if (job.length > MAX_PHASES)
-      throw new RangeError(`pool: expected at most ${MAX_PHASES} phases, got ${job.length}`)
     control.fill(0)
-    const total = job.reduce((sum, phase) => sum + tilesIn(phase), 0)
-    const poll =
-      onProgress === undefined
-        ? undefined
-        : setInterval(() => {
-            let done = 0
-            for (let phase = 0; phase < job.length; phase++) done += Atomics.load(control, doneAt(phase))
-            onProgress(done / total)
-          }, POLL_MILLISECONDS)
     signal?.addEventListener('abort', stop)
     try {
       await Promise.race([failure, Promise.all(members.map(({ remote }) => remote.carryOut(job)))])
@@ -102,12 +90,10 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
       await terminate()
       throw failed
     } finally {
-      clearInterval(poll)
       signal?.removeEventListener('abort', stop)
     }
     signal?.throwIfAborted()
     if (closed) throw closedError()
-    onProgress?.(1)
   }
 
   const turns = createTurns()
@@ -115,7 +101,11 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     threads,
     memory,
     run(job, options = {}) {
-      return closed ? Promise.reject(closedError()) : turns.take(() => carryOut(job, options))
+      if (closed) return Promise.reject(closedError())
+      return turns.take(async () => {
+        for (let at = 0; at === 0 || at < job.length; at += MAX_PHASES)
+          await carryOut(job.slice(at, at + MAX_PHASES), options)
+      })
     },
     async close() {
       if (closed) return

@@ -2,7 +2,7 @@
  * GPFQ by the direct recursion, blocked (assembly/direct.ts): all samples stay packed in memory, the residual U of every
  * neuron is carried from block to block of inputs. The cheaper form for few neurons on many samples.
  */
-import { MAX_PHASES, type Phase } from '../engine/job.js'
+import type { Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
@@ -157,9 +157,7 @@ export class DirectForm implements LayerForm {
         }),
       ])
     }
-    for (let at = 0; at < job.length; at += MAX_PHASES) {
-      await this.#pool.run(job.slice(at, at + MAX_PHASES), options)
-    }
+    await this.#pool.run(job, options)
     return { codes: this.columns.readCodes(shape), scales: scales.values }
   }
 }

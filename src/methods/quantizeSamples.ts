@@ -36,6 +36,8 @@ export interface SamplesResult {
 export interface SamplesOptions extends RunOptions {
   readonly form?: Form | undefined
   readonly measure?: boolean
+  /** Share of the work that is done, 0..1, after each batch and each request. */
+  readonly onProgress?: ((fraction: number) => void) | undefined
   /** Who knows how to sum correlations, so that who has no convolutions need not load it; without it patches are summed. */
   readonly Correlations?: typeof Correlations
   /** For messages: what the samples belong to. */

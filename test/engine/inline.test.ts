@@ -54,15 +54,6 @@ describe('run', () => {
     await Promise.all(jobs.map((job, n) => pool.run(job).then(() => order.push(n))))
     expect(order).toEqual([0, 1, 2])
   })
-
-  it('tells how far it is', async () => {
-    const pool = await open()
-    const fractions: number[] = []
-    await pool.run(longJob(pool, 8), { onProgress: (fraction) => fractions.push(fraction) })
-    expect(fractions.length).toBeGreaterThan(3)
-    expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
-    expect(fractions.at(-1)).toBeLessThanOrEqual(1)
-  })
 })
 
 describe('failure', () => {

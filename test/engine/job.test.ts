@@ -6,6 +6,7 @@ import {
   doneAt,
   MAX_PHASES,
   nextAt,
+  SHARES,
   STOP,
   type Task,
   tilesIn,
@@ -42,8 +43,11 @@ describe('tiles', () => {
 describe('the control block', () => {
   it('has one word for every counter and none beside it', () => {
     const words = [STOP]
-    for (let phase = 0; phase < MAX_PHASES; phase++) words.push(nextAt(phase), doneAt(phase))
-    expect(new Set(words).size).toBe(2 * MAX_PHASES + 1)
+    for (let phase = 0; phase < MAX_PHASES; phase++) {
+      words.push(doneAt(phase))
+      for (let share = 0; share < SHARES; share++) words.push(nextAt(phase, share))
+    }
+    expect(new Set(words).size).toBe((SHARES + 1) * MAX_PHASES + 1)
     expect(words.every((word) => word >= 0 && word < CONTROL_BYTES / 4)).toBe(true)
   })
 })
