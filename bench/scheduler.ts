@@ -1,6 +1,6 @@
 /**
  * A model of the scheduler: what 4, 8, 16 and 64 threads would take. Every tile is timed on one thread (tilePool.ts), then
- * handed to p threads as the pool does it: from one counter, in order, phase by phase. What a tile costs to take, a phase to
+ * handed to p threads phase by phase, in order to whoever is free first (the pool's shares change who takes a tile). What a tile costs to take, a phase to
  * end and a job to start is measured on the real pool with kernels that do nothing, on one thread and two.
  *
  * Assumed: threads do not slow each other (a core each, caches of their own); the end of a phase costs the same step more
@@ -31,7 +31,7 @@ export interface Costs {
   job(threads: number): number
 }
 
-const EMPTY_PHASES = 2000
+const EMPTY_PHASES = 1000
 const EMPTY_TILES = 100_000
 
 /** The probe kernel, told to do next to nothing. */
