@@ -1,7 +1,8 @@
 /**
  * A model of the scheduler: what 4, 8, 16 and 64 threads would take. Every tile is timed on one thread (tilePool.ts), then
- * handed to p threads phase by phase, in order to whoever is free first (the pool's shares change who takes a tile). What a tile costs to take, a phase to
- * end and a job to start is measured on the real pool with kernels that do nothing, on one thread and two.
+ * handed to p threads phase by phase, in order to whoever is free first (the pool's shares change who takes a tile, no more).
+ * What a tile costs to take, a phase to end and a job to start is measured on the real pool with kernels that do nothing, on
+ * one thread and two.
  *
  * Assumed: threads do not slow each other (a core each, caches of their own); the end of a phase costs the same step more
  * with every thread, and so does the message that starts a job, late threads joining in; packing, which reads memory, gains
