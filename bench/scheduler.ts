@@ -10,7 +10,7 @@
  * packer's two slots allow.
  */
 import type { Job, Task } from '#src/engine/job.js'
-import { createPool } from '#src/engine/pool.js'
+import { createPool, type Pool } from '#src/engine/pool.js'
 import { createExecutor } from '#src/executor/choose.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { loadModule } from '#src/platform/init.js'
@@ -32,6 +32,7 @@ export interface Costs {
   job(threads: number): number
 }
 
+const EMPTY_JOBS = 200 // one alone may find its threads awake or asleep
 const EMPTY_PHASES = 1000
 const EMPTY_TILES = 100_000
 
@@ -51,10 +52,13 @@ export async function measureCosts(repetitions: number): Promise<Costs> {
   const empty: Job = [[nothing(1)]]
   const phases: Job = Array.from({ length: EMPTY_PHASES }, () => [nothing(2)])
   const tiles: Job = [[nothing(EMPTY_TILES)]]
+  const runs = async (pool: Pool): Promise<void> => {
+    for (let i = 0; i < EMPTY_JOBS; i++) await pool.run(empty)
+  }
   const times = await interleave(
     [
-      { name: 'job 1', run: () => one.run(empty) },
-      { name: 'job 2', run: () => two.run(empty) },
+      { name: 'jobs 1', run: () => runs(one) },
+      { name: 'jobs 2', run: () => runs(two) },
       { name: 'phases 1', run: () => one.run(phases) },
       { name: 'phases 2', run: () => two.run(phases) },
       { name: 'tiles 1', run: () => one.run(tiles) },
@@ -64,14 +68,15 @@ export async function measureCosts(repetitions: number): Promise<Costs> {
   await one.close()
   await two.close()
   const least = (name: string): number => times.get(name)!.min
-  const tile = (least('tiles 1') - least('job 1')) / EMPTY_TILES
-  const phase = [1, 2].map((count) => (least(`phases ${count}`) - least(`job ${count}`)) / EMPTY_PHASES)
+  const job = [1, 2].map((count) => least(`jobs ${count}`) / EMPTY_JOBS)
+  const tile = (least('tiles 1') - job[0]!) / EMPTY_TILES
+  const phase = [1, 2].map((count, i) => (least(`phases ${count}`) - job[i]!) / EMPTY_PHASES)
   const grown = ([first = 0, second = 0]: readonly number[], threads: number): number =>
     Math.max(0, first + (threads - 1) * Math.max(0, second - first))
   return {
     tile,
     phase: (threads) => grown(phase, threads),
-    job: (threads) => grown([least('job 1'), least('job 2')], threads),
+    job: (threads) => grown(job, threads),
   }
 }
 
