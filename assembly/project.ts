@@ -11,7 +11,8 @@
  * Order of summation: inputs s ascending in blocks of 256, each summed from zero; then the diagonal 8 × 8 block.
  */
 import { BLOCK, matrixBytes, panelAt } from './gram'
-import { ROW, sweep } from './tile'
+import { products } from './product'
+import { ROW } from './tile'
 
 /** Rows (in panels of 8) of one item: 64 inputs, whose 256 columns of G are 64 KB. */
 const BAND: i32 = 8
@@ -58,11 +59,7 @@ function accumulate(
       const low = upper ? max(k, p + 1) : k
       const high = min(k + (BLOCK >> 3), upper ? panels : p)
       if (low >= high) continue
-      const at = <usize>low << 8
-      sweep(
-        matrix + panelAt(p, panels, triangular) + at, matrix + panelAt(min(p + 1, panels - 1), panels, triangular) + at, w + at,
-        out + (<usize>p << 8), count, columnBytes, (high - low) << 3,
-      )
+      products(matrix, panels, triangular, p, low, high, w, out + (<usize>p << 8), count, columnBytes)
     }
   }
   for (let p = p0; p < p1; p++) {

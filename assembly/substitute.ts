@@ -17,7 +17,8 @@
 import { nearestCode, storeCodes } from './alphabet'
 import { fork } from './fork'
 import { BLOCK, matrixBytes, panelAt } from './gram'
-import { ROW, sweep } from './tile'
+import { products } from './product'
+import { ROW } from './tile'
 
 /** Panels of 8 rows in a row block: 256 rows, so that whole blocks of inputs lie before it and a tile is seldom short. */
 const ROWS: i32 = 32
@@ -131,12 +132,8 @@ function update(
   matrix: usize, q: usize, panels: i32, triangular: i32, pathBytes: usize, columnBytes: usize,
   k0: i32, k1: i32, p0: i32, p1: i32, base: i32, count: i32,
 ): void {
-  const at = <usize>k0 << 8
   for (let p = p0; p < p1; p++) {
-    sweep(
-      matrix + panelAt(p, panels, triangular) + at, matrix + panelAt(min(p + 1, panels - 1), panels, triangular) + at, q + at,
-      q + columnBytes + (<usize>(p - base) << 8), count, pathBytes, (k1 - k0) << 3,
-    )
+    products(matrix, panels, triangular, p, k0, k1, q, q + columnBytes + (<usize>(p - base) << 8), count, pathBytes)
   }
 }
 

@@ -88,26 +88,6 @@ export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
 }
 
 /**
- * `multiply` of one panel of A with `count` panels of B. Meanwhile the panel of A that is wanted next is read, a byte of
- * each cache line: it comes from another place than the one before, and a core foresees only what lies in a row.
- * @param next (steps, 8)
- * @param stride bytes from a panel of B and a tile of C to the next
- */
-export function sweep(a: usize, next: usize, b: usize, c: usize, count: i32, stride: usize, steps: i32): void {
-  const piece = <usize>((steps >> 1) / count) << 6 // whole cache lines
-  do {
-    const end = next + piece
-    while (next < end) {
-      load<u8>(next)
-      next += 64
-    }
-    multiply(a, b, c, steps)
-    b += stride
-    c += stride
-  } while (--count)
-}
-
-/**
  * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8) and the same of a second pair: rows of panels times a matrix, the
  * update of a residual, which is read and written once.
  * @param a 4 rows of panel 0; the same rows of panel p are p·PANEL further

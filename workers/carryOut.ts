@@ -7,7 +7,7 @@ import { CONTROL_BYTES, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from '
 import { instantiate, type Kernels, runTile } from './kernels.js'
 
 export interface WorkerApi {
-  /** Instantiates the kernels. `worker` is this worker's number, 0..threads−1. */
+  /** Instantiates the kernels. `worker` is this worker's number among `threads`, from 0 on. */
   init(module: WebAssembly.Module, memory: WebAssembly.Memory, worker: number, threads: number): Promise<void>
   /** Carries out a job together with the other workers; returns early when told to stop. */
   carryOut(job: Job): void

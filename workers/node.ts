@@ -1,6 +1,6 @@
 /**
  * Worker entry for worker_threads (Node, Bun, Deno). The build bundles it into dist/worker.cjs, "gpfq/worker" there: one
- * CommonJS file, for six modules through the loader of ES modules keep Node from being ready for 15 ms.
+ * CommonJS file, for the loader of ES modules takes its time over six of them (`npm run bench -- startup`).
  */
 import { parentPort } from 'node:worker_threads'
 import { expose } from 'comlink'

@@ -131,7 +131,8 @@ describe('an abort', () => {
     const stop = new AbortController()
     const reason = { why: 'changed my mind' }
     const run = pool.run(job, { signal: stop.signal })
-    void ticks(20).then(() => stop.abort(reason))
+    while (tilesDone(pool, job).done === 0) await ticks(1)
+    stop.abort(reason)
     await expect(run).rejects.toBe(reason)
     const { done, total } = tilesDone(pool, job)
     expect(done).toBeGreaterThan(0)
