@@ -3,14 +3,17 @@
  * counters until none is left. Between phases it waits for the others on the counter itself. Knows nothing of
  * quantization, and allocates nothing while it runs.
  */
-import { CONTROL_BYTES, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from '../src/engine/job.js'
+import { controlBlocks, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from '../src/engine/job.js'
 import { instantiate, type Kernels, runTile } from './kernels.js'
 
 export interface WorkerApi {
   /** Instantiates the kernels. `worker` is this worker's number among `threads`, from 0 on. */
   init(module: WebAssembly.Module, memory: WebAssembly.Memory, worker: number, threads: number): Promise<void>
-  /** Carries out a job together with the other workers; returns early when told to stop. */
-  carryOut(job: Job): void
+  /**
+   * Carries out a job together with the other workers, counting in a control block of its own: 0 or 1. Returns when all of
+   * it is done, whoever did it, or early when told to stop.
+   */
+  carryOut(job: Job, block: number): void
 }
 
 /** Loads of the counter before a waiting worker goes to sleep: about 20 µs, the time that waking one costs. */
@@ -21,11 +24,11 @@ const PATIENCE = 20
 
 export function createWorkerApi(): WorkerApi {
   let kernels: Kernels = {}
-  let control = new Int32Array(0)
+  let blocks: readonly Int32Array[] = []
   let worker = 0
   let firstShare = 0
 
-  function awaitPhase(index: number, tiles: number): void {
+  function awaitPhase(control: Int32Array, index: number, tiles: number): void {
     const at = doneAt(index)
     for (let spin = 0; spin < SPINS; spin++) {
       if (Atomics.load(control, at) >= tiles || Atomics.load(control, STOP) !== 0) return
@@ -41,10 +44,11 @@ export function createWorkerApi(): WorkerApi {
     async init(module, memory, number, threads) {
       worker = number
       firstShare = Math.floor((number * SHARES) / threads)
-      control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
+      blocks = controlBlocks(memory)
       kernels = await instantiate(module, memory)
     },
-    carryOut(job) {
+    carryOut(job, block) {
+      const control = blocks[block]!
       try {
         for (const [index, phase] of job.entries()) {
           const tiles = tilesIn(phase)
@@ -56,7 +60,7 @@ export function createWorkerApi(): WorkerApi {
             else if (Atomics.add(control, doneAt(index), 1) + 1 === tiles)
               Atomics.notify(control, doneAt(index))
           }
-          awaitPhase(index, tiles)
+          awaitPhase(control, index, tiles)
         }
       } catch (error) {
         Atomics.store(control, STOP, 1)

@@ -4,9 +4,10 @@
  * memory (src/executor/hosted.ts). Same module, same tiles, same order of sums: same bytes.
  */
 import { instantiate, runTile } from '../../workers/kernels.js'
-import { GpfqError } from '../errors.js'
+import type { GpfqError } from '../errors.js'
 import { breathe } from '../platform/breathe.js'
 import { createMemory } from '../platform/memory.js'
+import { workerFailed } from './alarm.js'
 import { CONTROL_BYTES, type Job, tilesIn } from './job.js'
 import type { Pool, RunOptions } from './pool.js'
 import { closedError, createTurns } from './turns.js'
@@ -31,11 +32,7 @@ export async function createInlinePool(module: WebAssembly.Module): Promise<Pool
     try {
       runTile(kernels, phase, tile, 0)
     } catch (cause) {
-      failed = new GpfqError(
-        'WORKER_FAILED',
-        `kernels: expected them to run, got a trap (${cause instanceof Error ? cause.message : cause}); create a new quantizer`,
-        { cause },
-      )
+      failed = workerFailed(cause)
       throw failed
     }
   }

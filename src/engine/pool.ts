@@ -3,17 +3,21 @@
  * comlink carries one call a worker a job; tiles and stopping go through the control block (job.ts). The caller's thread
  * only awaits, so its event loop stays free.
  *
+ * Two jobs are with the workers at a time, so that the second begins without the caller where it follows the first. A job
+ * has ended when one worker says so: by then all tiles are done, and a worker that comes late finds none.
+ *
  * A worker that dies, and a kernel that traps, end the job with a WORKER_FAILED error and close the pool: its memory may
  * be half-written and its barriers short of a member.
  */
 
 import { type Remote, releaseProxy, wrap } from 'comlink'
 import type { WorkerApi } from '../../workers/carryOut.js'
-import { GpfqError } from '../errors.js'
+import type { GpfqError } from '../errors.js'
 import { spawnWorker } from '../platform/init.js'
 import { createMemory } from '../platform/memory.js'
 import type { SpawnedWorker } from '../platform/worker.js'
-import { CONTROL_BYTES, doneAt, type Job, MAX_PHASES, STOP } from './job.js'
+import { createAlarm, workerFailed } from './alarm.js'
+import { CONTROL_BYTES, controlBlocks, type Job, MAX_PHASES, STOP } from './job.js'
 import { closedError, createTurns } from './turns.js'
 
 export interface RunOptions {
@@ -34,28 +38,21 @@ interface Member {
 
 export async function createPool(threads: number, module: WebAssembly.Module): Promise<Pool> {
   const memory = createMemory(CONTROL_BYTES / 65536)
-  const control = new Int32Array(memory.buffer, 0, CONTROL_BYTES / 4)
+  const blocks = controlBlocks(memory)
+  /** When no worker looks at a block any more. */
+  const idle: Promise<unknown>[] = blocks.map(() => Promise.resolve())
 
+  const alarm = createAlarm()
   let closed = false
   let failed: GpfqError | undefined
-  let reportFailure: (error: GpfqError) => void = () => {}
-  const failure = new Promise<never>((_, reject) => {
-    reportFailure = reject
-  })
-  failure.catch(() => {}) // only ever observed through races
 
-  const stop = (): void => {
-    Atomics.store(control, STOP, 1)
-    for (let phase = 0; phase < MAX_PHASES; phase++) Atomics.notify(control, doneAt(phase))
+  const stop = (...controls: Int32Array[]): void => {
+    for (const control of controls) Atomics.store(control, STOP, 1)
   }
-  const fail = (reason: string): void => {
-    if (failed !== undefined) return
-    failed = new GpfqError(
-      'WORKER_FAILED',
-      `worker pool: expected ${threads} working workers, got one that failed (${reason}); create a new quantizer`,
-    )
-    stop()
-    reportFailure(failed)
+  const fail = (reason: unknown): void => {
+    failed ??= workerFailed(reason)
+    stop(...blocks)
+    alarm.raise(failed)
   }
 
   const members: Member[] = []
@@ -69,7 +66,7 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
       members.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
     }
     await Promise.race([
-      failure,
+      alarm.failure,
       Promise.all(members.map(({ remote }, n) => remote.init(module, memory, n, threads))),
     ])
   } catch (error) {
@@ -77,41 +74,67 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     throw error
   }
 
-  async function carryOut(job: Job, { signal }: RunOptions): Promise<void> {
+  const check = (signal: AbortSignal | undefined): void => {
     if (failed !== undefined) throw failed
     if (closed) throw closedError()
     signal?.throwIfAborted()
+  }
+
+  let turn = 0
+
+  /** Gives a job to the workers as soon as they have room for it. */
+  async function post(job: Job, { signal }: RunOptions): Promise<{ readonly end: Promise<void> }> {
+    const block = turn
+    const control = blocks[block]!
+    await Promise.race([alarm.failure, idle[block]])
+    check(signal)
     control.fill(0)
-    signal?.addEventListener('abort', stop)
+    const answers = members.map(({ remote }) => remote.carryOut(job, block))
+    turn = 1 - turn
+    idle[block] = Promise.allSettled(answers)
+    return { end: endOf(answers, control, signal) }
+  }
+
+  async function endOf(
+    answers: readonly Promise<void>[],
+    control: Int32Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const abort = (): void => stop(control)
+    signal?.addEventListener('abort', abort)
     try {
-      await Promise.race([failure, Promise.all(members.map(({ remote }) => remote.carryOut(job)))])
+      await Promise.race([alarm.failure, ...answers])
+      // Stopped workers leave while others may still be at a tile, of this job or the next.
+      if (Atomics.load(control, STOP) !== 0)
+        await Promise.race([alarm.failure, Promise.all([...answers, ...idle])])
     } catch (error) {
-      if (failed === undefined) fail(error instanceof Error ? error.message : String(error))
+      fail(error)
       await terminate()
       throw failed
     } finally {
-      signal?.removeEventListener('abort', stop)
+      signal?.removeEventListener('abort', abort)
     }
-    signal?.throwIfAborted()
-    if (closed) throw closedError()
+    check(signal)
   }
 
   const turns = createTurns()
+
+  async function run(job: Job, options: RunOptions = {}): Promise<void> {
+    const posted = turns.take(() => post(job.slice(0, MAX_PHASES), options))
+    const rest = job.slice(MAX_PHASES)
+    await Promise.all([posted.then(({ end }) => end), rest.length > 0 && run(rest, options)])
+  }
+
   return {
     threads,
     memory,
-    run(job, options = {}) {
-      if (closed) return Promise.reject(closedError())
-      return turns.take(async () => {
-        for (let at = 0; at === 0 || at < job.length; at += MAX_PHASES)
-          await carryOut(job.slice(at, at + MAX_PHASES), options)
-      })
-    },
+    run,
     async close() {
       if (closed) return
       closed = true
-      stop()
+      stop(...blocks)
       await turns.ended()
+      await Promise.race([alarm.failure, Promise.all(idle)]).catch(() => {})
       await terminate()
     },
   }

@@ -4,8 +4,8 @@
  */
 import { proxy, type Remote, releaseProxy, transfer, wrap } from 'comlink'
 import type { BatchSource, HostApi } from '../../workers/host.js'
+import { createAlarm, workerFailed } from '../engine/alarm.js'
 import { closedError } from '../engine/turns.js'
-import { GpfqError } from '../errors.js'
 import type { SampleBatch } from '../methods/samples.js'
 import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
@@ -20,25 +20,14 @@ export async function createHosted(
   fastMath: boolean,
   spawn: (onFailure: (reason: string) => void) => Promise<SpawnedWorker> = spawnWorker,
 ): Promise<Executor> {
-  let fail: (error: GpfqError) => void = () => {}
-  const failure = new Promise<never>((_, reject) => {
-    fail = reject
-  })
-  failure.catch(() => {}) // only ever observed through races
-  const worker = await spawn((reason) =>
-    fail(
-      new GpfqError(
-        'WORKER_FAILED',
-        `worker: expected a working one, got one that failed (${reason}); create a new quantizer`,
-      ),
-    ),
-  )
+  const { failure, raise } = createAlarm()
+  const worker = await spawn((reason) => raise(workerFailed(reason)))
   const remote: Remote<HostApi> = wrap<HostApi>(worker.endpoint)
   let closed = false
   async function close(): Promise<void> {
     if (closed) return
     closed = true
-    fail(closedError())
+    raise(closedError())
     remote[releaseProxy]()
     await worker.terminate()
   }

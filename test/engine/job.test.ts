@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   CONTROL_BYTES,
+  controlBlocks,
   doneAt,
   MAX_PHASES,
   nextAt,
@@ -40,14 +41,18 @@ describe('tiles', () => {
   })
 })
 
-describe('the control block', () => {
-  it('has one word for every counter and none beside it', () => {
+describe('the control blocks', () => {
+  it('have one word for every counter and none beside it, and do not overlap', () => {
+    const memory = new WebAssembly.Memory({ initial: CONTROL_BYTES / 65536, maximum: 1, shared: true })
+    const [one, two] = controlBlocks(memory)
     const words = [STOP]
     for (let phase = 0; phase < MAX_PHASES; phase++) {
       words.push(doneAt(phase))
       for (let share = 0; share < SHARES; share++) words.push(nextAt(phase, share))
     }
     expect(new Set(words).size).toBe((SHARES + 1) * MAX_PHASES + 1)
-    expect(words.every((word) => word >= 0 && word < CONTROL_BYTES / 4)).toBe(true)
+    expect(words.every((word) => word >= 0 && word < one!.length)).toBe(true)
+    expect(one!.byteOffset + one!.byteLength).toBeLessThanOrEqual(two!.byteOffset)
+    expect(two!.byteOffset + two!.byteLength).toBeLessThanOrEqual(CONTROL_BYTES)
   })
 })

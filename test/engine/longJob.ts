@@ -1,5 +1,5 @@
 /** Work for a pool to be interrupted in: one Gram matrix summed over and over, minutes of it if nobody stops it. */
-import { CONTROL_BYTES, doneAt, type Job, tilesIn } from '#src/engine/job.js'
+import { controlBlocks, doneAt, type Job, tilesIn } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
 import { Arena } from '#src/wasm/arena.js'
 import { gram } from '#src/wasm/kernels.js'
@@ -16,9 +16,12 @@ export function longJob(pool: Pool, phases: number): Job {
   return Array.from({ length: phases }, () => [gram({ ...common, a: samples, b: samples, c })])
 }
 
-/** Tiles of the last job that were carried out, and of how many. */
-export function tilesDone(pool: Pool, job: Job): { done: number; total: number } {
-  const control = new Int32Array(pool.memory.buffer, 0, CONTROL_BYTES / 4)
+/**
+ * Tiles of a job that were carried out, and of how many.
+ * @param nth of the jobs given to this pool it is, from 0 on; among its last two
+ */
+export function tilesDone(pool: Pool, job: Job, nth = 0): { done: number; total: number } {
+  const control = controlBlocks(pool.memory)[nth % 2]!
   return {
     done: job.reduce((sum, _, phase) => sum + Atomics.load(control, doneAt(phase)), 0),
     total: job.reduce((sum, phase) => sum + tilesIn(phase), 0),

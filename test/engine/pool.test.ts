@@ -99,7 +99,19 @@ describe('run', () => {
     const jobs = [longJob(pool, 6), longJob(pool, 3), last]
     await Promise.all(jobs.map((job, n) => pool.run(job).then(() => order.push(n))))
     expect(order).toEqual([0, 1, 2])
-    expect(tilesDone(pool, last).done).toBe(tilesDone(pool, last).total)
+    const { done, total } = tilesDone(pool, last, 2)
+    expect(done).toBe(total)
+  })
+
+  it('begins a job that follows another without the caller', async () => {
+    const pool = await open(2)
+    const jobs = [longJob(pool, 2), longJob(pool, 1)]
+    const runs = jobs.map((job) => pool.run(job))
+    await ticks(1) // both are with the workers now
+    const deadline = performance.now() + 60_000
+    const { total } = tilesDone(pool, jobs[1]!, 1)
+    while (tilesDone(pool, jobs[1]!, 1).done < total) expect(performance.now()).toBeLessThan(deadline)
+    await Promise.all(runs)
   })
 
   it('carries out more phases than there are counters, all of them and in order', async () => {
@@ -140,6 +152,23 @@ describe('an abort', () => {
     expect(await copy(pool, [4, 5, 6])).toEqual([4, 5, 6])
   })
 
+  it('ends when no thread is at a tile any more, of this job or the next', async () => {
+    const pool = await open(2)
+    const jobs = [longJob(pool, 3), longJob(pool, MINUTES), longJob(pool, MINUTES)]
+    const stop = new AbortController()
+    const runs = jobs.map((job) => pool.run(job, { signal: stop.signal }))
+    while (tilesDone(pool, jobs[1]!, 1).done === 0) await ticks(1)
+    await runs[0]
+    stop.abort(new Error('enough'))
+    const done = (): number[] => [1, 2].map((nth) => tilesDone(pool, jobs[nth]!, nth).done)
+    await expect(Promise.race(runs.slice(1))).rejects.toThrow('enough')
+    const atOnce = done()
+    await ticks(20)
+    expect(done()).toEqual(atOnce)
+    await expect(runs[1]).rejects.toThrow('enough')
+    await expect(runs[2]).rejects.toThrow('enough')
+  })
+
   it('before a job has its turn keeps it from beginning', async () => {
     const pool = await open(2)
     const first = longJob(pool, 2)
@@ -148,8 +177,8 @@ describe('an abort', () => {
     const running = pool.run(first)
     const waiting = pool.run(second, { signal: stop.signal })
     stop.abort(new Error('not needed'))
-    await running
     await expect(waiting).rejects.toThrow('not needed')
+    await running
     expect(tilesDone(pool, first)).toEqual({
       done: tilesDone(pool, first).total,
       total: tilesDone(pool, first).total,
@@ -190,9 +219,10 @@ describe('a failure', () => {
       const run = pool.run(longJob(pool, MINUTES))
       const waiting = copy(pool, [1])
       void ticks(5).then(() => workers[0]!.terminate())
-      await expect(run).rejects.toEqual(failure('WORKER_FAILED'))
-      await expect(waiting).rejects.toEqual(failure('WORKER_FAILED'))
-      await expect(run).rejects.toBeInstanceOf(GpfqError)
+      for (const outcome of await Promise.allSettled([run, waiting])) {
+        expect(outcome).toEqual({ status: 'rejected', reason: failure('WORKER_FAILED') })
+        expect(outcome).toEqual({ status: 'rejected', reason: expect.any(GpfqError) })
+      }
     },
   )
 
