@@ -3,11 +3,14 @@
  * the NumPy twin. The error is not measured, as nobody's is. The other form than the chosen one is timed on one thread,
  * wherever it fits, so that a cost model that chooses wrongly shows.
  */
+import type { Job } from '#src/engine/job.js'
+import { createPool } from '#src/engine/pool.js'
 import { createExecutor } from '#src/executor/choose.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { GPFQ } from '#src/methods/recipe.js'
-import { peakOf, peakProbe } from './machine.js'
-import { type Case, cell, interleave } from './measure.js'
+import { loadModule } from '#src/platform/init.js'
+import { PROBE_ROUNDS, peakOf, peakProbe } from './machine.js'
+import { type Case, cell, interleave, type Timing } from './measure.js'
 import { numpyTimes } from './numpy.js'
 import { type Cell, type Row, type Table, table } from './table.js'
 import {
@@ -46,6 +49,11 @@ const FORMS = ['gram', 'direct'] as const
 /** How much slower than the better form the chosen one may be before the table marks it. */
 const SLACK = 1.1
 
+/** The probe, 40 ms of it on one thread in tiles of a tenth of one: what more threads of this machine are worth at best. */
+const PROBES: Job = [
+  [{ kernel: 'probeArithmetic', args: [PROBE_ROUNDS], items: 400, step: 1, scratch: false }],
+]
+
 /** What NumPy does too: a layer of one group. */
 interface Peer {
   readonly shape: Shape
@@ -65,6 +73,8 @@ export async function benchLayers(
   threads: readonly number[],
 ): Promise<Table[]> {
   const executors = await Promise.all(threads.map((count) => createExecutor({ threads: count })))
+  const module = await loadModule()
+  const pools = await Promise.all(threads.map((count) => createPool(count, module)))
   const one = executors[0]!
   const probe = await peakProbe()
   const rows: Row[] = []
@@ -99,6 +109,7 @@ export async function benchLayers(
           .map((executor, i) =>
             timed(`${chosen} ${threads[i + 1]}`, () => quantize(executor, work, { form: chosen })),
           ),
+        ...pools.map((pool) => ({ name: `probes ${pool.threads}`, run: () => pool.run(PROBES) })),
         timed('rounding', () => quantize(one, work, { form: 'none', recipe: { ...GPFQ, method: 'msq' } })),
       ]
       const times = await interleave(cases as Case[], repetitions)
@@ -129,16 +140,18 @@ export async function benchLayers(
         ...Object.fromEntries(
           threads.map((count) => {
             const time = times.get(`${chosen} ${count}`)!
+            const ratio = (of: Timing, one: Timing): string => (one.min / of.min).toFixed(2)
+            const best = ratio(times.get(`probes ${count}`)!, times.get('probes 1')!)
             return [
               `${count} threads`,
-              cell(time, 's', count === 1 ? '' : ` (${(base.min / time.min).toFixed(2)}×)`),
+              cell(time, 's', count === 1 ? '' : ` (${ratio(time, base)}×, probe ${best}×)`),
             ]
           }),
         ),
       })
     }
   }
-  for (const executor of executors) await executor.close()
+  for (const { close } of [...executors, ...pools]) await close()
   return [
     table(
       '(b) Whole layers, 1 thread, 15 levels: seconds min / median ± spread (GFLOP/s, fraction of the probe beside it); ' +
@@ -156,7 +169,7 @@ export async function benchLayers(
       rows,
     ),
     table(
-      '(c) Threads: seconds min / median ± spread (× one thread), chosen form',
+      '(c) Threads: seconds min / median ± spread (× one thread, and the same of the probe), chosen form',
       ['shape', 'Xq', 'form', ...threads.map((count) => `${count} threads`)],
       scaling,
     ),

@@ -32,7 +32,7 @@ export async function instantiate(pages: number, file = 'gpfq.wasm'): Promise<In
   return { kernels: instance.exports as Kernels, memory }
 }
 
-const PROBE_ROUNDS = 30_000
+export const PROBE_ROUNDS = 30_000
 const PROBE_TRIES = 20
 
 /**

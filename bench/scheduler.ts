@@ -5,9 +5,9 @@
  * one thread and two.
  *
  * Assumed: threads do not slow each other (a core each, caches of their own); the end of a phase costs the same step more
- * with every thread, and so does the message that starts a job, late threads joining in; packing, which reads memory, gains
- * from `MEMORY_THREADS` threads and no more; the caller copies the next batch while the workers are at the last one, as the
- * packer's two slots allow.
+ * with every thread, and so does the message that starts a job, late threads joining in and the caller posting all of them
+ * before it goes on; packing, which reads memory, gains from `MEMORY_THREADS` threads and no more; the caller copies the
+ * next batch while the workers are at the last one, as the packer's two slots and the pool's two jobs allow.
  */
 import type { Job, Task } from '#src/engine/job.js'
 import { createPool, type Pool } from '#src/engine/pool.js'
@@ -115,17 +115,25 @@ export function predict({ jobs, after }: TimedRun, costs: Costs, threads: number
   let ends: readonly [number, number] = [0, 0] // of the last two jobs
   for (const job of jobs) {
     const streamed = job.phases.flat().every(({ kernel }) => STREAMED.includes(kernel))
-    caller = Math.max(caller, streamed ? ends[0] : ends[1]) + job.before
-    const end = Math.max(caller, ends[1]) + jobSeconds(job, costs, threads, idle)
-    ends = [ends[1], end]
+    const posted = Math.max(caller, streamed ? ends[0] : ends[1]) + job.before
+    // Thread i hears of the job i messages later than the first, and joins whatever phase is under way then.
+    const heard = Array.from({ length: threads }, (_, thread) => posted + costs.job(thread + 1))
+    ends = [ends[1], jobEnd(job, heard, Math.max(heard[0]!, ends[1]), costs, idle)]
+    caller = posted + costs.job(threads) - costs.job(1)
   }
   return { wall: Math.max(caller, ends[1]) + after, idle }
 }
 
-/** Thread i hears of the job i messages later than the first, and joins whatever phase is under way then. */
-function jobSeconds({ phases }: TimedJob, costs: Costs, threads: number, idle: Map<string, number>): number {
-  const heard = Array.from({ length: threads }, (_, thread) => costs.job(thread + 1))
-  let now = costs.job(1)
+/** When a job's last tile is done that begins `now`, on threads of which each has `heard` of it then. */
+function jobEnd(
+  { phases }: TimedJob,
+  heard: readonly number[],
+  begin: number,
+  costs: Costs,
+  idle: Map<string, number>,
+): number {
+  const threads = heard.length
+  let now = begin
   for (const phase of phases) {
     const tiles = phase.flatMap((task) => task.tiles)
     const kernel = phase[0]?.kernel ?? ''
@@ -136,7 +144,7 @@ function jobSeconds({ phases }: TimedJob, costs: Costs, threads: number, idle: M
     idle.set(kernel, (idle.get(kernel) ?? 0) + threads * (end - now) - busy)
     now = end
   }
-  return Math.max(now, costs.job(threads))
+  return now
 }
 
 /** The shortest of several runs, tile by tile: what a busy machine adds is not the tile's. */

@@ -14,7 +14,7 @@
  * of 256 pixels, whatever the batches.
  */
 import type { Phase, Task } from '../engine/job.js'
-import type { Pool, RunOptions } from '../engine/pool.js'
+import type { Pool } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import { type CorrelationPlan, imagesOf, tapsOf } from './convolution.js'
@@ -29,6 +29,15 @@ const PACKED = 4096
 const offset = ({ paddedHeight, paddedWidth }: Padding, plane: number, y: number, x: number): number =>
   4 * ((plane * paddedHeight + y) * paddedWidth + x)
 
+/** `first` of one image, then the same of the others: a plain loop, for there is a row for every pixel of every image. */
+function repeated(first: readonly number[], images: number, imageBytes: number): Uint32Array<ArrayBuffer> {
+  const count = first.length
+  const at = new Uint32Array(images * count)
+  for (let image = 0; image < images; image++)
+    for (let i = 0; i < count; i++) at[image * count + i] = image * imageBytes + first[i]!
+  return at
+}
+
 /**
  * A diagonal sum that is smaller than this share of the one over all pixels is what rounding left of two equal numbers: the
  * input is zero at every output position.
@@ -36,7 +45,6 @@ const offset = ({ paddedHeight, paddedWidth }: Padding, plane: number, y: number
 const CANCELLED = 2 ** -18
 
 export class Correlations extends Packer {
-  readonly #pool: Pool
   readonly #arena: Arena
   readonly #shape: LayerShape
   readonly #plan: LayerPlan
@@ -50,7 +58,6 @@ export class Correlations extends Packer {
 
   constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan, correlation: CorrelationPlan) {
     super(pool, arena, shape, plan)
-    this.#pool = pool
     this.#arena = arena
     this.#shape = shape
     this.#plan = plan
@@ -67,7 +74,7 @@ export class Correlations extends Packer {
     this.#g = shape.same ? this.#h : zeros(shifts * sumBytes)
   }
 
-  /** Of a batch the patches at the ring are packed, and beside them all pixels. What comes after `finish` is packed whole. */
+  /** Of a batch the patches at the ring are packed, and beside them all pixels. What comes after `rest` is packed whole. */
   protected override phases(slot: Slot, gather: Gather, consume: Consume): Phase[] {
     if (this.#finished) return super.phases(slot, gather, consume)
     const { reach, convolution } = this.#correlation
@@ -120,10 +127,7 @@ export class Correlations extends Packer {
       if (among(y, x)) first.push(offset(padding, 0, y, x))
     }
     const imageBytes = offset(padding, padding.planes / images, 0, 0)
-    const count = first.length
-    const rowAt = new Uint32Array(images * count)
-    rowAt.set(first)
-    for (let i = count; i < rowAt.length; i++) rowAt[i] = rowAt[i - count]! + imageBytes
+    const rowAt = repeated(first, images, imageBytes)
     return {
       rows: rowAt.length,
       inputs: columnAt.length,
@@ -192,13 +196,17 @@ export class Correlations extends Packer {
     return shifts
   }
 
+  /** Ends the samples: sums what is left. */
+  rest(): Phase[] {
+    this.#finished = true
+    return this.#sum()
+  }
+
   /**
-   * Sums what is left, and turns the ring's sums in h and g into those of all patches.
+   * Turns the ring's sums in h and g into those of all patches.
    * @param h of the ring, a matrix of gram.ts, lower triangle; g whole unless the plan is triangular
    */
-  async finish(h: Pointer, g: Pointer, options: RunOptions): Promise<void> {
-    this.#finished = true
-    await this.#pool.run(this.#sum(), options)
+  combine(h: Pointer, g: Pointer): void {
     this.#combine(h, this.#h, true)
     if (g !== h) this.#combine(g, this.#g, false)
     this.#bury(h, g)

@@ -57,10 +57,8 @@ export class DirectForm implements LayerForm {
   }
 
   /** Ends the samples: sums what is left of the in-block triangles. */
-  async finish(options: RunOptions): Promise<void> {
-    await this.packer.settled()
-    const rest = this.#sum(this.packer.rows)
-    if (rest.length > 0) await this.#pool.run(rest, options)
+  finish(options: RunOptions): Promise<void> {
+    return this.packer.settled(this.#sum(this.packer.rows), options)
   }
 
   /** Adds the rows from #summed to `to` to the in-block triangles of H and G, each block of inputs a group of its own. */
@@ -117,46 +115,31 @@ export class DirectForm implements LayerForm {
     const { x, xq, rows } = this.packer
     const job: Phase[] = [this.columns.load(weights, shape)]
     this.columns.setScales(shape, levels, scales)
-    const common = {
+    const step = {
+      x: same ? 0 : x,
+      xq,
+      u: this.#u,
       w: this.columns.weights,
       n: this.#n,
       z: this.#z,
+      h: this.#h,
+      g: same ? 0 : this.#g,
+      scales: this.columns.scales,
+      zeros: this.columns.zeros,
+      codes: this.columns.codes,
+      scratch: this.#scratch,
+      rows,
+      inputs: shape.inputs,
       blocks: this.#blocks,
       edge,
+      groups: shape.groups,
       neuronPanels,
+      scaleBlocks: scales.blocks,
+      scaleBlockSize: scales.blockSize,
+      top: levels - 1,
     }
-    for (let now = 0; now < this.#blocks; now++) {
-      job.push([
-        kernels.advance({
-          ...common,
-          x: same ? 0 : x,
-          xq,
-          u: this.#u,
-          rows,
-          groups: shape.groups,
-          before: now - 1,
-          now,
-        }),
-      ])
-      job.push([
-        kernels.settle({
-          ...common,
-          h: this.#h,
-          g: same ? 0 : this.#g,
-          scales: this.columns.scales,
-          zeros: this.columns.zeros,
-          codes: this.columns.codes,
-          scratch: this.#scratch,
-          inputs: shape.inputs,
-          sampleBlocks: Math.ceil(rows / kernels.BLOCK),
-          groups: shape.groups,
-          scaleBlocks: scales.blocks,
-          scaleBlockSize: scales.blockSize,
-          top: levels - 1,
-          now,
-        }),
-      ])
-    }
+    for (let now = 0; now < this.#blocks; now++)
+      job.push([kernels.advance(step, now - 1, now)], [kernels.settle(step, now)])
     await this.#pool.run(job, options)
     return { codes: this.columns.readCodes(shape), scales: scales.values }
   }

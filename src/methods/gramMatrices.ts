@@ -61,12 +61,15 @@ export class GramMatrices {
 
   /** Ends the samples: what is left in the panels is summed, upper triangles are filled. Call once. */
   async finish(options: RunOptions): Promise<void> {
-    await this.packer.settled()
     const { same, groups } = this.#shape
     const { panels, triangular, wholeH } = this.#plan
-    if (this.packer.rows > 0) await this.#pool.run(this.#accumulate(this.packer.rows), options)
+    const { rows } = this.packer
+    await this.packer.settled(
+      [...(rows > 0 ? this.#accumulate(rows) : []), ...(this.#correlations?.rest() ?? [])],
+      options,
+    )
     this.packer.restart()
-    await this.#correlations?.finish(this.#h, this.#g, options)
+    this.#correlations?.combine(this.#h, this.#g)
     if (!triangular && (same || wholeH))
       await this.#pool.run([[kernels.mirror({ matrix: this.#h, panels, groups })]], options)
     if (this.#plan.ordered) await this.#permute(options)

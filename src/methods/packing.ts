@@ -2,7 +2,7 @@
  * From the caller's arrays to panels in shared memory: one copy of the raw tensor into a staging slot, then the workers
  * pad and pack. Two slots alternate, so that the next batch is copied while the workers still read the last one.
  */
-import type { Phase } from '../engine/job.js'
+import type { Job, Phase } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { BLOCK, PANEL_BYTES, pack, padPlanes } from '../wasm/kernels.js'
@@ -103,9 +103,12 @@ export class Packer {
     return job
   }
 
-  /** Resolves when all added batches are packed, and starts the panels anew. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#slots.map(({ busy }) => busy))
+  /** Resolves when all added batches are packed and used, and then `rest` is done. */
+  async settled(rest: Job = [], options: RunOptions = {}): Promise<void> {
+    await Promise.all([
+      ...this.#slots.map(({ busy }) => busy),
+      rest.length > 0 && this.#pool.run(rest, options),
+    ])
   }
 
   restart(): void {

@@ -54,12 +54,7 @@ export function permute(a: {
   panels: number
   groups: number
 }): Task {
-  return task(
-    'permute',
-    [a.from, a.to, a.order, a.panels],
-    a.groups * a.panels,
-    Math.max(1, Math.ceil(64 / a.panels)),
-  )
+  return task('permute', [a.from, a.to, a.order, a.panels], a.groups * a.panels, 64 / a.panels)
 }
 
 export function subtract(a: { a: Pointer; b: Pointer; c: Pointer; bytes: number }): Task {
@@ -76,12 +71,7 @@ export function reverse(a: {
   groups: number
 }): Task {
   const n = a.panels * PANEL
-  return task(
-    'reverse',
-    [a.h, a.a, a.damping, a.inputs, a.panels, a.triangular],
-    a.groups * n,
-    Math.max(1, Math.ceil(16384 / n)),
-  )
+  return task('reverse', [a.h, a.a, a.damping, a.inputs, a.panels, a.triangular], a.groups * n, 16384 / n)
 }
 
 interface FactorBlock {
@@ -93,7 +83,7 @@ interface FactorBlock {
 }
 
 export function reduce(a: FactorBlock): Task {
-  const step = Math.max(1, Math.ceil(2e5 / (4 * a.from * (a.to - a.from))))
+  const step = 2e5 / (4 * a.from * (a.to - a.from))
   return task('reduce', [a.a, a.n, a.from, a.to], (a.groups * (a.n - a.from)) / 4, step)
 }
 
@@ -106,7 +96,7 @@ export function solveBlock(a: FactorBlock): Task {
 }
 
 export function unitLower(a: { c: Pointer; l: Pointer; panels: number; groups: number }): Task {
-  return task('unitLower', [a.c, a.l, a.panels], a.groups * a.panels, Math.max(1, Math.ceil(64 / a.panels)))
+  return task('unitLower', [a.c, a.l, a.panels], a.groups * a.panels, 64 / a.panels)
 }
 
 export function retarget(a: {
@@ -180,12 +170,7 @@ export function sweepTarget(a: { b: Pointer; s: Pointer; u: Pointer; r: Pointer;
 }
 
 export function transpose(a: { from: Pointer; to: Pointer; panels: number; groups: number }): Task {
-  return task(
-    'transpose',
-    [a.from, a.to, a.panels],
-    a.groups * a.panels,
-    Math.max(1, Math.ceil(64 / a.panels)),
-  )
+  return task('transpose', [a.from, a.to, a.panels], a.groups * a.panels, 64 / a.panels)
 }
 
 export function beacon(a: {

@@ -31,7 +31,7 @@ const LEAST_TILES = 32
 /** Most items of a tile that still make as many. */
 const mostItems = (items: number): number => Math.max(1, Math.floor(items / LEAST_TILES))
 
-/** A task of one kernel; for the tables of this folder only. */
+/** A task of one kernel; for the tables of this folder only. A step is rounded up, to 1 at least. */
 export const task = (
   kernel: string,
   args: (number | boolean)[],
@@ -42,7 +42,7 @@ export const task = (
   kernel,
   args: args.map(Number),
   items,
-  step,
+  step: Math.max(1, Math.ceil(step)),
   scratch,
 })
 
@@ -94,7 +94,7 @@ export function padPlanes(a: {
   top: number
   left: number
 }): Task {
-  const step = Math.max(1, Math.ceil(16384 / (a.paddedHeight * a.paddedWidth)))
+  const step = 16384 / (a.paddedHeight * a.paddedWidth)
   return task(
     'padPlanes',
     [a.source, a.target, a.height, a.width, a.paddedHeight, a.paddedWidth, a.top, a.left],
@@ -130,7 +130,7 @@ export function gram(a: {
 }
 
 export function mirror(a: { matrix: Pointer; panels: number; groups: number }): Task {
-  return task('mirror', [a.matrix, a.panels], a.groups * a.panels, Math.max(1, Math.ceil(256 / a.panels)))
+  return task('mirror', [a.matrix, a.panels], a.groups * a.panels, 256 / a.panels)
 }
 
 export function project(a: {
@@ -262,67 +262,56 @@ function shareOf(cells: number, neuronPanels: number): number {
   return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_TILES / cells)))
 }
 
-export function advance(a: {
-  x: Pointer
-  xq: Pointer
-  u: Pointer
-  w: Pointer
-  n: Pointer
-  z: Pointer
-  rows: number
-  blocks: number
-  edge: number
-  groups: number
-  neuronPanels: number
-  before: number
-  now: number
-}): Task {
+export function advance(
+  a: {
+    x: Pointer
+    xq: Pointer
+    u: Pointer
+    w: Pointer
+    n: Pointer
+    z: Pointer
+    rows: number
+    blocks: number
+    edge: number
+    groups: number
+    neuronPanels: number
+  },
+  before: number,
+  now: number,
+): Task {
   const cells = Math.ceil(a.rows / BLOCK) * a.groups
   const share = shareOf(cells, a.neuronPanels)
   return task(
     'advance',
-    [
-      a.x,
-      a.xq,
-      a.u,
-      a.w,
-      a.n,
-      a.z,
-      a.rows,
-      a.blocks,
-      a.edge,
-      a.groups,
-      a.neuronPanels,
-      share,
-      a.before,
-      a.now,
-    ],
+    [a.x, a.xq, a.u, a.w, a.n, a.z, a.rows, a.blocks, a.edge, a.groups, a.neuronPanels, share, before, now],
     cells * Math.ceil(a.neuronPanels / share),
     1,
   )
 }
 
-export function settle(a: {
-  h: Pointer
-  g: Pointer
-  w: Pointer
-  n: Pointer
-  z: Pointer
-  scales: Pointer
-  zeros: Pointer
-  codes: Pointer
-  scratch: Pointer
-  inputs: number
-  sampleBlocks: number
-  blocks: number
-  edge: number
-  groups: number
-  neuronPanels: number
-  scaleBlocks: number
-  scaleBlockSize: number
-  top: number
-  now: number
-}): Task {
+export function settle(
+  a: {
+    h: Pointer
+    g: Pointer
+    w: Pointer
+    n: Pointer
+    z: Pointer
+    scales: Pointer
+    zeros: Pointer
+    codes: Pointer
+    scratch: Pointer
+    inputs: number
+    rows: number
+    blocks: number
+    edge: number
+    groups: number
+    neuronPanels: number
+    scaleBlocks: number
+    scaleBlockSize: number
+    top: number
+  },
+  now: number,
+): Task {
   return task(
     'settle',
     [
@@ -336,7 +325,7 @@ export function settle(a: {
       a.codes,
       a.scratch,
       a.inputs,
-      a.sampleBlocks,
+      Math.ceil(a.rows / BLOCK),
       a.blocks,
       a.edge,
       a.groups,
@@ -344,7 +333,7 @@ export function settle(a: {
       a.scaleBlocks,
       a.scaleBlockSize,
       a.top,
-      a.now,
+      now,
     ],
     a.groups * a.neuronPanels,
     1,

@@ -137,7 +137,7 @@ function run(c: Case, all: readonly Layer[], cut?: number): Outcome {
     codes: codes.at,
     scratch: machine.floats(2 * edge * 64).at,
     inputs,
-    sampleBlocks,
+    rows,
     scaleBlocks,
     scaleBlockSize: blockSize,
     top: levels - 1,
@@ -145,10 +145,10 @@ function run(c: Case, all: readonly Layer[], cut?: number): Outcome {
   const carryOut = (task: Task): void =>
     machine.run({ ...task, step: cut ?? task.step }, { seed, workers: 2 })
   for (let now = 0; now < blocks; now++) {
-    carryOut(advance({ ...moving, before: now - 1, now }))
-    carryOut(settle({ ...settling, now }))
+    carryOut(advance(moving, now - 1, now))
+    carryOut(settle(settling, now))
   }
-  carryOut(advance({ ...moving, before: blocks - 1, now: -1 }))
+  carryOut(advance(moving, blocks - 1, -1))
   return { codes: codes.values.slice(), u: u.values.slice(), panels }
 }
 
