@@ -2,7 +2,7 @@
  * GPFQ by the direct recursion, blocked (assembly/direct.ts): all samples stay packed in memory, the residual U of every
  * neuron is carried from block to block of inputs. The cheaper form for few neurons on many samples.
  */
-import type { Phase } from '../engine/job.js'
+import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
@@ -70,18 +70,19 @@ export class DirectForm implements LayerForm {
     const groups = this.#shape.groups * this.#blocks
     const from = (this.#summed / kernels.BLOCK) * groups * edge * kernels.PANEL_BYTES
     this.#summed = to
-    const common = {
-      b: xq + from,
-      rows,
-      panels: edge,
-      groups,
-      triangular: true,
-      lower: true,
-      edge: gramEdge(edge),
-    }
-    const phase = [kernels.gram({ ...common, a: xq + from, c: this.#h })]
-    if (!this.#shape.same) phase.push(kernels.gram({ ...common, a: x + from, c: this.#g }))
-    return [phase]
+    const sum = (a: Pointer, c: Pointer): Task =>
+      kernels.gram({
+        a: a + from,
+        b: xq + from,
+        c,
+        rows,
+        panels: edge,
+        groups,
+        triangular: true,
+        lower: true,
+        edge: gramEdge(edge),
+      })
+    return [[sum(xq, this.#h), ...(this.#shape.same ? [] : [sum(x, this.#g)])]]
   }
 
   /** Looks at the diagonals: inputs that are zero in every sample (H_tt = 0), and whether all sums are finite. */

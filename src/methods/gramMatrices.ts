@@ -4,7 +4,7 @@
  * Mathematics: assembly/gram.ts; of a convolution also correlations.ts. In act-order both are permuted once, and everything
  * after sees permuted inputs.
  */
-import type { Phase } from '../engine/job.js'
+import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import * as familyKernels from '../wasm/familyKernels.js'
@@ -79,10 +79,9 @@ export class GramMatrices {
     const { same, groups } = this.#shape
     const { panels, triangular, edge } = this.#plan
     const { x, xq } = this.packer
-    const common = { b: xq, rows, panels, groups, edge, triangular }
-    const phase = [kernels.gram({ ...common, a: xq, c: this.#h, lower: true })]
-    if (!same) phase.push(kernels.gram({ ...common, a: x, c: this.#g, lower: triangular }))
-    return [phase]
+    const sum = (a: Pointer, c: Pointer, lower: boolean): Task =>
+      kernels.gram({ a, b: xq, c, rows, panels, groups, edge, triangular, lower })
+    return [[sum(xq, this.#h, true), ...(same ? [] : [sum(x, this.#g, triangular)])]]
   }
 
   /** Diagonal of H, (groups, inputs), in the order at hand. */

@@ -138,14 +138,17 @@ export class Packer {
   ): Phase {
     return slot.streams.map(({ raw, padded }, i) =>
       pack({
-        ...gather,
-        ...target,
+        source: gather.padding === null ? raw : padded,
+        groupBytes: gather.groupBytes,
         rowAt: at + 4 * from,
         columnAt: at + 4 * gather.rows,
+        contiguous: gather.contiguous,
         rows,
         columns: gather.inputs,
-        source: gather.padding === null ? raw : padded,
+        groups: gather.groups,
         panels: target.panels[i]!,
+        perGroup: target.perGroup,
+        panelBytes: target.panelBytes,
         toRow,
       }),
     )

@@ -108,7 +108,7 @@ export function resolveRecipe(
   checkWhole('redundancy', redundancy ?? REDUNDANCY, 2, 64)
   if (method === 'frame' && (best || passes > 0)) {
     throw new TypeError(
-      `${best ? 'preset' : 'passes'}: expected none beside method frame, whose codes are not those of single weights, got one; leave it out`,
+      `${best ? 'preset' : 'passes'}: expected none beside method frame, got one; leave it out`,
     )
   }
   if (preprocess && (method !== 'msq' || passes > 0)) {
