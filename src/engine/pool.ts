@@ -1,6 +1,6 @@
 /**
  * The worker pool: n workers over one shared memory, jobs carried out one after another in the order they were given.
- * comlink carries one call a worker a job; tiles and stopping go through the control block (job.ts). The caller's thread
+ * comlink carries one call a worker a job; tiles and stopping go through control blocks (job.ts). The caller's thread
  * only awaits, so its event loop stays free.
  *
  * Two jobs are with the workers at a time, so that the second begins without the caller where it follows the first. A job
