@@ -1,19 +1,14 @@
 /**
- * The only file of src/data that touches Node: files and folders as byte sources, and outputs written whole or
+ * What the command line reads and writes in Node: files and folders as byte sources, and outputs written whole or
  * not at all (a temporary file beside the target, then a rename).
  */
 import { existsSync } from 'node:fs'
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { GpfqError } from '../errors.js'
 import type { DataSource } from './feeds.js'
-import { isImageName, provideJpegWasm } from './images.js'
+import { isImageName } from './images.js'
 import type { ByteSource } from './source.js'
-
-provideJpegWasm(() =>
-  readFile(createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm')),
-)
 
 export function fileSource(path: string): ByteSource {
   return { name: path, bytes: () => readBytes(path) }

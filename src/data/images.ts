@@ -3,9 +3,9 @@
  *
  * JPEG goes through @jsquash/jpeg (libjpeg in 166 KB of WebAssembly: the smooth chroma upsampling that training
  * pipelines use, and 3.5 times as fast as the pure JavaScript decoder we tried), PNG through fast-png. Neither
- * needs a canvas. In Node the decoder's wasm file has to be read from disk: src/data/files.ts hands it in with
- * `provideJpegWasm`. Pixels are taken as stored: no EXIF rotation, no colour profile, as PIL reads them.
+ * needs a canvas. Pixels are taken as stored: no EXIF rotation, no colour profile, as PIL reads them.
  */
+import { jpegWasm } from '#jpegWasm'
 import { GpfqError } from '../errors.js'
 import type { ByteSource } from './source.js'
 
@@ -33,9 +33,12 @@ export async function decodeImage(source: ByteSource): Promise<Pixels> {
   )
 }
 
-let readJpegWasm: (() => Promise<Uint8Array>) | undefined
+let readJpegWasm = jpegWasm
 
-/** Says how to read @jsquash/jpeg's codec/dec/mozjpeg_dec.wasm where it cannot be fetched. */
+/**
+ * Says how to read @jsquash/jpeg's codec/dec/mozjpeg_dec.wasm where it can neither be fetched from beside the decoder nor, as in
+ * Node, be read from its package. Call it before the first JPEG.
+ */
 export function provideJpegWasm(read: () => Promise<Uint8Array>): void {
   readJpegWasm = read
 }
@@ -46,28 +49,40 @@ let jpegDecoder: Promise<JpegDecoder> | undefined
 
 async function decodeJpeg(bytes: Uint8Array, place: string): Promise<Pixels> {
   jpegDecoder ??= startJpegDecoder()
-  const decode = await jpegDecoder
-  return decode(bytes, place)
+  try {
+    return await (await jpegDecoder)(bytes, place)
+  } catch (cause) {
+    jpegDecoder = undefined // libjpeg has ended its module, or it never began: the next image starts another
+    throw cause
+  }
 }
 
 async function startJpegDecoder(): Promise<JpegDecoder> {
   const { default: decode, init } = await import('@jsquash/jpeg/decode.js')
   let complaint = ''
+  let started = false
   const options = {
     noInitialRun: true,
+    onRuntimeInitialized: () => {
+      started = true
+    },
     printErr: (line: string) => {
       complaint = line
     },
-    ...(readJpegWasm === undefined ? {} : { wasmBinary: await readJpegWasm() }),
   }
-  await init(options)
+  try {
+    const wasmBinary = await readJpegWasm?.()
+    await init(wasmBinary === undefined ? options : { ...options, wasmBinary })
+  } catch (cause) {
+    throw notStarted(cause)
+  }
   return async (bytes, place) => {
     complaint = ''
     try {
       const { width, height, data } = await decode(new Uint8Array(bytes).buffer)
       if (!/premature end/i.test(complaint)) return { width, height, channels: 4, data }
     } catch (cause) {
-      jpegDecoder = undefined // libjpeg has ended its module: the next image starts another
+      if (!started) throw notStarted(cause)
       throw damaged(place, 'JPEG', complaint || reasonOf(cause), cause)
     }
     throw damaged(place, 'JPEG', complaint)
@@ -108,6 +123,14 @@ function unpackGrey(packed: ArrayLike<number>, width: number, height: number, de
 
 function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
+}
+
+function notStarted(cause: unknown): GpfqError {
+  return new GpfqError(
+    'RUNTIME_MISSING',
+    `JPEG decoder: expected its mozjpeg_dec.wasm, got ${reasonOf(cause)}; serve the file beside the decoder of @jsquash/jpeg, or hand it in with provideJpegWasm`,
+    { cause },
+  )
 }
 
 function damaged(place: string, kind: string, reason: string, cause?: unknown): GpfqError {

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { encode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
-import '#src/data/files.js' // hands the JPEG decoder its wasm file
-import { decodeImage, isImageName } from '#src/data/images.js'
+import { decodeImage, isImageName, provideJpegWasm } from '#src/data/images.js'
+import { jpegWasm } from '#src/data/jpegFile.js'
 
 const source = (bytes: Uint8Array, name = 'a.png') => ({ name, bytes: async () => bytes })
 
@@ -33,6 +33,22 @@ describe('decodeImage', () => {
     junk[1] = 0xd8
     await expect(decodeImage(source(junk, 'b.jpg'))).rejects.toMatchObject({ code: 'INVALID_DATA' })
   })
+
+  it.each([
+    ['cannot be read', () => Promise.reject(new Error('fetch failed')), /got fetch failed; serve/],
+    ['is none', async () => Uint8Array.of(1, 2, 3), /got .*WebAssembly.*; serve/],
+  ])(
+    'calls no image damaged where the JPEG decoder’s wasm %s, and goes on once it is there',
+    async (_, read, words) => {
+      const junk = Uint8Array.from({ length: 500 }, (_, i) => (i === 1 ? 0xd8 : 0xff))
+      provideJpegWasm(read)
+      const refused = decodeImage(source(junk, 'c.jpg'))
+      await expect(refused).rejects.toThrow(words)
+      await expect(refused).rejects.toMatchObject({ code: 'RUNTIME_MISSING' })
+      provideJpegWasm(jpegWasm)
+      await expect(decodeImage(source(junk, 'c.jpg'))).rejects.toMatchObject({ code: 'INVALID_DATA' })
+    },
+  )
 
   it.skipIf(!existsSync(ASSETS))('decodes JPEG, refuses a cut-off one, and goes on after that', async () => {
     const jpeg = readFileSync(new URL('0000.jpg', ASSETS))
