@@ -28,8 +28,12 @@ const ROWS: i32 = 16
 
 const ALIVE: f32 = 1.1754943508222875e-38
 
-/** Scale of a neuron whose codes are all zero: what is written by alphabet.ts for a scope of zeros. */
-const EMPTY: f64 = 8.673617379884035e-19
+/**
+ * Largest scale in units of the first. Where H has a rank of one or two every z points where Xw points, or nearly, so that
+ * rounding chooses among them, and Xq z can be so short that no scale makes up for it: then there is nothing to be found.
+ * Where there is a direction to look for, scales of twice the first are rare.
+ */
+const WIDEST: f32 = 8
 
 /**
  * Items: (group, neuron panel).
@@ -76,7 +80,7 @@ export function beacon(
       }
       if (!moved) break
     }
-    finish(matrix, weights + at, r + at, s + at, z, y, codes + (at >> 2), found + (<usize>item << 5), inputs, panels, top, zero)
+    finish(matrix, weights + at, r + at, s + at, scales + (<usize>item << 5), z, y, codes + (at >> 2), found + (<usize>item << 5), inputs, panels, top, zero)
   }
 }
 
@@ -196,8 +200,12 @@ function best(
 ): v128 {
   const zero_f32x4 = f32x4.splat(zero)
   const top_f32x4 = f32x4.splat(top)
-  const above = f32x4.sub(f32x4.mul(a_f32x4, h_f32x4), f32x4.mul(r_f32x4, c_f32x4))
-  const below = f32x4.sub(f32x4.mul(r_f32x4, h_f32x4), f32x4.mul(a_f32x4, n_f32x4))
+  // Products of two sums would overflow long before the sums do: all are taken in units of 2^⌊log₂ n⌋, which changes no bit.
+  const unit_f32x4 = v128.and(n_f32x4, i32x4.splat(0x7f800000))
+  const c1_f32x4 = f32x4.div(c_f32x4, unit_f32x4), h1_f32x4 = f32x4.div(h_f32x4, unit_f32x4)
+  const n1_f32x4 = f32x4.div(n_f32x4, unit_f32x4)
+  const above = f32x4.sub(f32x4.mul(a_f32x4, h1_f32x4), f32x4.mul(r_f32x4, c1_f32x4))
+  const below = f32x4.sub(f32x4.mul(r_f32x4, h1_f32x4), f32x4.mul(a_f32x4, n1_f32x4))
   // Where there is no maximum (0 / 0), pmax and pmin turn NaN into an end of the alphabet.
   const middle_f32x4 = f32x4.floor(f32x4.add(f32x4.div(above, below), zero_f32x4))
   const low_f32x4 = f32x4.pmin(top_f32x4, f32x4.pmax(f32x4.splat(0), middle_f32x4))
@@ -241,9 +249,9 @@ function total(z: usize, y: usize, r: usize, s: usize, sums: usize, bytes: usize
   }
 }
 
-/** Scales, and codes with positive ones; dead inputs are rounded. */
+/** Scales, and codes with positive ones. Dead inputs are rounded, and neurons without a scale (see WIDEST) at that of the start. */
 function finish(
-  matrix: usize, w: usize, r: usize, s: usize, z: usize, y: usize, codes: usize, found: usize,
+  matrix: usize, w: usize, r: usize, s: usize, start: usize, z: usize, y: usize, codes: usize, found: usize,
   inputs: i32, panels: i32, top: f32, zero: f32,
 ): void {
   const bytes = <usize>panels << 8
@@ -254,7 +262,15 @@ function finish(
       a += v * (<f64>load<f32>(r + at) + <f64>load<f32>(s + at))
       c += v * <f64>load<f32>(y + at)
     }
-    store<f32>(found + k, <f32>(a != 0 && c > 0 ? a / c : EMPTY))
+    let scale = <f32>(a / c)
+    const first = load<f32>(start + k)
+    if (!(c > 0 && scale != 0 && abs(scale) <= WIDEST * first)) {
+      scale = first
+      for (let at = k; at < bytes; at += 32) {
+        store<f32>(z + at, min(top, max(0, nearest(load<f32>(w + at) / first + zero))) - zero)
+      }
+    }
+    store<f32>(found + k, scale)
   }
   const zero_f32x4 = f32x4.splat(zero), top_f32x4 = f32x4.splat(top)
   for (let t = 0; t < inputs; t++) {

@@ -116,9 +116,10 @@ function dot(a: usize, b: usize, steps: i32): f64 {
  * The Cholesky factor of the diagonal block [from, to), in place. Items: groups.
  * @param least float64 [group]: smallest pivot that counts as positive
  * @param failed i32 [group]: set to 1 at a smaller pivot (or NaN), which is then taken as 1 so that nothing overflows
+ * @param inputs rows that are not padding, the last ones
  */
 export function factorBlock(
-  a: usize, least: usize, failed: usize, n: i32, from: i32, to: i32, begin: i32, end: i32,
+  a: usize, least: usize, failed: usize, inputs: i32, n: i32, from: i32, to: i32, begin: i32, end: i32,
 ): void {
   const rowBytes = <usize>n << 3
   for (let group = begin; group < end; group++) {
@@ -127,7 +128,7 @@ export function factorBlock(
       const rowJ = matrix + <usize>j * rowBytes
       const at = <usize>(j - from) << 3
       let pivot = load<f64>(rowJ + at) - dot(rowJ, rowJ, j - from)
-      if (!(pivot > load<f64>(least + (<usize>group << 3)))) {
+      if (j >= n - inputs && !(pivot > load<f64>(least + (<usize>group << 3)))) {
         store<i32>(failed + (<usize>group << 2), 1)
         pivot = 1
       }

@@ -2,11 +2,12 @@
  * The core API: a quantizer owns a pool of workers and their shared memory; quantizeLayer chooses the codes of one layer
  * from its weights and samples. Knows nothing of ONNX: "gpfq/onnx" builds on it.
  */
+import { checkName, checkWhole, rangeError } from './checks.js'
 import { createTurns } from './engine/turns.js'
 import { GpfqError } from './errors.js'
 import { createExecutor } from './executor/choose.js'
 import type { Executor, ExecutorMode } from './executor/executor.js'
-import { checkLevels, checkName, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
+import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
 import type { Form, LayerShape } from './methods/plan.js'
 import { checkLevelsFor, isPlain, needsSamples, resolveRecipe, resolveScales } from './methods/recipe.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
@@ -95,7 +96,7 @@ export async function createQuantizer(options: QuantizerOptions = {}): Promise<Q
     mode: executor.mode,
     fastMath: executor.fastMath,
     quantizeLayer: (problem, layerOptions = {}) =>
-      turns.take(() => runLayer(executor, problem, layerOptions)),
+      turns.take(() => runLayer(executor, problem, layerOptions), layerOptions.signal),
     get peakMemoryBytes() {
       return executor.peakMemoryBytes
     },
@@ -173,29 +174,26 @@ async function runLayer(
 
 /** Returns the number of sample rows. */
 function checkProblem({ weights, inputs, neurons, samples, quantizedSamples }: LayerProblem): number {
-  for (const [name, value] of Object.entries({ inputs, neurons })) {
-    if (!Number.isInteger(value) || value < 1)
-      throw new RangeError(`${name}: expected an integer ≥ 1, got ${value}`)
+  checkWhole('inputs', inputs, 1)
+  checkWhole('neurons', neurons, 1)
+  const arrays = { weights, samples, ...(quantizedSamples && { quantizedSamples }) }
+  for (const [name, values] of Object.entries(arrays)) {
+    if (!(values instanceof Float32Array)) {
+      throw new TypeError(`${name}: expected a Float32Array, got another kind of value`)
+    }
   }
-  if (!(weights instanceof Float32Array))
-    throw new TypeError('weights: expected a Float32Array (inputs, neurons)')
-  if (!(samples instanceof Float32Array))
-    throw new TypeError('samples: expected a Float32Array (rows, inputs)')
-  if (quantizedSamples !== undefined && !(quantizedSamples instanceof Float32Array))
-    throw new TypeError('quantizedSamples: expected a Float32Array (rows, inputs)')
   if (weights.length !== inputs * neurons) {
-    throw new RangeError(
-      `weights: expected ${inputs} × ${neurons} = ${inputs * neurons} values, got ${weights.length}`,
-    )
+    throw rangeError('weights', `${inputs} × ${neurons} = ${inputs * neurons} values`, weights.length)
   }
-  if (!weights.every(Number.isFinite))
-    throw new RangeError('weights: expected finite values, got NaN or infinity')
+  if (!weights.every(Number.isFinite)) throw rangeError('weights', 'finite values', 'NaN or infinity')
   if (samples.length === 0 || samples.length % inputs !== 0) {
-    throw new RangeError(`samples: expected rows of ${inputs} values, got ${samples.length} values`)
+    throw rangeError('samples', `rows of ${inputs} values`, `${samples.length} values`)
   }
   if (quantizedSamples !== undefined && quantizedSamples.length !== samples.length) {
-    throw new RangeError(
-      `quantizedSamples: expected as many values as samples, ${samples.length}, got ${quantizedSamples.length}`,
+    throw rangeError(
+      'quantizedSamples',
+      `as many values as samples, ${samples.length}`,
+      quantizedSamples.length,
     )
   }
   return samples.length / inputs

@@ -2,9 +2,10 @@
  * Defaults and checks of what a caller may ask for. The defaults are the combination that does best on the models of
  * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
  */
+import { checkName, checkWhole, rangeError } from './checks.js'
 import { checkLevels, checkRadius, checkScalePer } from './methods/alphabet.js'
 import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe, resolveScales } from './methods/recipe.js'
-import type { Format } from './onnx/layer.js'
+import { FORMATS, type Format } from './onnx/layer.js'
 import type { QuantizeModelOptions, Radius, ScalePer } from './options.js'
 
 export interface Settings extends Recipe {
@@ -52,7 +53,8 @@ export function resolveSettings(options: SettingsOptions): Settings {
     checkLevels(`levels for '${pattern}'`, levels)
     checkLevelsFor(settings, `levels for '${pattern}'`, levels)
   }
-  checkPositive('patches', settings.patches, 0)
+  checkWhole('patches', settings.patches, 0)
+  checkName('format', settings.format, FORMATS)
   checkScalePer(settings.scalePer)
   checkRadius(settings.radius)
   return settings
@@ -70,7 +72,7 @@ function checkConvolutions({ perChannel, scalePer, method }: Settings, options: 
   const { patches, randomPatches } = options
   if (randomPatches !== undefined) {
     if (!(randomPatches > 0 && randomPatches <= 1)) {
-      throw new RangeError(`randomPatches: expected a share above 0 and up to 1, got ${randomPatches}`)
+      throw rangeError('randomPatches', 'a share above 0 and up to 1', randomPatches)
     }
     if (patches !== undefined) {
       throw new TypeError(
@@ -109,10 +111,10 @@ function checkTargets(
     )
   }
   if (targetSize !== undefined && !(targetSize > 0 && targetSize <= 1)) {
-    throw new RangeError(`targetSize: expected a share above 0 and up to 1, got ${targetSize}`)
+    throw rangeError('targetSize', 'a share above 0 and up to 1', targetSize)
   }
   if (targetBits !== undefined && !(targetBits >= 2 && targetBits <= 8)) {
-    throw new RangeError(`targetBits: expected a number from 2 to 8, got ${targetBits}`)
+    throw rangeError('targetBits', 'a number from 2 to 8', targetBits)
   }
 }
 
@@ -123,9 +125,3 @@ export const needsCalibration = (settings: Settings): boolean =>
   settings.targetBits !== null ||
   settings.radius.rule === 'search' ||
   settings.biasCorrection
-
-function checkPositive(place: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least) {
-    throw new RangeError(`${place}: expected an integer of at least ${least}, got ${value}`)
-  }
-}

@@ -82,6 +82,45 @@ describe('quantizeLayer', () => {
     )
   })
 
+  it('says that an error is infinite where the float layer is silent and the quantized one is not', async () => {
+    const silent = {
+      weights: Float32Array.of(0.2, -0.1),
+      inputs: 2,
+      neurons: 1,
+      samples: Float32Array.of(1, 2, 1, 2),
+    }
+    const result = await quantizer.quantizeLayer(silent, { levels: 3, radius: { rule: 'max' } })
+    expect(result.relativeError).toBe(Number.POSITIVE_INFINITY)
+    const nothing = { ...silent, weights: new Float32Array(2) }
+    expect((await quantizer.quantizeLayer(nothing, { levels: 3 })).relativeError).toBe(0)
+  })
+
+  it('tells of progress that grows, measuring included, and ends at 1', async () => {
+    for (const options of [{}, { measure: false }, { radius: { rule: 'max' }, form: 'direct' } as const]) {
+      const told: number[] = []
+      await quantizer.quantizeLayer(problem(70_000, 64, 8, false, 5), {
+        ...options,
+        onProgress: (fraction) => told.push(fraction),
+      })
+      expect(told).toEqual([...told].sort((a, b) => a - b))
+      expect(told.indexOf(1)).toBe(told.length - 1)
+    }
+  })
+
+  it('aborts a call that waits for its turn without waiting', async () => {
+    const stop = new AbortController()
+    const order: string[] = []
+    const first = quantizer
+      .quantizeLayer(problem(2000, 400, 100, true, 6), { method: 'qronos' })
+      .then(() => order.push('first'))
+    const second = quantizer.quantizeLayer(problem(20, 4, 1, true, 7), { signal: stop.signal })
+    const third = quantizer.quantizeLayer(problem(20, 4, 1, true, 7))
+    stop.abort(new Error('not needed'))
+    await expect(second.finally(() => order.push('second'))).rejects.toThrow('not needed')
+    await Promise.all([first, third])
+    expect(order).toEqual(['second', 'first'])
+  })
+
   it('chooses the reference’s codes wherever it is not near a boundary', async () => {
     await fc.assert(
       fc.asyncProperty(

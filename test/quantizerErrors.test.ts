@@ -18,8 +18,14 @@ afterAll(() => quantizer.close())
 describe('arguments', () => {
   const good = problem(10, 4, 3, false, 9)
   const cases: [string, LayerProblem | object, LayerOptions, ErrorConstructor, string][] = [
-    ['inputs', { ...good, inputs: 0 }, {}, RangeError, 'inputs: expected an integer ≥ 1, got 0'],
-    ['neurons', { ...good, neurons: 1.5 }, {}, RangeError, 'neurons: expected an integer ≥ 1, got 1.5'],
+    ['inputs', { ...good, inputs: 0 }, {}, RangeError, 'inputs: expected an integer of at least 1, got 0'],
+    [
+      'neurons',
+      { ...good, neurons: 1.5 },
+      {},
+      RangeError,
+      'neurons: expected an integer of at least 1, got 1.5',
+    ],
     ['weights of a kind', { ...good, weights: [1] }, {}, TypeError, 'weights: expected a Float32Array'],
     [
       'samples of a kind',
@@ -77,14 +83,14 @@ describe('arguments', () => {
       good,
       { radius: { rule: 'value', value: -1 } },
       RangeError,
-      'radius value: expected a finite number above 0, got -1',
+      'radius value: expected a finite number above 2⁻¹⁰⁰, got -1',
     ],
     [
       'a factor',
       good,
       { radius: { rule: 'median', factor: Number.NaN } },
       RangeError,
-      'radius median: expected a finite number above 0, got NaN',
+      'radius median: expected a finite number above 2⁻¹⁰⁰, got NaN',
     ],
     [
       'a form that cannot search',

@@ -54,13 +54,17 @@ export function createHostApi(): HostApi {
         await source.restart()
         for (let batch = await source.next(); batch !== null; batch = await source.next()) yield batch
       }
+      let told: unknown
       try {
         const outcome = await executor.quantizeSamples(shape, batches, requests, {
           ...options,
           Correlations,
           signal: abortion.signal,
-          onProgress: (fraction) => source.onProgress(fraction),
+          onProgress(fraction) {
+            told = source.onProgress(fraction)
+          },
         })
+        await told // nothing is told after the answer
         const buffers = outcome.solutions.flatMap(({ codes, scales }) => [codes.buffer, scales.buffer])
         return transfer({ outcome, peakMemoryBytes: executor.peakMemoryBytes }, buffers as ArrayBuffer[])
       } catch (error) {

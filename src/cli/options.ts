@@ -6,7 +6,6 @@ import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FeedOptions, Layout } from '../data/feeds.js'
 import { METHODS } from '../methods/recipe.js'
-import type { Format } from '../onnx/layer.js'
 import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
 
 export { describeSetting } from '../report/settings.js'
@@ -235,8 +234,6 @@ export function addKernelOptions(command: Command): Command {
 export function chosenThreads(values: { readonly threads?: number }): number {
   return values.threads ?? availableParallelism()
 }
-
-export const FORMATS: readonly (Format | 'auto')[] = ['auto', 'qdq', 'packed', 'nbits', 'float']
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
 

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
 import { loadFeeds } from '../data/feeds.js'
 import { checkOutput, openData, writeBytes } from '../data/files.js'
-import type { Format } from '../onnx/layer.js'
+import { FORMATS, type Format } from '../onnx/layer.js'
 import type { ModelPlan, QuantizeReport } from '../options.js'
 import { planModel, quantizeModel } from '../quantizeModel.js'
 import { renderReport } from '../report/page.js'
@@ -23,7 +23,6 @@ import {
   collectBitsFor,
   type DataValues,
   describeSetting,
-  FORMATS,
   feedOptions,
   given,
   positiveNumber,

@@ -2,19 +2,28 @@
 import { GpfqError } from '../errors.js'
 
 export interface Alarm {
-  /** Never resolves; only to be raced with. */
-  readonly failure: Promise<never>
-  /** Rejects `failure`; the first one counts. */
+  /** What comes of `work`, or the failure where that is known first. */
+  race<T>(work: Promise<T>): Promise<T>
+  /** Ends all races, of now and of later; the first failure counts. */
   raise(error: GpfqError): void
 }
 
+/** Unlike one promise that every race waits for, it forgets a race that is over. */
 export function createAlarm(): Alarm {
-  let raise: Alarm['raise'] = () => {}
-  const failure = new Promise<never>((_, reject) => {
-    raise = reject
-  })
-  failure.catch(() => {}) // races may be over, or not yet begun
-  return { failure, raise }
+  const racing = new Set<(error: GpfqError) => void>()
+  let failure: GpfqError | undefined
+  return {
+    race: (work) =>
+      new Promise((resolve, reject) => {
+        work.then(resolve, reject).finally(() => racing.delete(reject))
+        racing.add(reject)
+        if (failure !== undefined) reject(failure)
+      }),
+    raise(error) {
+      failure ??= error
+      for (const reject of racing) reject(failure)
+    },
+  }
 }
 
 export const workerFailed = (cause: unknown): GpfqError =>

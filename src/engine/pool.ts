@@ -53,22 +53,29 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     failed ??= workerFailed(reason)
     stop(...blocks)
     alarm.raise(failed)
+    void terminate()
   }
 
   const members: Member[] = []
-  const terminate = async (): Promise<void> => {
-    for (const { remote } of members) remote[releaseProxy]()
-    await Promise.all(members.splice(0).map(({ worker }) => worker.terminate()))
+  let terminated: Promise<unknown> = Promise.resolve()
+  function terminate(): Promise<unknown> {
+    const ends = members.splice(0).map(({ remote, worker }) => {
+      remote[releaseProxy]()
+      return worker.terminate()
+    })
+    terminated = Promise.all([terminated, ...ends])
+    return terminated
   }
   try {
     for (let number = 0; number < threads; number++) {
       const worker = await spawnWorker(fail)
       members.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
     }
-    await Promise.race([
-      alarm.failure,
-      Promise.all(members.map(({ remote }, n) => remote.init(module, memory, n, threads))),
-    ])
+    const begun = members.map(({ remote }, n) => remote.init(module, memory, n, threads))
+    await alarm.race(Promise.all(begun)).catch((error) => {
+      fail(error)
+      throw failed
+    })
   } catch (error) {
     await terminate()
     throw error
@@ -86,7 +93,7 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
   async function post(job: Job, { signal }: RunOptions): Promise<{ readonly end: Promise<void> }> {
     const block = turn
     const control = blocks[block]!
-    await Promise.race([alarm.failure, idle[block]])
+    await alarm.race(idle[block]!)
     check(signal)
     control.fill(0)
     const answers = members.map(({ remote }) => remote.carryOut(job, block))
@@ -103,10 +110,9 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     const abort = (): void => stop(control)
     signal?.addEventListener('abort', abort)
     try {
-      await Promise.race([alarm.failure, ...answers])
+      await alarm.race(Promise.race(answers))
       // Stopped workers leave while others may still be at a tile, of this job or the next.
-      if (Atomics.load(control, STOP) !== 0)
-        await Promise.race([alarm.failure, Promise.all([...answers, ...idle])])
+      if (Atomics.load(control, STOP) !== 0) await alarm.race(Promise.all([...answers, ...idle]))
     } catch (error) {
       fail(error)
       await terminate()
@@ -130,11 +136,10 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     memory,
     run,
     async close() {
-      if (closed) return
       closed = true
       stop(...blocks)
       await turns.ended()
-      await Promise.race([alarm.failure, Promise.all(idle)]).catch(() => {})
+      await alarm.race(Promise.all(idle)).catch(() => {})
       await terminate()
     },
   }

@@ -5,7 +5,8 @@ export const closedError = (): GpfqError =>
   new GpfqError('CLOSED', 'quantizer: expected an open quantizer, got a closed one')
 
 export interface Turns {
-  take<T>(act: () => Promise<T>): Promise<T>
+  /** @param signal of an act that need not wait for its turn to be aborted */
+  take<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T>
   /** Resolves when everything asked for so far has ended. */
   ended(): Promise<void>
 }
@@ -13,14 +14,19 @@ export interface Turns {
 export function createTurns(): Turns {
   let last: Promise<void> = Promise.resolve()
   return {
-    take(act) {
-      const mine = last.then(act)
-      last = mine.then(
-        () => {},
-        () => {},
-      )
-      return mine
-    },
+    take: (act, signal) =>
+      new Promise((resolve, reject) => {
+        signal?.throwIfAborted()
+        const abort = (): void => reject(signal?.reason)
+        signal?.addEventListener('abort', abort)
+        last = last
+          .then(() => {
+            signal?.removeEventListener('abort', abort)
+            signal?.throwIfAborted()
+            return act()
+          })
+          .then(resolve, reject)
+      }),
     ended: () => last,
   }
 }

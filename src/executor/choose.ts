@@ -3,6 +3,7 @@ import { createInlinePool } from '../engine/inline.js'
 import { createPool } from '../engine/pool.js'
 import { loadFastModule } from '../platform/fastMath.js'
 import { hasWorkers, loadModule, threadsOr } from '../platform/init.js'
+import { kept } from '../platform/kept.js'
 import { canShareMemory } from '../platform/memory.js'
 import type { Executor } from './executor.js'
 import { createHosted } from './hosted.js'
@@ -21,17 +22,13 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
   const fastMath = fast !== null
   if (!hasWorkers()) return createLocal('inline', await createInlinePool(module), fastMath)
   if (canShareMemory()) return createLocal('pool', await createPool(threads, module), fastMath)
-  if (threads > 1) warnOnce()
+  if (threads > 1) void warnOnce()
   return createHosted(module, fastMath)
 }
 
-let warned = false
-
-function warnOnce(): void {
-  if (warned) return
-  warned = true
+const warnOnce = kept(async () =>
   console.warn(
-    'gpfq: expected a page that may share memory, got one that may not; it runs on one worker instead of all cores. Serve ' +
-      'it with "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp".',
-  )
-}
+    'gpfq: expected a page that may share memory, got one that may not: it runs on one worker; serve it with ' +
+      'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
+  ),
+)

@@ -20,19 +20,19 @@ export async function createHosted(
   fastMath: boolean,
   spawn: (onFailure: (reason: string) => void) => Promise<SpawnedWorker> = spawnWorker,
 ): Promise<Executor> {
-  const { failure, raise } = createAlarm()
-  const worker = await spawn((reason) => raise(workerFailed(reason)))
+  const alarm = createAlarm()
+  const worker = await spawn((reason) => alarm.raise(workerFailed(reason)))
   const remote: Remote<HostApi> = wrap<HostApi>(worker.endpoint)
   let closed = false
   async function close(): Promise<void> {
     if (closed) return
     closed = true
-    raise(closedError())
+    alarm.raise(closedError())
     remote[releaseProxy]()
     await worker.terminate()
   }
   try {
-    await Promise.race([failure, remote.open(module)])
+    await alarm.race(remote.open(module))
   } catch (error) {
     await close()
     throw error
@@ -47,13 +47,16 @@ export async function createHosted(
       return peakMemoryBytes
     },
     async quantizeSamples(shape, batches, requests, { signal, onProgress, form, measure, place }) {
+      if (closed) throw closedError()
       signal?.throwIfAborted()
       const source = readBatches(batches, onProgress)
-      const abort = (): void => void remote.abort()
+      const abort = (): void => {
+        source.end()
+        if (!closed) void remote.abort()
+      }
       signal?.addEventListener('abort', abort)
       try {
-        const { outcome, ...facts } = await Promise.race([
-          failure,
+        const { outcome, ...facts } = await alarm.race(
           remote.quantizeSamples(
             shape,
             proxy(source),
@@ -61,10 +64,11 @@ export async function createHosted(
             requests.map((request) => ({ ...request, weights: request.weights.slice() })),
             { form, ...(measure === undefined ? {} : { measure }), place },
           ),
-        ])
+        )
         peakMemoryBytes = facts.peakMemoryBytes
         signal?.throwIfAborted()
-        if ('failure' in outcome) throw source.error ?? rebuildFailure(outcome)
+        if (source.error !== undefined) throw source.error
+        if ('failure' in outcome) throw rebuildFailure(outcome)
         return outcome
       } finally {
         signal?.removeEventListener('abort', abort)
@@ -76,7 +80,7 @@ export async function createHosted(
 }
 
 interface OpenSource extends BatchSource {
-  /** What reading a batch threw here, before comlink takes its class away. */
+  /** What reading a batch or telling of progress threw here, before comlink takes its class away. */
   readonly error: unknown
   end(): void
 }
@@ -84,9 +88,11 @@ interface OpenSource extends BatchSource {
 function readBatches(batches: Batches, onProgress: ((fraction: number) => void) | undefined): OpenSource {
   let error: unknown
   let iterator: Iterator<SampleBatch> | AsyncIterator<SampleBatch> | undefined
+  let stopWaiting = (): void => {}
   const end = (): void => {
     const left = iterator
     iterator = undefined
+    stopWaiting()
     // Not awaited: a source that is busy, or stuck, would keep an abort or a failure waiting.
     void (async () => left?.return?.())().catch(() => {})
   }
@@ -103,7 +109,13 @@ function readBatches(batches: Batches, onProgress: ((fraction: number) => void) 
     },
     async next() {
       try {
-        const step = await iterator?.next()
+        if (error !== undefined) throw error
+        const step = await Promise.race([
+          iterator?.next(),
+          new Promise<undefined>((resolve) => {
+            stopWaiting = () => resolve(undefined)
+          }),
+        ])
         if (step === undefined || step.done === true) return null
         const { x, xq, gather } = step.value
         const copy = { x: x.slice(), xq: xq?.slice() ?? null, gather }
@@ -114,6 +126,12 @@ function readBatches(batches: Batches, onProgress: ((fraction: number) => void) 
         throw cause
       }
     },
-    onProgress: (fraction) => onProgress?.(fraction),
+    onProgress(fraction) {
+      try {
+        onProgress?.(fraction)
+      } catch (cause) {
+        error ??= cause
+      }
+    },
   }
 }

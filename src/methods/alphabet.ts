@@ -3,6 +3,7 @@
  * it; odd M holds zero, even M does not (2010.15979: α·linspace(−1, 1, M)). s = 2α/(M−1). What differs between the rules
  * is where α, the radius, comes from, and over which weights one α reigns (the scale's scope).
  */
+import { checkName, checkWhole, rangeError } from '../checks.js'
 import type { Radius, ScalePer } from '../options.js'
 
 /** Shape of a layer's weights (groups, inputs, neurons), row-major. */
@@ -28,37 +29,25 @@ const LEAST_RADIUS = 2 ** -100
 /** Scale of a scope that holds only zeros: any value that keeps v/s finite, and the values it makes negligible. */
 const EMPTY_SCALE = 2 ** -60
 
-export function checkLevels(place: string, levels: number): void {
-  if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
-    throw new RangeError(`${place}: expected an integer from 2 to 256, got ${levels}`)
-  }
-}
-
-/** A word out of a list: whoever writes plain JavaScript has no compiler to say so. */
-export function checkName(place: string, name: string, allowed: readonly string[]): void {
-  if (!allowed.includes(name)) {
-    throw new RangeError(`${place}: expected one of ${allowed.join(', ')}, got ${name}`)
-  }
-}
+export const checkLevels = (place: string, levels: number): void => checkWhole(place, levels, 2, 256)
 
 export function checkScalePer(scalePer: ScalePer): void {
   if (scalePer === 'layer' || scalePer === 'neuron') return
   if (typeof scalePer !== 'object') {
-    throw new RangeError(`scalePer: expected 'layer', 'neuron' or { group: SIZE }, got ${scalePer}`)
+    throw rangeError('scalePer', "'layer', 'neuron' or { group: SIZE }", scalePer)
   }
-  const { group } = scalePer
-  if (!Number.isInteger(group) || group < 1) {
-    throw new RangeError(`scalePer: group: expected an integer of at least 1, got ${group}`)
-  }
+  checkWhole('scalePer: group', scalePer.group, 1)
 }
 
 const RULES: readonly Radius['rule'][] = ['max', 'median', 'mean-max', 'mse', 'search', 'value']
 
 export function checkRadius(radius: Radius): void {
   checkName('radius rule', radius.rule, RULES)
-  const number = 'factor' in radius ? radius.factor : 'value' in radius ? radius.value : 1
-  if (!Number.isFinite(number) || number <= 0) {
-    throw new RangeError(`radius ${radius.rule}: expected a finite number above 0, got ${number}`)
+  const { rule } = radius
+  const number =
+    rule === 'value' ? radius.value : rule === 'median' || rule === 'mean-max' ? radius.factor : 1
+  if (!(number >= LEAST_RADIUS && number < Number.POSITIVE_INFINITY)) {
+    throw rangeError(`radius ${rule}`, 'a finite number above 2⁻¹⁰⁰', number)
   }
 }
 
@@ -98,53 +87,53 @@ function radiiFor(
   scalePer: ScalePer,
   radius: Radius,
 ): Float64Array {
-  const { groups, inputs, neurons } = shape
-  const scopes = groups * blocks * neurons
-  switch (radius.rule) {
-    case 'value':
-      return new Float64Array(scopes).fill(radius.value)
-    case 'median':
-      return new Float64Array(scopes).fill(radius.factor * medianMagnitude(weights))
-    case 'mean-max': {
-      const columns = scopeMaxima(weights, { groups, inputs, neurons }, 1, inputs)
-      return new Float64Array(scopes).fill((radius.factor * sum(columns)) / columns.length)
-    }
-    case 'max':
-    case 'search':
-    case 'mse': {
-      const maxima = scopeMaxima(weights, shape, blocks, blockSize)
-      if (scalePer === 'layer') maxima.fill(maxima.reduce((a, b) => Math.max(a, b), 0))
-      if (radius.rule !== 'mse') return maxima
-      return leastWeightError(weights, shape, blocks, blockSize, levels, maxima, scalePer === 'layer')
-    }
+  const maxima = scopeMaxima(weights, shape, blocks, blockSize)
+  const { rule } = radius
+  if (rule === 'value') return maxima.fill(radius.value)
+  if (rule === 'median') return maxima.fill(radius.factor * medianMagnitude(weights))
+  if (rule === 'mean-max') {
+    const columns = scopeMaxima(weights, shape, 1, shape.inputs)
+    return maxima.fill((radius.factor * sum(columns)) / columns.length)
+  }
+  const shared = scalePer === 'layer'
+  if (shared) maxima.fill(maxima.reduce((a, b) => Math.max(a, b), 0))
+  return rule === 'mse' ? leastWeightError(weights, shape, blocks, blockSize, levels, maxima, shared) : maxima
+}
+
+/** For each row of weights (neurons): where it begins, and where its scales do. */
+function eachRow(
+  { groups, inputs, neurons }: WeightShape,
+  blocks: number,
+  blockSize: number,
+  visit: (row: number, scales: number) => void,
+): void {
+  for (let row = 0; row < groups * inputs; row++) {
+    const t = row % inputs
+    visit(row * neurons, (((row - t) / inputs) * blocks + Math.floor(t / blockSize)) * neurons)
   }
 }
 
 /** Largest |w| of each scope, (groups, blocks, neurons). */
 function scopeMaxima(
   weights: Float32Array,
-  { groups, inputs, neurons }: WeightShape,
+  shape: WeightShape,
   blocks: number,
   blockSize: number,
 ): Float64Array {
-  const maxima = new Float64Array(groups * blocks * neurons)
-  for (let g = 0; g < groups; g++) {
-    for (let t = 0; t < inputs; t++) {
-      const from = (g * inputs + t) * neurons
-      const to = (g * blocks + Math.floor(t / blockSize)) * neurons
-      for (let k = 0; k < neurons; k++) {
-        const magnitude = Math.abs(weights[from + k]!)
-        if (magnitude > maxima[to + k]!) maxima[to + k] = magnitude
-      }
+  const maxima = new Float64Array(shape.groups * blocks * shape.neurons)
+  eachRow(shape, blocks, blockSize, (from, to) => {
+    for (let k = 0; k < shape.neurons; k++) {
+      const magnitude = Math.abs(weights[from + k]!)
+      if (magnitude > maxima[to + k]!) maxima[to + k] = magnitude
     }
-  }
+  })
   return maxima
 }
 
 /** For each scope the fraction of its maximum with the least Σ (w − A(w))². */
 function leastWeightError(
   weights: Float32Array,
-  { groups, inputs, neurons }: WeightShape,
+  shape: WeightShape,
   blocks: number,
   blockSize: number,
   levels: number,
@@ -157,19 +146,15 @@ function leastWeightError(
   for (const fraction of GRID) {
     const scales = maxima.map((alpha) => (2 * alpha * fraction) / (levels - 1) || EMPTY_SCALE)
     const errors = new Float64Array(maxima.length)
-    for (let g = 0; g < groups; g++) {
-      for (let t = 0; t < inputs; t++) {
-        const from = (g * inputs + t) * neurons
-        const to = (g * blocks + Math.floor(t / blockSize)) * neurons
-        for (let k = 0; k < neurons; k++) {
-          const w = weights[from + k]!
-          const s = scales[to + k]!
-          const code = Math.min(levels - 1, Math.max(0, nearestEven(w / s + zero)))
-          const d = w - s * (code - zero)
-          errors[to + k] = errors[to + k]! + d * d
-        }
+    eachRow(shape, blocks, blockSize, (from, to) => {
+      for (let k = 0; k < shape.neurons; k++) {
+        const w = weights[from + k]!
+        const s = scales[to + k]!
+        const code = Math.min(levels - 1, Math.max(0, nearestEven(w / s + zero)))
+        const d = w - s * (code - zero)
+        errors[to + k] = errors[to + k]! + d * d
       }
-    }
+    })
     if (shared) errors.fill(sum(errors))
     best = best.map((radius, i) => {
       if (errors[i]! >= least[i]!) return radius
@@ -189,7 +174,11 @@ export function nearestEven(x: number): number {
 function medianMagnitude(weights: Float32Array): number {
   const sorted = weights.map(Math.abs).sort()
   const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+  if (median === 0 && sorted.at(-1)! > 0) {
+    throw rangeError('radius median', 'a median above 0', '0; use another rule')
+  }
+  return median
 }
 
 const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0)
@@ -207,17 +196,12 @@ export interface QuantizedValues {
 /** Values scale·(code − zero) of a quantized weight, (groups, inputs, neurons) float32. */
 export function dequantize(
   { codes, scales, blockSize, zero, values: reals }: QuantizedValues,
-  { groups, inputs, neurons }: WeightShape,
+  shape: WeightShape,
 ): Float32Array {
   if (reals !== undefined) return reals
-  const blocks = Math.ceil(inputs / blockSize)
   const values = new Float32Array(codes.length)
-  for (let g = 0; g < groups; g++) {
-    for (let t = 0; t < inputs; t++) {
-      const at = (g * inputs + t) * neurons
-      const scale = (g * blocks + Math.floor(t / blockSize)) * neurons
-      for (let k = 0; k < neurons; k++) values[at + k] = scales[scale + k]! * (codes[at + k]! - zero)
-    }
-  }
+  eachRow(shape, Math.ceil(shape.inputs / blockSize), blockSize, (row, at) => {
+    for (let k = 0; k < shape.neurons; k++) values[row + k] = scales[at + k]! * (codes[row + k]! - zero)
+  })
   return values
 }

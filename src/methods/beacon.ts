@@ -34,24 +34,17 @@ export const beacon: GramMethodKind = {
         }
         return []
       },
-      choose: ({ shape: { inputs, neurons }, levels }) => [
+      choose: (request) => [
         [
           familyKernels.beacon({
+            ...columns.of(request),
             h: matrices.h,
             gt: same ? matrices.h : transposed,
-            weights: columns.weights,
             r: system.r,
             s: system.s,
-            scales: columns.scales,
-            codes: columns.codes,
             found,
             scratch,
-            inputs,
-            panels,
-            neuronPanels: kernels.panelsOf(neurons),
-            groups,
-            top: levels - 1,
-            zero: (levels - 1) / 2,
+            zero: (request.levels - 1) / 2,
             loops: recipe.passes,
           }),
         ],

@@ -7,6 +7,7 @@ import type { Arena, Pointer } from '../wasm/arena.js'
 import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
 import { steps } from './samples.js'
+import type { SolveRequest } from './solution.js'
 
 /** [group][neuron panel][held][lanes] to (groups, rows, neurons), the first `rows` of those held. */
 export function fromPanels<T extends Float32Array | Uint8Array | Uint32Array>(
@@ -79,6 +80,25 @@ export class Columns {
     this.#raw = arena.allocate(4 * widest.groups * widest.inputs * widest.neurons)
     this.#rowAt = arena.allocate(4 * widest.inputs)
     this.#columnAt = arena.allocate(4 * widest.neurons)
+  }
+
+  /** What kernels over these columns want to know, once a request's weights and scales lie in them. */
+  of({ shape, levels, scales }: SolveRequest) {
+    const neuronPanels = panelsOf(shape.neurons)
+    return {
+      weights: this.weights,
+      scales: this.scales,
+      zeros: this.zeros,
+      codes: this.codes,
+      inputs: shape.inputs,
+      panels: this.#panels,
+      neuronPanels,
+      groups: shape.groups,
+      columns: shape.groups * neuronPanels,
+      scaleBlocks: scales.blocks,
+      scaleBlockSize: scales.blockSize,
+      top: levels - 1,
+    }
   }
 
   /** Copies weights (groups, inputs, neurons) in; the returned phase packs them. */

@@ -109,35 +109,28 @@ export class DirectForm implements LayerForm {
     return this.#arena.floats(at, 1)[0]!
   }
 
-  async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
-    const neuronPanels = kernels.panelsOf(shape.neurons)
+  async solve(request: SolveRequest, options: RunOptions): Promise<Solution> {
+    const { weights, shape, levels, scales } = request
     const { same } = this.#shape
     const { edge } = this.#plan
     const { x, xq, rows } = this.packer
     const job: Phase[] = [this.columns.load(weights, shape)]
     this.columns.setScales(shape, levels, scales)
+    const columns = this.columns.of(request)
     const step = {
+      ...columns,
       x: same ? 0 : x,
       xq,
       u: this.#u,
-      w: this.columns.weights,
+      w: columns.weights,
       n: this.#n,
       z: this.#z,
       h: this.#h,
       g: same ? 0 : this.#g,
-      scales: this.columns.scales,
-      zeros: this.columns.zeros,
-      codes: this.columns.codes,
       scratch: this.#scratch,
       rows,
-      inputs: shape.inputs,
       blocks: this.#blocks,
       edge,
-      groups: shape.groups,
-      neuronPanels,
-      scaleBlocks: scales.blocks,
-      scaleBlockSize: scales.blockSize,
-      top: levels - 1,
     }
     for (let now = 0; now < this.#blocks; now++)
       job.push([kernels.advance(step, now - 1, now)], [kernels.settle(step, now)])

@@ -75,7 +75,7 @@ export class Factor {
     }
     throw new GpfqError(
       'INVALID_DATA',
-      `H: expected a matrix that damping makes positive definite, got one that ${damping} of its mean diagonal, raised tenfold three times, does not; use method gpfq, or a larger damping`,
+      `H: expected a matrix that damping makes positive definite, got one that a thousand times ${damping} does not; use method gpfq, or more damping`,
     )
   }
 
@@ -113,7 +113,16 @@ export class Factor {
       const to = Math.min(n, from + WIDTH)
       if (from > 0) job.push([familyKernels.reduce({ a, n, from, to, groups })])
       job.push([
-        familyKernels.factorBlock({ a, least: this.#least, failed: this.#failed, n, from, to, groups }),
+        familyKernels.factorBlock({
+          a,
+          least: this.#least,
+          failed: this.#failed,
+          inputs,
+          n,
+          from,
+          to,
+          groups,
+        }),
       ])
       if (to < n) job.push([familyKernels.solveBlock({ a, n, from, to, groups })])
     }

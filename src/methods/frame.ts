@@ -77,23 +77,19 @@ export class FrameForm implements LayerForm {
     return { dead: 0, finite: true }
   }
 
-  async solve({ weights, shape, levels }: SolveRequest, options: RunOptions): Promise<Solution> {
+  async solve(request: SolveRequest, options: RunOptions): Promise<Solution> {
+    const { weights, shape } = request
     const dimension = dimensionOf(shape.inputs)
     const count = dimension * this.#redundancy
     this.#arena.floats(this.#basis, count * dimension).set(harmonicFrame(count, dimension))
     const task = frame({
-      weights: this.columns.weights,
+      ...this.columns.of(request),
       basis: this.#basis,
-      scales: this.columns.scales,
       codes: this.#codes,
       values: this.#values,
       scratch: this.#scratch,
-      inputs: shape.inputs,
-      panels: this.#plan.panels,
-      columns: shape.groups * panelsOf(shape.neurons),
       dimension,
       count,
-      top: levels - 1,
     })
     await this.#pool.run([this.columns.load(weights, shape), [task]], options)
     return this.#read(shape)

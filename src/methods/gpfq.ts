@@ -52,23 +52,14 @@ type PathArguments = Parameters<typeof kernels.substitute>[0]
 /** The substitution kernel over a system's columns; GPTQ and Qronos take the same path through another matrix. */
 export function substituteTask(
   { plan, columns }: GramSystem,
-  { shape, levels, scales }: SolveRequest,
+  request: SolveRequest,
   candidates: number,
   own: Pick<PathArguments, 'h' | 'g' | 'r' | 's' | 'codes' | 'errors' | 'scratch' | 'triangular' | 'follow'>,
 ): Task {
   return kernels.substitute({
+    ...columns.of(request),
     ...own,
-    weights: columns.weights,
-    scales: columns.scales,
-    zeros: columns.zeros,
-    inputs: shape.inputs,
-    panels: plan.panels,
-    neuronPanels: kernels.panelsOf(shape.neurons),
-    groups: shape.groups,
     candidates,
-    scaleBlocks: scales.blocks,
-    scaleBlockSize: scales.blockSize,
-    top: levels - 1,
-    strip: stripOf(candidates * kernels.panelsOf(shape.neurons), plan.panels),
+    strip: stripOf(candidates * kernels.panelsOf(request.shape.neurons), plan.panels),
   })
 }

@@ -49,14 +49,11 @@ export function nearestPlane(system: GramSystem): NearestPlane {
     project: (request) => [
       [
         kernels.project({
+          ...columns.of(request),
           g: factor.l,
-          weights: columns.weights,
           r: target,
           s: 0,
-          panels,
           triangular: true,
-          neuronPanels: kernels.panelsOf(request.shape.neurons),
-          groups: shape.groups,
         }),
       ],
     ],

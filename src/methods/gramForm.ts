@@ -18,7 +18,7 @@ import type { Correlations } from './correlations.js'
 import { kindOf } from './family.js'
 import { GramMatrices } from './gramMatrices.js'
 import type { GramMethod } from './gramMethod.js'
-import { scatterRows, toOrder } from './order.js'
+import { permuteRows, toOrder } from './order.js'
 import type { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 import { GPFQ, type Recipe } from './recipe.js'
@@ -102,7 +102,7 @@ export class GramForm implements LayerForm {
       relativeError: await this.#judge(request, codes, found ?? values, options),
     }
     return {
-      codes: order === null ? codes : scatterRows(codes, shape, order),
+      codes: order === null ? codes : permuteRows(codes, shape, order, true, new Uint8Array(codes.length)),
       scales: found ?? scaled(given.scales, shape, factors),
       ...judged,
     }
@@ -163,43 +163,30 @@ export class GramForm implements LayerForm {
 
   /** Packs the weights and projects them. */
   #begin(request: SolveRequest): Phase[] {
-    const { shape, weights } = request
-    const { panels, triangular, projects } = this.#plan
+    const { triangular, projects } = this.#plan
     const project = kernels.project({
+      ...this.columns.of(request),
       g: this.#matrices.g,
-      weights: this.columns.weights,
       r: this.#r,
       s: this.#s,
-      panels,
       triangular,
-      neuronPanels: kernels.panelsOf(shape.neurons),
-      groups: shape.groups,
     })
     return [
-      this.columns.load(weights, shape),
+      this.columns.load(request.weights, request.shape),
       ...(projects ? [[project]] : []),
       ...(this.#method.project?.(request) ?? []),
     ]
   }
 
-  #descend({ shape, levels, scales }: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {
+  #descend(request: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {
     return familyKernels.descend({
+      ...this.columns.of(request),
       h: this.#matrices.h,
       r: this.#r,
       s: this.#s,
-      scales: this.columns.scales,
-      zeros: this.columns.zeros,
-      codes: this.columns.codes,
       errors: this.#errors,
       scratch: this.#scratch,
-      inputs: shape.inputs,
-      panels: this.#plan.panels,
-      neuronPanels: kernels.panelsOf(shape.neurons),
-      groups: shape.groups,
       candidates,
-      scaleBlocks: scales.blocks,
-      scaleBlockSize: scales.blockSize,
-      top: levels - 1,
       passes,
       sparse: this.#recipe.sparsity !== null,
       strip: this.#plan.descendStrip,

@@ -12,6 +12,10 @@ import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
 import type { Solution, SolveRequest } from './solution.js'
 
+/** ‖Y − Ỹ‖ / ‖Y‖ of squared norms: infinite where the quantized network says something and the float one nothing. */
+export const relativeErrorOf = (error2: number, signal2: number): number =>
+  error2 > 0 ? Math.sqrt(error2 / signal2) : error2
+
 /** Bytes that measuring takes beside the form's own. */
 export function measureRegions(
   { groups, neurons }: LayerShape,
@@ -81,17 +85,7 @@ export class Measure {
     }
     const scales = { ...request.scales, values: solution.scales }
     this.#columns.setScales(request.shape, request.levels, scales)
-    const dequantize = kernels.dequantize({
-      codes: this.#columns.codes,
-      scales: this.#columns.scales,
-      zeros: this.#columns.zeros,
-      negated: this.#negated,
-      inputs: this.#shape.inputs,
-      panels: this.#plan.panels,
-      columns: this.#shape.groups * this.#neuronPanels,
-      scaleBlocks: scales.blocks,
-      scaleBlockSize: scales.blockSize,
-    })
+    const dequantize = kernels.dequantize({ ...this.#columns.of(request), negated: this.#negated })
     this.#columns.writeCodes(request.shape, solution.codes)
     await this.#pool.run([this.#columns.load(request.weights, request.shape), [dequantize]], options)
   }
@@ -135,6 +129,6 @@ export class Measure {
         error2 += sums[i + 8 + k]!
       }
     }
-    return signal2 === 0 ? 0 : Math.sqrt(error2 / signal2)
+    return relativeErrorOf(error2, signal2)
   }
 }

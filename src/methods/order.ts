@@ -14,34 +14,23 @@ export function toOrder(request: SolveRequest, order: Uint32Array, together: boo
   const { weights, shape, scales } = request
   return {
     ...request,
-    weights: gatherRows(weights, shape, order),
+    weights: permuteRows(weights, shape, order, false, new Float32Array(weights.length)),
     scales: together ? scales : inputScales(scales, shape, order),
   }
 }
 
-function gatherRows(
-  values: Float32Array,
+/** Rows (groups, inputs, neurons) into the order, or `back` out of it. */
+export function permuteRows<T extends Float32Array | Uint8Array>(
+  values: T,
   { groups, inputs, neurons }: WeightShape,
   order: Uint32Array,
-): Float32Array {
-  const out = new Float32Array(values.length)
+  back: boolean,
+  out: T,
+): T {
   for (let row = 0; row < groups * inputs; row++) {
-    const from = (row - (row % inputs) + order[row]!) * neurons
-    out.set(values.subarray(from, from + neurons), row * neurons)
-  }
-  return out
-}
-
-/** Codes back in the inputs' own order. */
-export function scatterRows(
-  codes: Uint8Array,
-  { groups, inputs, neurons }: WeightShape,
-  order: Uint32Array,
-): Uint8Array {
-  const out = new Uint8Array(codes.length)
-  for (let row = 0; row < groups * inputs; row++) {
-    const to = (row - (row % inputs) + order[row]!) * neurons
-    out.set(codes.subarray(row * neurons, (row + 1) * neurons), to)
+    const own = row - (row % inputs) + order[row]!
+    const from = (back ? row : own) * neurons
+    out.set(values.subarray(from, from + neurons), (back ? own : row) * neurons)
   }
   return out
 }

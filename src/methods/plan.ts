@@ -143,7 +143,7 @@ function fits(plan: LayerPlan): LayerPlan {
   throw new GpfqError(
     'OUT_OF_MEMORY',
     `memory plan: expected at most 4096 MiB, got a need of ${Math.ceil(plan.bytes / 2 ** 20)} MiB ` +
-      `(most of it ${largest?.[0]}); use fewer samples or patches, or exclude the layer`,
+      `(most of it ${largest?.[0]}); exclude the layer, or use fewer samples, patches or threads`,
   )
 }
 

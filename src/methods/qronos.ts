@@ -55,11 +55,10 @@ function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
       return base.prepare(options)
     },
     project(request): readonly Phase[] {
-      const common = { panels, neuronPanels: kernels.panelsOf(request.shape.neurons), groups }
-      const { weights } = columns
+      const common = columns.of(request)
       return [
         ...base.project(request),
-        [kernels.project({ ...common, g: difference, weights, r: u, s: v, triangular: false })],
+        [kernels.project({ ...common, g: difference, r: u, s: v, triangular: false })],
         [
           familyKernels.retarget({
             ...common,

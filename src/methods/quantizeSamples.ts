@@ -36,7 +36,7 @@ export interface SamplesResult {
 export interface SamplesOptions extends RunOptions {
   readonly form?: Form | undefined
   readonly measure?: boolean
-  /** Share of the work that is done, 0..1, after each batch and each request. */
+  /** Share of the work that is done, 0..1, after each batch and each request; measuring is half of it. */
   readonly onProgress?: ((fraction: number) => void) | undefined
   /** Who knows how to sum correlations, so that who has no convolutions need not load it; without it patches are summed. */
   readonly Correlations?: typeof Correlations
@@ -52,52 +52,54 @@ export async function quantizeSamples(
   requests: readonly SolveRequest[],
   options: SamplesOptions,
 ): Promise<SamplesResult> {
-  const { pool, arena } = engine
-  if (shape.recipe?.preprocess === true && shape.samples >= shape.inputs) {
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${options.place}: expected fewer samples than inputs for preprocess, got ${shape.samples} samples of ${shape.inputs} ` +
-        'inputs, which leave no weight free to move; use fewer samples or patches, exclude the layer, or use method gpfq',
-    )
-  }
-  const layerPlan = planLayer(shape, pool.threads, options.form)
-  const plan =
-    options.measure === true
-      ? withRegions(layerPlan, measureRegions(shape, layerPlan, pool.threads))
-      : layerPlan
+  const { arena } = engine
+  const { place } = options
+  const progress = (fraction: number): void => options.onProgress?.(fraction)
+  // Measuring takes about as long as choosing.
+  const chosen = options.measure === true ? 0.5 : 1
   const mark = arena.mark()
   const run: RunOptions = { signal: options.signal }
   let packer: Packer | undefined
   try {
     const start = performance.now()
-    const form = createForm(engine, shape, plan, options)
+    // All memory is taken before work starts, so that a lack of it is not found out after hours.
+    const { plan, form, measure } = await named(place, () => layOut(engine, shape, options))
     packer = form.packer
-    // Its memory is taken before work starts, so that a lack of it is not found out after hours.
-    const measure = options.measure === true ? new Measure(pool, arena, shape, plan, form) : null
     let rows = 0
     for await (const batch of batches()) {
       await form.add(batch, run)
       rows += batch.gather.rows
-      options.onProgress?.((0.8 * rows) / shape.samples)
+      progress((chosen * 0.8 * rows) / shape.samples)
     }
     await form.finish(run)
     const { dead, finite } = form.diagnose()
-    if (!finite) throw notFinite(options.place)
-    const notes = (await form.prepare?.(run)) ?? []
+    const notes = await named(place, () => {
+      checkFinite(finite)
+      return form.prepare?.(run)
+    })
     const solutions: Solution[] = []
     for (const request of requests) {
       solutions.push(await form.solve(request, run))
-      options.onProgress?.(0.8 + (0.2 * solutions.length) / requests.length)
+      progress(chosen * (0.8 + (0.2 * solutions.length) / requests.length))
     }
     const seconds = (performance.now() - start) / 1000
     let relativeError: number | null = null
     if (measure !== null && requests[0] !== undefined && solutions[0] !== undefined) {
       await measure.begin(requests[0], solutions[0], run)
-      if (plan.form !== 'direct') for await (const batch of batches()) await measure.add(batch, run)
-      relativeError = await measure.finish(run)
-      if (Number.isNaN(relativeError)) throw notFinite(options.place)
+      rows = 0
+      if (plan.form !== 'direct') {
+        for await (const batch of batches()) {
+          await measure.add(batch, run)
+          rows += batch.gather.rows
+          progress(0.5 + (0.49 * rows) / shape.samples)
+        }
+      }
+      const measured = await measure.finish(run)
+      await named(place, () => checkFinite(!Number.isNaN(measured)))
+      relativeError = measured
+      progress(1)
     }
-    return { solutions, plan, deadInputs: dead, notes, seconds, relativeError }
+    return { solutions, plan, deadInputs: dead, notes: notes ?? [], seconds, relativeError }
   } finally {
     // Nothing may still write to memory that the next layer will own.
     await packer?.settled().catch(() => {})
@@ -105,27 +107,43 @@ export async function quantizeSamples(
   }
 }
 
-const notFinite = (place: string): GpfqError =>
-  new GpfqError(
-    'INVALID_DATA',
-    `${place}: expected finite inputs, got NaN or infinite ones (or some whose squares overflow float32); ` +
-      'check the calibration data and its preprocessing',
-  )
+/** Lets errors of what knows nothing of layers say where they come from. */
+async function named<T>(place: string, act: () => T | Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    if (!(error instanceof GpfqError) || !/MEMORY|DATA/.test(error.code)) throw error
+    throw new GpfqError(error.code, `${place}: ${error.message}`, { cause: error })
+  }
+}
 
-function createForm(
+function checkFinite(finite: boolean): void {
+  if (finite) return
+  throw new GpfqError(
+    'INVALID_DATA',
+    'expected finite inputs, got NaN or infinite ones (or squares beyond float32); check the calibration data',
+  )
+}
+
+function layOut(
   { pool, arena }: Engine,
   shape: LayerShape,
-  plan: LayerPlan,
-  { Correlations }: SamplesOptions,
-): LayerForm {
-  switch (plan.form) {
-    case 'gram':
-      return new GramForm(pool, arena, shape, plan, Correlations)
-    case 'direct':
-      return new DirectForm(pool, arena, shape, plan)
-    case 'none':
-      return shape.recipe?.method === 'frame'
-        ? new FrameForm(pool, arena, shape, plan)
-        : new RoundForm(pool, arena, shape, plan)
+  { form: asked, measure: measures = false, Correlations }: SamplesOptions,
+): { readonly plan: LayerPlan; readonly form: LayerForm; readonly measure: Measure | null } {
+  const { samples, inputs, recipe } = shape
+  if (recipe?.preprocess === true && samples >= inputs) {
+    throw new GpfqError(
+      'INVALID_DATA',
+      `expected fewer samples than inputs (${inputs}) for preprocess, got ${samples}; use fewer samples or patches, or another method`,
+    )
   }
+  const own = planLayer(shape, pool.threads, asked)
+  const plan = measures ? withRegions(own, measureRegions(shape, own, pool.threads)) : own
+  const form =
+    plan.form === 'gram'
+      ? new GramForm(pool, arena, shape, plan, Correlations)
+      : new (plan.form === 'direct' ? DirectForm : recipe?.method === 'frame' ? FrameForm : RoundForm)(
+          ...([pool, arena, shape, plan] as const),
+        )
+  return { plan, form, measure: measures ? new Measure(pool, arena, shape, plan, form) : null }
 }

@@ -3,8 +3,8 @@
  * in and combinations checked. One recipe serves a whole run; scales and levels are a layer's own (solution.ts).
  */
 
+import { checkName, checkWhole, rangeError } from '../checks.js'
 import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
-import { checkName } from './alphabet.js'
 
 export interface Recipe {
   readonly method: Method
@@ -41,15 +41,32 @@ export const GPFQ: Recipe = {
 
 export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon', 'frame']
 
+const CODES_OF_WEIGHTS = METHODS.filter((method) => method !== 'frame')
+
 /** Options that not every method has. Act-order is for those that take the inputs one after another. */
 const METHODS_WITH: Readonly<
-  Record<'damping' | 'actOrder' | 'seed' | 'alignment' | 'redundancy', readonly Method[]>
+  Record<
+    | 'damping'
+    | 'actOrder'
+    | 'seed'
+    | 'alignment'
+    | 'redundancy'
+    | 'preprocess'
+    | 'sparsity'
+    | 'preset'
+    | 'passes',
+    readonly Method[]
+  >
 > = {
   damping: ['gptq', 'qronos'],
   actOrder: ['gpfq', 'gptq', 'qronos', 'spfq'],
   seed: ['spfq'],
   alignment: ['spfq'],
   redundancy: ['frame'],
+  preprocess: ['msq'],
+  sparsity: ['gpfq'],
+  preset: CODES_OF_WEIGHTS,
+  passes: CODES_OF_WEIGHTS,
 }
 
 /**
@@ -91,7 +108,10 @@ export function resolveRecipe(
   checkName('method', method, METHODS)
   checkWhole('passes', passes, 0, 1000)
   const inverting = METHODS_WITH.damping.includes(method)
-  const given = { damping, actOrder: actOrder || undefined, seed, alignment, redundancy }
+  const given = {
+    ...{ damping, actOrder: actOrder || undefined, seed, alignment, redundancy, sparsity },
+    ...{ preprocess: preprocess || undefined, preset: options.preset, passes: passes || undefined },
+  }
   for (const [name, value] of Object.entries(given)) {
     const methods = METHODS_WITH[name as keyof typeof given]
     if (value !== undefined && !methods.includes(method) && !(name === 'seed' && randomPatches)) {
@@ -101,22 +121,15 @@ export function resolveRecipe(
     }
   }
   if (damping !== undefined && !(damping >= 0 && Number.isFinite(damping))) {
-    throw new RangeError(`damping: expected a finite number of at least 0, got ${damping}`)
+    throw rangeError('damping', 'a finite number of at least 0', damping)
   }
   checkWhole('seed', seed ?? 0, 0, 2 ** 32 - 1)
   checkWhole('alignment', alignment ?? 1, 1, 1000)
   checkWhole('redundancy', redundancy ?? REDUNDANCY, 2, 64)
-  if (method === 'frame' && (best || passes > 0)) {
-    throw new TypeError(
-      `${best ? 'preset' : 'passes'}: expected none beside method frame, got one; leave it out`,
-    )
+  if (preprocess && passes > 0) {
+    throw new TypeError(`preprocess: expected no passes beside it, got ${passes}; leave one out`)
   }
-  if (preprocess && (method !== 'msq' || passes > 0)) {
-    throw new TypeError(
-      `preprocess: expected method msq without passes, got ${method}${passes > 0 ? ' with passes' : ''}; leave it out`,
-    )
-  }
-  if (sparsity !== undefined) checkSparsity(sparsity, method)
+  if (sparsity !== undefined) checkSparsity(sparsity)
   const random = method === 'spfq'
   return {
     method,
@@ -132,14 +145,11 @@ export function resolveRecipe(
   }
 }
 
-function checkSparsity({ rule, value }: Sparsity, method: Method): void {
-  if (method !== 'gpfq') {
-    throw new TypeError(`sparsity: expected method gpfq, the only one with thresholds, got ${method}`)
-  }
+function checkSparsity({ rule, value }: Sparsity): void {
   checkName('sparsity rule', rule, ['soft', 'hard', 'target'])
   if (rule === 'target' ? !(value >= 0 && value < 1) : !(value >= 0 && Number.isFinite(value))) {
     const allowed = rule === 'target' ? 'a share of zeros from 0 to below 1' : 'a finite λ of at least 0'
-    throw new RangeError(`sparsity ${rule}: expected ${allowed}, got ${value}`)
+    throw rangeError(`sparsity ${rule}`, allowed, value)
   }
 }
 
@@ -168,15 +178,7 @@ export function resolveScales(
 /** Whether an alphabet can do what the recipe asks. */
 export function checkLevelsFor({ sparsity }: Recipe, place: string, levels: number): void {
   if (sparsity !== null && levels % 2 === 0) {
-    throw new RangeError(
-      `${place}: expected an odd number, for sparsity needs a zero in the alphabet, got ${levels}`,
-    )
-  }
-}
-
-export function checkWhole(place: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(`${place}: expected an integer from ${least} to ${most}, got ${value}`)
+    throw rangeError(place, 'an odd number, for sparsity needs a zero in the alphabet', levels)
   }
 }
 

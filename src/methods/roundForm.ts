@@ -9,7 +9,7 @@
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { vertexScratch, vertexWalk } from '../wasm/familyKernels.js'
-import { panelsOf, round } from '../wasm/kernels.js'
+import { round } from '../wasm/kernels.js'
 import { Columns } from './columns.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
@@ -20,8 +20,6 @@ export class RoundForm implements LayerForm {
   readonly packer: Packer
   readonly columns: Columns
   readonly #pool: Pool
-  readonly #plan: LayerPlan
-  readonly #shape: LayerShape
   readonly #walks: boolean
   readonly #scratch: Pointer
   #rows = 0
@@ -29,10 +27,8 @@ export class RoundForm implements LayerForm {
 
   constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
     this.#pool = pool
-    this.#plan = plan
     this.packer = new Packer(pool, arena, shape, plan)
     this.columns = new Columns(arena, shape, plan.panels, plan.scaleBlocks, 1)
-    this.#shape = shape
     this.#walks = shape.recipe?.preprocess === true
     this.#scratch = this.#walks
       ? arena.allocate(pool.threads * vertexScratch(shape.samples, shape.inputs))
@@ -55,33 +51,19 @@ export class RoundForm implements LayerForm {
     return { dead: 0, finite: this.#finite }
   }
 
-  async solve({ weights, shape, levels, scales }: SolveRequest, options: RunOptions): Promise<Solution> {
+  async solve(request: SolveRequest, options: RunOptions): Promise<Solution> {
+    const { weights, shape, levels, scales } = request
     this.columns.setScales(shape, levels, scales)
-    const task = round({
-      weights: this.columns.weights,
-      scales: this.columns.scales,
-      zeros: this.columns.zeros,
-      codes: this.columns.codes,
-      inputs: shape.inputs,
-      panels: this.#plan.panels,
-      columns: shape.groups * panelsOf(shape.neurons),
-      scaleBlocks: scales.blocks,
-      scaleBlockSize: scales.blockSize,
-      top: levels - 1,
-    })
+    const columns = this.columns.of(request)
     const walk = vertexWalk({
+      ...columns,
       x: this.packer.xq,
-      weights: this.columns.weights,
       scratch: this.#scratch,
       rows: this.#rows,
-      inputs: shape.inputs,
-      panels: this.#plan.panels,
       neurons: shape.neurons,
-      neuronPanels: panelsOf(shape.neurons),
-      groups: this.#shape.groups,
     })
     const moved = this.#walks ? [[walk]] : []
-    await this.#pool.run([this.columns.load(weights, shape), ...moved, [task]], options)
+    await this.#pool.run([this.columns.load(weights, shape), ...moved, [round(columns)]], options)
     return { codes: this.columns.readCodes(shape), scales: scales.values }
   }
 }

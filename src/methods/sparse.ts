@@ -4,15 +4,15 @@
  * units of weights, as in the paper. `target:x` finds for each layer the hard λ that makes a share x of its codes zero.
  * The alphabet must hold zero: an odd number of levels. Passes leave zeros zero. Float64 twin: reference/sparse.ts.
  *
- * Cost: GPFQ's; `target` follows the path a dozen times more. When: weights are to be compressed or pruned, too.
+ * Cost: GPFQ's; `target` follows the path one or two dozen times more. When: weights are to be compressed or pruned, too.
  */
 import * as familyKernels from '../wasm/familyKernels.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
 import { walkTask } from './spfq.js'
 
-/** Halvings of λ's interval: the share of zeros settles at a few weights of a large layer. */
-const HALVINGS = 12
+/** Most halvings of λ's interval, down to what float32 can tell apart. */
+const HALVINGS = 24
 
 export const sparse: GramMethodKind = {
   regions: (_, { panels }, threads) => ({ 'path scratch': threads * familyKernels.walkScratch(panels) }),
@@ -38,12 +38,25 @@ export const sparse: GramMethodKind = {
       async tune(request, options) {
         lambda = 0
         if (request === null) return
-        let [low, high] = [0, 2 * largest(request)]
+        /** Weights that are zero beyond those asked for. */
+        const surplus = async (): Promise<number> => {
+          await pool.run([...choose(request, 1)], options)
+          const codes = columns.readCodes(request.shape)
+          return codes.length * (zeroShare(codes, request.levels) - value)
+        }
+        let low = 0
+        let high = largest(request)
+        // Values on the path can be larger than all weights.
+        for (lambda = high; (await surplus()) < 0; lambda = high) {
+          low = high
+          high *= 2
+        }
         for (let i = 0; i < HALVINGS; i++) {
           lambda = (low + high) / 2
-          await pool.run([...choose(request, 1)], options)
-          if (zeroShare(columns.readCodes(request.shape), request.levels) < value) low = lambda
+          const more = await surplus()
+          if (more < 0) low = lambda
           else high = lambda
+          if (more >= 0 && more < 1) break
         }
         lambda = high
       },

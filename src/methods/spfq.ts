@@ -36,14 +36,14 @@ export const spfq: GramMethodKind = {
     const [values = 0, u = 0, lower = 0, aligned = 0] =
       order > 1 ? [0, 0, 0, 0].map(() => arena.allocate(bytes)) : []
     const sweep = (request: SolveRequest, from: number): Phase[] => {
-      const own = { panels, neuronPanels: kernels.panelsOf(request.shape.neurons), groups }
+      const own = columns.of(request)
       return [
         [walkTask(system, request, 1, { r: from, values, scratch, choice: 'exact' })],
         [kernels.project({ ...own, g: matrices.h, weights: values, r: lower, s: u, triangular: false })],
         [
           familyKernels.sweepTarget({
             ...{ b: system.r, s: system.s, u, r: aligned },
-            bytes: groups * own.neuronPanels * panels * 256,
+            bytes: own.columns * panels * 256,
           }),
         ],
       ]
@@ -74,26 +74,17 @@ type WalkArguments = Parameters<typeof familyKernels.walk>[0]
 
 /** The path with another choice than the nearest value over a system's columns. */
 export function walkTask(
-  { plan, columns, matrices, shape: { groups } }: GramSystem,
-  { shape, levels, scales }: SolveRequest,
+  { plan, columns, matrices }: GramSystem,
+  request: SolveRequest,
   candidates: number,
   own: Pick<WalkArguments, 'r' | 'scratch' | 'choice'> & Partial<WalkArguments>,
 ): ReturnType<typeof familyKernels.walk> {
   return familyKernels.walk({
+    ...columns.of(request),
     ...{ codes: 0, values: 0, lambda: 0, seed: 0 },
     h: matrices.h,
-    weights: columns.weights,
-    scales: columns.scales,
-    zeros: columns.zeros,
-    inputs: shape.inputs,
-    panels: plan.panels,
     triangular: plan.triangular,
-    neuronPanels: kernels.panelsOf(shape.neurons),
-    groups,
     candidates,
-    scaleBlocks: scales.blocks,
-    scaleBlockSize: scales.blockSize,
-    top: levels - 1,
     ...own,
   })
 }

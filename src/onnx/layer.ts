@@ -69,3 +69,6 @@ export interface QuantizedWeight {
 }
 
 export type Format = 'qdq' | 'packed' | 'nbits' | 'float'
+
+/** What may be asked for. */
+export const FORMATS: readonly (Format | 'auto')[] = ['auto', 'qdq', 'packed', 'nbits', 'float']

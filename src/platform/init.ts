@@ -4,6 +4,7 @@
  * edge runtimes, where the package cannot find its own files or may not start its own workers.
  */
 import { platform } from '#platform'
+import { checkWhole } from '../checks.js'
 import { compileFrom, type WasmSource } from './compile.js'
 import { kept } from './kept.js'
 import { adoptWorker, type SpawnedWorker, type WorkerLike } from './worker.js'
@@ -72,8 +73,4 @@ export function threadsOr(threads: number | undefined): number {
 
 const MOST_THREADS = 256
 
-function checkThreads(threads: number): void {
-  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) {
-    throw new RangeError(`threads: expected an integer from 1 to ${MOST_THREADS}, got ${threads}`)
-  }
-}
+const checkThreads = (threads: number): void => checkWhole('threads', threads, 1, MOST_THREADS)

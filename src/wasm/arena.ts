@@ -74,7 +74,7 @@ function outOfMemory(bytes: number, cause?: unknown): GpfqError {
   return new GpfqError(
     'OUT_OF_MEMORY',
     `shared memory: expected at most 4096 MiB that the system grants, got a need of ${Math.ceil(bytes / 2 ** 20)} MiB; ` +
-      'use fewer samples or fewer patches, or exclude the largest layers',
+      'exclude the layer, or use fewer samples, patches or threads',
     cause === undefined ? undefined : { cause },
   )
 }

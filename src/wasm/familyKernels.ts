@@ -87,8 +87,8 @@ export function reduce(a: FactorBlock): Task {
   return task('reduce', [a.a, a.n, a.from, a.to], (a.groups * (a.n - a.from)) / 4, step)
 }
 
-export function factorBlock(a: FactorBlock & { least: Pointer; failed: Pointer }): Task {
-  return task('factorBlock', [a.a, a.least, a.failed, a.n, a.from, a.to], a.groups, 1)
+export function factorBlock(a: FactorBlock & { least: Pointer; failed: Pointer; inputs: number }): Task {
+  return task('factorBlock', [a.a, a.least, a.failed, a.inputs, a.n, a.from, a.to], a.groups, 1)
 }
 
 export function solveBlock(a: FactorBlock): Task {

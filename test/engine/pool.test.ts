@@ -232,6 +232,27 @@ describe('a failure', () => {
     await expect(copy(pool, [1])).rejects.toEqual(failure('WORKER_FAILED'))
   })
 
+  it('of an idle thread ends the others too, so that they keep no process alive', async () => {
+    const { workers } = await openWatched(3)
+    const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
+    await workers[1]!.terminate()
+    await Promise.all(exits)
+  })
+
+  it('of a module that does not start is WORKER_FAILED, and no thread is left', async () => {
+    const workers: Worker[] = []
+    const watch = (worker: Worker): void => void workers.push(worker)
+    process.on('worker', watch)
+    // Valid, but it asks for a global that no worker gives it.
+    const empty = await WebAssembly.compile(
+      Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 2, 8, 1, 1, 0x61, 1, 0x62, 3, 0x7f, 0),
+    )
+    const opened = createPool(2, empty)
+    await expect(opened).rejects.toEqual(failure('WORKER_FAILED'))
+    process.off('worker', watch)
+    for (const worker of workers) expect(worker.threadId).toBe(-1)
+  })
+
   it('leaves no thread behind', async () => {
     const { pool, workers } = await openWatched(3)
     const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
@@ -259,5 +280,12 @@ describe('close', () => {
     await pool.close()
     await expect(copy(pool, [1])).rejects.toEqual(failure('CLOSED'))
     await pool.close()
+  })
+
+  it('resolves for everybody who calls it only when the threads are gone', async () => {
+    const { pool, workers } = await openWatched(2)
+    void pool.close()
+    await pool.close()
+    for (const worker of workers) expect(worker.threadId).toBe(-1)
   })
 })

@@ -146,4 +146,43 @@ describe('failure', () => {
     })
     await expect(run).rejects.toMatchObject({ code: 'CLOSED' })
   })
+
+  it('after closing is CLOSED, and an abort has nothing to say any more', async () => {
+    const layer = randomDense(500, 40, 8, true, 9)
+    const stop = new AbortController()
+    const run = quantize(executor, layer, { signal: stop.signal })
+    const closing = executor.close()
+    stop.abort()
+    await expect(run).rejects.toMatchObject({ code: 'CLOSED' })
+    await closing
+    await expect(quantize(executor, layer)).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  it('aborts without waiting for a batch that is slow to come', async () => {
+    const layer = randomDense(500, 40, 8, true, 10)
+    const stop = new AbortController()
+    const run = quantize(executor, layer, { signal: stop.signal }, async function* () {
+      yield* batchesOf({ ...layer, rows: 100 }, CUT)
+      setTimeout(() => stop.abort(new Error('too slow')))
+      await new Promise(() => {})
+    })
+    await expect(run).rejects.toThrow('too slow')
+    expect((await quantize(executor, layer)).solutions).toHaveLength(1)
+  })
+
+  it('hands on what telling of progress threw, and tells nothing after the end', async () => {
+    const layer = randomDense(500, 40, 8, true, 11)
+    const mine = new Error('no such bar')
+    const run = quantize(executor, layer, {
+      onProgress() {
+        throw mine
+      },
+    })
+    await expect(run).rejects.toBe(mine)
+    let told = 0
+    await quantize(executor, layer, { onProgress: () => told++ })
+    const before = told
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect([before > 0, told]).toEqual([true, before])
+  })
 })

@@ -95,7 +95,7 @@ function factor(c: Case, { h }: Sums, lambda: readonly number[], step?: number):
   for (let from = 0; from < n; from += width) {
     const block = { a: a.at, n, from, to: Math.min(n, from + width), groups }
     if (from > 0) run(reduce(block))
-    run(factorBlock({ ...block, least: least.at, failed: failed.at }))
+    run(factorBlock({ ...block, inputs, least: least.at, failed: failed.at }))
     if (block.to < n) run(solveBlock(block))
   }
   const l = machine.floats(groups * matrixLength(panels, true))

@@ -56,6 +56,44 @@ describe('beacon', () => {
     )
   })
 
+  it('rounds a neuron for which samples tell no direction, at the scale it began with', async () => {
+    const rounded = { method: 'msq', levels: 15, radius: { rule: 'max' } } as const
+    const layer = layerOf({ rows: 1, inputs: 512, neurons: 9, same: true, seed: 113 })
+    const one = await quantizers[1]!.quantizeLayer(layer, { method: 'beacon', levels: 15 })
+    const largest = Math.max(...layer.weights.map(Math.abs))
+    expect(Math.max(...one.scales) * 7).toBeLessThanOrEqual(8.01 * largest)
+    // Nothing at all in the samples, or nothing that reaches the outputs of one neuron.
+    const silent = { ...layer, samples: new Float32Array(3 * 512) }
+    const none = await quantizers[1]!.quantizeLayer(silent, { method: 'beacon', levels: 15 })
+    const expected = await quantizers[1]!.quantizeLayer(silent, rounded)
+    expect([none.codes, none.scales]).toEqual([expected.codes, expected.scales])
+    const dead = layer.samples.map((x, t) => (t % 2 === 0 ? 0 : x))
+    const unheard = layer.weights.map((w, i) => (i % 9 === 4 && Math.floor(i / 9) % 2 === 1 ? 0 : w))
+    const part = { ...layer, weights: unheard, samples: dead }
+    const [got, plain] = [
+      await quantizers[1]!.quantizeLayer(part, { method: 'beacon', levels: 15 }),
+      await quantizers[1]!.quantizeLayer(part, rounded),
+    ]
+    expect(got.scales[4]).toBe(plain.scales[4])
+    expect(got.codes.filter((_, i) => i % 9 === 4)).toEqual(plain.codes.filter((_, i) => i % 9 === 4))
+  })
+
+  it('chooses the same codes for samples of any size', async () => {
+    const layer = layerOf({ rows: 100, inputs: 96, neurons: 11, same: false, seed: 114 })
+    const times = (factor: number) => ({
+      ...layer,
+      samples: layer.samples.map((x) => factor * x),
+      quantizedSamples: layer.quantizedSamples!.map((x) => factor * x),
+    })
+    for (const levels of [16, 255]) {
+      const { codes, scales } = await quantizers[1]!.quantizeLayer(layer, { method: 'beacon', levels })
+      for (const factor of [2 ** 30, 2 ** 40, 2 ** -40]) {
+        const other = await quantizers[1]!.quantizeLayer(times(factor), { method: 'beacon', levels })
+        expect([other.codes, other.scales]).toEqual([codes, scales])
+      }
+    }
+  })
+
   it('is what was published: angles between prefixes of R^{-T}Gw and Rz, H = RᵀR', async () => {
     const [rows, inputs, levels] = [200, 24, 7]
     const given = layerOf({ rows, inputs, neurons: 6, same: false, seed: 112 })

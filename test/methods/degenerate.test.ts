@@ -94,10 +94,21 @@ describe('an H that is not positive definite', () => {
       quantizer.quantizeLayer(layer, { method: 'gptq', levels: 7, damping: 1e-30 }),
     ).rejects.toMatchObject({
       code: 'INVALID_DATA',
-      message: expect.stringMatching(/raised tenfold three times, does not; use method gpfq, or a larger/),
+      message: expect.stringMatching(/^samples: H: .* does not; use method gpfq, or more damping/),
     })
     const after = await quantizer.quantizeLayer(layer, { method: 'gptq', levels: 7 })
     expect(after.notes).toEqual([])
+  })
+
+  it('is none for inputs of any size and number: padding is not judged by the size of what is there', async () => {
+    // Seconds since 1970 beside quantities near 1: the mean of diag H is far above 2⁴⁰.
+    const layer = layerOf({ rows: 300, inputs: 13, neurons: 4, same: true, seed: 57 })
+    const samples = layer.samples.map((x, i) => (i % 13 === 2 ? 1.6e9 + 1000 * x : x))
+    for (const method of ['gptq', 'qronos'] as const) {
+      const { notes, relativeError } = await quantizer.quantizeLayer({ ...layer, samples }, { method })
+      expect(notes).toEqual([])
+      expect(relativeError).toBeLessThan(1)
+    }
   })
 
   it('needs no mending by the methods that factor nothing', async () => {

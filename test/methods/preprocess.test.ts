@@ -98,7 +98,7 @@ describe('msq with preprocess', () => {
         { method: 'msq', preprocess: true, ...options },
       )
     await expect(refused(8, {})).rejects.toThrow(
-      /expected fewer samples than inputs for preprocess, got 8 samples of 8 inputs/,
+      /^samples: expected fewer samples than inputs \(8\) for preprocess, got 8; use fewer/,
     )
     const samples = Float32Array.of(1, Number.NaN, 1, 1)
     const unknown = { inputs: 4, neurons: 1, weights: reals(4, 1), samples }
@@ -106,9 +106,9 @@ describe('msq with preprocess', () => {
       /finite inputs/,
     )
     await expect(refused(4, { method: 'gpfq' })).rejects.toThrow(
-      /preprocess: expected method msq without passes, got gpfq/,
+      /preprocess: expected a method that has it \(msq\), got gpfq/,
     )
-    await expect(refused(4, { passes: 1 })).rejects.toThrow(/got msq with passes/)
+    await expect(refused(4, { passes: 1 })).rejects.toThrow(/preprocess: expected no passes beside it, got 1/)
     await expect(refused(4, { radius: { rule: 'search' } })).rejects.toThrow(
       /radius: expected max beside preprocess/,
     )

@@ -54,12 +54,31 @@ describe('sparsity', () => {
     }
   })
 
+  it('finds it where values on the path exceed all weights, and where one weight is far from the others', async () => {
+    const layer = layerOf({ rows: 200, inputs: 80, neurons: 25, same: false, seed: 95 })
+    const alike = layer.samples.map((x, i) => x + 3 * layer.samples[i - (i % 80)]!)
+    const outlier = layer.weights.map((w, i) => (i === 7 ? 1e4 : w))
+    for (const given of [
+      { ...layer, samples: alike, quantizedSamples: alike },
+      { ...layer, weights: outlier },
+    ]) {
+      for (const value of [0.3, 0.6, 0.99]) {
+        const sparsity = { rule: 'target' as const, value }
+        const { codes } = await quantizers[1]!.quantizeLayer(given, { levels: 15, sparsity })
+        expect(zeroShare(codes, 15)).toBeGreaterThanOrEqual(value)
+        expect(zeroShare(codes, 15)).toBeLessThan(value + 0.01)
+      }
+    }
+  })
+
   it('refuses alphabets without zero, other methods and impossible shares', async () => {
     const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 94 })
     const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
     const sparsity = { rule: 'hard', value: 0.1 }
     await expect(refused({ levels: 16, sparsity })).rejects.toThrow(/levels: expected an odd number/)
-    await expect(refused({ method: 'qronos', sparsity })).rejects.toThrow(/sparsity: expected method gpfq/)
+    await expect(refused({ method: 'qronos', sparsity })).rejects.toThrow(
+      /sparsity: expected a method that has it \(gpfq\), got qronos/,
+    )
     await expect(refused({ sparsity: { rule: 'target', value: 1 } })).rejects.toThrow(RangeError)
   })
 })
