@@ -103,6 +103,9 @@ async function runBoth(
       'one that both models have',
       `only ${quantized.outputs.join(', ')}`,
     )
+  const missing = quantized.inputs.find(({ name }) => !float.inputs.some((input) => input.name === name))
+  if (missing !== undefined)
+    throw invalid(`input ${missing.name}`, 'one that both models have', `only the second model's`)
   const differences = { agreeing: 0, rows: 0, signal: 0, noise: 0, largest: 0 }
   let seconds = { float: 0, quantized: 0, samples: 0 }
   let samples = 0

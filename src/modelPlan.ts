@@ -12,7 +12,7 @@ import { foldBatchNorms } from './onnx/foldBatchNorm.js'
 import { chooseFormat } from './onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from './onnx/graph.js'
 import type { Format, Layer, Skipped } from './onnx/layer.js'
-import { findLayers, readWeights } from './onnx/layers.js'
+import { findLayers, keptCopies, readWeights, storedBytes } from './onnx/layers.js'
 import { decodeModel, opsetOf } from './onnx/model.js'
 import { matchLayers } from './onnx/patterns.js'
 import type { ModelPlan, PlanModel, QuantizeModelOptions } from './options.js'
@@ -81,8 +81,14 @@ export async function prepareModel(bytes: Uint8Array, options: PlanOptions): Pro
     })),
     skipped,
     foldedBatchNorms: folded,
-    notes:
-      external.length > 0 ? [`external data (${external.join(', ')}) is written into the model file`] : [],
+    notes: [
+      ...(external.length > 0
+        ? [`external data (${external.join(', ')}) is written into the model file`]
+        : []),
+      ...keptCopies(graph, layers).map(
+        ({ weight, reader }) => `'${weight}' stays in the file as it is, too: ${reader} reads it`,
+      ),
+    ],
   }
 }
 
@@ -115,7 +121,7 @@ function planLayer(
     format,
     formatReason: reason,
     codeBits: codeBits(layer, levels, blockSize, settings),
-    bytesIn: 4 * layer.groups * layer.inputs * layer.neurons,
+    bytesIn: storedBytes(graph, layer),
     bytesOut: bytes,
   }
 }

@@ -23,6 +23,7 @@ export interface Sparsity {
 export interface MethodOptions {
   /** `best`: slower and most accurate, qronos with three passes, unless method or passes say otherwise. */
   readonly preset?: 'best'
+  /** Default gpfq. */
   readonly method?: Method
   /**
    * Passes of coordinate descent after the method: each code chosen anew given all others. The output error never
@@ -44,7 +45,7 @@ export interface MethodOptions {
   readonly redundancy?: number
   /**
    * msq: first move all but at most m weights of each neuron to the ends of its alphabet without changing its outputs on
-   * the m samples (2209.03487). Needs fewer samples than inputs.
+   * the m samples (2209.03487). Needs fewer samples than inputs. An abort waits for the neurons that are being walked.
    */
   readonly preprocess?: boolean
   /** gpfq with an odd number of levels: make weights zero that matter little (2201.11113). */
@@ -75,7 +76,7 @@ export interface QuantizeModelOptions extends MethodOptions {
   readonly runner: Runner
   /** Bytes of an ONNX external data file, by the relative path that the model names. */
   readonly readExternalData?: (path: string) => Promise<Uint8Array>
-  /** Alphabet size M, 2..256: M equally spaced values over [−α, α]. */
+  /** Alphabet size M, 2..256: M equally spaced values over [−α, α]. Default 15 (4 bits). */
   readonly levels?: number
   /** Other alphabet sizes for some layers: glob over node or weight names; the last match wins. */
   readonly levelsFor?: readonly { readonly pattern: string; readonly levels: number }[]
@@ -85,10 +86,13 @@ export interface QuantizeModelOptions extends MethodOptions {
    */
   readonly targetSize?: number
   readonly targetBits?: number
+  /** Default 'neuron'. */
   readonly scalePer?: ScalePer
+  /** Default { rule: 'search' }. */
   readonly radius?: Radius
+  /** How weights are stored in the file (docs/FORMATS.md). Default 'auto'. */
   readonly format?: Format | 'auto'
-  /** Most sample rows taken of one convolution, spread evenly over images and positions; 0 takes all. */
+  /** Most sample rows of one convolution, but one an image at least, spread evenly; 0 takes all. Default 32768. */
   readonly patches?: number
   /**
    * Sample rows of convolutions at random instead (2201.11113): this share of the patches that tile each image without
@@ -141,7 +145,7 @@ export interface LayerReport {
   /** ‖Y − Ỹ‖ / ‖Y‖ of the layer's outputs in the float and the quantized network, null without calibration. */
   readonly relativeError: number | null
   readonly sqnrDb: number | null
-  /** Inputs that are zero in every calibration sample: their weights were plainly rounded. */
+  /** Inputs that are zero in every calibration sample: their weights were plainly rounded. 0 where `form` is `none`. */
   readonly deadInputs: number
   /**
    * Bits a weight of codes and scales, a code counted as log₂ M bits: what the method itself costs, whatever the format; of

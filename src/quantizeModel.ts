@@ -10,6 +10,7 @@ import {
   groupByCapture,
   shapeWithoutSamples,
 } from './calibration/captures.js'
+import { checkFeeds } from './calibration/feeds.js'
 import { MeanDifference, OutputError, sqnrDb } from './calibration/outputError.js'
 import type { Feeds } from './calibration/runner.js'
 import { type OutputPair, type RunContext, type StreamPlan, Streams } from './calibration/streams.js'
@@ -33,6 +34,7 @@ import {
 import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
 import type { Layer, QuantizedWeight } from './onnx/layer.js'
 import { encodeModel } from './onnx/model.js'
+import { inputsOf } from './onnx/openModel.js'
 import { planStages, type Stage } from './onnx/stages.js'
 import { writeQuantized } from './onnx/writeQuantized.js'
 import type {
@@ -42,7 +44,8 @@ import type {
   QuantizeModelOptions,
   QuantizeReport,
 } from './options.js'
-import { applyBudget, hasBudget } from './precision.js'
+import { breathe } from './platform/breathe.js'
+import { applyBudget, checkBudget, hasBudget } from './precision.js'
 import { needsCalibration } from './settings.js'
 import { VERSION } from './version.js'
 import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
@@ -68,10 +71,12 @@ interface Finished {
  */
 export const quantizeModel: QuantizeModel = async (bytes, options) => {
   const start = performance.now()
+  options.signal?.throwIfAborted()
   const prepared = await prepareModel(bytes, options)
   if (options.calibration === undefined && needsCalibration(prepared.settings)) {
     throw new TypeError(
-      'calibration: expected batches of inputs, got none; only methods msq (with radius max or mse) and frame can do without',
+      'calibration: expected batches of inputs, got none; only method frame, and method msq with any radius but search, can do ' +
+        'without, and neither bias correction nor a target for the levels',
     )
   }
   const executor = await createExecutor(options)
@@ -103,37 +108,82 @@ class ModelRun {
   }
 
   async carryOut(bytesIn: number, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
-    const { signal, onProgress, calibration, runner } = this.#options
+    const { onProgress, calibration, runner } = this.#options
     const { graph, model, settings } = this.#prepared
     this.#seconds.load = (performance.now() - start) / 1000
     if (settings.method === 'frame') this.#notes.push(FRAME_NOTE)
     if (this.#options.fastMath === true) this.#notes.push(fastMathNote(this.#executor.fastMath))
-    const batches: Feeds[] = []
-    if (calibration !== undefined) for await (const feeds of calibration) batches.push(feeds)
-    if (calibration !== undefined && batches.length === 0) {
-      throw new GpfqError('INVALID_DATA', 'calibration: expected at least one batch, got none')
+    const batches = await this.#readCalibration()
+    const samples = batches.reduce((sum, feeds) => sum + batchSize(feeds), 0)
+    if (calibration !== undefined && samples === 0) {
+      throw new GpfqError('INVALID_DATA', 'calibration: expected at least one sample, got none')
     }
-    onProgress?.({
-      type: 'plan',
-      layers: this.#prepared.layers.length,
-      samples: batches.reduce((sum, feeds) => sum + batchSize(feeds), 0),
-    })
+    onProgress?.({ type: 'plan', layers: this.#prepared.layers.length, samples })
 
     const stages = planStages(
       graph,
       this.#prepared.layers.map(({ layer }) => layer),
     )
-    if (hasBudget(settings)) await this.#chooseLevels(batches, stages)
-    const { layers } = this.#prepared
+    if (hasBudget(settings)) {
+      checkBudget(this.#prepared)
+      await this.#chooseLevels(batches, stages)
+    }
     const streams = new Streams(
       runner,
       settings.biasCorrection ? withNodeNames(model) : model,
       batches,
       stages,
     )
-    if (batches.length > 0) await this.#runStages(streams)
-    else for (const planned of layers) await this.#solve({ layers: [planned], uses: [] }, null, () => {})
+    try {
+      if (batches.length > 0) await this.#runStages(streams)
+      else await this.#solveFromWeights()
+      return await this.#write(streams, bytesIn, start)
+    } finally {
+      await streams.close()
+    }
+  }
 
+  /** Batches as they come, checked against the model's inputs before anything runs. */
+  async #readCalibration(): Promise<Feeds[]> {
+    const { calibration, signal } = this.#options
+    if (calibration === undefined) return []
+    const inputs = inputsOf(this.#prepared.model)
+    const batches: Feeds[] = []
+    for await (const feeds of calibration) {
+      signal?.throwIfAborted()
+      checkFeeds(`calibration, batch ${batches.length + 1}`, feeds, inputs)
+      batches.push(feeds)
+      await breathe()
+    }
+    return batches
+  }
+
+  /** Layers whose method looks at no samples. */
+  async #solveFromWeights(): Promise<void> {
+    const { layers } = this.#prepared
+    for (const [index, planned] of layers.entries()) {
+      this.#announceStart(planned)
+      await this.#timed('quantization', () =>
+        this.#solve({ layers: [planned], uses: [] }, null, (share) =>
+          this.#options.onProgress?.({
+            type: 'progress',
+            fraction: (index + share) / layers.length,
+            phase: 'choosing codes',
+          }),
+        ),
+      )
+      this.#announce(planned)
+    }
+  }
+
+  /** Writes the model, loads it back, and says what was done. */
+  async #write(
+    streams: Streams,
+    bytesIn: number,
+    start: number,
+  ): Promise<{ model: Uint8Array; report: QuantizeReport }> {
+    const { signal, onProgress, runner } = this.#options
+    const { graph, model, settings, layers } = this.#prepared
     const written = writeQuantized(
       model,
       layers.map((planned) => ({
@@ -213,7 +263,9 @@ class ModelRun {
         }
       }
       progress(1, 'choosing codes')
-      if (stage.replay) await this.#timed('calibration', () => streams.replay(context))
+      if (stage.replay) {
+        await this.#timed('calibration', () => streams.replay({ ...context, onProgress: () => {} }))
+      }
       await streams.release()
     }
     for (const planned of layers) this.#announce(planned)
@@ -318,7 +370,7 @@ class ModelRun {
     const difference = new MeanDifference(layer.groups * layer.neurons)
     const outputs = layer.uses.map(({ output }) => output)
     const inputs = layer.uses.map(({ input }) => input)
-    const axis = new Map(layer.uses.map((use) => [use.output, neuronAxis(use.sampling)]))
+    const axis = new Map(layer.uses.map((use) => [use.output, neuronAxis(layer.op, use.sampling)]))
     await streams.probe(
       outputs,
       inputs,

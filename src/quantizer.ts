@@ -28,7 +28,9 @@ export interface LayerProblem {
 export interface LayerOptions extends MethodOptions {
   /** Alphabet size M, 2..256. Default 15 (4 bits). */
   readonly levels?: number
+  /** Default 'neuron'. */
   readonly scalePer?: ScalePer
+  /** Default { rule: 'search' }. */
   readonly radius?: Radius
   /** The form of the computation; the cost model chooses if left out. Only plain gpfq without search has a choice. */
   readonly form?: 'gram' | 'direct'
@@ -50,7 +52,7 @@ export interface LayerResult {
   readonly form: Form
   /** ‖XW − XqQ‖ / ‖XW‖ (Frobenius), null if not measured. */
   readonly relativeError: number | null
-  /** Inputs that are zero in every sample. */
+  /** Inputs that are zero in every sample; 0 where `form` is `none`, which looks at none. */
   readonly deadInputs: number
   /** What had to be mended on the way. */
   readonly notes: readonly string[]

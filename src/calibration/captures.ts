@@ -12,7 +12,7 @@ import type { LayerUse } from '../onnx/layer.js'
 import type { Settings } from '../settings.js'
 import { gatherFor } from './gather.js'
 import { floatsOf } from './outputError.js'
-import type { Streams } from './streams.js'
+import { checkSameShape, type Streams } from './streams.js'
 
 export interface Capture {
   readonly layers: readonly PlannedLayer[]
@@ -76,6 +76,8 @@ export function captureSamples(
       const tensors = await streams.tensors(batch, names)
       for (const use of uses) {
         const { float, quantized } = tensors.get(use.input)!
+        if (quantized !== null)
+          checkSameShape(`layer '${layer.name}', its input '${use.input}'`, float, quantized)
         const x = floatsOf(float)
         yield {
           x,

@@ -1,7 +1,7 @@
 /**
  * From a layer's sampling rule and the dims of its input tensor to a gather: which bytes of the tensor make up each
- * sample row. Convolutions contribute at most `patches` rows in all, spread evenly: of each of B images
- * P = min(L, ⌊patches/B⌋) of its L output positions, image b taking (b mod s) + s·k for k < P with s = ⌊L/P⌋. Shapes
+ * sample row. Convolutions contribute at most `patches` rows in all, but one an image at least, spread evenly: of each of B images
+ * P = max(1, min(L, ⌊patches/B⌋)) of its L output positions, image b taking (b mod s) + s·k for k < P with s = ⌊L/P⌋. Shapes
  * alone decide, so the same data always gives the same rows.
  *
  * Or at random, as in 2201.11113: of the patches that tile an image without overlap (strides = kernel, the layer's own
@@ -54,6 +54,7 @@ function gatherRows({ place, dims, inputs }: GatherRequest): Gather {
 
 /** (..., inputs, samples) */
 function gatherColumns({ place, dims, inputs }: GatherRequest): Gather {
+  if (dims.length === 1 && dims[0] === inputs) return dense(1, inputs, () => 0, 1) // a vector is one column
   const samples = dims.at(-1)
   if (dims.length < 2 || samples === undefined || dims.at(-2) !== inputs) {
     throw mismatch(place, `(…, ${inputs}, samples)`, dims)

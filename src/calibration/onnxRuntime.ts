@@ -9,7 +9,7 @@
 import type * as Ort from 'onnxruntime-web'
 import { GpfqError } from '../errors.js'
 import { breathe } from '../platform/breathe.js'
-import type { Feeds, Runner, RunnerInput, RunnerSession, Tensor, TensorData, TensorType } from './runner.js'
+import type { Feeds, Runner, RunnerInput, RunnerSession, Tensor, TensorType } from './runner.js'
 
 type OrtModule = typeof Ort
 
@@ -179,10 +179,23 @@ function toOrt(ort: OrtModule, tensor: Tensor): Ort.Tensor {
 }
 
 function fromOrt(name: string, value: Ort.OnnxValue): Tensor {
-  const { type, dims, data } = value
-  if (!isTransferable(type) || !ArrayBuffer.isView(data))
-    throw new GpfqError('RUNTIME_FAILED', `output ${name}: expected a tensor of numbers, got ${type}`)
-  return { type, dims: [...dims], data: type === 'float16' ? bitsOf(data) : plainArray(data) }
+  const { type, dims } = value
+  const data = dataOf(value)
+  if (!isTransferable(type) || data === null)
+    throw new GpfqError(
+      'RUNTIME_FAILED',
+      `ONNX Runtime, tensor '${name}': expected numbers, got ${data === null ? 'a sequence or a map' : type}; exclude the layers behind it`,
+    )
+  return { type, dims: [...dims], data: type === 'float16' ? bitsOf(data) : data }
+}
+
+/** Null where a value is no tensor: then ONNX Runtime throws at the touch. */
+function dataOf(value: Ort.OnnxValue): Exclude<Ort.Tensor.DataType, string[]> | null {
+  try {
+    return ArrayBuffer.isView(value.data) ? value.data : null
+  } catch {
+    return null
+  }
 }
 
 const TRANSFERABLE: ReadonlySet<string> = new Set<TensorType>([
@@ -209,10 +222,6 @@ function bitsOf(data: ArrayBufferView): Uint16Array {
   return new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2)
 }
 
-function plainArray(data: Exclude<Ort.Tensor.DataType, string[]>): TensorData {
-  return data
-}
-
 function failed(doing: string, cause: unknown): GpfqError {
   return new GpfqError('RUNTIME_FAILED', `ONNX Runtime, ${doing}: ${reasonOf(cause)}`, { cause })
 }
@@ -222,7 +231,13 @@ function reasonOf(cause: unknown): string {
   if (typeof cause === 'number') return `out of memory (code ${cause}); use fewer samples at a time`
   const text = cause instanceof Error ? cause.message : String(cause)
   const line = text.replace(/^.*?ERROR_MESSAGE: /s, '').replace(/^\[ONNXRuntimeError\] : \d+ : \w+ : /, '')
-  return line.split('\n')[0]?.trim() ?? text
+  const lines = line.split('\n').map((part) => part.trim())
+  return (
+    lines
+      .filter((part) => part !== '')
+      .slice(0, 3)
+      .join(' ') || text
+  )
 }
 
 function threadCount(threads: number): string {

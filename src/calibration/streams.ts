@@ -119,8 +119,12 @@ export class Streams {
     const inputs = indexGraph(this.#model).inputs
     const session = await this.#load(this.#model, inputs, outputs, new Map())
     const first = freshPair(this.#feeds[0] ?? {})
-    const tensors = await run(session, inputs, (tensor) => first.float.get(tensor))
-    await session?.close()
+    let tensors: Readonly<Record<string, Tensor>>
+    try {
+      tensors = await run(session, inputs, (tensor) => first.float.get(tensor))
+    } finally {
+      await session?.close()
+    }
     for (const [name, { type }] of Object.entries(tensors)) this.#types.set(name, type)
     const bytesOf = (name: string): number => tensors[name]?.data.byteLength ?? 0
     let perBatch = 0
@@ -132,8 +136,21 @@ export class Streams {
       )
       perBatch = Math.max(perBatch, bytes)
     }
-    this.#resident = Math.min(this.batches, Math.floor(this.#budget / Math.max(1, perBatch)))
-    return { bytes: perBatch * this.batches, batches: this.batches, resident: this.#resident }
+    // Other batches hold as much more as they bring.
+    const share = perBatch / Math.max(1, inputBytes(this.#feeds[0]))
+    const sizes = this.#feeds.map((feeds) => share * inputBytes(feeds))
+    let left = this.#budget
+    this.#resident = 0
+    for (const bytes of sizes) {
+      left -= bytes
+      if (left < 0) break
+      this.#resident++
+    }
+    return {
+      bytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+      batches: this.batches,
+      resident: this.#resident,
+    }
   }
 
   /** Runs the next stage's nodes in both streams; `measure` sees the outputs of layers quantized earlier. */
@@ -333,6 +350,9 @@ const freshPair = (feeds: Feeds): HeldPair => ({
   quantized: new Map(),
 })
 
+const inputBytes = (feeds: Feeds = {}): number =>
+  Object.values(feeds).reduce((sum, { data }) => sum + data.byteLength, 0)
+
 /** What a stage keeps while its layers are quantized. */
 function keptIn({ live, outputs, quantize }: Stage): Set<string> {
   return new Set([...live, ...outputs, ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input))])
@@ -368,8 +388,20 @@ function* outputPairs(
   for (const tensor of tensors) {
     const float = floats[tensor]
     const quantized = others[tensor] ?? float
-    if (float !== undefined && quantized !== undefined) yield { tensor, float, quantized }
+    if (float === undefined || quantized === undefined) continue
+    checkSameShape(`output '${tensor}'`, float, quantized)
+    yield { tensor, float, quantized }
   }
+}
+
+/** Samples of the two streams are compared one by one: shapes must not depend on values. */
+export function checkSameShape(place: string, float: Tensor, quantized: Tensor): void {
+  if (float.dims.join() === quantized.dims.join()) return
+  throw new GpfqError(
+    'UNSUPPORTED_MODEL',
+    `${place}: expected the same shape in the float and the quantized network, got (${float.dims.join(', ')}) and ` +
+      `(${quantized.dims.join(', ')}), which follow from values; exclude the layers before and behind it`,
+  )
 }
 
 function notComputed(name: string): GpfqError {

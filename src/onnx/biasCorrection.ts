@@ -33,14 +33,8 @@ export function correctBiases(model: ModelProto, layer: Layer, correction: Float
   return edit.finish()
 }
 
-/** The axis of a layer's output that counts neurons. */
-export function neuronAxis(sampling: Sampling): number {
-  switch (sampling.kind) {
-    case 'patches':
-      return 1
-    case 'rows':
-      return -1
-    case 'columns':
-      return -2
-  }
+/** The axis of a layer's output that counts neurons. Gemm's is the last one whichever way it reads its input. */
+export function neuronAxis(op: Layer['op'], sampling: Sampling): number {
+  if (sampling.kind === 'patches') return 1
+  return op === 'MatMul' && sampling.kind === 'columns' ? -2 : -1
 }

@@ -14,7 +14,7 @@ import {
 } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
 import { graphOf, isDefaultDomain } from './model.js'
-import { makeInts, makeTensor } from './tensor.js'
+import { isNumeric, makeInts, makeTensor } from './tensor.js'
 
 export interface GraphIndex {
   readonly model: ModelProto
@@ -26,6 +26,10 @@ export interface GraphIndex {
   /** Names of the graph inputs that are fed: an input that has an initializer is a constant. */
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
+  /** Outputs to compute and compare: not constant, and tensors of numbers as far as the file declares them. */
+  readonly computedOutputs: readonly string[]
+  /** Whether a node makes new values from nothing, so that no two runs are alike. */
+  readonly random: boolean
   nodeNamed(name: string): number | undefined
   producer(tensor: string): number | undefined
   /** Nodes that read the tensor, themselves or from a subgraph, each once, in file order. */
@@ -146,6 +150,10 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
     order,
     inputs,
     outputs,
+    computedOutputs: graph.output
+      .filter(({ name, type }) => !isConstant(name) && isNumeric(type))
+      .map(({ name }) => name),
+    random: nodes.some(({ opType }) => RANDOM.has(opType)),
     nodeNamed: (name) => byName.get(name),
     producer: (tensor) => producers.get(tensor),
     consumers: (tensor) => consumers.get(tensor) ?? [],

@@ -10,7 +10,7 @@ import { type GraphIndex, subgraphs } from './graph.js'
 import type { Layer, Skipped } from './layer.js'
 import { isDefaultDomain } from './model.js'
 import { matchLayers } from './patterns.js'
-import { isFloatType, readFloats } from './tensor.js'
+import { byteLengthOf, isFloatType, readFloats } from './tensor.js'
 import { isLayerOp, toCanonical, viewWeight, type WeightView } from './weightView.js'
 
 export interface LayerFilter {
@@ -46,6 +46,35 @@ export function findLayers(
 /** Values of a layer's weight, canonical (groups, inputs, neurons). */
 export function readWeights(graph: GraphIndex, layer: Layer): Float32Array {
   return canonicalWeights(viewsOf(graph, layer)[0]!)
+}
+
+/** Bytes of a layer's weight as the file holds it. */
+export function storedBytes(graph: GraphIndex, layer: Layer): number {
+  const { stored } = viewsOf(graph, layer)[0]!.chain
+  return byteLengthOf(stored.dataType, layer.groups * layer.inputs * layer.neurons) ?? 0
+}
+
+/** Weights that something beside the layers reads, so that the file keeps the float values: a tied embedding. */
+export function keptCopies(
+  graph: GraphIndex,
+  layers: readonly Layer[],
+): readonly { readonly weight: string; readonly reader: string }[] {
+  const users = new Set(layers.flatMap((layer) => viewsOf(graph, layer).map(({ node }) => node)))
+  /** Constant nodes between a weight and the layers are left out when the model is written. */
+  const otherReader = (tensor: string): string | undefined => {
+    if (graph.isOutput(tensor)) return 'an output of the model'
+    for (const node of graph.consumers(tensor)) {
+      if (users.has(node)) continue
+      if (!graph.isConstantNode(node)) return `node '${graph.names[node]}'`
+      const behind = graph.nodes[node]!.output.map(otherReader).find((reader) => reader !== undefined)
+      if (behind !== undefined) return behind
+    }
+    return undefined
+  }
+  return [...new Set(layers.map(({ weight }) => weight))].flatMap((weight) => {
+    const reader = otherReader(weight)
+    return reader === undefined ? [] : [{ weight, reader }]
+  })
 }
 
 /** How each use of a layer sees its weight, in the order of `layer.uses`. */

@@ -35,7 +35,8 @@ export function describeModel(bytes: Uint8Array, model: ModelProto): OpenedModel
   }
 }
 
-function inputsOf(model: ModelProto): readonly RunnerInput[] {
+/** What a caller has to feed. */
+export function inputsOf(model: ModelProto): readonly RunnerInput[] {
   const graph = graphOf(model)
   const initialized = new Set(graph.initializer.map(({ name }) => name))
   return graph.input

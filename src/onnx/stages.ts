@@ -1,5 +1,5 @@
 /**
- * The calibration plan that is linear in depth (DESIGN §4): the graph is cut at the layers' inputs, and each
+ * The calibration plan that is linear in depth: the graph is cut at the layers' inputs, and each
  * piece is run once per stream. A stage runs every node that can run without passing a layer that is not
  * quantized yet, then quantizes all layers whose inputs have thereby become available; their nodes run in the
  * next stage. So every node is in exactly one stage. Pure planning: plain data comes out.
@@ -55,7 +55,7 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
     for (const layer of quantize) for (const use of layer.uses) need(use.input, stage)
     if (replay) for (const input of graph.inputs) need(input, stage)
   })
-  for (const output of graph.outputs) need(output, last + 1)
+  for (const output of graph.computedOutputs) need(output, last + 1)
 
   const differing = new Set<string>()
   const usesDone = new Set<number>() // nodes of the layers quantized before the stage at hand

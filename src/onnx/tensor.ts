@@ -9,6 +9,7 @@ import {
   TensorProto_DataLocation as Location,
   type TensorProto,
   TensorProtoSchema,
+  type TypeProto,
 } from 'onnx-buf'
 import type { TensorType } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
@@ -28,6 +29,14 @@ export const ELEM_TYPES: Readonly<Record<TensorType, number>> = {
   int64: DataType.INT64,
   uint64: DataType.UINT64,
   bool: DataType.BOOL,
+}
+
+/** Whether a value is a tensor of numbers; sequences, maps and strings are not, and what is not declared may be. */
+export function isNumeric(type: TypeProto | undefined): boolean {
+  if (type?.value.case === undefined) return true
+  if (type.value.case !== 'tensorType') return false
+  const { elemType } = type.value.value
+  return elemType === DataType.UNDEFINED || Object.values(ELEM_TYPES).includes(elemType)
 }
 
 const BITS: Readonly<Record<number, number>> = {

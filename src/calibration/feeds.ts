@@ -1,0 +1,29 @@
+/**
+ * Batches against what the model says of its inputs: names, element types, fixed dimensions. ONNX Runtime would say so too, but
+ * only where it runs the whole model: at the very end.
+ */
+import { elementCount } from '../data/elements.js'
+import { GpfqError } from '../errors.js'
+import type { Feeds, RunnerInput } from './runner.js'
+
+/** @throws GpfqError INVALID_DATA */
+export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerInput[]): void {
+  for (const { name, type, dims } of inputs) {
+    if (type === 'not a tensor') continue
+    const tensor = feeds[name]
+    const expected = `(${dims?.map((dim) => dim ?? '?').join(', ')}) of ${type} for input '${name}'`
+    if (tensor === undefined)
+      throw invalid(place, expected, `none; there is ${Object.keys(feeds).join(', ') || 'nothing'}`)
+    const found = `(${tensor.dims.join(', ')}) of ${tensor.type}`
+    const fits =
+      dims === null ||
+      (dims.length === tensor.dims.length &&
+        dims.every((dim, axis) => typeof dim !== 'number' || dim === tensor.dims[axis]))
+    if (!fits || tensor.type !== type) throw invalid(place, expected, found)
+    if (tensor.data.length !== elementCount(tensor.dims))
+      throw invalid(place, `${elementCount(tensor.dims)} values for ${found}`, `${tensor.data.length}`)
+  }
+}
+
+const invalid = (place: string, expected: string, got: string): GpfqError =>
+  new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got ${got}`)
