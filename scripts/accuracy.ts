@@ -10,6 +10,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
+import type { FeedOptions } from '#src/data/feeds.js'
 import type { MethodOptions, Radius, ScalePer } from '#src/options.js'
 import { type Cell, type Cells, openCells } from './cells.js'
 import {
@@ -134,13 +135,25 @@ function summary(cells: Cells): string {
   }
   lines.push(
     '',
-    'Reproduce with `npm run accuracy`; models, data, every method and rule: [docs/ACCURACY.md](docs/ACCURACY.md).',
+    'Printed by `npm run accuracy` from models and data that are not part of the project; what they are, and every method and',
+    'rule: [docs/ACCURACY.md](docs/ACCURACY.md).',
     '',
   )
   return lines.join('\n')
 }
 
 const kilobytes = (cells: Cells, key: string): string => `${((cells[key]?.bytes ?? 0) / 1000).toFixed(0)} kB`
+
+const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+
+function preprocessing({ scale, mean, std }: FeedOptions): string {
+  const parts = [
+    scale === undefined ? '' : `x / ${scale}`,
+    mean === undefined ? '' : ` − ${mean.join(', ')}`,
+    std === undefined ? '' : `, over ${std.join(', ')}`,
+  ]
+  return parts.join('') || '–'
+}
 
 /** A table with a row for each [model, levels] and a column for each rule. */
 function table(cells: Cells, rows: readonly (readonly [string, number])[], rules: readonly Rule[]): string[] {
@@ -163,6 +176,17 @@ function page(cells: Cells, runner: string): string {
     'Whole test sets; top-1 in percent, perplexity for llama (lower is better). All Conv, Gemm and MatMul weights are',
     'quantized, first and last layer too. Sampling noise is about ±0.3 points on 10,000 images and ±1.5 on the 1,000 of',
     'mobilenet, which are an easy subset: do not read its column as ImageNet accuracy.',
+    '',
+    '## Models and data',
+    '',
+    '| name | model | data | calibration samples | preprocessing |',
+    '|---|---|---|---|---|',
+    ...SUBJECTS.map(({ name, about, calibrationSamples, feeds }) =>
+      row([name, ...about, `${calibrationSamples}`, preprocessing(feeds)]),
+    ),
+    '',
+    'They are not part of the project: `npm run accuracy -- FOLDER` wants them under the names of scripts/subjects.ts, and',
+    'computes the cells that docs/accuracy.json does not hold yet.',
     '',
     '## Scales',
     '',

@@ -16,6 +16,8 @@ import type { Cell } from './cells.js'
 
 export interface Subject {
   readonly name: string
+  /** What the model and its data are, for the docs. */
+  readonly about: readonly [model: string, data: string]
   readonly model: string
   readonly calibration: string
   readonly calibrationSamples: number
@@ -27,6 +29,10 @@ export interface Subject {
 export const SUBJECTS: readonly Subject[] = [
   {
     name: 'resnet20',
+    about: [
+      'ResNet-20, weights of akamaster/pytorch_resnet_cifar10',
+      'CIFAR-10: first training images, all 10,000 test images',
+    ],
     model: 'models/cifar10-resnet20.onnx',
     calibration: 'cifar10/train5k-images.npy.gz',
     calibrationSamples: 1024,
@@ -36,6 +42,7 @@ export const SUBJECTS: readonly Subject[] = [
   },
   {
     name: 'gpfq-cnn',
+    about: ['the convolutional network of 2010.15979, trained for a few epochs', 'CIFAR-10, likewise'],
     model: 'models/cifar10-gpfq-cnn.onnx',
     calibration: 'cifar10/train5k-images.npy.gz',
     calibrationSamples: 1024,
@@ -45,6 +52,10 @@ export const SUBJECTS: readonly Subject[] = [
   },
   {
     name: 'mnist-mlp',
+    about: [
+      '784-500-300-10 of 2010.15979, trained for a few epochs',
+      'MNIST: first training images, all 10,000 test images',
+    ],
     model: 'models/mnist-mlp-500-300-bn.onnx',
     calibration: 'mnist/mnist-train-images-idx3-ubyte.gz',
     calibrationSamples: 5000,
@@ -54,6 +65,10 @@ export const SUBJECTS: readonly Subject[] = [
   },
   {
     name: 'mobilenet',
+    about: [
+      'MobileNet v1 0.25, 224 × 224, weights of Keras',
+      'ImageNet validation images, 1,000 others to test',
+    ],
     model: 'models/imagenet-mobilenetv1-0.25-224.onnx',
     calibration: 'imagenet/calib',
     calibrationSamples: 300,
@@ -63,6 +78,10 @@ export const SUBJECTS: readonly Subject[] = [
   },
   {
     name: 'llama',
+    about: [
+      'stories260K by karpathy: 5 layers, 64 wide, 36 MatMuls',
+      'TinyStories: texts of 256 tokens, 320 others to test',
+    ],
     model: 'models/tinystories-llama-260k-t256.onnx',
     calibration: 'text/tinystories-calib-tokens.npy.gz',
     calibrationSamples: 320,

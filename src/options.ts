@@ -21,7 +21,7 @@ export interface Sparsity {
 
 /** How the codes are chosen once the scales are given; the same for one layer and for a whole model. */
 export interface MethodOptions {
-  /** `best`: slower and most accurate, qronos with three passes, unless method or passes say otherwise. */
+  /** `best`: slower and most accurate, qronos with three passes, unless method or passes say otherwise; beacon keeps its own. */
   readonly preset?: 'best'
   /** Default gpfq. */
   readonly method?: Method
@@ -109,7 +109,7 @@ export interface QuantizeModelOptions extends MethodOptions {
   /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights (default true). */
   readonly foldBatchNorm?: boolean
   readonly threads?: number
-  /** Kernels with relaxed SIMD where the runtime has it: faster on some machines, not the same bytes on all. */
+  /** Kernels with relaxed SIMD where the runtime has it: can be faster, and the bytes are not the same on all machines. */
   readonly fastMath?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (event: ProgressEvent) => void

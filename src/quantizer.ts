@@ -80,7 +80,7 @@ export interface QuantizerOptions {
   /** Worker threads; default what init() says, else all that the machine offers. */
   readonly threads?: number
   /**
-   * Kernels with relaxed SIMD, faster on machines that multiply and add in one instruction: codes may then differ from
+   * Kernels with relaxed SIMD, which can be faster where one instruction multiplies and adds: codes may then differ from
    * machine to machine. Without effect where the runtime lacks it. Default false: the same bytes everywhere.
    */
   readonly fastMath?: boolean

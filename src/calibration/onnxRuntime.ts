@@ -4,7 +4,7 @@
  * Both are optional to install and are imported only when asked for; this file names no Node module, so that it
  * runs unchanged in a page. What is pinned, and why: the wasm provider alone (its results are the same bytes
  * everywhere and for any thread count we tried); the thread counts; and natively accuracy level 0 for fused
- * MatMulNBits, which otherwise rounds activations to int8 (errors of 1–2 %, facts/runtimes.md §5).
+ * MatMulNBits, which otherwise rounds activations to int8 (errors of 1–2 %).
  */
 import type * as Ort from 'onnxruntime-web'
 import { GpfqError } from '../errors.js'

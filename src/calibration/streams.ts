@@ -1,6 +1,6 @@
 /**
  * The two streams of calibration: the float network and the network quantized so far, run side by side over all batches,
- * stage by stage, each node once per stream (DESIGN: linear in depth). Only tensors that somebody still needs are held.
+ * stage by stage, each node once per stream: linear in depth. Only tensors that somebody still needs are held.
  * Where nothing before a tensor was quantized the streams are one, and it is computed and held once.
  *
  * Tensors are held within a budget. Batches beyond it keep only their inputs and are computed anew, through the same

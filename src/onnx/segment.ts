@@ -4,7 +4,7 @@
  * else who reads the same initializer (an embedding's Gather, say) keeps the original.
  *
  * Opsets, functions and the IR version stay. Shapes of cut tensors are left out: batches vary, and ONNX Runtime
- * infers the rest (name-only outputs load everywhere, facts/runtimes.md §6).
+ * infers the rest (name-only outputs load everywhere).
  */
 import { create } from '@bufbuild/protobuf'
 import {

@@ -1,6 +1,6 @@
 /**
- * The module built with relaxed SIMD (assembly/tile.ts): multiply and add as one instruction where the machine has one, up
- * to twice as fast there. Which machine fuses is its own affair, so codes may differ from machine to machine where two
+ * The module built with relaxed SIMD (assembly/tile.ts): multiply and add as one instruction where the machine has one,
+ * which can be faster. Which machine fuses is its own affair, so codes may differ from machine to machine where two
  * values are nearly as near: nobody gets it who did not ask, and nobody gets it whose runtime does not compute it right.
  */
 import { platform } from '#platform'
