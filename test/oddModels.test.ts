@@ -2,7 +2,8 @@
  * Models that exporters do write and that are unlike most: half precision, outputs that are constants or no tensors, shapes
  * that follow from values, weights that are read twice. And data that does not fit: said before anything runs.
  */
-import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf'
+import { create } from '@bufbuild/protobuf'
+import { type ModelProto, type NodeProto, SparseTensorProtoSchema, type TensorProto } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Feeds, TensorType } from '#src/calibration/runner.js'
 import { float32ToFloat16 } from '#src/onnx/float16.js'
@@ -126,6 +127,21 @@ describe('models', () => {
     })
     const { report } = await quantize(counted(), { levels: 3, exclude: ['first'] })
     expect(report.layers.map(({ name }) => name)).toEqual(['second'])
+  })
+
+  it('with a sparse weight leave it, and say why', async () => {
+    const model = twoLayers()
+    const [w1] = model.graph!.initializer.splice(0, 1)
+    model.graph!.sparseInitializer.push(
+      create(SparseTensorProtoSchema, {
+        dims: [8n, 12n],
+        values: { ...w1!, dims: [2n], rawData: w1!.rawData!.slice(0, 8) },
+        indices: b.ints('', [2], [3, 70]),
+      }),
+    )
+    const { layers, skipped } = await planModel(encodeModel(model), {})
+    expect(layers.map(({ name }) => name)).toEqual(['second'])
+    expect(skipped).toContainEqual({ name: 'first', reason: 'its weight is stored as a sparse tensor' })
   })
 
   it('say which weights stay in the file because something else reads them', async () => {

@@ -34,7 +34,10 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
   let stored = graph.initializer(source)
   while (stored === undefined) {
     const producer = graph.producer(source)
-    if (producer === undefined) return 'its weight is an input of the model'
+    if (producer === undefined)
+      return graph.isConstant(source)
+        ? 'its weight is stored as a sparse tensor'
+        : 'its weight is an input of the model'
     const node = graph.nodes[producer]!
     if (!isDefaultDomain(node.domain)) return `its weight is computed by ${node.domain}.${node.opType}`
     if (node.opType === 'Constant') {
