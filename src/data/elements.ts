@@ -3,7 +3,7 @@
  *
  * A file's element type is rarely the model's: images come as uint8 for a float32 input, tokens as uint16 for
  * int64. Widening is silent; a value that the target cannot hold, or a fraction on its way to an integer, is an
- * error and never a wrapped number. float16 travels as its bits in a Uint16Array, as ONNX Runtime takes it.
+ * error and never a wrapped number; between int64 and uint64 not even a rounded one. float16 travels as its bits in a Uint16Array, as ONNX Runtime takes it.
  */
 import type { TensorData, TensorType } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
@@ -108,19 +108,34 @@ export function convertElements(
 ): TensorData {
   if (source === target) return data
   const out = allocateElements(target, data.length)
+  if (isWide(data) && isWide(out)) {
+    for (const [i, value] of data.entries()) {
+      out[i] = value
+      if (out[i] !== value) throw misfit(place, value, source, target)
+    }
+    return out
+  }
   const range = INTEGER_RANGE[target]
   const checked = range !== undefined && !isWithin(source, range)
   for (let i = 0; i < data.length; i++) {
     const value = numberAt(source, data, i)
     if (checked && !(value >= range[0] && value <= range[1] && Number.isInteger(value)))
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${place}: expected integers that fit ${target}, got ${value} (${source}); convert the file, or name another input`,
-      )
-    if (out instanceof BigInt64Array || out instanceof BigUint64Array) out[i] = BigInt(value)
+      throw misfit(place, value, source, target)
+    if (isWide(out)) out[i] = BigInt(value)
     else out[i] = target === 'float16' ? float32ToFloat16(value) : value
   }
   return out
+}
+
+function misfit(place: string, value: number | bigint, source: TensorType, target: TensorType): GpfqError {
+  return new GpfqError(
+    'INVALID_DATA',
+    `${place}: expected integers that fit ${target}, got ${value} (${source}); convert the file, or name another input`,
+  )
+}
+
+function isWide(data: TensorData): data is BigInt64Array | BigUint64Array {
+  return data instanceof BigInt64Array || data instanceof BigUint64Array
 }
 
 function isWithin(source: TensorType, range: readonly [number, number]): boolean {

@@ -32,12 +32,25 @@ describe('convertElements', () => {
     )
   })
 
+  it('keeps every bit between int64 and uint64', () => {
+    const values = [0n, 2n ** 53n + 1n, 2n ** 63n - 1n]
+    const signed = BigInt64Array.from(values)
+    const unsigned = BigUint64Array.from(values)
+    expect(convertElements('x', unsigned, 'uint64', 'int64')).toEqual(signed)
+    expect(convertElements('x', signed, 'int64', 'uint64')).toEqual(unsigned)
+  })
+
   it('refuses what the target cannot hold', () => {
     expect(() => convertElements('tokens.npy', Float32Array.of(1.5), 'float32', 'int64')).toThrow(
       'tokens.npy: expected integers that fit int64, got 1.5 (float32)',
     )
     expect(() => convertElements('x', Int32Array.of(-1), 'int32', 'uint8')).toThrow(/fit uint8, got -1/)
     expect(() => convertElements('x', BigInt64Array.of(1n << 40n), 'int64', 'int32')).toThrow(/fit int32/)
+    expect(() => convertElements('x', BigUint64Array.of(2n ** 64n - 1n), 'uint64', 'int64')).toThrow(
+      'x: expected integers that fit int64, got 18446744073709551615 (uint64)',
+    )
+    expect(() => convertElements('x', BigUint64Array.of(2n ** 63n), 'uint64', 'int64')).toThrow(/fit int64/)
+    expect(() => convertElements('x', BigInt64Array.of(-1n), 'int64', 'uint64')).toThrow(/fit uint64, got -1/)
     expect(() => convertElements('x', Float32Array.of(Number.NaN), 'float32', 'int32')).toThrow(/got NaN/)
   })
 })
