@@ -48,6 +48,20 @@ describe('openNpz', () => {
     )
   })
 
+  it('notices one wrong byte, and in which array', () => {
+    const file = zipSync({ 'image.npy': formatNpy(image), 'label.npy': formatNpy(label) }, { level: 0 })
+    const at = file.findIndex((_, i) => [1, 2, 3, 4, 5, 6].every((byte, k) => file[i + k] === byte))
+    file[at + 2] = 7
+    const archive = openNpz(file, 'a.npz')
+    expect(() => archive.get('image')).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_DATA',
+        message: expect.stringMatching(/^a\.npz: image\.npy: expected bytes with CRC-32 [\da-f]{8}, got /),
+      }),
+    )
+    expect(archive.get('label')).toEqual(label)
+  })
+
   it('refuses damaged archives and ones without arrays', () => {
     const file = formatNpz({ image })
     expect(() => openNpz(file.subarray(0, file.length - 30), 'a.npz')).toThrow(
