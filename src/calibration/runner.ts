@@ -44,8 +44,8 @@ export type Feeds = Readonly<Record<string, Tensor>>
 export interface RunnerInput {
   readonly name: string
   readonly type: string
-  /** Symbolic or unknown dimensions are strings or null. */
-  readonly dims: readonly (number | string | null)[]
+  /** Symbolic or unknown dimensions are strings or null; null instead of dims where the model declares no shape at all. */
+  readonly dims: readonly (number | string | null)[] | null
 }
 
 export interface RunnerSession {

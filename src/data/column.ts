@@ -7,7 +7,7 @@ import { GpfqError } from '../errors.js'
 import { elementCount } from './elements.js'
 import { decodeImage, isImageName } from './images.js'
 import { fitImage } from './resize.js'
-import { isChannelsLast, type ModelDims } from './shapes.js'
+import { describeShape, isChannelsLast, sampleDims } from './shapes.js'
 import { type ArrayFile, type ByteSource, pickArray } from './source.js'
 
 export interface Column {
@@ -86,17 +86,17 @@ interface ImageSize {
 }
 
 function imageSize(input: RunnerInput, place: string): ImageSize {
-  const sample: ModelDims = input.dims.slice(1)
-  const [channels, height, width] = isChannelsLast(sample) ? [sample[2], sample[0], sample[1]] : sample
+  const [a, b, c, ...more] = sampleDims(input) ?? []
+  const [channels, height, width] = isChannelsLast(sampleDims(input)) ? [c, a, b] : [a, b, c]
   if (
-    sample.length !== 3 ||
+    more.length > 0 ||
     (channels !== 1 && channels !== 3) ||
     typeof height !== 'number' ||
     typeof width !== 'number'
   )
     throw new GpfqError(
       'INVALID_DATA',
-      `${place}: expected a model input of 1 or 3 channels and fixed height and width for images, got ${input.name} of shape (${input.dims.map((dim) => dim ?? '?').join(', ')}); give an .npy file instead`,
+      `${place}: expected a model input of 1 or 3 channels and fixed height and width for images, got ${input.name} of shape ${describeShape(input.dims)}; give an .npy file instead`,
     )
   return { channels, height, width }
 }

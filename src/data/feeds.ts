@@ -4,6 +4,7 @@
  * held as the bytes of their file and never all as floats. A set can be iterated any number of times.
  */
 import type { Feeds, RunnerInput, Tensor } from '../calibration/runner.js'
+import { checkWhole } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { arrayColumn, type Column, imageColumn } from './column.js'
 import { elementCount, isFloatType, isTensorType } from './elements.js'
@@ -16,7 +17,7 @@ import {
   moveChannels,
   preprocess,
 } from './preprocess.js'
-import { describeShape, fitSample, isChannelsLast } from './shapes.js'
+import { describeShape, fitSample, isChannelsLast, sampleDims } from './shapes.js'
 import { type ArrayFile, type ByteSource, pickArray, readArrays } from './source.js'
 
 /** One DATA argument: an array file, or the files of a folder of images; `input` if it was given as NAME=DATA. */
@@ -52,6 +53,7 @@ const DEFAULT_BATCH = 32
 /**
  * Opens data for a model's inputs.
  * @throws {GpfqError} INVALID_DATA naming the file, the shape expected and the shape found
+ * @throws RangeError for a batch size that is none
  */
 export async function loadFeeds(
   sources: readonly DataSource[],
@@ -69,6 +71,7 @@ export async function loadFeeds(
 
   const available = commonCount(feeders.map((feeder) => feeder.column))
   const batchSize = fixedBatch(inputs) ?? options.batchSize ?? DEFAULT_BATCH
+  checkWhole('batchSize', batchSize, 1)
   let samples = Math.min(available, options.samples ?? available)
   const left = fixedBatch(inputs) === undefined ? 0 : samples % batchSize
   if (left === samples && left > 0)
@@ -203,9 +206,9 @@ function feederOf(
 
   const move = channelMove(column, input, options.layout)
   const moved = move === undefined ? column.dims : move.dims
-  const sample = fitSample(moved, input.dims.slice(1))
+  const sample = fitSample(moved, sampleDims(input))
   if (sample === null) throw shapeError(column, input, options.layout)
-  const axis = channelAxis(sample, isChannelsLast(input.dims.slice(1)))
+  const axis = channelAxis(sample, isChannelsLast(sampleDims(input)))
   if (isFloatType(type)) checkPreprocessing(place, options, axis.channels)
   if (column.type === 'uint8' && isFloatType(type) && !isPreprocessed(options))
     notes.push(
@@ -243,7 +246,7 @@ function channelMove(
   layout: Layout | undefined,
 ): ChannelMove | undefined {
   const [a, b, c] = column.dims
-  const wanted: Layout = isChannelsLast(input.dims.slice(1)) ? 'nhwc' : 'nchw'
+  const wanted: Layout = isChannelsLast(sampleDims(input)) ? 'nhwc' : 'nchw'
   const lying: Layout = column.isImages ? 'nchw' : (layout ?? wanted)
   if (lying === wanted || a === undefined || b === undefined || c === undefined || column.dims.length !== 3)
     return undefined
@@ -259,7 +262,7 @@ function channelAxis(sample: readonly number[], channelsLast: boolean): ChannelA
 }
 
 function shapeError(column: Column, input: RunnerInput, layout: Layout | undefined): GpfqError {
-  const model = input.dims.slice(1)
+  const model = sampleDims(input)
   const [a, b, c] = column.dims
   const turned = column.dims.length === 3 && a !== undefined && b !== undefined && c !== undefined
   const other: Layout = isChannelsLast(model) ? 'nchw' : 'nhwc'
@@ -286,5 +289,7 @@ function commonCount(columns: readonly Column[]): number {
 }
 
 function fixedBatch(inputs: readonly RunnerInput[]): number | undefined {
-  return inputs.map((input) => input.dims[0]).find((dim) => typeof dim === 'number')
+  return inputs
+    .map((input) => input.dims?.[0])
+    .find((dim): dim is number => typeof dim === 'number' && dim > 0)
 }

@@ -1,9 +1,15 @@
 /**
  * Whether the samples of a file fit an input of a model, and as which shape. Shapes here are of one sample, the
- * batch axis taken off; a model's dimension that is a name or unknown fits any size.
+ * batch axis taken off; a model's dimension that is a name or unknown fits any size, and no shape at all fits any.
  */
+import type { RunnerInput } from '../calibration/runner.js'
 
-export type ModelDims = readonly (number | string | null)[]
+export type ModelDims = RunnerInput['dims']
+
+/** Shape of one sample of an input. */
+export function sampleDims({ dims }: RunnerInput): ModelDims {
+  return dims === null ? null : dims.slice(1)
+}
 
 /**
  * The shape in which a sample of shape `file` goes into an input of shape `model`, or null.
@@ -11,7 +17,7 @@ export type ModelDims = readonly (number | string | null)[]
  * of the same number of elements. Never a transposition, which would silently compute nonsense.
  */
 export function fitSample(file: readonly number[], model: ModelDims): readonly number[] | null {
-  if (matches(file, model)) return file
+  if (model === null || matches(file, model)) return file
   if (model[0] === 1 && matches(file, model.slice(1))) return [1, ...file]
   if (model.at(-1) === 1 && matches(file, model.slice(0, -1))) return [...file, 1]
   const fixed = model.filter((dim): dim is number => typeof dim === 'number')
@@ -22,19 +28,19 @@ export function fitSample(file: readonly number[], model: ModelDims): readonly n
 
 /** A model whose images lie as (height, width, channels): only its last axis can be the channels. */
 export function isChannelsLast(model: ModelDims): boolean {
-  if (model.length !== 3) return false
+  if (model?.length !== 3) return false
   return isChannelCount(model[2]) && !isChannelCount(model[0])
 }
 
 export function describeShape(dims: ModelDims): string {
-  return `(${dims.map((dim) => dim ?? '?').join(', ')})`
+  return dims === null ? '(any shape)' : `(${dims.map((dim) => dim ?? '?').join(', ')})`
 }
 
 function isChannelCount(dim: number | string | null | undefined): boolean {
   return dim === 1 || dim === 3 || dim === 4
 }
 
-function matches(file: readonly number[], model: ModelDims): boolean {
+function matches(file: readonly number[], model: NonNullable<ModelDims>): boolean {
   return (
     file.length === model.length && file.every((dim, i) => typeof model[i] !== 'number' || model[i] === dim)
   )

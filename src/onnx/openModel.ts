@@ -44,11 +44,12 @@ export function inputsOf(model: ModelProto): readonly RunnerInput[] {
     .map(({ name, type }): RunnerInput => {
       if (type?.value.case !== 'tensorType') return { name, type: 'not a tensor', dims: [] }
       const { elemType, shape } = type.value.value
-      const dims = (shape?.dim ?? []).map(({ value }) => {
-        if (value.case === 'dimValue') return Number(value.value)
+      const dims = shape?.dim.map(({ value }) => {
+        // Exporters write −1 or 0 for a size that is not known; ONNX Runtime takes the first as any.
+        if (value.case === 'dimValue') return value.value > 0n ? Number(value.value) : null
         return value.case === 'dimParam' ? value.value : null
       })
-      return { name, type: tensorTypeOf(elemType) ?? typeName(elemType), dims }
+      return { name, type: tensorTypeOf(elemType) ?? typeName(elemType), dims: dims ?? null }
     })
 }
 

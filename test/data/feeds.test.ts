@@ -107,6 +107,27 @@ describe('loadFeeds', () => {
     await expect(load(bytes([1, 4]), fixed)).rejects.toThrow(/at least 2 samples/)
   })
 
+  it.each([-1, 0])('takes a batch dimension of %i for one of any size', async (dim) => {
+    const set = await load(bytes([5, 4]), { ...tokens, dims: [dim, 4] })
+    expect((await all(set)).map((batch) => batch.tokens?.dims)).toEqual([[5, 4]])
+  })
+
+  it('refuses batches of no samples', async () => {
+    await expect(load(bytes([5, 4]), tokens, { batchSize: 0 })).rejects.toThrow(
+      'batchSize: expected an integer of at least 1, got 0',
+    )
+  })
+
+  it('feeds samples as they lie where the model declares no shape, but no images', async () => {
+    const any: RunnerInput = { name: 'x', type: 'float32', dims: null }
+    const [batch] = await all(await load(bytes([2, 2, 3]), any, { scale: 1 }))
+    expect(batch?.x?.dims).toEqual([2, 2, 3])
+    const folder = { name: 'photos', files: [{ name: 'a.png', bytes: async () => new Uint8Array() }] }
+    await expect(loadFeeds([folder], [any])).rejects.toThrow(
+      /fixed height and width .* x of shape \(any shape\)/,
+    )
+  })
+
   it('matches several inputs by the names of an .npz, or by NAME=', async () => {
     const npz = file(formatNpz({ image: bytes([3, 6]), tokens: bytes([3, 4]), label: bytes([3]) }), 'd.npz')
     const set = await loadFeeds([npz], [image, tokens], { scale: 1 })

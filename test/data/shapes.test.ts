@@ -12,6 +12,7 @@ describe('fitSample', () => {
     ['flat to image', [784], [1, 28, 28], [1, 28, 28]],
     ['image to flat', [1, 28, 28], [784], [784]],
     ['one number', [], [], []],
+    ['anything where no shape is declared', [7, 9], null, [7, 9]],
   ])('accepts %s', (_, file, model, expected) => {
     expect(fitSample(file, model)).toEqual(expected)
   })

@@ -48,5 +48,5 @@ export function ModelSection({ session, state }: SectionProps) {
 }
 
 function inputText({ name, type, dims }: RunnerInput): string {
-  return `${name}: ${type} ${dims.map((dim) => dim ?? '?').join(' × ')}`
+  return `${name}: ${type} ${dims?.map((dim) => dim ?? '?').join(' × ') ?? 'of any shape'}`
 }
