@@ -2,7 +2,7 @@
  * What the command line reads and writes in Node: files and folders as byte sources, and outputs written whole or
  * not at all (a temporary file beside the target, then a rename).
  */
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, rmSync, type Stats, statSync } from 'node:fs'
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { GpfqError } from '../errors.js'
@@ -30,9 +30,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
  * @throws {GpfqError} FILE_ACCESS
  */
 export async function openData(argument: string): Promise<DataSource> {
-  const named = existsSync(argument) ? null : /^([^=/\\]+)=(.+)$/s.exec(argument)
-  const input = named?.[1]
-  const path = named?.[2] ?? argument
+  const { input, path } = splitData(argument)
   let isFolder: boolean
   try {
     isFolder = (await stat(path)).isDirectory()
@@ -41,6 +39,12 @@ export async function openData(argument: string): Promise<DataSource> {
   }
   const files = isFolder ? await imagesIn(path) : [fileSource(path)]
   return { name: path, input, files }
+}
+
+/** The path of a DATA argument, and the input that it names. */
+export function splitData(argument: string): { readonly input: string | undefined; readonly path: string } {
+  const named = existsSync(argument) ? null : /^([^=/\\]+)=(.+)$/s.exec(argument)
+  return { input: named?.[1], path: named?.[2] ?? argument }
 }
 
 async function imagesIn(folder: string): Promise<readonly ByteSource[]> {
@@ -61,10 +65,11 @@ export function externalDataReader(modelPath: string): (path: string) => Promise
     const target = resolve(folder, path)
     const inside = relative(folder, target)
     const outside = inside === '' || inside.split(sep)[0] === '..' || resolve(inside) === inside
-    if (outside || (await passesLink(folder, inside)))
+    const isLink = !outside && (await passesLink(folder, inside))
+    if (outside || isLink)
       throw new GpfqError(
         'FILE_ACCESS',
-        `${basename(modelPath)}: expected external data inside the model's folder, got ${JSON.stringify(path)}; move the file there`,
+        `${basename(modelPath)}: expected external data inside the model's folder, got ${JSON.stringify(path)}${isLink ? ', a symbolic link, which may lead out of it; copy the model and its data elsewhere with cp -L' : '; move the file there'}`,
       )
     return readBytes(target)
   }
@@ -83,19 +88,62 @@ async function passesLink(folder: string, path: string): Promise<boolean> {
   return false
 }
 
-/** @throws {GpfqError} FILE_EXISTS if there is a file and `force` is not given; before any work is done */
+/**
+ * Whether a file can be written, before any work is done.
+ * @throws {GpfqError} FILE_EXISTS if there is one and `force` is not given; FILE_ACCESS if there cannot be one
+ */
 export function checkOutput(path: string, force: boolean): void {
-  if (!force && existsSync(path))
+  if (path === '')
+    throw new GpfqError('FILE_ACCESS', 'output: expected the name of a file, got an empty one; choose a name')
+  checkFolder(path)
+  const target = entryAt(path)
+  if (target !== undefined && !target.isFile())
+    throw new GpfqError(
+      'FILE_ACCESS',
+      `${path}: expected a file or nothing there yet, got ${target.isDirectory() ? 'a folder' : 'a device or the like'}; choose another name`,
+    )
+  if (!force && target !== undefined)
     throw new GpfqError(
       'FILE_EXISTS',
       `${path}: expected no such file yet, got one; choose another name or add --force`,
     )
+}
+
+/** Outputs are new files in their folder, even where they replace another. */
+function checkFolder(path: string): void {
   const folder = dirname(path)
-  if (!existsSync(folder))
+  const entry = entryAt(folder)
+  if (entry === undefined)
     throw new GpfqError(
       'FILE_ACCESS',
       `${path}: expected an existing folder ${folder}, got none; create it first`,
     )
+  if (!entry.isDirectory())
+    throw new GpfqError(
+      'FILE_ACCESS',
+      `${path}: expected a folder ${folder}, got a file; choose another place`,
+    )
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw accessError(path, `a writable folder ${folder}`, cause)
+  }
+}
+
+function entryAt(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    throw accessError(path, 'a writable place', cause)
+  }
+}
+
+/** Temporary files that are being written. */
+const unfinished = new Set<string>()
+
+/** For a process that ends at once: what is half-written goes, without waiting for anything. */
+export function removeUnfinished(): void {
+  for (const path of unfinished) rmSync(path, { force: true })
 }
 
 /**
@@ -105,13 +153,15 @@ export function checkOutput(path: string, force: boolean): void {
 export async function writeBytes(path: string, bytes: Uint8Array | string, force: boolean): Promise<void> {
   checkOutput(path, force)
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`)
+  unfinished.add(temporary)
   try {
     await writeFile(temporary, bytes)
     await rename(temporary, path)
   } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to be told
     throw accessError(path, 'a writable place', cause)
   } finally {
-    await rm(temporary, { force: true })
+    unfinished.delete(temporary)
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -11,7 +12,14 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { checkOutput, externalDataReader, openData, readBytes, writeBytes } from '#src/data/files.js'
+import {
+  checkOutput,
+  externalDataReader,
+  openData,
+  readBytes,
+  removeUnfinished,
+  writeBytes,
+} from '#src/data/files.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'gpfq-files-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -47,6 +55,50 @@ describe('writeBytes', () => {
     expect(() => checkOutput(at('out'), false)).toThrow(/choose another name or add --force/)
     expect(() => checkOutput(at('no/such/folder'), false)).toThrow(/expected an existing folder/)
   })
+
+  it('tells before any work where nothing can be written', async () => {
+    writeFileSync(at('file'), 'x')
+    mkdirSync(at('taken'))
+    const refusal = (path: string) => {
+      try {
+        checkOutput(path, true)
+      } catch (error) {
+        return error
+      }
+      return null
+    }
+    for (const [path, message] of [
+      ['', /^output: expected the name of a file, got an empty one/],
+      [at('taken'), /taken: expected a file or nothing there yet, got a folder/],
+      ['/dev/null', /expected a file or nothing there yet, got a device/],
+      [at('file/o.onnx'), /o\.onnx: expected a folder .*file, got a file/],
+      [at('file/no/o.onnx'), /no: expected a writable place, got a path through a file/],
+      [at('n'.repeat(300)), /expected a writable place, got ENAMETOOLONG/],
+    ] as const) {
+      const error = expect.objectContaining({ code: 'FILE_ACCESS', message: expect.stringMatching(message) })
+      expect(refusal(path), path).toEqual(error)
+      await expect(writeBytes(path, 'x', true), path).rejects.toEqual(error)
+    }
+    expect(refusal(at('file'))).toBeNull()
+  })
+
+  it.skipIf(process.getuid?.() === 0)('tells of folders without permission to write', () => {
+    mkdirSync(at('locked'))
+    chmodSync(at('locked'), 0o555)
+    expect(() => checkOutput(at('locked/o.onnx'), false)).toThrow(
+      /o\.onnx: expected a writable folder .*locked, got no permission/,
+    )
+  })
+
+  it('removes what is half-written when the process has to end', async () => {
+    const temporary = at(`.large.${process.pid}.tmp`)
+    const writing = writeBytes(at('large'), new Uint8Array(64 << 20), false)
+    while (!existsSync(temporary)) await new Promise(setImmediate)
+    removeUnfinished()
+    expect(existsSync(temporary)).toBe(false)
+    await expect(writing).rejects.toThrow(/large: expected a writable place/)
+    expect(existsSync(at('large'))).toBe(false)
+  })
 })
 
 describe('externalDataReader', () => {
@@ -61,6 +113,9 @@ describe('externalDataReader', () => {
     expect(await read('./weights.bin')).toHaveLength(1)
     for (const path of ['../secret', at('secret'), 'link', 'up/secret', '', '.'])
       await expect(read(path), path).rejects.toThrow(/expected external data inside the model's folder/)
+    for (const path of ['link', 'up/secret'])
+      await expect(read(path), path).rejects.toThrow(/, a symbolic link, .* cp -L$/)
+    await expect(read('../secret')).rejects.toThrow(/; move the file there$/)
     await expect(read('missing.bin')).rejects.toThrow(/got nothing there/)
   })
 })
