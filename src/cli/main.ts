@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /**
  * The `gpfq` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Ctrl-C aborts what runs
- * through one AbortSignal, so that nothing is left half-written; a second Ctrl-C ends the process at once.
+ * through one AbortSignal; a second Ctrl-C ends the process at once. Neither leaves anything half-written.
  * Errors are one line each; GPFQ_DEBUG=1 adds where they came from.
  */
 import { CommanderError } from 'commander'
+import { removeUnfinished } from '../data/files.js'
 import { GpfqError } from '../errors.js'
 import { createProgram } from './program.js'
 import { openTerminal } from './terminal.js'
@@ -22,6 +23,8 @@ async function main(argv: readonly string[]): Promise<number> {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
     controller.abort(new Interrupted('interrupted'))
   })
+  process.on('exit', removeUnfinished)
+  process.stderr.on('error', () => {}) // nobody listens any more: what the run is for goes on
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.failed) // the reader of a pipe has seen enough
   })

@@ -26,10 +26,11 @@ export function temporaryFolder(): (name: string) => string {
 
 export function gpfq(
   args: readonly string[],
-  options: { env?: Record<string, string>; interruptOn?: RegExp } = {},
+  options: { env?: Record<string, string>; interruptOn?: RegExp; closeStderr?: boolean } = {},
 ): Promise<Run> {
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
   const child = spawn(process.execPath, [MAIN, ...args], { env: { ...inherited, ...options.env } })
+  if (options.closeStderr) child.stderr.destroy()
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
