@@ -7,7 +7,14 @@ import { openData } from '../data/files.js'
 import { type CommandContext, printJson } from './command.js'
 import { openModel } from './model.js'
 import { formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
-import { addDataOptions, addThreadsOption, chosenThreads, type DataValues, feedOptions } from './options.js'
+import {
+  addDataOptions,
+  addThreadsOption,
+  chosenThreads,
+  DATA,
+  type DataValues,
+  feedOptions,
+} from './options.js'
 import { showSamples } from './progress.js'
 import { formatTable } from './table.js'
 
@@ -27,10 +34,7 @@ export function addCompareCommand(program: Command, context: CommandContext): vo
     )
     .argument('<FLOAT.onnx>')
     .argument('<QUANTIZED.onnx>')
-    .requiredOption(
-      '--data <DATA...>',
-      'inputs: .npy, .npz, IDX (each also .gz) or a folder of images; or NAME=DATA',
-    )
+    .requiredOption('--data <DATA...>', `inputs: ${DATA}`)
   addDataOptions(command)
   addThreadsOption(command)
     .option('--json', 'print one JSON document to stdout')

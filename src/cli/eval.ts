@@ -9,7 +9,14 @@ import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../eval
 import { type CommandContext, printJson } from './command.js'
 import { type ModelFile, openModel } from './model.js'
 import { formatPercent, formatSeconds } from './numbers.js'
-import { addDataOptions, addThreadsOption, chosenThreads, type DataValues, feedOptions } from './options.js'
+import {
+  addDataOptions,
+  addThreadsOption,
+  chosenThreads,
+  DATA,
+  type DataValues,
+  feedOptions,
+} from './options.js'
 import { showSamples } from './progress.js'
 import type { Terminal } from './terminal.js'
 
@@ -29,10 +36,7 @@ export function addEvalCommand(program: Command, context: CommandContext): void 
       'Top-1 and top-5 accuracy for labels (samples); next-token accuracy, negative log-likelihood (nats) and perplexity for labels (samples, positions).',
     )
     .argument('<MODEL.onnx>', 'a float or a quantized model')
-    .requiredOption(
-      '--data <DATA...>',
-      'inputs: .npy, .npz, IDX (each also .gz) or a folder of images; or NAME=DATA',
-    )
+    .requiredOption('--data <DATA...>', `inputs: ${DATA}`)
     .requiredOption('--labels <LABELS>', 'integer labels, or next tokens: .npy, .npz or IDX')
   addDataOptions(command)
   addThreadsOption(command)

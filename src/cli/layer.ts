@@ -1,18 +1,20 @@
 /** `gpfq layer`: one dense layer from NumPy files. */
 import type { Command } from 'commander'
 import { convertElements } from '../data/elements.js'
-import { checkOutput, openData, writeBytes } from '../data/files.js'
+import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { formatNpy } from '../data/npy.js'
 import { pickArray, readArrays } from '../data/source.js'
 import { GpfqError } from '../errors.js'
 import { createQuantizer } from '../index.js'
 import { dequantize } from '../methods/alphabet.js'
 import { type CommandContext, printJson } from './command.js'
+import { checkDistinct } from './distinct.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
   type AlphabetValues,
   addAlphabetOptions,
   addKernelOptions,
+  checkSettings,
   chosenLevels,
   chosenMethod,
   chosenThreads,
@@ -65,8 +67,18 @@ export function addLayerCommand(program: Command, context: CommandContext): void
 async function runLayer(values: LayerValues, context: CommandContext): Promise<void> {
   const terminal = context.terminal(values.quiet === true)
   const force = values.force === true
-  checkOutput(values.output, force)
-  for (const file of [values.scales, values.values]) if (file !== undefined) checkOutput(file, force)
+  const options = {
+    ...given({ levels: chosenLevels(values), scalePer: values.scalePer, radius: values.radius }),
+    ...chosenMethod(values),
+  }
+  checkSettings(options)
+  const outputs = { '-o': values.output, '--scales': values.scales, '--values': values.values }
+  checkDistinct(outputs, {
+    '--weights': splitData(values.weights).path,
+    '--inputs': splitData(values.inputs).path,
+    '--quantized-inputs': values.quantizedInputs && splitData(values.quantizedInputs).path,
+  })
+  for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
   const weights = await readMatrix(values.weights)
   const samples = await readMatrix(values.inputs)
   const quantized =
@@ -100,8 +112,7 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
         ...given({ quantizedSamples: quantized?.data }),
       },
       {
-        ...given({ levels: chosenLevels(values), scalePer: values.scalePer, radius: values.radius }),
-        ...chosenMethod(values),
+        ...options,
         signal: context.signal,
         onProgress: (fraction) => show(Math.floor(fraction * samples.dims[0]), samples.dims[0]),
       },

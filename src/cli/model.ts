@@ -11,6 +11,8 @@ export interface ModelFile {
   readonly bytes: Uint8Array
   readonly model: ModelProto
   readonly inputs: readonly RunnerInput[]
+  /** Relative paths of its external data. */
+  readonly externalData: readonly string[]
   /** Reads external data from the model's own folder. */
   readonly readExternalData: (path: string) => Promise<Uint8Array>
   /** Bytes that ONNX Runtime can load without a file system. */
@@ -36,6 +38,7 @@ export async function openModel(path: string): Promise<ModelFile> {
     bytes,
     model,
     inputs: opened.inputs,
+    externalData: opened.externalData,
     readExternalData,
     runnable: () => opened.runnable(readExternalData),
   }

@@ -7,6 +7,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FeedOptions, Layout } from '../data/feeds.js'
 import { METHODS } from '../methods/recipe.js'
 import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
+import { resolveSettings, type Settings } from '../settings.js'
+import { UsageError } from './usage.js'
 
 export { describeSetting } from '../report/settings.js'
 
@@ -121,22 +123,30 @@ export function addAlphabetOptions(command: Command): Command {
       new Option('--bits <2..8>', 'bits per weight: 2^b − 1 levels').argParser(parseBits).conflicts('levels'),
     )
     .addOption(
-      new Option('--levels <M>', 'M equally spaced values over [−α, α], 2 to 256').argParser((text) =>
-        whole(text, 2, 256),
+      new Option('--levels <M>', 'M equally spaced values over [−α, α], 2 to 256 (default: 15)').argParser(
+        (text) => whole(text, 2, 256),
       ),
     )
-    .option('--scale-per <scope>', 'what shares one scale: layer, neuron or group:SIZE', parseScalePer)
+    .option(
+      '--scale-per <scope>',
+      'what shares one scale: layer, neuron or group:SIZE (default: neuron)',
+      parseScalePer,
+    )
     .option(
       '--radius <rule>',
-      'the largest value α: max, median:C, mean-max:C, mse, search, or a number',
+      'the largest value α: max, median:C, mean-max:C, mse, search, or a number (default: search)',
       parseRadius,
     )
-    .addOption(new Option('--method <name>', 'how codes are chosen; msq rounds').choices(METHODS))
+    .addOption(
+      new Option('--method <name>', 'how codes are chosen; msq rounds (default: gpfq)').choices(METHODS),
+    )
     .addOption(
       new Option('--preset <name>', 'best: qronos with 3 passes, slower and most accurate').choices(['best']),
     )
-    .option('--passes <n>', 'passes of coordinate descent after the method; the error never rises', (text) =>
-      whole(text, 0, 1000),
+    .option(
+      '--passes <n>',
+      'passes of coordinate descent after the method; the error never rises (default: 0; beacon 5, --preset best 3)',
+      (text) => whole(text, 0, 1000),
     )
     .option(
       '--damping <share>',
@@ -148,9 +158,7 @@ export function addAlphabetOptions(command: Command): Command {
       'inputs in descending order of H_tt (default for gptq, qronos, gpfq with --radius search)',
     )
     .option('--no-act-order', 'inputs in their own order (default for the others)')
-    .option('--seed <n>', 'of the random numbers of spfq and --random-patches (default: 0)', (text) =>
-      whole(text, 0, 2 ** 32 - 1),
-    )
+    .option('--seed <n>', 'spfq: of its random numbers (default: 0)', (text) => whole(text, 0, 2 ** 32 - 1))
     .option('--alignment <r>', 'spfq: order of the data alignment (default: 1)', (text) =>
       whole(text, 1, 1000),
     )
@@ -178,6 +186,10 @@ export function chosenMethod(values: AlphabetValues): MethodOptions {
 export function chosenLevels(values: AlphabetValues): number | undefined {
   return values.levels ?? (values.bits === undefined ? undefined : levelsOf(values.bits))
 }
+
+/** What a DATA argument can be. */
+export const DATA =
+  ".npy, .npz, IDX (each also .gz), or a folder of images, each scaled to cover the model's input and cut to its centre; or NAME=DATA"
 
 export interface DataValues {
   readonly samples?: number
@@ -229,6 +241,26 @@ export function addKernelOptions(command: Command): Command {
     '--fast-math',
     'relaxed SIMD where the runtime has it: faster on some machines, not the same bytes on all',
   )
+}
+
+/**
+ * Settings as the library fills them in. What it refuses is a call that cannot be meant, and goes by the option's name.
+ * @throws {UsageError}
+ */
+export function checkSettings(options: Parameters<typeof resolveSettings>[0]): Settings {
+  try {
+    return resolveSettings(options)
+  } catch (error) {
+    const refused = error instanceof TypeError || error instanceof RangeError
+    const place = refused ? /^\w+(?=[^:]*: expected )/.exec(error.message)?.[0] : undefined
+    if (!refused || place === undefined) throw error
+    throw new UsageError(`--${kebab(place)}${error.message.slice(place.length)}`, { cause: error })
+  }
+}
+
+/** Names as options have them, scalePer as scale-per. */
+export function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
 export function chosenThreads(values: { readonly threads?: number }): number {

@@ -1,35 +1,40 @@
 /** `gpfq quantize`: the main job, an ONNX model in, a quantized one and a report of what was lost out. */
-import { basename, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
 import { loadFeeds } from '../data/feeds.js'
-import { checkOutput, openData, writeBytes } from '../data/files.js'
+import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
 import type { ModelPlan, QuantizeReport } from '../options.js'
 import { planModel, quantizeModel } from '../quantizeModel.js'
 import { renderReport } from '../report/page.js'
-import { needsCalibration, resolveSettings } from '../settings.js'
+import { needsCalibration, type Settings } from '../settings.js'
+import { calibrationReason } from './calibration.js'
 import { type CommandContext, printJson } from './command.js'
+import { checkDistinct } from './distinct.js'
 import { openModel } from './model.js'
 import {
   type AlphabetValues,
   addAlphabetOptions,
   addDataOptions,
   addKernelOptions,
+  checkSettings,
   chosenLevels,
   chosenMethod,
   chosenThreads,
   collect,
   collectBitsFor,
+  DATA,
   type DataValues,
   describeSetting,
   feedOptions,
   given,
+  kebab,
   positiveNumber,
   whole,
 } from './options.js'
 import { showQuantizing } from './progress.js'
-import { planLines, precisionLines, reportLines } from './report.js'
+import { budgetNotes, planLines, precisionLines, reportLines } from './report.js'
 import type { Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
 
@@ -56,7 +61,7 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly force?: boolean
 }
 
-/** Calibration samples unless --samples is given: facts/accuracy.md reaches float accuracy with as many. */
+/** Calibration samples unless --samples is given: as many as the networks for CIFAR-10 in docs/ACCURACY.md had. */
 const DEFAULT_SAMPLES = 1024
 
 export function addQuantizeCommand(program: Command, context: CommandContext): void {
@@ -67,15 +72,16 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
       'Quantizes the weights of Conv, Gemm and MatMul by greedy path following, without retraining.',
     )
     .argument('<MODEL.onnx>', 'the float model; it is not changed')
-    .option(
-      '--calib <DATA...>',
-      'calibration inputs: .npy, .npz, IDX (each also .gz) or a folder of images; or NAME=DATA',
-    )
+    .option('--calib <DATA...>', `calibration inputs: ${DATA}`)
     .option('-o, --output <OUT.onnx>', 'the quantized model to write')
   addAlphabetOptions(command)
   command
-    .addOption(new Option('--format <name>', 'how weights are stored in the file').choices(FORMATS))
-    .option('--patches <N>', 'at most N sample rows per convolution, 0 for all', (text) => whole(text, 0))
+    .addOption(
+      new Option('--format <name>', 'how weights are stored in the file (default: auto)').choices(FORMATS),
+    )
+    .option('--patches <N>', 'at most N sample rows per convolution, 0 for all (default: 32768)', (text) =>
+      whole(text, 0),
+    )
     .addOption(
       new Option(
         '--random-patches <p>',
@@ -149,15 +155,21 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       biasCorrection: values.biasCorrection,
     }),
   }
+  const outputs = { '-o': output, '--report': values.report }
+  const resolved = checkSettings(settings)
   if (values.dryRun !== true) {
-    checkCall(path, values)
-    checkCalibration(values, settings)
-    if (output !== undefined) checkOutput(output, force)
-    if (values.report !== undefined) checkOutput(values.report, force)
+    if (!output) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
+    checkCalibration(values, resolved)
+    checkDistinct(outputs, {
+      'the model': path,
+      '--calib': values.calib?.map((argument) => splitData(argument).path),
+    })
+    for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
   }
   const model = await openModel(path)
   const options = { ...settings, readExternalData: model.readExternalData }
-  const plan = await planModel(model.bytes, options)
+  const planned = await planModel(model.bytes, options)
+  const plan = { ...planned, notes: [...planned.notes, ...budgetNotes(planned)] }
   echo(terminal, path, values, plan)
   if (values.dryRun) {
     if (values.json) printJson(terminal, { model: path, ...plan })
@@ -165,6 +177,9 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     return
   }
 
+  checkDistinct(outputs, {
+    "the model's external data": model.externalData.map((file) => join(dirname(path), file)),
+  })
   const sources = await Promise.all((values.calib ?? []).map(openData))
   const data = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
   const feeds = sources.length === 0 ? undefined : await loadFeeds(sources, model.inputs, data)
@@ -182,9 +197,9 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   terminal.redraw('')
   context.signal.throwIfAborted()
   if (output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
+  await writeBytes(output, bytes, force)
   if (values.report !== undefined)
     await writeBytes(values.report, reportFile(values.report, path, output, report), force)
-  await writeBytes(output, bytes, force)
   if (values.json) return printJson(terminal, quantizeDocument(path, output, report))
   if (values.quiet) return
   for (const line of precisionLines(report)) terminal.result(line)
@@ -192,19 +207,11 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   terminal.say(`${output} written`)
 }
 
-function checkCall(path: string, values: QuantizeValues): void {
-  if (values.output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
-  if (resolve(values.output) === resolve(path))
-    throw new UsageError(
-      `-o ${values.output}: expected another file than the model, which is never overwritten`,
-    )
-}
-
 /** Before the model is even read, so that a forgotten option costs no time. */
-function checkCalibration(values: QuantizeValues, options: Parameters<typeof resolveSettings>[0]): void {
-  if (values.calib === undefined && needsCalibration(resolveSettings(options)))
+function checkCalibration(values: QuantizeValues, settings: Settings): void {
+  if (values.calib === undefined && needsCalibration(settings))
     throw new UsageError(
-      '--calib DATA: expected calibration samples, got none; only --method msq with a radius other than search can do without',
+      `--calib DATA: expected calibration samples, got none; ${calibrationReason(settings)}`,
     )
 }
 
@@ -220,9 +227,9 @@ function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: Mo
   for (const [key, text] of rows) terminal.say(setting(key, text))
 }
 
-/** A line of the echo; names as the options have them, scalePer as scale-per. */
+/** A line of the echo. */
 function setting(key: string, text: string): string {
-  return `  ${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).padEnd(15)} ${text}`
+  return `  ${kebab(key).padEnd(15)} ${text}`
 }
 
 /** The file of --report, by its name: pictures on a page, or everything as JSON. */

@@ -4,6 +4,7 @@
  */
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
 import { bitsText, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+import { kebab } from './options.js'
 import { shapeOf } from './progress.js'
 import { bar, formatTable } from './table.js'
 import type { Terminal } from './terminal.js'
@@ -110,6 +111,14 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     ...notesLines(plan.notes),
     terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
   ]
+}
+
+/** What a plan cannot say: levels of mixed precision need the samples. */
+export function budgetNotes({ settings }: ModelPlan): readonly string[] {
+  const option = ['targetSize', 'targetBits'].find((name) => (settings[name] ?? null) !== null)
+  return option === undefined
+    ? []
+    : [`--${kebab(option)} chooses levels in the run; the plan shows those that it starts from`]
 }
 
 export function skippedLines(

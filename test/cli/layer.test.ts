@@ -92,7 +92,7 @@ describe('gpfq layer', () => {
     expect(run.stderr).toMatch(
       /^error: .*bad\.npy: expected \(m, 12\) to go with the weights, got shape \(40, 11\)\n$/,
     )
-    const again = await gpfq(['layer', ...files, '-o', at('W.npy')])
-    expect(again.stderr).toMatch(/W\.npy: expected no such file yet/)
+    const again = await gpfq(['layer', ...files, '-o', at('bad.npy')])
+    expect(again.stderr).toMatch(/bad\.npy: expected no such file yet/)
   })
 })

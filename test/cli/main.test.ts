@@ -1,7 +1,11 @@
+import { symlinkSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DIGITS, gpfq, temporaryFolder } from './run.js'
 
 const at = temporaryFolder()
+writeFileSync(at('x.npy'), 'x')
+symlinkSync(dirname(at('x')), at('loop'))
 const model = `${DIGITS}digits.onnx`
 
 describe('gpfq', () => {
@@ -13,6 +17,31 @@ describe('gpfq', () => {
       expect(stdout).toContain(`\n  ${command} `)
       expect((await gpfq([command, '--help'])).stdout).toContain('Usage: gpfq ')
     }
+  })
+
+  it('says what it does unless told otherwise, and of what it has', async () => {
+    const text = async (command: string) => (await gpfq([command, '--help'])).stdout.replaceAll(/\s+/g, ' ')
+    const quantize = await text('quantize')
+    const layer = await text('layer')
+    for (const [option, value] of [
+      ['levels', '15'],
+      ['scale-per', 'neuron'],
+      ['radius', 'search'],
+      ['method', 'gpfq'],
+      ['passes', '0; beacon 5, --preset best 3'],
+      ['damping', '0.01'],
+      ['seed', '0'],
+      ['alignment', '1'],
+      ['redundancy', '4'],
+    ])
+      for (const help of [quantize, layer])
+        expect(help).toMatch(new RegExp(` --${option} <[^(]*\\(default: ${value}\\)`))
+    expect(quantize).toMatch(/ --format <name> [^(]*\(default: auto\)/)
+    expect(quantize).toMatch(/ --patches <N> [^(]*\(default: 32768\)/)
+    expect(quantize).toContain(
+      "folder of images, each scaled to cover the model's input and cut to its centre",
+    )
+    expect(layer).not.toContain('--random-patches')
   })
 
   it('prints its version', async () => {
@@ -42,6 +71,43 @@ describe('gpfq', () => {
     [['quantize', model, '--format', 'int8'], /Allowed choices are auto, qdq, packed, nbits, float/],
     [['quantize', model, '--mean', 'a,b'], /Expected numbers separated by commas/],
     [['quantize', model, '--nonsense'], /unknown option '--nonsense'/],
+    [['quantize', model, '--dry-run', '--target-bits', '9'], /--target-bits: expected a number from 2 to 8/],
+    [['quantize', model, '--dry-run', '--target-size', '3'], /--target-size: expected a share above 0/],
+    [['quantize', model, '--dry-run', '--random-patches', '2'], /--random-patches: expected a share above 0/],
+    [['quantize', model, '--dry-run', '--damping', '1'], /--damping: expected a method that has it/],
+    [
+      ['quantize', model, '--dry-run', '--method', 'beacon', '--scale-per', 'layer'],
+      /--scale-per: expected 'neuron'/,
+    ],
+    [
+      ['quantize', model, '--method', 'msq', '--radius', 'max', '--bias-correction', '-o', at('o.onnx')],
+      /--calib DATA: expected calibration samples, got none; --bias-correction needs them/,
+    ],
+    [['quantize', model, '--method', 'msq', '--radius', 'max', '-o', ''], /-o OUT\.onnx: expected a file/],
+    [
+      ['quantize', model, '--calib', 'x.npy', '-o', at('o.onnx'), '--report', model, '--force'],
+      /--report .*: expected another file than the model, got the same; choose another name/,
+    ],
+    [
+      ['quantize', model, '--calib', 'x.npy', '-o', at('o.onnx'), '--report', at('o.onnx'), '--force'],
+      /--report .*: expected another file than -o, got the same/,
+    ],
+    [
+      ['quantize', model, '--calib', `image=${at('x.npy')}`, '-o', at('loop/x.npy'), '--force'],
+      /-o .*loop\/x\.npy: expected another file than --calib/,
+    ],
+    [
+      ['layer', '--weights', at('x.npy'), '--inputs', 'i.npy', '-o', at('x.npy'), '--force'],
+      /-o .*: expected another file than --weights/,
+    ],
+    [
+      ['layer', '--weights', 'w.npy', '--inputs', 'i.npy', '-o', at('c.npy'), '--scales', at('loop/c.npy')],
+      /--scales .*: expected another file than -o/,
+    ],
+    [
+      ['layer', '--weights', 'w.npy', '--inputs', 'i.npy', '-o', at('c.npy'), '--damping', '1'],
+      /--damping: expected a method that has it/,
+    ],
     [['eval', model], /required option '--data <DATA\.\.\.>' not specified/],
     [['layer', '--weights', 'w.npy'], /required option/],
   ])('exits with 2 when called as gpfq %j', async (args, message) => {
@@ -72,6 +138,14 @@ describe('gpfq', () => {
     [
       ['quantize', model, '--method', 'msq', '--radius', 'max', '-o', at('no/o.onnx')],
       /expected an existing folder/,
+    ],
+    [
+      ['quantize', model, '--method', 'msq', '--radius', 'max', '-o', at('loop'), '--force'],
+      /loop: expected a file or nothing there yet, got a folder/,
+    ],
+    [
+      ['quantize', model, '--method', 'msq', '--radius', 'max', '-o', at('x.npy/o.onnx')],
+      /o\.onnx: expected a folder .*, got a file/,
     ],
   ])('exits with 1 and one line for gpfq %j', async (args, message) => {
     const { code, stdout, stderr } = await gpfq(args)

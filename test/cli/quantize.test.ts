@@ -113,6 +113,22 @@ describe('gpfq quantize', () => {
     expect(files()).toEqual(before)
   })
 
+  it('says of a budget that levels are chosen in the run', async () => {
+    const note = '--target-bits chooses levels in the run; the plan shows those that it starts from'
+    const plan = ['quantize', model, '--dry-run', '--target-bits', '3']
+    expect((await gpfq(plan)).stdout).toContain(`note: ${note}\n`)
+    expect(JSON.parse((await gpfq([...plan, '--json'])).stdout).notes).toEqual([note])
+    expect((await gpfq(['quantize', model, '--dry-run'])).stdout).not.toContain('in the run')
+  })
+
+  it('goes on when nobody reads stderr', async () => {
+    const args = ['quantize', model, ...data, '-o', at('deaf.onnx'), '--json']
+    const { code, stdout } = await gpfq(args, { closeStderr: true })
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ output: at('deaf.onnx') })
+    expect(existsSync(at('deaf.onnx'))).toBe(true)
+  })
+
   it('rounds without calibration data', async () => {
     const args = ['--method', 'msq', '--radius', 'max', '-o', at('msq.onnx'), '--quiet']
     expect(await gpfq(['quantize', model, ...args])).toEqual({ code: 0, stdout: '', stderr: '' })
@@ -172,6 +188,12 @@ describe('gpfq quantize', () => {
       expect(code, stderr).toBe(1)
       expect(stderr).toMatch(/^error: [^\n]*external data[^\n]*\n$/)
     }
+
+    write('w.bin')
+    const over = await gpfq([...args.slice(0, 6), '-o', at('external/w.bin'), '--force'])
+    expect(over.stderr).toMatch(/-o .*w\.bin: expected another file than the model's external data/)
+    expect(over.code).toBe(2)
+    expect(readFileSync(at('external/w.bin'))).toEqual(Buffer.from(tensor.rawData))
   })
 })
 
