@@ -3,6 +3,7 @@
  * only where it runs the whole model: at the very end.
  */
 import { elementCount } from '../data/elements.js'
+import { describeShape } from '../data/shapes.js'
 import { GpfqError } from '../errors.js'
 import type { Feeds, RunnerInput } from './runner.js'
 
@@ -11,10 +12,10 @@ export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerI
   for (const { name, type, dims } of inputs) {
     if (type === 'not a tensor') continue
     const tensor = feeds[name]
-    const expected = `(${dims?.map((dim) => dim ?? '?').join(', ')}) of ${type} for input '${name}'`
+    const expected = `${describeShape(dims)} of ${type} for input '${name}'`
     if (tensor === undefined)
       throw invalid(place, expected, `none; there is ${Object.keys(feeds).join(', ') || 'nothing'}`)
-    const found = `(${tensor.dims.join(', ')}) of ${tensor.type}`
+    const found = `${describeShape(tensor.dims)} of ${tensor.type}`
     const fits =
       dims === null ||
       (dims.length === tensor.dims.length &&

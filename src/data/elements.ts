@@ -3,7 +3,8 @@
  *
  * A file's element type is rarely the model's: images come as uint8 for a float32 input, tokens as uint16 for
  * int64. Widening is silent; a value that the target cannot hold, or a fraction on its way to an integer, is an
- * error and never a wrapped number; between int64 and uint64 not even a rounded one. float16 travels as its bits in a Uint16Array, as ONNX Runtime takes it.
+ * error and never a wrapped number; between int64 and uint64 not even a rounded one. float16 travels as its bits in a
+ * Uint16Array, as ONNX Runtime takes it.
  */
 import type { TensorData, TensorType } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'

@@ -19,7 +19,8 @@ export function formatPercent(share: number, digits = 2): string {
 }
 
 export function formatDecibels(db: number | null): string {
-  return db === null ? '–' : `${db.toFixed(1)} dB`
+  if (db === null) return '–'
+  return db === Number.POSITIVE_INFINITY ? 'exact' : `${db.toFixed(1)} dB`
 }
 
 /** Bits of a weight, as tables have them: those of its code, or of frame's several with their share of the scale. */
