@@ -74,7 +74,7 @@ const PATIENCE = 600
 export class Session {
   #state: State
   #job: Job
-  #turn = { model: 0, calibration: 0, test: 0, plan: 0, run: 0 }
+  readonly #turn: Turns = { model: 0, calibration: 0, test: 0, plan: 0, run: 0 }
   readonly #listeners = new Set<() => void>()
 
   constructor(threaded: boolean) {
@@ -113,8 +113,7 @@ export class Session {
   }
 
   async chooseModel(files: readonly File[]): Promise<void> {
-    await this.#stop()
-    const turn = ++this.#turn.model
+    this.#stop()
     this.#turn.calibration++
     this.#turn.test++
     this.#turn.plan++
@@ -127,8 +126,8 @@ export class Session {
       preprocessing: DEFAULT_PREPROCESSING,
       run: IDLE,
     })
-    const outcome = await this.#ask((job) => job.openModel(files))
-    if (turn !== this.#turn.model) return
+    const outcome = await this.#ask('model', (job) => job.openModel(files))
+    if (outcome === null) return
     this.#set({ model: { ...this.#state.model, busy: false, ...settled(outcome) } })
     if (outcome.ok) await this.#replan()
   }
@@ -140,36 +139,36 @@ export class Session {
     if (!outcome.ok) return this.#set({ model: { ...NOTHING, failure: outcome.failure } })
     const { model, calibration, test, preprocessing } = outcome.value
     await this.chooseModel([model])
-    if (this.#state.model.summary === null) return
+    const chosen = this.#state.model
+    if (chosen.files?.[0] !== model || chosen.summary === null) return
     this.#set({ preprocessing })
     await Promise.all([this.chooseCalibration([calibration]), this.chooseTest([test])])
   }
 
   async chooseCalibration(files: readonly File[] | null): Promise<void> {
-    const turn = ++this.#turn.calibration
-    await this.#stop()
+    this.#stop()
     this.#set({ calibration: { ...NOTHING, files, busy: files !== null }, run: IDLE })
     const { preprocessing } = this.#state
-    const outcome = await this.#ask((job) => job.openCalibration(files, preprocessing))
-    if (turn === this.#turn.calibration)
+    const outcome = await this.#ask('calibration', (job) => job.openCalibration(files, preprocessing))
+    if (outcome !== null)
       this.#set({ calibration: { ...this.#state.calibration, busy: false, ...settled(outcome) } })
   }
 
   async chooseTest(files: readonly File[] | null): Promise<void> {
-    const turn = ++this.#turn.test
-    await this.#stop()
+    this.#stop()
     this.#set({ test: { ...NOTHING, files, busy: files !== null } })
     const { preprocessing } = this.#state
-    const outcome = await this.#ask((job) => job.openTest(files, preprocessing))
-    if (turn === this.#turn.test)
-      this.#set({ test: { ...this.#state.test, busy: false, ...settled(outcome) } })
+    const outcome = await this.#ask('test', (job) => job.openTest(files, preprocessing))
+    if (outcome !== null) this.#set({ test: { ...this.#state.test, busy: false, ...settled(outcome) } })
   }
 
   async changePreprocessing(change: Partial<Preprocessing>): Promise<void> {
     this.#set({ preprocessing: { ...this.#state.preprocessing, ...change } })
     const { calibration, test } = this.#state
-    if (calibration.files !== null) await this.chooseCalibration(calibration.files)
-    if (test.files !== null) await this.chooseTest(test.files)
+    await Promise.all([
+      calibration.files !== null && this.chooseCalibration(calibration.files),
+      test.files !== null && this.chooseTest(test.files),
+    ])
   }
 
   async changeSettings(change: Partial<Settings>): Promise<void> {
@@ -183,26 +182,27 @@ export class Session {
 
   async #replan(): Promise<void> {
     if (this.#state.model.summary === null) return
-    const turn = ++this.#turn.plan
     const { settings } = this.#state
-    const outcome = await this.#ask((job) => job.plan(settings))
-    if (turn !== this.#turn.plan) return
+    const outcome = await this.#ask('plan', (job) => job.plan(settings))
+    if (outcome === null) return
     this.#set(
       outcome.ok ? { plan: outcome.value, planFailure: null } : { plan: null, planFailure: outcome.failure },
     )
   }
 
   async run(): Promise<void> {
-    await this.#stop()
-    const turn = ++this.#turn.run
+    this.#stop()
     const started = performance.now()
     this.#set({ run: { ...IDLE, status: 'running', doing: 'starting' } })
     const { settings, preprocessing, compare } = this.#state
     const listen = (event: RunEvent): void => {
-      if (turn === this.#turn.run && this.#state.run.status === 'running') this.#hear(event, started)
+      if (this.#running === answer) this.#hear(event, started)
     }
-    const outcome = await this.#ask((job) => job.run({ settings, preprocessing, compare }, proxy(listen)))
-    if (turn !== this.#turn.run) return
+    const answer = this.#ask('run', (job) => job.run({ settings, preprocessing, compare }, proxy(listen)))
+    this.#running = answer
+    const outcome = await answer
+    if (outcome === null) return
+    this.#running = null
     if (outcome.ok) this.#setRun({ status: 'done', fraction: 1, result: outcome.value, current: null })
     else this.#setRun({ status: 'failed', failure: outcome.failure, current: null })
   }
@@ -222,56 +222,86 @@ export class Session {
   }
 
   /** Ends the run at once for the visitor, and within PATIENCE for the machine. */
-  async cancel(): Promise<void> {
+  cancel(): void {
     if (this.#state.run.status !== 'running') return
     this.#setRun({ status: 'cancelled', current: null, secondsLeft: null })
-    await this.#stop()
+    this.#stop()
   }
 
   #stopping: Promise<void> = Promise.resolve()
-  #busy: Promise<unknown> | null = null
+  /** The run that is going on. Other questions are never stopped: they end by themselves. */
+  #running: Promise<unknown> | null = null
 
-  /** No run is going on in the worker when this comes back. */
-  #stop(): Promise<void> {
+  /** No run is going on any more, and none in the worker when `#stopping` has settled. */
+  #stop(): void {
     this.#turn.run++
-    const busy = this.#busy
-    if (busy === null) return this.#stopping
-    this.#busy = null
+    if (this.#state.run.status === 'running') this.#set({ run: IDLE })
+    const running = this.#running
+    if (running === null) return
+    this.#running = null
+    const stopped = this.#stopping
     this.#stopping = (async () => {
+      await stopped
       const late = new Promise<'late'>((resolve) => setTimeout(resolve, PATIENCE, 'late'))
       void this.#job.remote.cancel()
-      if ((await Promise.race([busy, late])) === 'late') await this.#restart()
+      if ((await Promise.race([running, late])) === 'late') await this.#restart()
     })()
-    return this.#stopping
   }
 
-  /** Ends the worker with all its threads, and brings another one to where it was. */
+  /**
+   * Ends the worker with all its threads, and brings another one to where it was. What was just being opened is left to
+   * those who wait for it: they ask again.
+   */
   async #restart(): Promise<void> {
-    this.#job.worker.terminate()
+    this.#job.end()
     this.#job = startJob()
-    const { remote } = this.#job
+    const { remote, died } = this.#job
     const { model, calibration, test, preprocessing } = this.#state
-    if (model.files !== null) await remote.openModel(model.files)
-    if (calibration.files !== null) await remote.openCalibration(calibration.files, preprocessing)
-    if (test.files !== null) await remote.openTest(test.files, preprocessing)
+    const open = async <T>({ files, busy }: Choice<T>, ask: (files: readonly File[]) => Promise<unknown>) => {
+      if (files !== null && !busy) await Promise.race([ask(files), died])
+    }
+    await open(model, (files) => remote.openModel(files))
+    await open(calibration, (files) => remote.openCalibration(files, preprocessing))
+    await open(test, (files) => remote.openTest(files, preprocessing))
   }
 
-  async #ask<T>(question: (job: Remote<JobApi>) => Promise<Outcome<T>>): Promise<Outcome<T>> {
-    await this.#stopping
-    const { remote, died } = this.#job
-    const answer = Promise.race([question(remote), died])
-    this.#busy = answer
-    const outcome = await answer
-    if (this.#busy === answer) this.#busy = null
-    return outcome
+  /**
+   * The worker's answer; null if by then another question of its kind has been asked, or the run been stopped. Is asked
+   * again if the worker is ended meanwhile.
+   */
+  async #ask<T>(
+    kind: keyof Turns,
+    question: (job: Remote<JobApi>) => Promise<Outcome<T>>,
+  ): Promise<Outcome<T> | null> {
+    const turn = ++this.#turn[kind]
+    const wanted = (): boolean => turn === this.#turn[kind]
+    for (;;) {
+      await this.#stopping
+      if (!wanted()) return null
+      const { remote, died, ended } = this.#job
+      const outcome = await Promise.race([question(remote), died, ended])
+      if (!wanted()) return null
+      if (outcome !== 'ended') return outcome
+    }
   }
 }
 
+/** Counted up by every question of a kind, and when its answer is not wanted any more: only the last one's counts. */
+interface Turns {
+  model: number
+  calibration: number
+  test: number
+  plan: number
+  run: number
+}
+
 interface Job {
-  readonly worker: Worker
   readonly remote: Remote<JobApi>
   /** Settles if the worker's script does not load or throws outside of a call; questions would never be answered. */
   readonly died: Promise<Outcome<never>>
+  /** Settles when the worker is ended, with questions that it will not answer any more. */
+  readonly ended: Promise<'ended'>
+  end(): void
 }
 
 function startJob(): Job {
@@ -279,7 +309,15 @@ function startJob(): Job {
   const died = new Promise<Outcome<never>>((resolve) => {
     worker.addEventListener('error', ({ message }) => resolve(broken(message ?? '')), { once: true })
   })
-  return { worker, remote: wrap<JobApi>(worker), died }
+  const ending = new AbortController()
+  const ended = new Promise<'ended'>((resolve) => {
+    ending.signal.addEventListener('abort', () => resolve('ended'))
+  })
+  const end = () => {
+    worker.terminate()
+    ending.abort()
+  }
+  return { remote: wrap<JobApi>(worker), died, ended, end }
 }
 
 function settled<T>(outcome: Outcome<T | null>): { summary: T | null; failure: Failure | null } {

@@ -63,6 +63,22 @@ export async function chooseFiles(
   await input.setInputFiles(typeof files === 'string' ? files : [...files])
 }
 
+/** Lets the page's worker be deaf for so many milliseconds when it is asked this, as it is with a large model. */
+export async function slowDown(
+  page: Page,
+  question: 'plan' | 'openCalibration',
+  milliseconds: number,
+): Promise<void> {
+  const listener = `addEventListener('message', ({ data }) => {
+    const end = data?.path?.[0] === '${question}' ? Date.now() + ${milliseconds} : 0
+    while (Date.now() < end);
+  });`
+  await page.route(/worker-[\w-]+\.js$/, async (route) => {
+    const response = await route.fetch()
+    await route.fulfill({ response, body: listener + (await response.text()) })
+  })
+}
+
 export const results = (page: Page): Locator => page.getByRole('region', { name: /is ready$/ })
 
 export async function quantize(page: Page): Promise<Locator> {

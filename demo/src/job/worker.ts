@@ -8,7 +8,7 @@ import { optionsOf } from '../settings.ts'
 import { type Data, readData } from './data.ts'
 import { outcomeOf } from './failure.ts'
 import { type Model, readModel } from './model.ts'
-import type { JobApi } from './protocol.ts'
+import type { JobApi, Outcome } from './protocol.ts'
 import { needModel, run } from './run.ts'
 
 let model: Model | null = null
@@ -17,9 +17,18 @@ let test: Data | null = null
 let runner: Promise<Runner> | null = null
 let running: AbortController | null = null
 
+let opening: Promise<unknown> = Promise.resolve()
+
+/** Opens one after the other: what was asked for last is held in the end, and no data of the model before. */
+function inTurn<T>(open: () => Promise<T>): Promise<Outcome<T>> {
+  const outcome = opening.then(() => outcomeOf(open))
+  opening = outcome
+  return outcome
+}
+
 const api: JobApi = {
   openModel: (files) =>
-    outcomeOf(async () => {
+    inTurn(async () => {
       model = calibration = test = null
       model = await readModel(files)
       return model.summary
@@ -32,7 +41,7 @@ const api: JobApi = {
     }),
 
   openCalibration: (files, preprocessing) =>
-    outcomeOf(async () => {
+    inTurn(async () => {
       calibration = null
       if (files === null) return null
       const wanted = { labels: false, samples: preprocessing.samples }
@@ -41,7 +50,7 @@ const api: JobApi = {
     }),
 
   openTest: (files, preprocessing) =>
-    outcomeOf(async () => {
+    inTurn(async () => {
       test = null
       if (files === null) return null
       const wanted = { labels: true, samples: undefined }
@@ -54,6 +63,7 @@ const api: JobApi = {
       running?.abort()
       const abort = new AbortController()
       running = abort
+      await opening
       onEvent({ type: 'progress', fraction: 0, doing: 'starting ONNX Runtime' })
       runner ??= createOrtWebRunner({ threads: request.settings.threads })
       try {

@@ -27,7 +27,7 @@ export function RunSection({ session, state }: SectionProps) {
       </h2>
       <div class="actions">
         {running ? (
-          <button ref={button} type="button" class="main" key="cancel" onClick={() => void session.cancel()}>
+          <button ref={button} type="button" class="main" key="cancel" onClick={() => session.cancel()}>
             Cancel
           </button>
         ) : (
