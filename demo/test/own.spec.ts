@@ -82,3 +82,21 @@ test('leaves a field alone that makes no sense, and says so', async ({ page }) =
   await page.getByLabel('Only layers named').blur()
   await expect(page.getByRole('alert')).toContainText('No layer has a name like that')
 })
+
+test('labels that are no classes of the model: it is written all the same, and the page says why', async ({
+  page,
+}) => {
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(WIDTH, 2)))])
+  await chooseFiles(page, 'Choose calibration data', [upload('x.npy', samples)])
+  const labels = Uint8Array.from({ length: 64 }, (_, i) => (i % 10) + 1)
+  await chooseFiles(page, 'Choose labelled test data', [
+    upload('x.npy', samples),
+    upload('labels.npy', npy([64], labels)),
+  ])
+  await expect(page.getByText('labels: labels.npy')).toBeVisible()
+  const found = await quantize(page)
+  await expect(found.getByRole('alert')).toContainText('labels: expected classes 0 to 9, got 10 for sample 9')
+  const { name } = await download(page, 'Download the model')
+  expect(name).toBe('own-4bit.onnx')
+})

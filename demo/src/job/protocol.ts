@@ -95,6 +95,8 @@ export interface RunRequest {
 export interface RunResult {
   readonly model: Blob
   readonly document: ReportDocument
+  /** Why answers could not be compared, if so; the model is as good without. */
+  readonly lookFailure: Failure | null
 }
 
 export type RunEvent =

@@ -15,6 +15,7 @@ import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
 import { isRounding, optionsOf, outputName, roundingOf } from '../settings.ts'
 import { sampleAnswers } from './answers.ts'
 import type { Data } from './data.ts'
+import { outcomeOf } from './failure.ts'
 import type { Model } from './model.ts'
 import type { RunEvent, RunRequest, RunResult } from './protocol.ts'
 
@@ -46,9 +47,13 @@ export async function run({ settings, compare }: RunRequest, inputs: RunInputs):
     rounded = await quantizeModel(model.bytes, { ...rounding, onProgress: steps.listen('round', true) })
     steps.end('round')
   }
-  const looked = await look(inputs, quantized.model, rounded?.model, (share) =>
-    steps.progress('look', share, test === null ? 'comparing answers' : 'checking accuracy'),
+  // Labels may be wrong or memory short: the model is there all the same.
+  const looked = await outcomeOf(() =>
+    look(inputs, quantized.model, rounded?.model, (share) =>
+      steps.progress('look', share, test === null ? 'comparing answers' : 'checking accuracy'),
+    ),
   )
+  inputs.signal.throwIfAborted()
   return {
     model: new Blob([new Uint8Array(quantized.model)], { type: 'application/octet-stream' }),
     document: {
@@ -56,8 +61,9 @@ export async function run({ settings, compare }: RunRequest, inputs: RunInputs):
       output: outputName(model.summary.name, settings),
       report: quantized.report,
       rounded: rounded?.report,
-      ...looked,
+      ...(looked.ok ? looked.value : {}),
     },
+    lookFailure: looked.ok ? null : looked.failure,
   }
 }
 

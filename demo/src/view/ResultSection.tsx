@@ -15,7 +15,7 @@ import {
 import { memo } from 'preact/compat'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { RunResult } from '../job/protocol.ts'
-import { Facts, Picture } from './parts.tsx'
+import { Facts, Picture, Problem } from './parts.tsx'
 
 interface ResultProps {
   readonly result: RunResult
@@ -24,7 +24,7 @@ interface ResultProps {
 }
 
 export const ResultSection = memo(({ result, tested }: ResultProps) => {
-  const { document, model } = result
+  const { document, model, lookFailure } = result
   const { report, rounded, accuracy, answers } = document
   const name = methodName(report)
   const heading = useRef<HTMLHeadingElement>(null)
@@ -66,6 +66,16 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
         The file loads in ONNX Runtime as it is. It is smaller to download; in a browser it runs as fast as
         before, not faster.
       </p>
+      {lookFailure !== null && (
+        <>
+          <h3>{tested ? 'Accuracy' : 'A few answers'}</h3>
+          <p class="quiet">
+            The model is written, but its answers to your {tested ? 'test' : 'calibration'} data could not be
+            compared.
+          </p>
+          <Problem failure={lookFailure} />
+        </>
+      )}
       {accuracy !== undefined && (
         <>
           <h3>Accuracy</h3>
