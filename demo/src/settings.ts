@@ -1,5 +1,5 @@
 /** Defaults of the form, and what they mean for the library and for its command line. */
-import type { Radius, ScalePer } from 'gpfq/onnx'
+import type { Radius, RunnerInput, ScalePer } from 'gpfq/onnx'
 import type { PlanOptions, Preprocessing, Settings } from './job/protocol.ts'
 
 export const DEFAULT_SETTINGS: Omit<Settings, 'threads'> = {
@@ -94,6 +94,12 @@ export function scalePerText(scalePer: ScalePer): string {
 export function radiusText(radius: Radius): string {
   if ('factor' in radius) return `${radius.rule}:${radius.factor}`
   return 'value' in radius ? String(radius.value) : radius.rule
+}
+
+/** The input that an array file is for by its name, a.npy for a; null where there is but one, or none of that name. */
+export function inputNamed(file: string, inputs: readonly RunnerInput[]): string | null {
+  const stem = file.replace(/\.[^.]*(\.gz)?$/, '')
+  return inputs.length > 1 && inputs.some(({ name }) => name === stem) ? stem : null
 }
 
 /** The command that does the same on a terminal. */

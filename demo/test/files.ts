@@ -33,6 +33,20 @@ export function denseModel(width: number, depth: number, { opset = 13 } = {}) {
   )
 }
 
+/** Two inputs, a and b (n, 8), each through its own layer to their sum y (n, 4). */
+export function twoInputModel() {
+  return b.model(
+    [
+      b.node('MatMul', ['a', 'wa'], ['ma'], {}, 'layerA'),
+      b.node('MatMul', ['b', 'wb'], ['mb'], {}, 'layerB'),
+      b.node('Add', ['ma', 'mb'], ['y']),
+    ],
+    [b.floats('wa', [8, 4], b.noise(32, 1)), b.floats('wb', [8, 4], b.noise(32, 2))],
+    [b.value('a', b.DataType.FLOAT, ['n', 8]), b.value('b', b.DataType.FLOAT, ['n', 8])],
+    [b.value('y', b.DataType.FLOAT, ['n', 4])],
+  )
+}
+
 export type Model = ReturnType<typeof denseModel>
 
 export function bytesOf(model: Model): Uint8Array {

@@ -1,6 +1,10 @@
 /** A visitor's own model and data: external weights, NumPy files, images, preprocessing. */
-import { readFile } from 'node:fs/promises'
-import { bytesOf, denseModel, noise, npy, withExternalData } from './files.ts'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { bytesOf, denseModel, noise, npy, twoInputModel, withExternalData } from './files.ts'
 import { chooseFiles, download, expect, quantize, test, upload } from './person.ts'
 
 const WIDTH = 24
@@ -99,4 +103,30 @@ test('labels that are no classes of the model: it is written all the same, and t
   await expect(found.getByRole('alert')).toContainText('labels: expected classes 0 to 9, got 10 for sample 9')
   const { name } = await download(page, 'Download the model')
   expect(name).toBe('own-4bit.onnx')
+})
+
+test('files for several inputs are named in the command as they are on the page', async ({ page }) => {
+  const model = bytesOf(twoInputModel())
+  const files = {
+    'a.npy': npy([16, 8], noise(16 * 8, 3)),
+    'b.npy': npy([16, 8], noise(16 * 8, 4)),
+  }
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('two.onnx', model)])
+  await chooseFiles(
+    page,
+    'Choose calibration data',
+    Object.entries(files).map(([name, bytes]) => upload(name, bytes)),
+  )
+  await expect(page.getByText('16 samples')).toBeVisible()
+  await page.getByText('Copy as a command').click()
+  const command = 'npx gpfq quantize two.onnx --calib a=a.npy b=b.npy --bits 4 -o two-4bit.onnx'
+  await expect(page.getByText(command)).toBeVisible()
+
+  const folder = await mkdtemp(join(tmpdir(), 'gpfq-'))
+  for (const [name, bytes] of Object.entries({ 'two.onnx': model, ...files }))
+    await writeFile(join(folder, name), bytes)
+  const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
+  execFileSync('node', [main, ...command.split(' ').slice(2), '--quiet'], { cwd: folder })
+  expect((await readFile(join(folder, 'two-4bit.onnx'))).length).toBeGreaterThan(0)
 })

@@ -1,6 +1,7 @@
 /** The visitor's samples: images or array files, matched to the model's inputs, with labels where they come along. */
 import { type DataSource, type FeedSet, isImageName, loadFeeds, loadLabels, readArrays } from 'gpfq/data'
 import { GpfqError, type RunnerInput, type Tensor } from 'gpfq/onnx'
+import { inputNamed } from '../settings.ts'
 import { plainWords } from './failure.ts'
 import type { DataSummary, Preprocessing } from './protocol.ts'
 
@@ -69,9 +70,8 @@ function sourcesOf(files: readonly File[], inputs: readonly RunnerInput[]): read
   const images = files.filter((file) => isImageName(file.name))
   const arrays = files.filter((file) => !isImageName(file.name))
   const sources: DataSource[] = arrays.map((file) => {
-    const stem = file.name.replace(/\.[^.]*(\.gz)?$/, '')
-    const named = inputs.length > 1 && inputs.some(({ name }) => name === stem)
-    return { name: file.name, files: [byteSource(file)], ...(named ? { input: stem } : {}) }
+    const input = inputNamed(file.name, inputs)
+    return { name: file.name, files: [byteSource(file)], ...(input === null ? {} : { input }) }
   })
   if (images.length > 0) sources.push({ name: nameOf(images), files: images.map(byteSource) })
   return sources

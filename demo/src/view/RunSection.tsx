@@ -2,7 +2,7 @@
 import { formatSeconds } from 'gpfq/report'
 import { useEffect, useRef } from 'preact/hooks'
 import type { State } from '../session.ts'
-import { commandOf, needsCalibration } from '../settings.ts'
+import { commandOf, inputNamed, needsCalibration } from '../settings.ts'
 import type { SectionProps } from './App.tsx'
 import { CopyButton } from './CopyButton.tsx'
 import { LiveErrors, loadChart } from './LiveErrors.tsx'
@@ -72,7 +72,12 @@ export function RunSection({ session, state }: SectionProps) {
 export function commandFor({ model, calibration, settings, preprocessing }: State): string {
   const files = calibration.files?.map(({ name }) => name) ?? []
   const images = files.length > 1 && files.every((name) => /\.(png|jpe?g)$/i.test(name))
-  return commandOf(model.summary?.name ?? 'model.onnx', images ? ['images/'] : files, settings, preprocessing)
+  const inputs = model.summary?.inputs ?? []
+  const data = files.map((file) => {
+    const input = inputNamed(file, inputs)
+    return input === null ? file : `${input}=${file}`
+  })
+  return commandOf(model.summary?.name ?? 'model.onnx', images ? ['images/'] : data, settings, preprocessing)
 }
 
 function whatIsMissing({ plan, planFailure, calibration, test, settings }: State): string | null {
