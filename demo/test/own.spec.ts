@@ -130,3 +130,21 @@ test('files for several inputs are named in the command as they are on the page'
   execFileSync('node', [main, ...command.split(' ').slice(2), '--quiet'], { cwd: folder })
   expect((await readFile(join(folder, 'two-4bit.onnx'))).length).toBeGreaterThan(0)
 })
+
+test('what is said of speed and size is true of the form', async ({ page }) => {
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(64, 2)))])
+  await chooseFiles(page, 'Choose calibration data', [upload('x.npy', npy([64, 64], noise(64 * 64)))])
+  await page.getByText('More settings').click()
+  for (const [format, words] of [
+    ['packed', 'It is smaller to download; in a browser it runs as fast as before'],
+    ['float', 'It is not smaller, and in a browser it runs as fast as before'],
+    ['qdq', 'In a browser this form is computed at every run: dense layers get slower.'],
+    ['nbits', 'In a browser this form is computed at every run: dense layers get slower.'],
+  ] as const) {
+    await page.getByLabel('Stored as').selectOption(format)
+    const found = await quantize(page)
+    await expect(found).toContainText(`Stored as${format}`)
+    await expect(found).toContainText(words)
+  }
+})

@@ -1,4 +1,5 @@
 /** What came out: the numbers that matter, downloads, pictures, and each layer up close. */
+import type { LayerReport } from 'gpfq/onnx'
 import {
   accuracyPicture,
   answersPicture,
@@ -62,10 +63,7 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
           make={() => new Blob([jsonOf(document)], { type: 'application/json' })}
         />
       </div>
-      <p class="quiet">
-        The file loads in ONNX Runtime as it is. It is smaller to download; in a browser it runs as fast as
-        before, not faster.
-      </p>
+      <p class="quiet">The file loads in ONNX Runtime as it is. {useText(report.layers)}</p>
       {lookFailure !== null && (
         <>
           <h3>{tested ? 'Accuracy' : 'A few answers'}</h3>
@@ -113,6 +111,15 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
     </section>
   )
 })
+
+/** What the forms of the layers are good for, and what they cost: docs/FORMATS.md. */
+function useText(layers: readonly LayerReport[]): string {
+  const stored = new Set(layers.map(({ format }) => format))
+  if (stored.has('qdq') || stored.has('nbits'))
+    return 'It is smaller to download. In a browser this form is computed at every run: dense layers get slower.'
+  const speed = 'in a browser it runs as fast as before, not faster.'
+  return stored.has('packed') ? `It is smaller to download; ${speed}` : `It is not smaller, and ${speed}`
+}
 
 function LayerUpClose({ document: { report } }: { readonly document: ReportDocument }) {
   const [chosen, setChosen] = useState(report.layers[0]?.name ?? '')
