@@ -1,6 +1,11 @@
 /** Models and data for the tests, made on the spot. */
 import { create, toBinary } from '@bufbuild/protobuf'
-import { ModelProtoSchema, StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf'
+import {
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+} from 'onnx-buf'
 import * as b from '../../test/onnx/build.js'
 
 /** Dense layers of `width` inputs and neurons with Relu between them; x (n, width) → y (n, 10). */
@@ -44,6 +49,22 @@ export function twoInputModel() {
     [b.floats('wa', [8, 4], b.noise(32, 1)), b.floats('wb', [8, 4], b.noise(32, 2))],
     [b.value('a', b.DataType.FLOAT, ['n', 8]), b.value('b', b.DataType.FLOAT, ['n', 8])],
     [b.value('y', b.DataType.FLOAT, ['n', 4])],
+  )
+}
+
+/** One dense layer of float16, zeros: x (n, width) → y (n, width). */
+export function halfModel(width: number) {
+  const weight = create(TensorProtoSchema, {
+    name: 'w',
+    dims: [BigInt(width), BigInt(width)],
+    dataType: b.DataType.FLOAT16,
+    rawData: new Uint8Array(2 * width * width),
+  })
+  return b.model(
+    [b.node('MatMul', ['x', 'w'], ['y'], {}, 'layer')],
+    [weight],
+    [b.value('x', b.DataType.FLOAT16, ['n', width])],
+    [b.value('y', b.DataType.FLOAT16, ['n', width])],
   )
 }
 

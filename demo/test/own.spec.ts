@@ -4,7 +4,7 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bytesOf, denseModel, noise, npy, twoInputModel, withExternalData } from './files.ts'
+import { bytesOf, denseModel, halfModel, noise, npy, twoInputModel, withExternalData } from './files.ts'
 import { chooseFiles, download, expect, quantize, test, upload } from './person.ts'
 
 const WIDTH = 24
@@ -146,5 +146,12 @@ test('what is said of speed and size is true of the form', async ({ page }) => {
     const found = await quantize(page)
     await expect(found).toContainText(`Stored as${format}`)
     await expect(found).toContainText(words)
+    if (format === 'float') await expect(page.getByText('no smaller than before')).toBeVisible()
   }
+})
+
+test('the size of a model in float16 is no less than what is written', async ({ page }) => {
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('half.onnx', bytesOf(halfModel(256)))])
+  await expect(page.getByText(/^131 kB → down to about 3\d\.\d kB, up to 3\.\d times smaller$/)).toBeVisible()
 })

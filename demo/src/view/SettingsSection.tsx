@@ -81,16 +81,27 @@ function bitsAdvice(levels: number): string {
   return `${values}. Next to no loss.`
 }
 
-/** What the file will weigh, by the plan; known before anything runs. */
+/**
+ * What the file can come down to, by the plan; known before anything runs. The plan takes weights for float32 that nobody
+ * else reads. Where they are float16, or other nodes keep the float copy, less is saved: it is the least, and no promise.
+ */
 function Size({ state: { model, plan } }: Pick<SectionProps, 'state'>) {
   const before = model.summary?.bytes ?? 0
   if (plan === null) return <p class="size" aria-live="polite" />
-  const saved = plan.layers.reduce((sum, layer) => sum + layer.bytesIn - layer.bytesOut, 0)
-  const after = Math.max(0, before - saved)
+  const taken = plan.layers.reduce((sum, layer) => sum + layer.bytesIn, 0)
+  const written = plan.layers.reduce((sum, layer) => sum + layer.bytesOut, 0)
+  const after = Math.max(0, before - taken) + written
+  if (after >= before)
+    return (
+      <p class="size" aria-live="polite">
+        <b>about {formatBytes(before)}</b>
+        <span class="quiet">, no smaller than before</span>
+      </p>
+    )
   return (
     <p class="size" aria-live="polite">
-      <span class="quiet">{formatBytes(before)} →</span> <b>about {formatBytes(after)}</b>
-      <span class="quiet">, {timesSmaller(before, after)}</span>
+      <span class="quiet">{formatBytes(before)} → down to</span> <b>about {formatBytes(after)}</b>
+      <span class="quiet">, up to {timesSmaller(before, after)}</span>
     </p>
   )
 }
