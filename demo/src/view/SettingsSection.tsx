@@ -81,10 +81,7 @@ function bitsAdvice(levels: number): string {
   return `${values}. Next to no loss.`
 }
 
-/**
- * What the file can come down to, by the plan; known before anything runs. The plan takes weights for float32 that nobody
- * else reads. Where they are float16, or other nodes keep the float copy, less is saved: it is the least, and no promise.
- */
+/** What the file will weigh, by the plan; known before anything runs. The plan's notes name weights of which a float copy stays. */
 function Size({ state: { model, plan } }: Pick<SectionProps, 'state'>) {
   const before = model.summary?.bytes ?? 0
   if (plan === null) return <p class="size" aria-live="polite" />
@@ -100,8 +97,8 @@ function Size({ state: { model, plan } }: Pick<SectionProps, 'state'>) {
     )
   return (
     <p class="size" aria-live="polite">
-      <span class="quiet">{formatBytes(before)} → down to</span> <b>about {formatBytes(after)}</b>
-      <span class="quiet">, up to {timesSmaller(before, after)}</span>
+      <span class="quiet">{formatBytes(before)} →</span> <b>about {formatBytes(after)}</b>
+      <span class="quiet">, {timesSmaller(before, after)}</span>
     </p>
   )
 }
