@@ -35,6 +35,8 @@ export interface PlannedLayer {
 
 export interface PreparedModel {
   readonly settings: Settings
+  /** Of the model's file and its external data. */
+  readonly bytesIn: number
   /** The float model that both streams start from: BatchNormalization folded, external data resolved. */
   readonly model: ModelProto
   readonly graph: GraphIndex
@@ -56,10 +58,12 @@ export async function prepareModel(bytes: Uint8Array, options: PlanOptions): Pro
       `model: expected readExternalData, for its weights lie in ${external.join(', ')}, got none`,
     )
   }
-  const whole =
-    options.readExternalData === undefined
-      ? decoded
-      : await resolveExternalData(decoded, options.readExternalData)
+  let bytesIn = bytes.length
+  const whole = await resolveExternalData(decoded, async (path) => {
+    const data = await options.readExternalData!(path)
+    bytesIn += data.length
+    return data
+  })
   const { model, folded } = settings.foldBatchNorm ? foldBatchNorms(whole) : { model: whole, folded: [] }
   const graph = indexGraph(model)
   const { layers, skipped } = findLayers(graph, settings)
@@ -73,6 +77,7 @@ export async function prepareModel(bytes: Uint8Array, options: PlanOptions): Pro
   const levels = levelsByLayer(layers, skipped, settings)
   return {
     settings,
+    bytesIn,
     model,
     graph,
     layers: layers.map((layer) => ({

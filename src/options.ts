@@ -176,6 +176,7 @@ export interface PrecisionReport {
 }
 
 export interface QuantizeReport {
+  /** Of the float model's file, with its external data, and of the quantized one. */
   readonly bytesIn: number
   readonly bytesOut: number
   readonly threads: number

@@ -82,7 +82,7 @@ export const quantizeModel: QuantizeModel = async (bytes, options) => {
   const executor = await createExecutor(options)
   try {
     const run = new ModelRun(prepared, executor, options)
-    return await run.carryOut(bytes.length, start)
+    return await run.carryOut(start)
   } finally {
     await executor.close()
   }
@@ -107,7 +107,7 @@ class ModelRun {
     this.#options = options
   }
 
-  async carryOut(bytesIn: number, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
+  async carryOut(start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
     const { onProgress, calibration, runner } = this.#options
     const { graph, model, settings } = this.#prepared
     this.#seconds.load = (performance.now() - start) / 1000
@@ -137,7 +137,7 @@ class ModelRun {
     try {
       if (batches.length > 0) await this.#runStages(streams)
       else await this.#solveFromWeights()
-      return await this.#write(streams, bytesIn, start)
+      return await this.#write(streams, start)
     } finally {
       await streams.close()
     }
@@ -177,13 +177,9 @@ class ModelRun {
   }
 
   /** Writes the model, loads it back, and says what was done. */
-  async #write(
-    streams: Streams,
-    bytesIn: number,
-    start: number,
-  ): Promise<{ model: Uint8Array; report: QuantizeReport }> {
+  async #write(streams: Streams, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
     const { signal, onProgress, runner } = this.#options
-    const { graph, model, settings, layers } = this.#prepared
+    const { graph, model, settings, layers, bytesIn } = this.#prepared
     const written = writeQuantized(
       model,
       layers.map((planned) => ({

@@ -3,7 +3,14 @@
  * that follow from values, weights that are read twice. And data that does not fit: said before anything runs.
  */
 import { create } from '@bufbuild/protobuf'
-import { type ModelProto, type NodeProto, SparseTensorProtoSchema, type TensorProto } from 'onnx-buf'
+import {
+  type ModelProto,
+  type NodeProto,
+  SparseTensorProtoSchema,
+  StringStringEntryProtoSchema,
+  type TensorProto,
+  TensorProto_DataLocation,
+} from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Feeds, TensorType } from '#src/calibration/runner.js'
 import { float32ToFloat16 } from '#src/onnx/float16.js'
@@ -127,6 +134,18 @@ describe('models', () => {
     })
     const { report } = await quantize(counted(), { levels: 3, exclude: ['first'] })
     expect(report.layers.map(({ name }) => name)).toEqual(['second'])
+  })
+
+  it('with external data are as large as all their files', async () => {
+    const model = twoLayers()
+    const w1 = model.graph!.initializer[0]!
+    const weights = w1.rawData!
+    w1.rawData = new Uint8Array()
+    w1.dataLocation = TensorProto_DataLocation.EXTERNAL
+    w1.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: 'w.bin' })]
+    const bytes = encodeModel(model).length
+    const { report } = await quantize(model, { readExternalData: async () => weights })
+    expect(report.bytesIn).toBe(bytes + weights.length)
   })
 
   it('with a sparse weight leave it, and say why', async () => {
