@@ -59,7 +59,7 @@ describe('the cost model', () => {
     )
   })
 
-  it('knows that Xq = X is cheaper, and counts what DESIGN says', () => {
+  it('knows that Xq = X is cheaper, and counts what the formulas say', () => {
     // Multiples of every block: mN² and 3mNK exactly, and N²K; a half where only a triangle is needed.
     const [m, n, k] = [4096, 512, 256]
     const shape = denseShape(m, n, k)

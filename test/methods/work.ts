@@ -1,4 +1,4 @@
-/** How a layer's multiply-adds are spread over the phases that the engine is asked for, by the formulas of DESIGN. */
+/** How a layer's multiply-adds are spread over the phases that the engine is asked for, by the formulas of docs/METHODS.md. */
 import { tilesIn } from '#src/engine/job.js'
 import type { LayerShape } from '#src/methods/plan.js'
 import type { Recording } from './recording.js'
