@@ -80,7 +80,8 @@ export function beacon(
       }
       if (!moved) break
     }
-    finish(matrix, weights + at, r + at, s + at, scales + (<usize>item << 5), z, y, codes + (at >> 2), found + (<usize>item << 5), inputs, panels, top, zero)
+    const lanes = <usize>item << 5
+    finish(matrix, weights + at, r + at, s + at, scales + lanes, z, y, codes + (at >> 2), found + lanes, inputs, panels, top, zero)
   }
 }
 
@@ -249,7 +250,10 @@ function total(z: usize, y: usize, r: usize, s: usize, sums: usize, bytes: usize
   }
 }
 
-/** Scales, and codes with positive ones. Dead inputs are rounded, and neurons without a scale (see WIDEST) at that of the start. */
+/**
+ * Scales, and codes with positive ones. Dead inputs are rounded, and neurons without a scale (see WIDEST) at that of the
+ * start.
+ */
 function finish(
   matrix: usize, w: usize, r: usize, s: usize, start: usize, z: usize, y: usize, codes: usize, found: usize,
   inputs: i32, panels: i32, top: f32, zero: f32,

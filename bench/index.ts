@@ -9,6 +9,7 @@ import { benchFormats } from './formats.js'
 import { benchGrowth } from './growth.js'
 import { benchKernels } from './kernels.js'
 import { benchLayers, SHAPES } from './layers.js'
+import { benchLevels } from './levels.js'
 import { describeMachine, measureMachine } from './machine.js'
 import { benchMethods } from './methods.js'
 import { benchModels } from './models.js'
@@ -33,6 +34,7 @@ const shapes = short ? SHAPES.slice(1, 3) : SHAPES
 const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   kernels: async () => [await benchKernels(short ? 5 : 30)],
   layers: () => benchLayers(repetitions, shapes, threads),
+  levels: async () => [await benchLevels(shapes, repetitions)],
   convolutions: async () => [await benchConvolutions(repetitions, short ? 1 : 6)],
   plain: async () => [await benchPlain(shapes.slice(0, short ? 1 : 5), repetitions)],
   'threads-model': async () => [

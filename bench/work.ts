@@ -146,19 +146,21 @@ export interface WorkOptions {
   readonly recipe?: Recipe
   readonly form?: Form
   readonly rule?: 'max' | 'search'
+  /** 15 unless told. */
+  readonly levels?: number
 }
 
 /** Chooses the codes of the layer; nothing is measured of its error. */
 export function quantize(executor: Executor, work: Work, options: WorkOptions = {}): Promise<SamplesResult> {
-  const { recipe = GPFQ, form, rule = 'max' } = options
+  const { recipe = GPFQ, form, rule = 'max', levels = LEVELS } = options
   const { groups, inputs, neurons } = work.shape
   const radius: Radius = { rule }
   const shape = { groups, inputs, neurons }
   const request: SolveRequest = {
     weights: work.weights,
     shape,
-    levels: LEVELS,
-    scales: scalesFor(work.weights, shape, LEVELS, 'neuron', radius),
+    levels,
+    scales: scalesFor(work.weights, shape, levels, 'neuron', radius),
     search: rule === 'search' ? 'neuron' : 'none',
   }
   const candidates = rule === 'search' ? GRID.length : 1

@@ -52,15 +52,15 @@ export async function prepareModel(bytes: Uint8Array, options: PlanOptions): Pro
   const settings = resolveSettings(options)
   const decoded = decodeModel(bytes)
   const external = externalDataPaths(decoded)
-  if (external.length > 0 && options.readExternalData === undefined) {
-    throw new GpfqError(
-      'INVALID_DATA',
-      `model: expected readExternalData, for its weights lie in ${external.join(', ')}, got none`,
-    )
-  }
   let bytesIn = bytes.length
   const whole = await resolveExternalData(decoded, async (path) => {
-    const data = await options.readExternalData!(path)
+    if (options.readExternalData === undefined) {
+      throw new GpfqError(
+        'INVALID_DATA',
+        `model: expected readExternalData, for its weights lie in ${external.join(', ')}, got none`,
+      )
+    }
+    const data = await options.readExternalData(path)
     bytesIn += data.length
     return data
   })

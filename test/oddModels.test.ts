@@ -10,6 +10,7 @@ import {
   StringStringEntryProtoSchema,
   type TensorProto,
   TensorProto_DataLocation,
+  TypeProto_SequenceSchema,
 } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Feeds, TensorType } from '#src/calibration/runner.js'
@@ -103,14 +104,12 @@ describe('models', () => {
     const model = twoLayers()
     model.graph!.initializer.push(b.floats('priors', [2], [1, 2]))
     model.graph!.node.push(b.node('SequenceConstruct', ['y', 'y'], ['list']))
-    model.graph!.output.push(b.value('priors'), b.value('list'))
-    model.graph!.output.at(-1)!.type!.value = { case: undefined, value: undefined }
-    const declared = b.value('list').type!
-    declared.value = {
+    const list = b.value('list')
+    list.type!.value = {
       case: 'sequenceType',
-      value: { $typeName: 'onnx.TypeProto.Sequence', elemType: b.value('y').type! },
+      value: create(TypeProto_SequenceSchema, { elemType: b.value('y').type! }),
     }
-    model.graph!.output.at(-1)!.type = declared
+    model.graph!.output.push(b.value('priors'), list)
     const { report } = await quantize(model)
     expect(report.layers).toHaveLength(2)
   })

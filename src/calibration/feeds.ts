@@ -1,6 +1,6 @@
 /**
- * Batches against what the model says of its inputs: names, element types, fixed dimensions. ONNX Runtime would say so too, but
- * only where it runs the whole model: at the very end.
+ * Batches against what the model says of its inputs: names, element types, fixed dimensions. ONNX Runtime would say so
+ * too, but only where it runs the whole model: at the very end.
  */
 import { elementCount } from '../data/elements.js'
 import { describeShape } from '../data/shapes.js'

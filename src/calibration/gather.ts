@@ -1,8 +1,8 @@
 /**
  * From a layer's sampling rule and the dims of its input tensor to a gather: which bytes of the tensor make up each
- * sample row. Convolutions contribute at most `patches` rows in all, but one an image at least, spread evenly: of each of B images
- * P = max(1, min(L, ⌊patches/B⌋)) of its L output positions, image b taking (b mod s) + s·k for k < P with s = ⌊L/P⌋. Shapes
- * alone decide, so the same data always gives the same rows.
+ * sample row. Convolutions contribute at most `patches` rows in all, but one an image at least, spread evenly: of each of
+ * B images P = max(1, min(L, ⌊patches/B⌋)) of its L output positions, image b taking (b mod s) + s·k for k < P with
+ * s = ⌊L/P⌋. Shapes alone decide, so the same data always gives the same rows.
  *
  * Or at random, as in 2201.11113: of the patches that tile an image without overlap (strides = kernel, the layer's own
  * pads and dilations) ⌊pL + 1⌋ are drawn with replacement, all L of them for p = 1.

@@ -87,14 +87,16 @@ function radiiFor(
   scalePer: ScalePer,
   radius: Radius,
 ): Float64Array {
-  const maxima = scopeMaxima(weights, shape, blocks, blockSize)
   const { rule } = radius
-  if (rule === 'value') return maxima.fill(radius.value)
-  if (rule === 'median') return maxima.fill(radius.factor * medianMagnitude(weights))
+  const everywhere = (alpha: number): Float64Array =>
+    new Float64Array(shape.groups * blocks * shape.neurons).fill(alpha)
+  if (rule === 'value') return everywhere(radius.value)
+  if (rule === 'median') return everywhere(radius.factor * medianMagnitude(weights))
   if (rule === 'mean-max') {
     const columns = scopeMaxima(weights, shape, 1, shape.inputs)
-    return maxima.fill((radius.factor * sum(columns)) / columns.length)
+    return everywhere((radius.factor * sum(columns)) / columns.length)
   }
+  const maxima = scopeMaxima(weights, shape, blocks, blockSize)
   const shared = scalePer === 'layer'
   if (shared) maxima.fill(maxima.reduce((a, b) => Math.max(a, b), 0))
   return rule === 'mse' ? leastWeightError(weights, shape, blocks, blockSize, levels, maxima, shared) : maxima

@@ -12,10 +12,6 @@ import type { LayerPlan, LayerShape } from './plan.js'
 import type { SampleBatch } from './samples.js'
 import type { Solution, SolveRequest } from './solution.js'
 
-/** ‖Y − Ỹ‖ / ‖Y‖ of squared norms: infinite where the quantized network says something and the float one nothing. */
-export const relativeErrorOf = (error2: number, signal2: number): number =>
-  error2 > 0 ? Math.sqrt(error2 / signal2) : error2
-
 /** Bytes that measuring takes beside the form's own. */
 export function measureRegions(
   { groups, neurons }: LayerShape,
@@ -113,7 +109,7 @@ export class Measure {
     ]
   }
 
-  /** The relative error over all samples added; NaN if they hold NaN or infinity. */
+  /** The relative error over all samples added: infinite if only the quantized layer says anything, NaN if they hold NaN or infinity. */
   async finish(options: RunOptions): Promise<number> {
     await this.#packer.settled()
     if (this.#packer.rows > 0) await this.#pool.run(this.#accumulate(this.#packer.rows), options)
@@ -129,6 +125,6 @@ export class Measure {
         error2 += sums[i + 8 + k]!
       }
     }
-    return relativeErrorOf(error2, signal2)
+    return error2 > 0 ? Math.sqrt(error2 / signal2) : error2
   }
 }

@@ -125,6 +125,7 @@ function checkFinite(finite: boolean): void {
   )
 }
 
+/** Plans the work and takes all memory it needs. */
 function layOut(
   { pool, arena }: Engine,
   shape: LayerShape,
@@ -139,11 +140,12 @@ function layOut(
   }
   const own = planLayer(shape, pool.threads, asked)
   const plan = measures ? withRegions(own, measureRegions(shape, own, pool.threads)) : own
+  const Rounded = recipe?.method === 'frame' ? FrameForm : RoundForm
   const form =
     plan.form === 'gram'
       ? new GramForm(pool, arena, shape, plan, Correlations)
-      : new (plan.form === 'direct' ? DirectForm : recipe?.method === 'frame' ? FrameForm : RoundForm)(
-          ...([pool, arena, shape, plan] as const),
-        )
+      : plan.form === 'direct'
+        ? new DirectForm(pool, arena, shape, plan)
+        : new Rounded(pool, arena, shape, plan)
   return { plan, form, measure: measures ? new Measure(pool, arena, shape, plan, form) : null }
 }
