@@ -3,12 +3,12 @@
  * exponent beside that of the formulas' operations.
  */
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
-import type { Feeds } from '#src/calibration/runner.js'
 import { createExecutor } from '#src/executor/choose.js'
 import { directWork, gramWork } from '#src/methods/plan.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'
+import { quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
-import { quantizeModel } from '#src/quantizeModel.js'
+import type { Feeds } from '#src/tensor/tensor.js'
 import { type Case, cell, exponent, interleave, type Timing, uniform } from './measure.js'
 import { denseChain } from './model.js'
 import { type Row, type Table, table } from './table.js'

@@ -3,7 +3,7 @@
  * kernels with relaxed SIMD where the runtime has it. Multiply-adds count twice; what a triangle leaves out is not counted,
  * padding is not counted.
  */
-import { loadFastModule } from '#src/platform/fastMath.js'
+import { loadFastModule } from '#src/engine/relaxedModule.js'
 import { PANEL_BYTES, substituteScratch } from '#src/wasm/kernels.js'
 import { type Instance, instantiate, peakOf, peakProbe } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'

@@ -10,7 +10,7 @@ import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { type FeedOptions, loadFeeds } from '#src/data/feeds.js'
 import { openData, readBytes } from '#src/data/files.js'
-import { quantizeModel } from '#src/quantizeModel.js'
+import { quantizeModel } from '#src/model/quantizeModel.js'
 import { type Case, cell, interleave, percent, type Timing, timing } from './measure.js'
 import { type Cell, type Row, type Table, table } from './table.js'
 

@@ -73,7 +73,7 @@ export async function benchSizes(): Promise<Table> {
   const wasm = await readFile(new URL('../dist/gpfq.wasm', import.meta.url))
   const entries = [
     { name: 'gpfq (core)', file: '../dist/src/index.js', most: `${MOST_CORE} gzipped` },
-    { name: 'gpfq/onnx, without ONNX Runtime', file: '../dist/src/onnx/index.js', most: '' },
+    { name: 'gpfq/onnx, without ONNX Runtime', file: '../dist/src/onnx.js', most: '' },
     { name: 'gpfq/data', file: '../dist/src/data/index.js', most: '' },
     { name: 'gpfq/report', file: '../dist/src/report/index.js', most: '' },
     { name: 'gpfq/worker (web)', file: '../dist/workers/web.js', most: '' },

@@ -5,10 +5,10 @@
 import { readFile } from 'node:fs/promises'
 import { CONTROL_BYTES, type Job, tilesOf } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
+import { instantiate, runTile } from '#src/engine/tiles.js'
 import type { Executor } from '#src/executor/executor.js'
 import { createLocal } from '#src/executor/local.js'
 import { createMemory } from '#src/platform/memory.js'
-import { instantiate, runTile } from '#workers/kernels.js'
 
 /** Tiles of one task, in the order they are taken. */
 export interface TimedTask {

@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import type { Runner } from '#src/calibration/runner.js'
 import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData, readBytes } from '#src/data/files.js'
-import { evaluate } from '#src/evaluate.js'
+import { evaluate } from '#src/model/evaluate.js'
+import { quantizeModel } from '#src/model/quantizeModel.js'
 import type { QuantizeModelOptions } from '#src/options.js'
-import { quantizeModel } from '#src/quantizeModel.js'
 import type { Cell } from './cells.js'
 
 export interface Subject {

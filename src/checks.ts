@@ -1,7 +1,20 @@
-/** Checks of what callers say in numbers and words: whoever writes plain JavaScript has no compiler to do it. */
+/** Checks of arguments, for callers whose compiler does not check them. What they throw carries the fields of ErrorFacts. */
+import { type DescribedError, describeError, type ErrorFacts } from './errors.js'
 
-export const rangeError = (place: string, expected: string, got: unknown): RangeError =>
-  new RangeError(`${place}: expected ${expected}, got ${got}`)
+type ArgumentFacts = ErrorFacts & { readonly code: 'INVALID_ARGUMENT' }
+
+const described = <E extends Error>(error: E, facts: ErrorFacts): E & DescribedError & ArgumentFacts =>
+  Object.assign(error, facts, { code: 'INVALID_ARGUMENT' as const })
+
+/** A value out of range: `<place>: expected <X>, got <Y>`. */
+export const rangeError = (place: string, expected: string, got: unknown): RangeError & DescribedError => {
+  const facts = { place, expected, got: String(got) }
+  return described(new RangeError(describeError(facts)), facts)
+}
+
+/** A value of the wrong kind, or a combination that cannot be. */
+export const typeError = (facts: ErrorFacts): TypeError & DescribedError =>
+  described(new TypeError(describeError(facts)), facts)
 
 export function checkWhole(
   place: string,

@@ -1,32 +1,111 @@
 /**
- * The one error type of models and runs. Kinds of arguments are TypeErrors, values out of range are
- * RangeErrors; everything a model, a file, a worker or a runtime can do wrong is a GpfqError whose `code` is
- * stable. Messages read `<place>: expected <X>, got <Y>` and then say how to mend it.
+ * Errors are data: a code, the place, what was expected there, what was found, and a hint how to mend it. The text of an
+ * error is made from these fields, so that no caller has to parse it: the command line and the page say the same in their
+ * own words (`describeError` takes another table of hints).
  *
- * Errors cross worker boundaries as plain objects (comlink loses the class), so `code` is a string and
- * nothing else is needed to rebuild one.
+ * Kinds of arguments are TypeErrors and values out of range are RangeErrors, both made by src/checks.ts with the code
+ * INVALID_ARGUMENT; everything that a model, a file, a worker or a runtime can do wrong is a GpfqError.
  */
 export type GpfqErrorCode =
   | 'INVALID_MODEL' // the bytes are not a readable ONNX model, or it contradicts itself
   | 'UNSUPPORTED_MODEL' // a valid model that uses something gpfq cannot handle
   | 'INVALID_DATA' // calibration or evaluation data that cannot be read or does not fit the model
-  | 'NO_MATCH' // an --include/--exclude/--bits-for pattern that matches nothing
+  | 'NO_MATCH' // a pattern that matches no layer
   | 'NOTHING_TO_QUANTIZE' // no layer is left to quantize
-  | 'OUT_OF_MEMORY' // the plan does not fit; the message says what it needs
+  | 'OUT_OF_MEMORY' // the plan does not fit; the error says what it needs
   | 'WORKER_FAILED' // a worker died or could not start
   | 'RUNTIME_MISSING' // ONNX Runtime (or WebAssembly SIMD) is not there
   | 'RUNTIME_FAILED' // ONNX Runtime refused a model or a run
   | 'VERIFY_FAILED' // the written model does not compute what the calibration computed
-  | 'FILE_EXISTS' // an output exists and --force was not given
+  | 'FILE_EXISTS' // an output exists and must not be overwritten
   | 'FILE_ACCESS' // a path cannot be read or written
   | 'CLOSED' // the quantizer was closed before or during the call
 
-export class GpfqError extends Error {
+/** Every code that an error of this library carries. */
+export type ErrorCode = GpfqErrorCode | 'INVALID_ARGUMENT'
+
+/** How to mend an error, in the words of the library. A face that has other words for some of them has a table of its own. */
+export const HINTS = {
+  'exclude-layer': 'exclude the layer',
+  'exclude-or-shrink': 'exclude the layer, or use fewer samples, patches or threads',
+  'fewer-samples': 'use fewer samples or patches',
+  'check-data': 'check the calibration data',
+  'new-quantizer': 'create a new quantizer',
+  'leave-out': 'leave it out',
+  'other-format': 'try another format, and please report it',
+} as const
+
+export type HintName = keyof typeof HINTS
+
+/** The fields of an error. Either `expected` and `got` are there, for a wrong value, or `problem`, for a state. */
+export interface ErrorFacts {
+  /** What the error is about: an argument, a layer, a tensor, a file. */
+  readonly place: string
+  readonly expected?: string
+  readonly got?: string
+  /** What happened, where nothing was expected. */
+  readonly problem?: string
+  /** A name out of HINTS, or a hint of its own. */
+  readonly hint?: HintName | (string & {})
+}
+
+export interface DescribedError extends Error, ErrorFacts {
+  readonly code: ErrorCode
+}
+
+/**
+ * The text of an error: `<place>: expected <X>, got <Y>; <hint>`, or `<place>: <problem>; <hint>`.
+ * @param hints other words for some hints
+ * @param place another word for the place
+ */
+export function describeError(
+  facts: ErrorFacts,
+  hints: Readonly<Partial<Record<string, string>>> = {},
+  place: string = facts.place,
+): string {
+  const { expected, got, problem, hint } = facts
+  const said = problem ?? `expected ${expected ?? 'another value'}, got ${got ?? 'none'}`
+  const words: Readonly<Partial<Record<string, string>>> = HINTS
+  const mend = hint === undefined ? '' : `; ${hints[hint] ?? words[hint] ?? hint}`
+  return `${place}: ${said}${mend}`
+}
+
+/** Whether an error carries the fields of ErrorFacts and a code, as all errors do that this library throws on purpose. */
+export function isDescribed(error: unknown): error is DescribedError {
+  return error instanceof Error && 'code' in error && 'place' in error && typeof error.place === 'string'
+}
+
+/**
+ * A failure of a model, a file, a worker or a runtime.
+ * @example
+ * try { … } catch (error) { if (error instanceof GpfqError && error.code === 'INVALID_MODEL') … }
+ */
+export class GpfqError extends Error implements ErrorFacts {
   override readonly name = 'GpfqError'
   readonly code: GpfqErrorCode
+  readonly place: string
+  declare readonly expected?: string
+  declare readonly got?: string
+  declare readonly problem?: string
+  declare readonly hint?: string
 
-  constructor(code: GpfqErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
+  constructor(code: GpfqErrorCode, facts: ErrorFacts | string, options?: ErrorOptions) {
+    super(typeof facts === 'string' ? facts : describeError(facts), options)
     this.code = code
+    this.place = typeof facts === 'string' ? '' : facts.place
+    if (typeof facts !== 'string') Object.assign(this, facts)
   }
+}
+
+/** The same error at another place: for code that knows the layer or the file around what failed. */
+export function atPlace(error: GpfqError, place: string): GpfqError {
+  const { expected, got, problem, hint } = error
+  const facts = {
+    place,
+    ...(expected !== undefined && { expected }),
+    ...(got !== undefined && { got }),
+    ...(problem !== undefined && { problem }),
+    ...(hint !== undefined && { hint }),
+  }
+  return new GpfqError(error.code, facts, { cause: error })
 }

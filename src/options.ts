@@ -1,10 +1,11 @@
 /**
  * The public vocabulary of quantizing a whole model: what a caller may ask for, what happens on the way, and the
- * report that comes out. Plain data only; defaults and checks live in src/settings.ts.
+ * report that comes out. Plain data only; defaults and checks live in src/model/settings.ts.
  */
-import type { Feeds, Runner } from './calibration/runner.js'
+import type { Runner } from './calibration/runner.js'
+import type { WeightHistogram } from './model/weightHistogram.js'
 import type { Format, Skipped } from './onnx/layer.js'
-import type { WeightHistogram } from './weightHistogram.js'
+import type { Feeds } from './tensor/tensor.js'
 
 /**
  * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695);
@@ -230,9 +231,9 @@ export interface QuantizeModelResult {
   readonly report: QuantizeReport
 }
 
-/** quantizeModel(bytes, options); src/quantizeModel.ts. */
+/** quantizeModel(bytes, options); src/model/quantizeModel.ts. */
 export type QuantizeModel = (bytes: Uint8Array, options: QuantizeModelOptions) => Promise<QuantizeModelResult>
-/** planModel(bytes, options): reads the model and decides, without a runner; src/quantizeModel.ts. */
+/** planModel(bytes, options): reads the model and decides, without a runner; src/model/quantizeModel.ts. */
 export type PlanModel = (
   bytes: Uint8Array,
   options: Omit<QuantizeModelOptions, 'runner' | 'calibration'>,

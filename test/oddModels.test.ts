@@ -13,12 +13,12 @@ import {
   TypeProto_SequenceSchema,
 } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Feeds, TensorType } from '#src/calibration/runner.js'
-import { float32ToFloat16 } from '#src/onnx/float16.js'
+import { planModel, quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { makeTensor } from '#src/onnx/tensor.js'
 import type { ProgressEvent, QuantizeModelOptions } from '#src/options.js'
-import { planModel, quantizeModel } from '#src/quantizeModel.js'
+import { float32ToFloat16 } from '#src/tensor/float16.js'
+import type { Feeds, TensorType } from '#src/tensor/tensor.js'
 import { type CountingRunner, createCountingRunner } from './calibration/counting.js'
 import * as b from './onnx/build.js'
 

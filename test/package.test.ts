@@ -97,9 +97,9 @@ describe('runtimes', () => {
 
   test.for([
     ['index', 'browser'],
-    ['onnx/index', 'browser'],
+    ['onnx', 'browser'],
     ['index', 'workerd'],
-    ['onnx/index', 'workerd'],
+    ['onnx', 'workerd'],
     ['index', 'edge-light'],
   ] as const)('%s bundles for %s with nothing of Node in it', async ([entry, condition]) => {
     const { outputFiles, metafile } = await bundleEntry(`dist/src/${entry}.js`, {

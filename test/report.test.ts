@@ -3,6 +3,7 @@
  * the report it was made from.
  */
 import { describe, expect, test } from 'vitest'
+import { weightHistogram } from '#src/model/weightHistogram.js'
 import type { LayerReport, QuantizeReport } from '#src/options.js'
 import { linearAxis, logAxis } from '#src/report/axis.js'
 import type { ReportDocument } from '#src/report/document.js'
@@ -10,7 +11,6 @@ import { errorPicture } from '#src/report/errorPicture.js'
 import { escapeText, html } from '#src/report/html.js'
 import { renderReport } from '#src/report/page.js'
 import { weightsPicture } from '#src/report/weightsPicture.js'
-import { weightHistogram } from '#src/weightHistogram.js'
 
 const HOSTILE = `<script>alert('&"')</script>`
 

@@ -5,6 +5,6 @@
 import { parentPort } from 'node:worker_threads'
 import { expose } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
-import { createWorkerApi } from './carryOut.js'
+import { createWorkerApi } from '../src/engine/worker.js'
 
 if (parentPort !== null) expose(createWorkerApi(), nodeEndpoint(parentPort))

@@ -3,7 +3,7 @@
  * bundles it with all it imports into dist/worker.js, "gpfq/worker".
  */
 import { expose } from 'comlink'
-import { createWorkerApi } from './carryOut.js'
-import { createHostApi } from './host.js'
+import { createWorkerApi } from '../src/engine/worker.js'
+import { createHostApi } from '../src/executor/host.js'
 
 expose({ ...createWorkerApi(), ...createHostApi() })

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import type { Tensor } from '../../src/calibration/runner.js'
 import { parseIdx } from '../../src/data/idx.js'
+import type { Tensor } from '../../src/tensor/tensor.js'
 
 export interface Digits {
   readonly count: number

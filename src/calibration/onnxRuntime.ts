@@ -8,8 +8,9 @@
  */
 import type * as Ort from 'onnxruntime-web'
 import { GpfqError } from '../errors.js'
-import { breathe } from '../platform/breathe.js'
-import type { Feeds, Runner, RunnerInput, RunnerSession, Tensor, TensorType } from './runner.js'
+import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
+import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
+import type { Runner, RunnerSession } from './runner.js'
 
 type OrtModule = typeof Ort
 
@@ -152,22 +153,22 @@ async function run(
   } catch (cause) {
     throw failed('running the model', cause)
   }
-  await breatheNowAndThen()
+  await yieldNowAndThen()
   const outputs: Record<string, Tensor> = {}
   for (const [name, value] of Object.entries(results)) outputs[name] = fromOrt(name, value)
   return outputs
 }
 
-let lastBreath = 0
+let lastYield = 0
 
 /**
  * Lets timers, signals and messages through. The wasm build computes on the calling thread and its promises are
  * settled at once, so a loop over runs would never come back to the event loop by itself.
  */
-async function breatheNowAndThen(): Promise<void> {
-  if (performance.now() - lastBreath < 20) return
-  await breathe()
-  lastBreath = performance.now()
+async function yieldNowAndThen(): Promise<void> {
+  if (performance.now() - lastYield < 20) return
+  await yieldToEventLoop()
+  lastYield = performance.now()
 }
 
 function toOrt(ort: OrtModule, tensor: Tensor): Ort.Tensor {

@@ -2,8 +2,8 @@
  * What a layer lost, from its outputs in both streams: ‖Y − Ỹ‖ / ‖Y‖ over everything the calibration data made it
  * compute, and the mean difference of each neuron, which bias correction gives back. Sums are float64.
  */
-import { float16ToFloat32 } from '../onnx/float16.js'
-import type { Tensor } from './runner.js'
+import { float16ToFloat32 } from '../tensor/float16.js'
+import type { Tensor } from '../tensor/tensor.js'
 
 export class OutputError {
   #signal2 = 0

@@ -12,7 +12,8 @@ import { indexGraph } from '../onnx/graph.js'
 import { extractSegment, type SegmentInput } from '../onnx/segment.js'
 import type { Stage } from '../onnx/stages.js'
 import { ELEM_TYPES } from '../onnx/tensor.js'
-import type { Feeds, Runner, RunnerSession, Tensor } from './runner.js'
+import type { Feeds, Tensor } from '../tensor/tensor.js'
+import type { Runner, RunnerSession } from './runner.js'
 
 /** A tensor of one batch in both streams. */
 export interface Pair {

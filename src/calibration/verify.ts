@@ -8,8 +8,9 @@ import { GpfqError } from '../errors.js'
 import { intAttribute } from '../onnx/attributes.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import { graphOf } from '../onnx/model.js'
+import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { floatsOf, OutputError } from './outputError.js'
-import type { Feeds, Runner, Tensor } from './runner.js'
+import type { Runner } from './runner.js'
 import type { Streams } from './streams.js'
 
 const TOLERANCE = 1e-4

@@ -1,5 +1,5 @@
 /** Why a run needs calibration samples, in the names of the command line. */
-import type { Settings } from '../settings.js'
+import type { Settings } from '../model/settings.js'
 
 /** For settings of which needsCalibration is true. */
 export function calibrationReason(settings: Settings): string {

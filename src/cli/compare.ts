@@ -1,9 +1,9 @@
 /** `gpfq compare`: a float model against its quantized one, without labels. */
 import type { Command } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
-import { compareModels } from '../compare.js'
 import { loadFeeds } from '../data/feeds.js'
 import { openData } from '../data/files.js'
+import { compareModels } from '../model/compare.js'
 import { type CommandContext, printJson } from './command.js'
 import { openModel } from './model.js'
 import { formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'

@@ -1,12 +1,12 @@
 /** `gpfq layer`: one dense layer from NumPy files. */
 import type { Command } from 'commander'
-import { convertElements } from '../data/elements.js'
 import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { formatNpy } from '../data/npy.js'
 import { pickArray, readArrays } from '../data/source.js'
 import { GpfqError } from '../errors.js'
 import { createQuantizer } from '../index.js'
 import { dequantize } from '../methods/alphabet.js'
+import { convertElements } from '../tensor/elements.js'
 import { type CommandContext, printJson } from './command.js'
 import { checkDistinct } from './distinct.js'
 import { formatPercent, formatSeconds } from './numbers.js'

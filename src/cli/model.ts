@@ -1,10 +1,10 @@
 /** A model file as the commands need it: its bytes, what it takes in, and where its external data lies. */
 import type { ModelProto } from 'onnx-buf'
-import type { RunnerInput } from '../calibration/runner.js'
 import { externalDataReader, readBytes } from '../data/files.js'
 import { GpfqError } from '../errors.js'
 import { decodeModel } from '../onnx/model.js'
 import { describeModel, type OpenedModel } from '../onnx/openModel.js'
+import type { RunnerInput } from '../tensor/tensor.js'
 
 export interface ModelFile {
   readonly path: string

@@ -6,11 +6,11 @@ import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FeedOptions, Layout } from '../data/feeds.js'
 import { METHODS } from '../methods/recipe.js'
+import { resolveSettings, type Settings } from '../model/settings.js'
 import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
-import { resolveSettings, type Settings } from '../settings.js'
 import { UsageError } from './usage.js'
 
-export { describeSetting } from '../report/settings.js'
+export { describeSetting } from '../report/describeSetting.js'
 
 export function parseRadius(text: string): Radius {
   if (text === 'max' || text === 'mse' || text === 'search') return { rule: text }

@@ -2,12 +2,13 @@
  * A column: all samples of one model input, read a batch at a time. Two kinds: an array file, whose batches are
  * views of its elements, and a folder of images, decoded as they are asked for.
  */
-import type { RunnerInput, TensorData, TensorType } from '../calibration/runner.js'
+
 import { GpfqError } from '../errors.js'
-import { elementCount } from './elements.js'
+import { elementCount } from '../tensor/elements.js'
+import { describeShape, isChannelsLast, sampleDims } from '../tensor/shapes.js'
+import type { RunnerInput, TensorData, TensorType } from '../tensor/tensor.js'
 import { decodeImage, isImageName } from './images.js'
 import { fitImage } from './resize.js'
-import { describeShape, isChannelsLast, sampleDims } from './shapes.js'
 import { type ArrayFile, type ByteSource, pickArray } from './source.js'
 
 export interface Column {

@@ -3,11 +3,13 @@
  * shapes against the model before anything runs, and converts a batch at a time, so that ten thousand images are
  * held as the bytes of their file and never all as floats. A set can be iterated any number of times.
  */
-import type { Feeds, RunnerInput, Tensor } from '../calibration/runner.js'
+
 import { checkWhole } from '../checks.js'
 import { GpfqError } from '../errors.js'
+import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
+import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
+import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 import { arrayColumn, type Column, imageColumn } from './column.js'
-import { elementCount, isFloatType, isTensorType } from './elements.js'
 import { isImageName } from './images.js'
 import type { Preprocessing } from './preprocess.js'
 import {
@@ -17,7 +19,6 @@ import {
   moveChannels,
   preprocess,
 } from './preprocess.js'
-import { describeShape, fitSample, isChannelsLast, sampleDims } from './shapes.js'
 import { type ArrayFile, type ByteSource, pickArray, readArrays } from './source.js'
 
 /** One DATA argument: an array file, or the files of a folder of images; `input` if it was given as NAME=DATA. */

@@ -2,9 +2,10 @@
  * MNIST's IDX arrays (yann.lecun.com/exdb/mnist): two zero bytes, a type byte, the number of dimensions, each
  * dimension as a big-endian uint32, then the elements, big endian.
  */
-import type { Tensor, TensorType } from '../calibration/runner.js'
+
 import { GpfqError } from '../errors.js'
-import { ELEMENT_BYTES, elementCount } from './elements.js'
+import { ELEMENT_BYTES, elementCount } from '../tensor/elements.js'
+import type { Tensor, TensorType } from '../tensor/tensor.js'
 import { decodeElements } from './npy.js'
 
 const TYPE_OF_CODE: Readonly<Record<number, TensorType>> = {

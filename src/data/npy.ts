@@ -5,9 +5,10 @@
  * Reads versions 1 to 3, little and big endian, C and Fortran order. Little-endian C order (what NumPy writes
  * by default) is returned as a view of the file's bytes, never copied. Writes version 1.
  */
-import type { Tensor, TensorData, TensorType } from '../calibration/runner.js'
+
 import { GpfqError } from '../errors.js'
-import { allocateElements, ELEMENT_BYTES, elementCount, elementsIn } from './elements.js'
+import { allocateElements, ELEMENT_BYTES, elementCount, elementsIn } from '../tensor/elements.js'
+import type { Tensor, TensorData, TensorType } from '../tensor/tensor.js'
 
 const MAGIC = '\x93NUMPY'
 

@@ -4,8 +4,8 @@
  * for fflate does not.
  */
 import { unzipSync, zipSync } from 'fflate'
-import type { Tensor } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
+import type { Tensor } from '../tensor/tensor.js'
 import { crc32 } from './crc32.js'
 import { formatNpy, parseNpy } from './npy.js'
 

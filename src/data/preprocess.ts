@@ -4,9 +4,10 @@
  *
  * Arithmetic is float64 and rounded once to float32; a uint8 source goes through a table of its 256 values.
  */
-import type { TensorData, TensorType } from '../calibration/runner.js'
+
 import { GpfqError } from '../errors.js'
-import { allocateElements, convertElements, isFloatType, numberAt } from './elements.js'
+import { allocateElements, convertElements, isFloatType, numberAt } from '../tensor/elements.js'
+import type { TensorData, TensorType } from '../tensor/tensor.js'
 
 export interface Preprocessing {
   /** Divides every element before mean and std are applied; 255 maps bytes to 0..1. */

@@ -3,8 +3,9 @@
  * And what the bytes hold: one array, or several by name, told apart by their first bytes and not by the file's
  * name, gzip unwrapped on the way.
  */
-import type { Tensor } from '../calibration/runner.js'
+
 import { GpfqError } from '../errors.js'
+import type { Tensor } from '../tensor/tensor.js'
 import { isIdx, parseIdx } from './idx.js'
 import { isNpy, parseNpy, startOf } from './npy.js'
 import { isZip, type NpzArchive, openNpz } from './npz.js'

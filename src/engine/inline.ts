@@ -3,19 +3,20 @@
  * timers, aborts and messages. For runtimes without workers, and inside the one worker of a page that may not share
  * memory (src/executor/hosted.ts). Same module, same tiles, same order of sums: same bytes.
  */
-import { instantiate, runTile } from '../../workers/kernels.js'
+
 import type { GpfqError } from '../errors.js'
-import { breathe } from '../platform/breathe.js'
 import { createMemory } from '../platform/memory.js'
+import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { workerFailed } from './alarm.js'
 import { CONTROL_BYTES, type Job, tilesIn } from './job.js'
 import type { Pool, RunOptions } from './pool.js'
+import { instantiate, runTile } from './tiles.js'
 import { closedError, createTurns } from './turns.js'
 
 /** Longest run between two breaths; a tile takes at most about 20 ms more. */
-const BREATH_MILLISECONDS = 10
+const YIELD_MILLISECONDS = 10
 /** Most tiles between two breaths: in edge runtimes the clock stands still while code runs. */
-const BREATH_TILES = 64
+const YIELD_TILES = 64
 
 export async function createInlinePool(module: WebAssembly.Module): Promise<Pool> {
   const memory = createMemory(CONTROL_BYTES / 65536)
@@ -47,8 +48,8 @@ export async function createInlinePool(module: WebAssembly.Module): Promise<Pool
       for (let tile = 0; tile < tiles; tile++) {
         tryTile(phase, tile)
         done++
-        if (done % BREATH_TILES !== 0 && performance.now() - breath < BREATH_MILLISECONDS) continue
-        await breathe()
+        if (done % YIELD_TILES !== 0 && performance.now() - breath < YIELD_MILLISECONDS) continue
+        await yieldToEventLoop()
         checkOpen()
         signal?.throwIfAborted()
         breath = performance.now()

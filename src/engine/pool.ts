@@ -11,7 +11,6 @@
  */
 
 import { type Remote, releaseProxy, wrap } from 'comlink'
-import type { WorkerApi } from '../../workers/carryOut.js'
 import type { GpfqError } from '../errors.js'
 import { spawnWorker } from '../platform/init.js'
 import { createMemory } from '../platform/memory.js'
@@ -19,6 +18,7 @@ import type { SpawnedWorker } from '../platform/worker.js'
 import { createAlarm, workerFailed } from './alarm.js'
 import { CONTROL_BYTES, controlBlocks, type Job, MAX_PHASES, STOP } from './job.js'
 import { closedError, createTurns } from './turns.js'
+import type { WorkerApi } from './worker.js'
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined

@@ -1,9 +1,9 @@
 /** Picks the executor by what the runtime really lets us do, and says once what is missing and how to mend it. */
 import { createInlinePool } from '../engine/inline.js'
 import { createPool } from '../engine/pool.js'
-import { loadFastModule } from '../platform/fastMath.js'
+import { loadFastModule } from '../engine/relaxedModule.js'
 import { hasWorkers, loadModule, threadsOr } from '../platform/init.js'
-import { kept } from '../platform/kept.js'
+import { memoizeAsync } from '../platform/memoizeAsync.js'
 import { canShareMemory } from '../platform/memory.js'
 import type { Executor } from './executor.js'
 import { createHosted } from './hosted.js'
@@ -26,7 +26,7 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
   return createHosted(module, fastMath)
 }
 
-const warnOnce = kept(async () =>
+const warnOnce = memoizeAsync(async () =>
   console.warn(
     'gpfq: expected a page that may share memory, got one that may not: it runs on one worker; serve it with ' +
       'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',

@@ -1,9 +1,8 @@
 /**
- * The page's side of the quantizer in one worker (workers/host.ts): for pages that may not share memory. Samples are
+ * The page's side of the quantizer in one worker (src/executor/host.ts): for pages that may not share memory. Samples are
  * copied once, into buffers that are then handed over; the page itself computes nothing and is never blocked.
  */
 import { proxy, type Remote, releaseProxy, transfer, wrap } from 'comlink'
-import type { BatchSource, HostApi } from '../../workers/host.js'
 import { createAlarm, workerFailed } from '../engine/alarm.js'
 import { closedError } from '../engine/turns.js'
 import type { SampleBatch } from '../methods/samples.js'
@@ -11,6 +10,7 @@ import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import type { Executor } from './executor.js'
 import { rebuildFailure } from './failure.js'
+import type { BatchSource, HostApi } from './host.js'
 
 type Batches = Parameters<Executor['quantizeSamples']>[1]
 

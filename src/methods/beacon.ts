@@ -6,15 +6,16 @@
  * Cost: N²K for the greedy pass (H and Gᵀ), N²K/2 a loop: less than a search over 13 scales. When: one run must do, or
  * weights are so far from an even spread that no fraction of the maximum fits.
  */
-import * as familyKernels from '../wasm/familyKernels.js'
+
 import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 
 export const beacon: GramMethodKind = {
   regions: ({ groups, same }, { panels, neuronPanels }, threads) => ({
     'scales found': groups * neuronPanels * 32,
     ...(same ? {} : { Gᵀ: groups * kernels.matrixBytes(panels, false) }),
-    scratch: threads * familyKernels.beaconScratch(panels),
+    scratch: threads * methodKernels.beaconScratch(panels),
   }),
   create(system): GramMethod {
     const { arena, pool, shape, plan, recipe, matrices, columns } = system
@@ -22,13 +23,13 @@ export const beacon: GramMethodKind = {
     const { groups, same } = shape
     const found = arena.allocate(groups * neuronPanels * 32)
     const transposed = same ? 0 : arena.allocate(groups * kernels.matrixBytes(panels, false))
-    const scratch = arena.allocate(pool.threads * familyKernels.beaconScratch(panels))
+    const scratch = arena.allocate(pool.threads * methodKernels.beaconScratch(panels))
     return {
       ownPasses: true,
       async prepare(options) {
         if (!same) {
           await pool.run(
-            [[familyKernels.transpose({ from: matrices.g, to: transposed, panels, groups })]],
+            [[methodKernels.transpose({ from: matrices.g, to: transposed, panels, groups })]],
             options,
           )
         }
@@ -36,7 +37,7 @@ export const beacon: GramMethodKind = {
       },
       choose: (request) => [
         [
-          familyKernels.beacon({
+          methodKernels.beacon({
             ...columns.of(request),
             h: matrices.h,
             gt: same ? matrices.h : transposed,

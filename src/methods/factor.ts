@@ -8,8 +8,8 @@ import type { Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
 import { GpfqError } from '../errors.js'
 import type { Pointer } from '../wasm/arena.js'
-import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramSystem } from './gramMethod.js'
 import type { LayerPlan, LayerShape } from './plan.js'
 
@@ -98,7 +98,7 @@ export class Factor {
     const a = this.c
     const job: Phase[] = [
       [
-        familyKernels.reverse({
+        methodKernels.reverse({
           h: matrices.h,
           a,
           damping: this.#damping,
@@ -111,9 +111,9 @@ export class Factor {
     ]
     for (let from = 0; from < n; from += WIDTH) {
       const to = Math.min(n, from + WIDTH)
-      if (from > 0) job.push([familyKernels.reduce({ a, n, from, to, groups })])
+      if (from > 0) job.push([methodKernels.reduce({ a, n, from, to, groups })])
       job.push([
-        familyKernels.factorBlock({
+        methodKernels.factorBlock({
           a,
           least: this.#least,
           failed: this.#failed,
@@ -124,9 +124,9 @@ export class Factor {
           groups,
         }),
       ])
-      if (to < n) job.push([familyKernels.solveBlock({ a, n, from, to, groups })])
+      if (to < n) job.push([methodKernels.solveBlock({ a, n, from, to, groups })])
     }
-    job.push([familyKernels.unitLower({ c: a, l: this.l, panels, groups })])
+    job.push([methodKernels.unitLower({ c: a, l: this.l, panels, groups })])
     return job
   }
 }

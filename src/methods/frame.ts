@@ -9,8 +9,8 @@
  */
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
-import { frame } from '../wasm/familyKernels.js'
 import { PANEL, panelsOf } from '../wasm/kernels.js'
+import { frame } from '../wasm/methodKernels.js'
 import type { WeightShape } from './alphabet.js'
 import { Columns, fromPanels } from './columns.js'
 import { Packer } from './packing.js'

@@ -10,8 +10,8 @@
 import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
-import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import { GRID, type Scales, type WeightShape } from './alphabet.js'
 import { Columns } from './columns.js'
 import type { Correlations } from './correlations.js'
@@ -55,7 +55,7 @@ export class GramForm implements LayerForm {
     this.#errors = triangular ? 0 : arena.allocate(groups * candidates * neuronPanels * 64)
     this.#scratch =
       plan.descendStrip > 0
-        ? arena.allocate(pool.threads * familyKernels.descendScratch(panels, plan.descendStrip))
+        ? arena.allocate(pool.threads * methodKernels.descendScratch(panels, plan.descendStrip))
         : 0
     this.#method = kindOf(this.#recipe).create({
       pool,
@@ -179,7 +179,7 @@ export class GramForm implements LayerForm {
   }
 
   #descend(request: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {
-    return familyKernels.descend({
+    return methodKernels.descend({
       ...this.columns.of(request),
       h: this.#matrices.h,
       r: this.#r,

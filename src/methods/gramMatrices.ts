@@ -7,8 +7,8 @@
 import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
-import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import type { Correlations } from './correlations.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'
@@ -133,7 +133,7 @@ export class GramMatrices {
     }
     const moved = (from: Pointer): { to: Pointer; phase: Phase } => {
       const to = this.#arena.allocate(this.#bytes())
-      return { to, phase: [familyKernels.permute({ from, to, order: at, panels, groups })] }
+      return { to, phase: [methodKernels.permute({ from, to, order: at, panels, groups })] }
     }
     const h = moved(this.#h)
     const g = same ? h : moved(this.#g)

@@ -4,8 +4,8 @@
  * that the same layer gives the same codes everywhere. A plan is plain data and prints.
  */
 import { GpfqError } from '../errors.js'
-import { descendScratch, vertexScratch } from '../wasm/familyKernels.js'
 import { BLOCK, matrixBytes, PANEL_BYTES, panelsOf } from '../wasm/kernels.js'
+import { descendScratch, vertexScratch } from '../wasm/methodKernels.js'
 import type { CorrelationPlan } from './convolution.js'
 import { kindOf } from './family.js'
 import { frameRegions } from './frame.js'

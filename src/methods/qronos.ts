@@ -9,8 +9,8 @@
  * at few levels. Act-order is on unless switched off.
  */
 import type { Phase } from '../engine/job.js'
-import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import { type NearestPlane, nearestPlane, nearestPlaneRegions } from './gptq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 
@@ -45,7 +45,7 @@ function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
   return {
     choose: base.choose,
     async prepare(options) {
-      const subtract = familyKernels.subtract({
+      const subtract = methodKernels.subtract({
         a: matrices.g,
         b: matrices.h,
         c: difference,
@@ -60,7 +60,7 @@ function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
         ...base.project(request),
         [kernels.project({ ...common, g: difference, r: u, s: v, triangular: false })],
         [
-          familyKernels.retarget({
+          methodKernels.retarget({
             ...common,
             c: base.factor.c,
             h: matrices.h,

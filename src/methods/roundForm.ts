@@ -8,8 +8,8 @@
  */
 import type { Pool, RunOptions } from '../engine/pool.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
-import { vertexScratch, vertexWalk } from '../wasm/familyKernels.js'
 import { round } from '../wasm/kernels.js'
+import { vertexScratch, vertexWalk } from '../wasm/methodKernels.js'
 import { Columns } from './columns.js'
 import { Packer } from './packing.js'
 import type { LayerPlan, LayerShape } from './plan.js'

@@ -6,7 +6,7 @@
  *
  * Cost: GPFQ's; `target` follows the path one or two dozen times more. When: weights are to be compressed or pruned, too.
  */
-import * as familyKernels from '../wasm/familyKernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
 import { walkTask } from './spfq.js'
@@ -15,11 +15,11 @@ import { walkTask } from './spfq.js'
 const HALVINGS = 24
 
 export const sparse: GramMethodKind = {
-  regions: (_, { panels }, threads) => ({ 'path scratch': threads * familyKernels.walkScratch(panels) }),
+  regions: (_, { panels }, threads) => ({ 'path scratch': threads * methodKernels.walkScratch(panels) }),
   create(system): GramMethod {
     const { arena, pool, plan, recipe, columns } = system
     const { rule, value } = recipe.sparsity ?? { rule: 'hard', value: 0 }
-    const scratch = arena.allocate(pool.threads * familyKernels.walkScratch(plan.panels))
+    const scratch = arena.allocate(pool.threads * methodKernels.walkScratch(plan.panels))
     let lambda = rule === 'target' ? 0 : value
     const choose: GramMethod['choose'] = (request, candidates) => [
       [

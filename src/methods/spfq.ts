@@ -12,8 +12,8 @@
  * loses less. The draws depend on seed, layer, neuron and input alone.
  */
 import type { Phase } from '../engine/job.js'
-import * as familyKernels from '../wasm/familyKernels.js'
 import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
 
@@ -22,7 +22,7 @@ export const spfq: GramMethodKind = {
     const columns = groups * neuronPanels * panels * 256
     const sweeps = (recipe?.alignment ?? 1) > 1
     return {
-      'path scratch': threads * familyKernels.walkScratch(panels),
+      'path scratch': threads * methodKernels.walkScratch(panels),
       ...(sweeps ? { 'aligned weights': 4 * columns } : {}),
     }
   },
@@ -30,7 +30,7 @@ export const spfq: GramMethodKind = {
     const { arena, pool, shape, plan, recipe, matrices, columns } = system
     const { panels, neuronPanels } = plan
     const { groups } = shape
-    const scratch = arena.allocate(pool.threads * familyKernels.walkScratch(panels))
+    const scratch = arena.allocate(pool.threads * methodKernels.walkScratch(panels))
     const order = recipe.alignment ?? 1
     const bytes = groups * neuronPanels * panels * 256
     const [values = 0, u = 0, lower = 0, aligned = 0] =
@@ -41,7 +41,7 @@ export const spfq: GramMethodKind = {
         [walkTask(system, request, 1, { r: from, values, scratch, choice: 'exact' })],
         [kernels.project({ ...own, g: matrices.h, weights: values, r: lower, s: u, triangular: false })],
         [
-          familyKernels.sweepTarget({
+          methodKernels.sweepTarget({
             ...{ b: system.r, s: system.s, u, r: aligned },
             bytes: own.columns * panels * 256,
           }),
@@ -70,7 +70,7 @@ export const spfq: GramMethodKind = {
 export const seedOf = (seed: number, layer: number): number =>
   (Math.imul(seed, 0x9e3779b1) ^ Math.imul(layer + 1, 0x85ebca77)) | 0
 
-type WalkArguments = Parameters<typeof familyKernels.walk>[0]
+type WalkArguments = Parameters<typeof methodKernels.walk>[0]
 
 /** The path with another choice than the nearest value over a system's columns. */
 export function walkTask(
@@ -78,8 +78,8 @@ export function walkTask(
   request: SolveRequest,
   candidates: number,
   own: Pick<WalkArguments, 'r' | 'scratch' | 'choice'> & Partial<WalkArguments>,
-): ReturnType<typeof familyKernels.walk> {
-  return familyKernels.walk({
+): ReturnType<typeof methodKernels.walk> {
+  return methodKernels.walk({
     ...columns.of(request),
     ...{ codes: 0, values: 0, lambda: 0, seed: 0 },
     h: matrices.h,

@@ -6,8 +6,13 @@
  */
 import type { TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
+import {
+  bfloat16ToFloat32,
+  float16ToFloat32,
+  float32ToBfloat16,
+  float32ToFloat16,
+} from '../tensor/float16.js'
 import { intAttribute, intsAttribute } from './attributes.js'
-import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './float16.js'
 import type { GraphIndex } from './graph.js'
 import { isDefaultDomain } from './model.js'
 import { dimsOf, isFloatType, readInts, sizeOf, typeName } from './tensor.js'

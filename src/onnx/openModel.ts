@@ -3,7 +3,7 @@
  * on their own. Inputs are read from the file itself, so that data is checked before ONNX Runtime starts.
  */
 import type { ModelProto } from 'onnx-buf'
-import type { RunnerInput, TensorType } from '../calibration/runner.js'
+import type { RunnerInput, TensorType } from '../tensor/tensor.js'
 import { externalDataPaths, type ReadExternalData, resolveExternalData } from './externalData.js'
 import { decodeModel, encodeModel, graphOf } from './model.js'
 import { ELEM_TYPES, typeName } from './tensor.js'

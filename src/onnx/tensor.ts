@@ -11,9 +11,14 @@ import {
   TensorProtoSchema,
   type TypeProto,
 } from 'onnx-buf'
-import type { TensorType } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
-import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './float16.js'
+import {
+  bfloat16ToFloat32,
+  float16ToFloat32,
+  float32ToBfloat16,
+  float32ToFloat16,
+} from '../tensor/float16.js'
+import type { TensorType } from '../tensor/tensor.js'
 
 /** ONNX element type of each type that crosses the runner's boundary. */
 export const ELEM_TYPES: Readonly<Record<TensorType, number>> = {

@@ -16,7 +16,7 @@ import { emitFloat } from './formats/float.js'
 import { emitNBits, planNBits } from './formats/nbits.js'
 import { emitPacked } from './formats/packed.js'
 import { emitQdq, planQdq } from './formats/qdq.js'
-import { type Emitted, Site } from './formats/site.js'
+import { type Emitted, WeightWriter } from './formats/weightWriter.js'
 import { type GraphIndex, indexGraph } from './graph.js'
 import type { Format, Layer, QuantizedWeight } from './layer.js'
 import { viewsOf } from './layers.js'
@@ -62,21 +62,21 @@ export function writeQuantized(
     const views = viewsOf(graph, layer)
     const correction = biasCorrections.get(layer.name)
     if (correction !== undefined) for (const view of views) addToBias(edit, view, correction)
-    const site = new Site(edit, opset, views[0]!)
+    const writer = new WeightWriter(edit, opset, views[0]!)
     if (format === 'nbits') {
       const plan = planNBits(views, (index) => edit.node(index), quantized.levels, quantized.blockSize)
       if (typeof plan === 'string') throw impossible(layer, format, plan)
-      bytes.set(layer.name, bytesOf(emitNBits(site, views, quantized, plan)))
+      bytes.set(layer.name, bytesOf(emitNBits(writer, views, quantized, plan)))
       continue
     }
     const emitted =
       qdq !== null
-        ? emitQdq(site, quantized, qdq)
+        ? emitQdq(writer, quantized, qdq)
         : format === 'packed'
-          ? emitPacked(site, quantized)
-          : emitFloat(site, quantized)
-    rewire(site, views, emitted)
-    bytes.set(layer.name, bytesOf({ ...emitted, nodes: site.nodes }))
+          ? emitPacked(writer, quantized)
+          : emitFloat(writer, quantized)
+    rewire(writer, views, emitted)
+    bytes.set(layer.name, bytesOf({ ...emitted, nodes: writer.nodes }))
   }
   let written = raiseOpset(edit.finish(), opset)
   if (entries.some(({ format }) => format === 'nbits') && !imports(written, 'com.microsoft'))
@@ -85,40 +85,40 @@ export function writeQuantized(
 }
 
 /** Lets every use of the layer read the emitted tensor, in the use's own shape. */
-function rewire(site: Site, views: readonly WeightView[], emitted: Emitted): void {
-  const { edit } = site
+function rewire(writer: WeightWriter, views: readonly WeightView[], emitted: Emitted): void {
+  const { edit } = writer
   const byForm = new Map<string, string>([[formOf(views[0]!), emitted.output]])
   for (const view of views) {
     const form = formOf(view)
     let tensor = byForm.get(form)
     if (tensor === undefined) {
-      tensor = reformed(site, emitted.output, view)
+      tensor = reformed(writer, emitted.output, view)
       byForm.set(form, tensor)
     }
     edit.setInput(view.node, view.operand, tensor)
   }
-  if (site.nodes.length > 0) edit.insertBefore(Math.min(...views.map(({ node }) => node)), site.nodes)
+  if (writer.nodes.length > 0) edit.insertBefore(Math.min(...views.map(({ node }) => node)), writer.nodes)
 }
 
 function formOf({ layout, chain: { dims, elemType } }: WeightView): string {
   return `${layout} ${dims} ${elemType}`
 }
 
-/** The emitted tensor in the shape, orientation and element type of another view; more nodes for the site. */
-function reformed(site: Site, emitted: string, to: WeightView): string {
+/** The emitted tensor in the shape, orientation and element type of another view; more nodes for the writer. */
+function reformed(writer: WeightWriter, emitted: string, to: WeightView): string {
   let tensor = emitted
   const { dims, elemType } = to.chain
-  const turned = (to.layout === 'neurons-first') !== site.neuronsFirst
+  const turned = (to.layout === 'neurons-first') !== writer.neuronsFirst
   if (turned) {
-    if (site.dims.length !== 2)
-      tensor = site.reshape(
+    if (writer.dims.length !== 2)
+      tensor = writer.reshape(
         tensor,
-        site.neuronsFirst ? [site.neurons, site.inputs] : [site.inputs, site.neurons],
+        writer.neuronsFirst ? [writer.neurons, writer.inputs] : [writer.inputs, writer.neurons],
       )
-    tensor = site.emit('Transpose', [tensor], [intsAttr('perm', [1, 0])])
+    tensor = writer.emit('Transpose', [tensor], [intsAttr('perm', [1, 0])])
   }
-  if (turned ? dims.length !== 2 : dims.join() !== site.dims.join()) tensor = site.reshape(tensor, dims)
-  return elemType === site.elemType ? tensor : site.cast(tensor, elemType)
+  if (turned ? dims.length !== 2 : dims.join() !== writer.dims.join()) tensor = writer.reshape(tensor, dims)
+  return elemType === writer.elemType ? tensor : writer.cast(tensor, elemType)
 }
 
 function qdqPlan(graph: GraphIndex, { layer, quantized }: QuantizedEntry) {

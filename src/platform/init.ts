@@ -6,7 +6,7 @@
 import { platform } from '#platform'
 import { checkWhole } from '../checks.js'
 import { compileFrom, type WasmSource } from './compile.js'
-import { kept } from './kept.js'
+import { memoizeAsync } from './memoizeAsync.js'
 import { adoptWorker, type SpawnedWorker, type WorkerLike } from './worker.js'
 
 export interface InitOptions {
@@ -21,7 +21,7 @@ export interface InitOptions {
 }
 
 let given: InitOptions = {}
-let load = kept(compile)
+let load = memoizeAsync(compile)
 
 /**
  * Settles where the kernels and workers come from, and compiles the kernels. May be called again: what is named replaces
@@ -30,7 +30,7 @@ let load = kept(compile)
  */
 export async function init(options: InitOptions = {}): Promise<void> {
   if (options.threads !== undefined) checkThreads(options.threads)
-  if (options.wasm !== undefined && options.wasm !== given.wasm) load = kept(compile)
+  if (options.wasm !== undefined && options.wasm !== given.wasm) load = memoizeAsync(compile)
   const named = Object.entries(options).filter(([, value]) => value !== undefined)
   given = { ...given, ...Object.fromEntries(named) }
   await loadModule()

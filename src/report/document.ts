@@ -2,7 +2,7 @@
  * What a report page is made from: the report of a run, and what may be known besides, for comparison. Plain data, so
  * that it crosses workers and is saved as JSON.
  */
-import type { ClassEvaluation, SequenceEvaluation } from '../evaluate.js'
+import type { ClassEvaluation, SequenceEvaluation } from '../model/evaluate.js'
 import type { QuantizeReport } from '../options.js'
 
 export type Evaluation = ClassEvaluation | SequenceEvaluation

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { MeanDifference, OutputError, sqnrDb } from '#src/calibration/outputError.js'
-import type { Tensor } from '#src/calibration/runner.js'
+import type { Tensor } from '#src/tensor/tensor.js'
 
 const tensor = (dims: number[], values: number[]): Tensor => ({
   type: 'float32',

@@ -1,12 +1,12 @@
 /** The two streams against ONNX Runtime running the whole model: linear work, right values, any budget. */
 import type { ModelProto } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
-import type { Feeds, Tensor } from '#src/calibration/runner.js'
 import { Streams } from '#src/calibration/streams.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { planStages } from '#src/onnx/stages.js'
+import type { Feeds, Tensor } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
 import { createCountingRunner } from './counting.js'
 

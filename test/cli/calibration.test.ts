@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { calibrationReason } from '#src/cli/calibration.js'
-import { resolveSettings } from '#src/settings.js'
+import { resolveSettings } from '#src/model/settings.js'
 
 it('calibrationReason names what needs samples', () => {
   const msq = { method: 'msq', radius: { rule: 'max' } } as const

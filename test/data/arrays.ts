@@ -1,7 +1,7 @@
 /** Arbitrary tensors of every element type, for tests that write and read them. */
 import fc from 'fast-check'
-import type { Tensor, TensorType } from '#src/calibration/runner.js'
-import { elementCount, elementsIn } from '#src/data/elements.js'
+import { elementCount, elementsIn } from '#src/tensor/elements.js'
+import type { Tensor, TensorType } from '#src/tensor/tensor.js'
 
 const SIZES: readonly (readonly [TensorType, number])[] = [
   ['float32', 4],

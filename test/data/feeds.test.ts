@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { encode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
-import type { Feeds, RunnerInput, Tensor } from '#src/calibration/runner.js'
 import { type FeedOptions, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
 import { formatNpy } from '#src/data/npy.js'
 import { formatNpz } from '#src/data/npz.js'
+import type { Feeds, RunnerInput, Tensor } from '#src/tensor/tensor.js'
 
 const image: RunnerInput = { name: 'image', type: 'float32', dims: ['N', 1, 2, 3] }
 const colour: RunnerInput = { name: 'image', type: 'float32', dims: ['N', 3, 2, 2] }

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SHARES, type Task } from '#src/engine/job.js'
-import { runTile } from '#workers/kernels.js'
+import { runTile } from '#src/engine/tiles.js'
 
 const task = fc.record({
   items: fc.integer({ min: 0, max: 200 }),

@@ -10,12 +10,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createPool } from '#src/engine/pool.js'
 import { GpfqError } from '#src/errors.js'
 import type { Executor } from '#src/executor/executor.js'
+import { createHostApi } from '#src/executor/host.js'
 import { createHosted } from '#src/executor/hosted.js'
 import { createLocal } from '#src/executor/local.js'
 import { GRID } from '#src/methods/alphabet.js'
 import type { SampleBatch } from '#src/methods/samples.js'
 import { loadModule } from '#src/platform/init.js'
-import { createHostApi } from '#workers/host.js'
 import { batchesOf, type Dense, randomDense, requestFor } from '../methods/dense.js'
 
 let die: (reason: string) => void = () => {}

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { descend as descendTwin, multiplyVector, quadraticError } from '#src/reference/descend.js'
-import { descend, descendScratch } from '#src/wasm/familyKernels.js'
+import { descend, descendScratch } from '#src/wasm/methodKernels.js'
 import { randomFrom } from '../random.js'
 import { Machine } from './machine.js'
 import { columnsOf, cuts, layOut, type PathCase, type PathProblem, pathCases, pathProblem } from './paths.js'

@@ -1,7 +1,7 @@
 /** assembly/order.ts: matrices in another order of inputs, transposed, and their difference; nothing may be rounded. */
 import fc from 'fast-check'
 import { describe, it } from 'vitest'
-import { permute, subtract, transpose } from '#src/wasm/familyKernels.js'
+import { permute, subtract, transpose } from '#src/wasm/methodKernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, randomFrom } from '../random.js'
 import { gramPanels, type Matrix, panelsOf } from './layout.js'

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { vertexWalk as vertexWalkTwin } from '#src/reference/vertexWalk.js'
-import { vertexScratch, vertexWalk } from '#src/wasm/familyKernels.js'
+import { vertexScratch, vertexWalk } from '#src/wasm/methodKernels.js'
 import { expectSame } from '../arrays.js'
 import { activations, reals } from '../random.js'
 import { columnIndex, columnPanels, type Matrix, panelsOf, samplePanels } from './layout.js'

@@ -5,9 +5,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { METHODS, resolveRecipe } from '#src/methods/recipe.js'
+import { resolveSettings } from '#src/model/settings.js'
 import type { Method, MethodOptions, QuantizeModelOptions } from '#src/options.js'
 import type { LayerOptions, Quantizer } from '#src/quantizer.js'
-import { resolveSettings } from '#src/settings.js'
 import { layerOf, openQuantizers } from './twin.js'
 
 type Options = Omit<QuantizeModelOptions, 'runner' | 'calibration'>

@@ -4,10 +4,10 @@
  */
 import { describe, expect, it } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
+import { quantizeModel } from '#src/model/quantizeModel.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
-import { quantizeModel } from '#src/quantizeModel.js'
 import type { Quantizer } from '#src/quantizer.js'
 import { frameQuantize } from '#src/reference/frame.js'
 import { entries, load, present } from '../goldenLayers.js'

@@ -5,7 +5,7 @@ import {
   float16ToFloat32,
   float32ToBfloat16,
   float32ToFloat16,
-} from '#src/onnx/float16.js'
+} from '#src/tensor/float16.js'
 
 describe('float16', () => {
   it('goes to float32 and back without change, for all 65,536 patterns that are numbers', () => {

@@ -6,7 +6,7 @@ import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import { extractSegment } from '#src/onnx/segment.js'
 import { planStages, type Stage } from '#src/onnx/stages.js'
 import { ELEM_TYPES } from '#src/onnx/tensor.js'
-import type { TensorType } from '../../src/calibration/runner.js'
+import type { TensorType } from '../../src/tensor/tensor.js'
 import * as b from './build.js'
 
 /** Runs the stages one after the other, holding only what each says is live; returns the graph's outputs. */

@@ -6,11 +6,11 @@ import { dequantize } from '../../methods/alphabet.js'
 import type { QuantizedWeight } from '../layer.js'
 import { makeFloats } from '../tensor.js'
 import { toNodeLayout } from '../weightView.js'
-import type { Emitted, Site } from './site.js'
+import type { Emitted, WeightWriter } from './weightWriter.js'
 
-export function emitFloat(site: Site, quantized: QuantizedWeight): Emitted {
-  const values = dequantize(quantized, site.view)
-  const atNode = toNodeLayout(site.view, values, new Float32Array(values.length))
-  const output = site.constant(makeFloats(site.name('quantized'), site.elemType, site.dims, atNode))
-  return { output, nodes: site.nodes, constants: site.constants }
+export function emitFloat(writer: WeightWriter, quantized: QuantizedWeight): Emitted {
+  const values = dequantize(quantized, writer.view)
+  const atNode = toNodeLayout(writer.view, values, new Float32Array(values.length))
+  const output = writer.constant(makeFloats(writer.name('quantized'), writer.elemType, writer.dims, atNode))
+  return { output, nodes: writer.nodes, constants: writer.constants }
 }

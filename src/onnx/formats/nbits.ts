@@ -14,7 +14,7 @@ import { makeNode } from '../edit.js'
 import type { QuantizedWeight } from '../layer.js'
 import { dimsOf, isFloatType, makeFloats, makeTensor, readFloats } from '../tensor.js'
 import type { WeightView } from '../weightView.js'
-import { type Emitted, packBits, type Site, signedForm } from './site.js'
+import { type Emitted, packBits, signedForm, type WeightWriter } from './weightWriter.js'
 
 /** Block sizes that ONNX Runtime's CPU kernels have. */
 const BLOCK_SIZES = [256, 128, 64, 32, 16] as const
@@ -56,15 +56,15 @@ export function nbitsBytes({ bits, block, blocks }: NBitsPlan, neurons: number):
   return neurons * blocks * ((block * bits) / 8 + 4)
 }
 
-/** Replaces all nodes of the layer. `site` is that of its first use; codes and scales are stored once. */
+/** Replaces all nodes of the layer. `writer` is that of its first use; codes and scales are stored once. */
 export function emitNBits(
-  site: Site,
+  writer: WeightWriter,
   views: readonly WeightView[],
   quantized: QuantizedWeight,
   plan: NBitsPlan,
 ): Emitted {
   const { bits, block, blocks } = plan
-  const { neurons, inputs } = site
+  const { neurons, inputs } = writer
   const form = signedForm(quantized.levels)
   const zero = 2 ** (bits - 1)
   const shifted = new Uint8Array(neurons * blocks * block).fill(zero) // padding is the value 0
@@ -77,9 +77,9 @@ export function emitNBits(
       scales[n * blocks + b] = (quantized.scales[row * neurons + n] as number) * form.factor
     }
   }
-  const stored = site.constant(
+  const stored = writer.constant(
     makeTensor(
-      site.name(`nbits${bits}`),
+      writer.name(`nbits${bits}`),
       DataType.UINT8,
       [neurons, blocks, (block * bits) / 8],
       packBits(shifted, bits),
@@ -87,63 +87,63 @@ export function emitNBits(
   )
   const scaleNames = new Map<number, string>() // by alpha
   for (const view of views) {
-    const alpha = view.op === 'Gemm' ? floatAttribute(site.edit.node(view.node), 'alpha', 1) : 1
+    const alpha = view.op === 'Gemm' ? floatAttribute(writer.edit.node(view.node), 'alpha', 1) : 1
     let scale = scaleNames.get(alpha)
     if (scale === undefined) {
       const values = scales.map((value) => value * alpha)
-      scale = site.constant(makeFloats(site.name('scale'), DataType.FLOAT, [neurons * blocks], values))
+      scale = writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, [neurons * blocks], values))
       scaleNames.set(alpha, scale)
     }
-    replaceNode(site, view, [view.input, stored, scale], plan)
+    replaceNode(writer, view, [view.input, stored, scale], plan)
   }
-  return { output: stored, nodes: site.nodes, constants: site.constants }
+  return { output: stored, nodes: writer.nodes, constants: writer.constants }
 }
 
 function replaceNode(
-  site: Site,
+  writer: WeightWriter,
   view: WeightView,
   input: readonly string[],
   { bits, block }: NBitsPlan,
 ): void {
-  const { edit } = site
+  const { edit } = writer
   const old = edit.node(view.node)
   const output = old.output[0] as string
   const attributes = [
-    intAttr('K', site.inputs),
-    intAttr('N', site.neurons),
+    intAttr('K', writer.inputs),
+    intAttr('N', writer.neurons),
     intAttr('bits', bits),
     intAttr('block_size', block),
     intAttr('accuracy_level', 1),
   ]
-  const bias = old.opType === 'Gemm' ? scaledBias(site, view.node) : null
+  const bias = old.opType === 'Gemm' ? scaledBias(writer, view.node) : null
   const product = bias === null ? output : edit.fresh(`${output}:bare`)
   const node = makeNode('MatMulNBits', input, product, attributes, 'com.microsoft')
   node.name = old.name
   edit.replace(view.node, node)
-  site.nodes.push(node)
+  writer.nodes.push(node)
   if (bias !== null) {
     const add = makeNode('Add', [product, bias], output)
     edit.insertAfter(view.node, [add])
-    site.nodes.push(add)
+    writer.nodes.push(add)
   }
 }
 
 /** beta·C as a tensor to add, null without C. */
-function scaledBias(site: Site, index: number): string | null {
-  const gemm = site.edit.node(index)
+function scaledBias(writer: WeightWriter, index: number): string | null {
+  const gemm = writer.edit.node(index)
   const name = gemm.input[2] ?? ''
   const beta = floatAttribute(gemm, 'beta', 1)
   if (name === '' || beta === 0) return null
   if (beta === 1) return name
-  const stored = site.edit.graph.constant(name)
+  const stored = writer.edit.graph.constant(name)
   if (stored !== undefined && isFloatType(stored.dataType)) {
     const values = readFloats(stored).map((value) => value * beta)
-    return site.constant(makeFloats(site.name('bias'), stored.dataType, dimsOf(stored), values))
+    return writer.constant(makeFloats(writer.name('bias'), stored.dataType, dimsOf(stored), values))
   }
-  const factor = site.constant(makeFloats(site.name('beta'), DataType.FLOAT, [], Float32Array.of(beta)))
-  const output = site.name('bias')
+  const factor = writer.constant(makeFloats(writer.name('beta'), DataType.FLOAT, [], Float32Array.of(beta)))
+  const output = writer.name('bias')
   const multiply = makeNode('Mul', [name, factor], output)
-  site.edit.insertBefore(index, [multiply])
-  site.nodes.push(multiply)
+  writer.edit.insertBefore(index, [multiply])
+  writer.nodes.push(multiply)
   return output
 }

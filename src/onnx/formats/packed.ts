@@ -16,7 +16,7 @@ import { intAttr, intsAttr } from '../attributes.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import type { QuantizedWeight } from '../layer.js'
 import { makeFloats, makeInts, makeTensor } from '../tensor.js'
-import type { Emitted, Site } from './site.js'
+import type { Emitted, WeightWriter } from './weightWriter.js'
 
 /** Slice takes its bounds as inputs from here on, as attributes before. */
 const SLICE_BY_INPUTS = 10
@@ -84,44 +84,52 @@ export function packDigits(
   return words
 }
 
-export function emitPacked(site: Site, quantized: QuantizedWeight): Emitted {
-  const scales = site.scales(quantized)
+export function emitPacked(writer: WeightWriter, quantized: QuantizedWeight): Emitted {
+  const scales = writer.scales(quantized)
   if (scales.per !== 'block') {
-    const ones = new Array<number>(site.neuronsFirst ? site.dims.length - 1 : 0).fill(1)
-    const scaleDims = scales.per === 'layer' ? [] : [site.neurons, ...ones]
-    return site.done(
-      scaled(site, unpack(site, site.codes(quantized), quantized, site.dims), scales.values, scaleDims),
+    const ones = new Array<number>(writer.neuronsFirst ? writer.dims.length - 1 : 0).fill(1)
+    const scaleDims = scales.per === 'layer' ? [] : [writer.neurons, ...ones]
+    return writer.done(
+      scaled(
+        writer,
+        unpack(writer, writer.codes(quantized), quantized, writer.dims),
+        scales.values,
+        scaleDims,
+      ),
     )
   }
   // One axis for the blocks, one within: a last block that is not full is padded, and cut off at the end.
   const { blocks, size } = scales
   const padded = blocks * size
-  const codes = padRows(site, site.codes(quantized), padded)
-  const dims = site.neuronsFirst ? [site.neurons, blocks, size] : [blocks, size, site.neurons]
-  const scaleDims = site.neuronsFirst ? [site.neurons, blocks, 1] : [blocks, 1, site.neurons]
-  const values = scaled(site, unpack(site, codes, quantized, dims), scales.values, scaleDims)
-  if (padded === site.inputs) return site.done(site.reshape(values, site.dims))
-  const matrix = site.reshape(values, site.neuronsFirst ? [site.neurons, padded] : [padded, site.neurons])
-  const cut = slice(site, matrix, site.neuronsFirst ? 1 : 0, site.inputs)
-  return site.done(site.dims.length === 2 ? cut : site.reshape(cut, site.dims))
+  const codes = padRows(writer, writer.codes(quantized), padded)
+  const dims = writer.neuronsFirst ? [writer.neurons, blocks, size] : [blocks, size, writer.neurons]
+  const scaleDims = writer.neuronsFirst ? [writer.neurons, blocks, 1] : [blocks, 1, writer.neurons]
+  const values = scaled(writer, unpack(writer, codes, quantized, dims), scales.values, scaleDims)
+  if (padded === writer.inputs) return writer.done(writer.reshape(values, writer.dims))
+  const matrix = writer.reshape(
+    values,
+    writer.neuronsFirst ? [writer.neurons, padded] : [padded, writer.neurons],
+  )
+  const cut = slice(writer, matrix, writer.neuronsFirst ? 1 : 0, writer.inputs)
+  return writer.done(writer.dims.length === 2 ? cut : writer.reshape(cut, writer.dims))
 }
 
 /** Nodes that make code − zero, as floats of shape `dims`. */
 function unpack(
-  site: Site,
+  writer: WeightWriter,
   codes: Uint8Array,
   { levels, zero }: QuantizedWeight,
   dims: readonly number[],
 ): string {
   const packing = planPacking(levels, codes.length)
   const { wordBytes, digits } = packing
-  if (digits === 1) return unpackSingles(site, codes, zero, dims)
+  if (digits === 1) return unpackSingles(writer, codes, zero, dims)
   const words = packDigits(codes, levels, packing)
-  const { edit } = site
+  const { edit } = writer
   const wordType = wordBytes === 1 ? DataType.UINT8 : DataType.INT32
   const { partDigits, parts } = wordBytes === 1 ? { partDigits: digits, parts: 1 } : planParts(levels, digits)
-  const stored = site.constant(makeTensor(site.name('codes'), wordType, [words.length, 1], words))
-  let index = wordBytes === 1 ? site.cast(stored, DataType.INT32) : stored
+  const stored = writer.constant(makeTensor(writer.name('codes'), wordType, [words.length, 1], words))
+  let index = wordBytes === 1 ? writer.cast(stored, DataType.INT32) : stored
   if (parts > 1) {
     const base = levels ** partDigits
     const powers = edit.shared(`gpfq:powers:${base}:${parts}`, (name) =>
@@ -135,29 +143,37 @@ function unpack(
     const divisor = edit.shared(`gpfq:base:${base}`, (name) =>
       makeTensor(name, DataType.INT32, [], Int32Array.of(base)),
     )
-    const shifted = site.emit('Div', [index, powers]) // (words, parts)
-    index = site.emit('Sub', [shifted, site.emit('Mul', [site.emit('Div', [shifted, divisor]), divisor])])
+    const shifted = writer.emit('Div', [index, powers]) // (words, parts)
+    index = writer.emit('Sub', [
+      shifted,
+      writer.emit('Mul', [writer.emit('Div', [shifted, divisor]), divisor]),
+    ])
   }
-  let flat = site.emit('Gather', [digitTable(edit, levels, zero, partDigits), index]) // (words, parts, partDigits)
+  let flat = writer.emit('Gather', [digitTable(edit, levels, zero, partDigits), index]) // (words, parts, partDigits)
   if (parts * partDigits !== digits)
-    flat = slice(site, site.reshape(flat, [words.length, parts * partDigits]), 1, digits)
+    flat = slice(writer, writer.reshape(flat, [words.length, parts * partDigits]), 1, digits)
   if (words.length * digits !== codes.length)
-    flat = slice(site, site.reshape(flat, [words.length * digits]), 0, codes.length)
-  return site.reshape(flat, dims)
+    flat = slice(writer, writer.reshape(flat, [words.length * digits]), 0, codes.length)
+  return writer.reshape(flat, dims)
 }
 
 /** One code to a byte, as code − zero where that is whole. */
-function unpackSingles(site: Site, codes: Uint8Array, zero: number, dims: readonly number[]): string {
-  const name = site.name('codes')
+function unpackSingles(
+  writer: WeightWriter,
+  codes: Uint8Array,
+  zero: number,
+  dims: readonly number[],
+): string {
+  const name = writer.name('codes')
   if (Number.isInteger(zero)) {
     const signed = Int8Array.from(codes, (code) => code - zero)
-    return site.cast(site.constant(makeTensor(name, DataType.INT8, dims, signed)), DataType.FLOAT)
+    return writer.cast(writer.constant(makeTensor(name, DataType.INT8, dims, signed)), DataType.FLOAT)
   }
-  const offset = site.edit.shared(`gpfq:zero:${zero}`, (fresh) =>
+  const offset = writer.edit.shared(`gpfq:zero:${zero}`, (fresh) =>
     makeFloats(fresh, DataType.FLOAT, [], Float32Array.of(zero)),
   )
-  const digits = site.cast(site.constant(makeTensor(name, DataType.UINT8, dims, codes)), DataType.FLOAT)
-  return site.emit('Sub', [digits, offset])
+  const digits = writer.cast(writer.constant(makeTensor(name, DataType.UINT8, dims, codes)), DataType.FLOAT)
+  return writer.emit('Sub', [digits, offset])
 }
 
 /** How the digits of a 32-bit word are looked up: in parts that fill it where that is possible with a small table. */
@@ -188,30 +204,35 @@ function digitTable(edit: GraphEdit, levels: number, zero: number, partDigits: n
   })
 }
 
-function scaled(site: Site, values: string, scales: Float32Array, scaleDims: readonly number[]): string {
-  const scale = site.constant(makeFloats(site.name('scale'), DataType.FLOAT, scaleDims, scales))
-  return site.emit('Mul', [values, scale])
+function scaled(
+  writer: WeightWriter,
+  values: string,
+  scales: Float32Array,
+  scaleDims: readonly number[],
+): string {
+  const scale = writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, scaleDims, scales))
+  return writer.emit('Mul', [values, scale])
 }
 
 /** The first `end` entries along an axis. */
-function slice(site: Site, tensor: string, axis: number, end: number): string {
-  if (site.opset < SLICE_BY_INPUTS)
-    return site.emit(
+function slice(writer: WeightWriter, tensor: string, axis: number, end: number): string {
+  if (writer.opset < SLICE_BY_INPUTS)
+    return writer.emit(
       'Slice',
       [tensor],
       [intsAttr('axes', [axis]), intsAttr('starts', [0]), intsAttr('ends', [end])],
     )
-  const bound = (n: number) => site.edit.shared(`gpfq:shape:${n}`, (name) => makeInts(name, [1], [n]))
-  return site.emit('Slice', [tensor, bound(0), bound(end), bound(axis)])
+  const bound = (n: number) => writer.edit.shared(`gpfq:shape:${n}`, (name) => makeInts(name, [1], [n]))
+  return writer.emit('Slice', [tensor, bound(0), bound(end), bound(axis)])
 }
 
 /** Zero codes after each neuron's inputs, up to `padded`. */
-function padRows(site: Site, codes: Uint8Array, padded: number): Uint8Array {
-  if (padded === site.inputs) return codes
-  const result = new Uint8Array(site.neurons * padded)
-  if (!site.neuronsFirst) result.set(codes)
+function padRows(writer: WeightWriter, codes: Uint8Array, padded: number): Uint8Array {
+  if (padded === writer.inputs) return codes
+  const result = new Uint8Array(writer.neurons * padded)
+  if (!writer.neuronsFirst) result.set(codes)
   else
-    for (let n = 0; n < site.neurons; n++)
-      result.set(codes.subarray(n * site.inputs, (n + 1) * site.inputs), n * padded)
+    for (let n = 0; n < writer.neurons; n++)
+      result.set(codes.subarray(n * writer.inputs, (n + 1) * writer.inputs), n * padded)
   return result
 }

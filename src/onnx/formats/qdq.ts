@@ -17,7 +17,7 @@ import { opsetOf } from '../model.js'
 import { whyNotRaise } from '../opset.js'
 import { makeFloats, makeTensor } from '../tensor.js'
 import type { WeightView } from '../weightView.js'
-import { type Emitted, packBits, type Site, signedForm } from './site.js'
+import { type Emitted, packBits, signedForm, type WeightWriter } from './weightWriter.js'
 
 const TYPES = [
   { name: 'int2', dataType: DataType.INT2, bits: 2, bound: 1, opset: 25 },
@@ -77,28 +77,30 @@ export function qdqBytes({ type }: QdqPlan, count: number): number {
   return Math.ceil((count * type.bits) / 8)
 }
 
-export function emitQdq(site: Site, quantized: QuantizedWeight, { type }: QdqPlan): Emitted {
+export function emitQdq(writer: WeightWriter, quantized: QuantizedWeight, { type }: QdqPlan): Emitted {
   const form = signedForm(quantized.levels)
-  const scales = site.scales(quantized)
+  const scales = writer.scales(quantized)
   const half = scales.values.map((scale) => scale * form.factor)
-  const matrix = site.neuronsFirst ? [site.neurons, site.inputs] : [site.inputs, site.neurons]
-  const dims = scales.per === 'block' ? matrix : site.dims
-  const signed = Int16Array.from(site.codes(quantized), form.of)
-  const input = site.constant(integers(site.name(type.name), type, dims, signed))
+  const matrix = writer.neuronsFirst ? [writer.neurons, writer.inputs] : [writer.inputs, writer.neurons]
+  const dims = scales.per === 'block' ? matrix : writer.dims
+  const signed = Int16Array.from(writer.codes(quantized), form.of)
+  const input = writer.constant(integers(writer.name(type.name), type, dims, signed))
   const scale = (shape: readonly number[]) =>
-    site.constant(makeFloats(site.name('scale'), DataType.FLOAT, shape, half))
+    writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, shape, half))
   const dequantize = (shape: readonly number[], attributes: ReturnType<typeof intAttr>[]) =>
-    site.emit('DequantizeLinear', [input, scale(shape)], attributes)
+    writer.emit('DequantizeLinear', [input, scale(shape)], attributes)
   switch (scales.per) {
     case 'layer':
-      return site.done(dequantize([], []))
+      return writer.done(dequantize([], []))
     case 'neuron':
-      return site.done(dequantize([site.neurons], [intAttr('axis', site.neuronsFirst ? 0 : dims.length - 1)]))
+      return writer.done(
+        dequantize([writer.neurons], [intAttr('axis', writer.neuronsFirst ? 0 : dims.length - 1)]),
+      )
     case 'block': {
-      const shape = site.neuronsFirst ? [site.neurons, scales.blocks] : [scales.blocks, site.neurons]
-      const axis = intAttr('axis', site.neuronsFirst ? 1 : 0)
+      const shape = writer.neuronsFirst ? [writer.neurons, scales.blocks] : [scales.blocks, writer.neurons]
+      const axis = intAttr('axis', writer.neuronsFirst ? 1 : 0)
       const output = dequantize(shape, [axis, intAttr('block_size', scales.size)])
-      return site.done(site.dims.length === 2 ? output : site.reshape(output, site.dims))
+      return writer.done(writer.dims.length === 2 ? output : writer.reshape(output, writer.dims))
     }
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { fitSample, isChannelsLast } from '#src/data/shapes.js'
+import { fitSample, isChannelsLast } from '#src/tensor/shapes.js'
 
 describe('fitSample', () => {
   it.each([

@@ -1,5 +1,5 @@
 /** What takes long to get is got once. A failure is forgotten: the next call may have better luck. */
-export function kept<T>(get: () => Promise<T>): () => Promise<T> {
+export function memoizeAsync<T>(get: () => Promise<T>): () => Promise<T> {
   let found: Promise<T> | undefined
   return () => {
     if (found === undefined) {

@@ -6,9 +6,10 @@
  * error and never a wrapped number; between int64 and uint64 not even a rounded one. float16 travels as its bits in a
  * Uint16Array, as ONNX Runtime takes it.
  */
-import type { TensorData, TensorType } from '../calibration/runner.js'
+
 import { GpfqError } from '../errors.js'
-import { float16ToFloat32, float32ToFloat16 } from '../onnx/float16.js'
+import { float16ToFloat32, float32ToFloat16 } from './float16.js'
+import type { TensorData, TensorType } from './tensor.js'
 
 export const ELEMENT_BYTES: Readonly<Record<TensorType, number>> = {
   float16: 2,

@@ -2,13 +2,14 @@
  * Mixed precision of a model: a budget in bytes or bits, what every layer loses and costs at 2 to 8 bits, and the levels
  * that follow. Layers named in levelsFor keep theirs. The choice itself is in methods/precision.ts.
  */
-import { surveyedLevels } from './calibration/survey.js'
-import { choosePrecision, type LayerOptions, leastCost, type Tables } from './methods/precision.js'
-import { type PlannedLayer, type PreparedModel, withLevels } from './modelPlan.js'
-import { digitTableBytes, planPacking } from './onnx/formats/packed.js'
-import type { Layer } from './onnx/layer.js'
-import type { PrecisionReport } from './options.js'
-import type { Settings } from './settings.js'
+
+import { type PlannedLayer, type PreparedModel, withLevels } from '../model/plan.js'
+import type { Settings } from '../model/settings.js'
+import { digitTableBytes, planPacking } from '../onnx/formats/packed.js'
+import type { Layer } from '../onnx/layer.js'
+import type { PrecisionReport } from '../options.js'
+import { choosePrecision, type LayerOptions, leastCost, type Tables } from './chooseLevels.js'
+import { surveyedLevels } from './survey.js'
 
 /** Whether the levels of the layers are still to be chosen. */
 export const hasBudget = ({ targetSize, targetBits }: Settings): boolean =>

@@ -3,7 +3,7 @@
  * neuron to neuron, so weights are counted in units of their own scale: there the alphabet is the same for all, the
  * values code − zero.
  */
-import type { QuantizedWeight } from './onnx/layer.js'
+import type { QuantizedWeight } from '../onnx/layer.js'
 
 export interface WeightHistogram {
   /** Edges of the histogram: −edge … edge, in units of the scale. */

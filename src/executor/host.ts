@@ -3,15 +3,15 @@
  * (src/executor/hosted.ts). Batches are asked for one by one; errors go back as plain data, for comlink loses their class.
  */
 import { type ProxyMarked, transfer } from 'comlink'
-import { createInlinePool } from '../src/engine/inline.js'
-import type { Executor } from '../src/executor/executor.js'
-import { describeFailure, type Failure } from '../src/executor/failure.js'
-import { createLocal } from '../src/executor/local.js'
-import { Correlations } from '../src/methods/correlations.js'
-import type { LayerShape } from '../src/methods/plan.js'
-import type { SamplesOptions, SamplesResult } from '../src/methods/quantizeSamples.js'
-import type { SampleBatch } from '../src/methods/samples.js'
-import type { SolveRequest } from '../src/methods/solution.js'
+import { createInlinePool } from '../engine/inline.js'
+import { Correlations } from '../methods/correlations.js'
+import type { LayerShape } from '../methods/plan.js'
+import type { SamplesOptions, SamplesResult } from '../methods/quantizeSamples.js'
+import type { SampleBatch } from '../methods/samples.js'
+import type { SolveRequest } from '../methods/solution.js'
+import type { Executor } from './executor.js'
+import { describeFailure, type Failure } from './failure.js'
+import { createLocal } from './local.js'
 
 /** The page's end of the batches. */
 export interface BatchSource {

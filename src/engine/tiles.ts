@@ -1,5 +1,5 @@
 /** The kernels on a memory, and one tile of a phase: what threads of the pool and the inline executor have in common. */
-import { type Phase, tilesOf } from '../src/engine/job.js'
+import { type Phase, tilesOf } from './job.js'
 
 export type Kernels = Readonly<Record<string, (...args: number[]) => void>>
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { convertElements, numberAt } from '#src/data/elements.js'
+import { convertElements, numberAt } from '#src/tensor/elements.js'
 
 describe('convertElements', () => {
   it('returns the same array for the same type', () => {

@@ -3,8 +3,8 @@
  * counters until none is left. Between phases it waits for the others on the counter itself. Knows nothing of
  * quantization, and allocates nothing while it runs.
  */
-import { controlBlocks, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from '../src/engine/job.js'
-import { instantiate, type Kernels, runTile } from './kernels.js'
+import { controlBlocks, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from './job.js'
+import { instantiate, type Kernels, runTile } from './tiles.js'
 
 export interface WorkerApi {
   /** Instantiates the kernels. `worker` is this worker's number among `threads`, from 0 on. */

@@ -5,16 +5,17 @@
 import type { ModelProto } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
-import type { Feeds, Runner, Tensor } from '#src/calibration/runner.js'
+import type { Runner } from '#src/calibration/runner.js'
 import { GpfqError } from '#src/errors.js'
+import { planModel, quantizeModel } from '#src/model/quantizeModel.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import type { ProgressEvent, QuantizeModelOptions } from '#src/options.js'
-import { planModel, quantizeModel } from '#src/quantizeModel.js'
 import { gpfq, msq } from '#src/reference/gpfq.js'
 import { patches } from '#src/reference/patches.js'
-import * as b from './onnx/build.js'
+import type { Feeds, Tensor } from '#src/tensor/tensor.js'
+import * as b from '../onnx/build.js'
 
 const SIZE = 8
 

@@ -1,6 +1,6 @@
 /**
  * The place a quantized weight is written for: the matrix a node reads, and the normal form of its scales. All
- * formats emit into a site, so none of them knows operators, groups or chains. The emitted tensor has the site's
+ * formats emit into a writer, so none of them knows operators, groups or chains. The emitted tensor has the writer's
  * dims and element type; `rows` × `columns` is the same values as a matrix (neurons-first or inputs-first).
  */
 import type { NodeProto, TensorProto } from 'onnx-buf'
@@ -25,7 +25,7 @@ export type Scales =
   /** neurons-first (groups·neurons, blocks), inputs-first (blocks, neurons) */
   | { readonly per: 'block'; readonly values: Float32Array; readonly size: number; readonly blocks: number }
 
-export class Site {
+export class WeightWriter {
   readonly edit: GraphEdit
   readonly opset: number
   readonly view: WeightView
@@ -84,12 +84,12 @@ export class Site {
     return { output, nodes: this.nodes, constants: this.constants }
   }
 
-  /** Codes in the site's layout, (rows, columns). */
+  /** Codes in the writer's layout, (rows, columns). */
   codes(quantized: QuantizedWeight): Uint8Array {
     return toNodeLayout(this.view, quantized.codes, new Uint8Array(quantized.codes.length))
   }
 
-  /** Scales in the site's layout, as few of them as say the same. */
+  /** Scales in the writer's layout, as few of them as say the same. */
   scales({ scales, blockSize }: QuantizedWeight): Scales {
     const blocks = Math.ceil(this.inputs / blockSize)
     if (scales.every((scale) => scale === scales[0])) return { per: 'layer', values: scales.slice(0, 1) }

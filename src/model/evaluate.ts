@@ -6,10 +6,11 @@
  * exponential. A label counts as first if no other score is larger, the earlier class winning ties (numpy's
  * argmax); a score that is not a number is never right. Log-sum-exp is taken in float64.
  */
-import type { Feeds, RunnerSession, Tensor } from './calibration/runner.js'
-import { elementCount, numberAt } from './data/elements.js'
-import { GpfqError } from './errors.js'
-import { float16ToFloat32 } from './onnx/float16.js'
+import type { RunnerSession } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { elementCount, numberAt } from '../tensor/elements.js'
+import { float16ToFloat32 } from '../tensor/float16.js'
+import type { Feeds, Tensor } from '../tensor/tensor.js'
 
 export interface EvaluateOptions {
   /** Output that holds the scores; the model's first unless told. */

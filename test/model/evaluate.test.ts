@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createRunner } from '#src/calibration/onnxRuntime.js'
-import type { Feeds, Runner, RunnerSession, Tensor } from '#src/calibration/runner.js'
-import { compareModels } from '#src/compare.js'
+import type { Runner, RunnerSession } from '#src/calibration/runner.js'
 import { loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
-import { evaluate } from '#src/evaluate.js'
+import { compareModels } from '#src/model/compare.js'
+import { evaluate } from '#src/model/evaluate.js'
+import type { Feeds, Tensor } from '#src/tensor/tensor.js'
 
 const floats = (dims: readonly number[], values: readonly number[]): Tensor => ({
   type: 'float32',

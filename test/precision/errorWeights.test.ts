@@ -1,9 +1,9 @@
 /** How much of a layer's error survives, against noise that is really added to the layer's output. */
 import { describe, expect, it } from 'vitest'
-import type { Tensor } from '#src/calibration/runner.js'
-import { Survival } from '#src/calibration/survival.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
+import { ErrorWeights } from '#src/precision/errorWeights.js'
+import type { Tensor } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
 
 const WIDTH = 24
@@ -46,7 +46,7 @@ const noiseFor = (x: Float64Array): Float64Array => {
 const relative = (before: Float64Array, after: Float64Array): number =>
   energy(after.map((v, i) => v - before[i]!)) / energy(before)
 
-describe('Survival', () => {
+describe('ErrorWeights', () => {
   const y0 = times(Float64Array.from(b.noise(ROWS * WIDTH, 5)), weights[0]!)
   const z0 = relu(y0)
   const y1 = times(z0, weights[1]!)
@@ -55,17 +55,17 @@ describe('Survival', () => {
   const z = relu(t)
   const graph = indexGraph(model)
   const { layers } = findLayers(graph)
-  const survival = new Survival(graph)
+  const errorWeights = new ErrorWeights(graph)
   const tensors: Readonly<Record<string, Float64Array>> = { y0, z0, y1, s, t, z }
-  const wanted = survival.wanted(graph.order)
+  const wanted = errorWeights.wanted(graph.order)
   const cut = (ROWS / 3) * WIDTH
   for (const name of wanted) {
     for (let batch = 0; batch < 3; batch++) {
       const data = Float32Array.from(tensors[name]!.subarray(batch * cut, (batch + 1) * cut))
-      survival.add(name, { type: 'float32', dims: [ROWS / 3, WIDTH], data } satisfies Tensor)
+      errorWeights.add(name, { type: 'float32', dims: [ROWS / 3, WIDTH], data } satisfies Tensor)
     }
   }
-  const weightOf = [...survival.weights(layers).values()]
+  const weightOf = [...errorWeights.weights(layers).values()]
 
   it('asks for what goes into and comes out of sums and rectifiers', () => {
     expect([...wanted].sort()).toEqual(['s', 't', 'y0', 'y1', 'z', 'z0'])
@@ -93,7 +93,7 @@ describe('Survival', () => {
       ['g11'],
     )
     const index = indexGraph(deep)
-    const all = new Survival(index).weights(findLayers(index).layers)
+    const all = new ErrorWeights(index).weights(findLayers(index).layers)
     expect(all.size).toBe(12)
     expect(new Set(all.values()).size).toBe(1)
   })

@@ -2,10 +2,11 @@
  * Batches against what the model says of its inputs: names, element types, fixed dimensions. ONNX Runtime would say so
  * too, but only where it runs the whole model: at the very end.
  */
-import { elementCount } from '../data/elements.js'
-import { describeShape } from '../data/shapes.js'
+
 import { GpfqError } from '../errors.js'
-import type { Feeds, RunnerInput } from './runner.js'
+import { elementCount } from '../tensor/elements.js'
+import { describeShape } from '../tensor/shapes.js'
+import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 
 /** @throws GpfqError INVALID_DATA */
 export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerInput[]): void {

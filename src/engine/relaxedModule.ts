@@ -4,9 +4,9 @@
  * values are nearly as near: nobody gets it who did not ask, and nobody gets it whose runtime does not compute it right.
  */
 import { platform } from '#platform'
-import { instantiate } from '../../workers/kernels.js'
-import { loadModule } from './init.js'
-import { kept } from './kept.js'
+import { loadModule } from '../platform/init.js'
+import { memoizeAsync } from '../platform/memoizeAsync.js'
+import { instantiate } from './tiles.js'
 
 /** () → v128 of relaxed_madd(0, 0, 0): valid only where relaxed SIMD is known. */
 const PROBE = Uint8Array.of(
@@ -22,7 +22,7 @@ const PROBE = Uint8Array.of(
  * The fast module, compiled once for all quantizers; null where the runtime lacks relaxed SIMD or gets it wrong.
  * @throws GpfqError RUNTIME_MISSING if the file cannot be had
  */
-export const loadFastModule = kept(async (): Promise<WebAssembly.Module | null> => {
+export const loadFastModule = memoizeAsync(async (): Promise<WebAssembly.Module | null> => {
   if (platform.compileFast === null || !WebAssembly.validate(PROBE)) return null
   const compiled = await platform.compileFast()
   return (await computesRight(compiled)) ? compiled : null

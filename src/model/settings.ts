@@ -2,11 +2,11 @@
  * Defaults and checks of what a caller may ask for. The defaults are the combination that does best on the models of
  * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
  */
-import { checkName, checkWhole, rangeError } from './checks.js'
-import { checkLevels, checkRadius, checkScalePer } from './methods/alphabet.js'
-import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe, resolveScales } from './methods/recipe.js'
-import { FORMATS, type Format } from './onnx/layer.js'
-import type { QuantizeModelOptions, Radius, ScalePer } from './options.js'
+import { checkName, checkWhole, rangeError } from '../checks.js'
+import { checkLevels, checkRadius, checkScalePer } from '../methods/alphabet.js'
+import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe, resolveScales } from '../methods/recipe.js'
+import { FORMATS, type Format } from '../onnx/layer.js'
+import type { QuantizeModelOptions, Radius, ScalePer } from '../options.js'
 
 export interface Settings extends Recipe {
   readonly levels: number

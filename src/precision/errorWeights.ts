@@ -11,10 +11,10 @@
  * several inputs that are not summed (products, attention) each carries its part, so that nothing grows with depth.
  */
 
+import { floatsOf } from '../calibration/outputError.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer } from '../onnx/layer.js'
-import { floatsOf } from './outputError.js'
-import type { Tensor } from './runner.js'
+import type { Tensor } from '../tensor/tensor.js'
 
 const SUMS = new Set(['Add', 'Sub', 'Sum', 'Concat'])
 const CLIPS = new Set(['Relu', 'Clip'])
@@ -27,7 +27,7 @@ interface Energy {
   between: number
 }
 
-export class Survival {
+export class ErrorWeights {
   readonly #graph: GraphIndex
   readonly #energies = new Map<string, Energy>()
 

@@ -5,16 +5,17 @@
  * mixed precision chooses from.
  */
 
+import { captureSamples, groupByCapture } from '../calibration/captures.js'
+import type { Runner } from '../calibration/runner.js'
+import { type RunContext, Streams } from '../calibration/streams.js'
 import { GpfqError } from '../errors.js'
 import type { Executor } from '../executor/executor.js'
 import { Correlations } from '../methods/correlations.js'
-import { type PlannedLayer, type PreparedModel, solveRequest } from '../modelPlan.js'
+import { type PlannedLayer, type PreparedModel, solveRequest } from '../model/plan.js'
+import type { Settings } from '../model/settings.js'
 import type { Stage } from '../onnx/stages.js'
-import type { Settings } from '../settings.js'
-import { captureSamples, groupByCapture } from './captures.js'
-import type { Feeds, Runner } from './runner.js'
-import { type RunContext, Streams } from './streams.js'
-import { Survival } from './survival.js'
+import type { Feeds } from '../tensor/tensor.js'
+import { ErrorWeights } from './errorWeights.js'
 
 /** Symmetric alphabets of 2 to 8 bits, most of them the largest that put as many digits into a word (formats/packed.ts). */
 const LEVELS: readonly number[] = [3, 4, 5, 7, 9, 15, 21, 35, 73, 255]
@@ -25,7 +26,7 @@ export const surveyedLevels = ({ sparsity }: Pick<Settings, 'sparsity'>): readon
 
 /**
  * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer at each of surveyedLevels, by layer name, weighted with how
- * much of them the layers behind get to see (survival.ts).
+ * much of them the layers behind get to see (errorWeights.ts).
  * @param stages of the model, as planned for quantizing it
  */
 export async function surveyErrors(
@@ -39,14 +40,14 @@ export async function surveyErrors(
   const { model, graph, layers, settings } = prepared
   const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
   const surveyed = surveyedLevels(settings)
-  const survival = new Survival(graph)
-  const floatStages = stages.map((stage) => floatOnly(stage, survival.wanted(stage.nodes)))
+  const errorWeights = new ErrorWeights(graph)
+  const floatStages = stages.map((stage) => floatOnly(stage, errorWeights.wanted(stage.nodes)))
   const streams = new Streams(runner, model, batches, floatStages)
   const errors = new Map<string, readonly number[]>()
   try {
     await streams.plan()
     for (const [index, stage] of streams.stages.entries()) {
-      await streams.advance(({ tensor, float }) => survival.add(tensor, float), {
+      await streams.advance(({ tensor, float }) => errorWeights.add(tensor, float), {
         ...context,
         onProgress: () => {},
       })
@@ -81,7 +82,7 @@ export async function surveyErrors(
   } finally {
     await streams.close()
   }
-  const weights = survival.weights(layers.map(({ layer }) => layer))
+  const weights = errorWeights.weights(layers.map(({ layer }) => layer))
   return new Map(
     [...errors].map(([name, relative]) => [name, relative.map((error) => weights.get(name)! * error ** 2)]),
   )

@@ -3,9 +3,10 @@
  * are, what each weighs and how long each takes. Both are run on the same batches in turn, so that a busy machine
  * slows both; the first batch warms up and is not timed unless it is the only one.
  */
-import type { Feeds, Runner, RunnerSession, Tensor } from './calibration/runner.js'
-import { elementCount } from './data/elements.js'
-import { GpfqError } from './errors.js'
+import type { Runner, RunnerSession } from '../calibration/runner.js'
+import { GpfqError } from '../errors.js'
+import { elementCount } from '../tensor/elements.js'
+import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { asNumbers } from './evaluate.js'
 
 export interface CompareOptions {

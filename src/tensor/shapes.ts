@@ -2,7 +2,7 @@
  * Whether the samples of a file fit an input of a model, and as which shape. Shapes here are of one sample, the
  * batch axis taken off; a model's dimension that is a name or unknown fits any size, and no shape at all fits any.
  */
-import type { RunnerInput } from '../calibration/runner.js'
+import type { RunnerInput } from './tensor.js'
 
 export type ModelDims = RunnerInput['dims']
 

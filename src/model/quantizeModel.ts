@@ -9,48 +9,42 @@ import {
   captureSamples,
   groupByCapture,
   shapeWithoutSamples,
-} from './calibration/captures.js'
-import { checkFeeds } from './calibration/feeds.js'
-import { MeanDifference, OutputError, sqnrDb } from './calibration/outputError.js'
-import type { Feeds } from './calibration/runner.js'
-import { type OutputPair, type RunContext, type StreamPlan, Streams } from './calibration/streams.js'
-import { surveyErrors } from './calibration/survey.js'
-import { verifyModel } from './calibration/verify.js'
-import { GpfqError } from './errors.js'
-import { createExecutor } from './executor/choose.js'
-import type { Executor } from './executor/executor.js'
-import { dequantize, zeroPoint } from './methods/alphabet.js'
-import { Correlations } from './methods/correlations.js'
-import { needsSamples } from './methods/recipe.js'
-import type { Solution, SolveRequest } from './methods/solution.js'
-import { zeroShare } from './methods/sparse.js'
-import {
-  firstPlanes,
-  type PlannedLayer,
-  type PreparedModel,
-  prepareModel,
-  solveRequest,
-} from './modelPlan.js'
-import { correctBiases, neuronAxis, withNodeNames } from './onnx/biasCorrection.js'
-import type { Layer, QuantizedWeight } from './onnx/layer.js'
-import { encodeModel } from './onnx/model.js'
-import { inputsOf } from './onnx/openModel.js'
-import { planStages, type Stage } from './onnx/stages.js'
-import { writeQuantized } from './onnx/writeQuantized.js'
+} from '../calibration/captures.js'
+import { checkFeeds } from '../calibration/checkFeeds.js'
+import { MeanDifference, OutputError, sqnrDb } from '../calibration/outputError.js'
+import { type OutputPair, type RunContext, type StreamPlan, Streams } from '../calibration/streams.js'
+import { verifyModel } from '../calibration/verify.js'
+import { GpfqError } from '../errors.js'
+import { createExecutor } from '../executor/choose.js'
+import type { Executor } from '../executor/executor.js'
+import { dequantize, zeroPoint } from '../methods/alphabet.js'
+import { Correlations } from '../methods/correlations.js'
+import { needsSamples } from '../methods/recipe.js'
+import type { Solution, SolveRequest } from '../methods/solution.js'
+import { zeroShare } from '../methods/sparse.js'
+import { correctBiases, neuronAxis, withNodeNames } from '../onnx/biasCorrection.js'
+import type { Layer, QuantizedWeight } from '../onnx/layer.js'
+import { encodeModel } from '../onnx/model.js'
+import { inputsOf } from '../onnx/openModel.js'
+import { planStages, type Stage } from '../onnx/stages.js'
+import { writeQuantized } from '../onnx/writeQuantized.js'
 import type {
   LayerReport,
   PrecisionReport,
   QuantizeModel,
   QuantizeModelOptions,
   QuantizeReport,
-} from './options.js'
-import { breathe } from './platform/breathe.js'
-import { applyBudget, checkBudget, hasBudget } from './precision.js'
+} from '../options.js'
+import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
+import { applyBudget, checkBudget, hasBudget } from '../precision/budget.js'
+import { surveyErrors } from '../precision/survey.js'
+import type { Feeds } from '../tensor/tensor.js'
+import { VERSION } from '../version.js'
+import { firstPlanes, type PlannedLayer, type PreparedModel, prepareModel, solveRequest } from './plan.js'
 import { needsCalibration } from './settings.js'
-import { VERSION } from './version.js'
 import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
 
-export { planModel } from './modelPlan.js'
+export { planModel } from './plan.js'
 
 /** What is known of a layer once its codes are chosen. */
 interface Finished {
@@ -153,7 +147,7 @@ class ModelRun {
       signal?.throwIfAborted()
       checkFeeds(`calibration, batch ${batches.length + 1}`, feeds, inputs)
       batches.push(feeds)
-      await breathe()
+      await yieldToEventLoop()
     }
     return batches
   }

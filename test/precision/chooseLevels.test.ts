@@ -1,11 +1,11 @@
 /** Mixed precision: the choice from tables alone, and the errors that the tables are made of. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { choosePrecision, type LayerOptions, type PrecisionOption } from '#src/methods/precision.js'
 import { quantizeSamples } from '#src/methods/quantizeSamples.js'
 import { resolveRecipe } from '#src/methods/recipe.js'
+import { choosePrecision, type LayerOptions, type PrecisionOption } from '#src/precision/chooseLevels.js'
 import { createEngine, type OwnEngine } from '../engine/engine.js'
-import { batchesOf, randomDense, requestFor } from './dense.js'
+import { batchesOf, randomDense, requestFor } from '../methods/dense.js'
 
 /** Layers of 3 to 60 weights at 2 to 5 bits; errors fall about fourfold a bit, each layer from its own height. */
 const tables = fc

@@ -1,0 +1,21 @@
+/** Notes of a run: what a caller should know of a result that is not an error. Like errors they are data with a text. */
+
+export type NoteCode =
+  | 'DAMPING_RAISED' // H was not positive definite
+  | 'BATCHES_RECOMPUTED' // calibration tensors do not fit into the budget
+  | 'VALUES_ARE_FLOAT' // method frame writes reals
+  | 'FAST_MATH' // codes may differ from machine to machine
+  | 'FAST_MATH_MISSING' // asked for, and the runtime has none
+  | 'EXTERNAL_DATA_EMBEDDED' // external data is written into the model file
+  | 'FLOAT_COPY_KEPT' // something beside the layers reads a weight
+
+export interface Note {
+  readonly code: NoteCode
+  /** The layer or tensor it is about; null for the whole run. */
+  readonly place: string | null
+  /** One sentence without the place. */
+  readonly text: string
+}
+
+/** The sentence with its place in front. */
+export const describeNote = ({ place, text }: Note): string => (place === null ? text : `${place}: ${text}`)
