@@ -5,10 +5,12 @@
  * C are at once the operand that forward substitution wants. `triangular` keeps s < 8(panel + 1) only (the lower
  * triangle with its diagonal 8 × 8 blocks whole), else every s.
  *
- * Order of summation: blocks of 256 samples, each summed from zero and added in order. It depends on nothing else, not
- * on tiles, threads or how the samples arrive. Bound: see tile.ts.
+ * Order of summation: a segment of the samples is summed from zero in blocks of 256, each block from zero and added in
+ * order; segments are added in order. It depends on nothing else, not on tiles, threads or how the samples arrive. A segment
+ * that is not over yet is summed in C; the call that ends it names the total, to which C is added while its tile is still
+ * in the cache, and leaves zeros in C. Bound: see tile.ts.
  */
-import { multiply } from './tile'
+import { multiply, ROW } from './tile'
 
 /** Samples per block: 8 KB a panel, so that two panels live in the first-level cache. */
 export const BLOCK: i32 = 256
@@ -26,16 +28,19 @@ export function matrixBytes(panels: i32, triangular: i32): usize {
 }
 
 /**
- * C += BᵀA over `rows` samples that lie in blocks of 256.
+ * C += BᵀA over `rows` samples that lie in blocks of 256; then, where the samples end a segment, total += C and C = 0.
  * Items: (group, tile): square tiles of `edge` panels, row by row; with `lower` only those that touch the lower triangle.
  * @param a panels [block][group][panel][256][8] of the columns s
  * @param b panels of the columns i, same shape
+ * @param c the segment's sum; the total itself where a segment is one block or all there is
+ * @param total of the same layout as c, or 0 where the segment goes on
+ * @param rows 0 only ends the segment
  * @param panelBytes from one panel to the next
  * @param blockBytes from one sample block to the next: that of all panels, or 8 KB where each panel has all samples
  */
 export function gram(
-  a: usize, b: usize, c: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize, blockBytes: usize,
-  triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
+  a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,
+  blockBytes: usize, triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
 ): void {
   const side = (panels + edge - 1) / edge
   const perGroup = lower ? (side * (side + 1)) >> 1 : side * side
@@ -68,6 +73,25 @@ export function gram(
       }
       at += blockBytes
     }
+    if (total) {
+      const offset = <usize>group * groupBytes
+      for (let i = i0; i < i1; i++) {
+        const row = offset + panelAt(i, panels, triangular)
+        const last = lower ? min(s1, i + 1) : s1
+        if (s0 < last) moveSum(c + row + (<usize>s0 << 8), total + row + (<usize>s0 << 8), <usize>(last - s0) << 8)
+      }
+    }
+  }
+}
+
+/** total += c and c = 0 over `bytes`, a multiple of 32. */
+function moveSum(c: usize, total: usize, bytes: usize): void {
+  const zero_f32x4 = f32x4.splat(0)
+  for (let k: usize = 0; k < bytes; k += ROW) {
+    v128.store(total + k, f32x4.add(v128.load(total + k), v128.load(c + k)))
+    v128.store(total + k, f32x4.add(v128.load(total + k, 16), v128.load(c + k, 16)), 16)
+    v128.store(c + k, zero_f32x4)
+    v128.store(c + k, zero_f32x4, 16)
   }
 }
 

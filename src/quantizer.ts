@@ -1,17 +1,20 @@
 /**
- * The core API: a quantizer owns a pool of workers and their shared memory; quantizeLayer chooses the codes of one layer
- * from its weights and samples. Knows nothing of ONNX: "gpfq/onnx" builds on it.
+ * The core API: a quantizer owns workers and their memory. It observes a layer's samples, solves layers on observations, and
+ * does both at once in quantizeLayer. It knows nothing of ONNX: "gpfq/onnx" builds on it.
  */
-import { checkName, checkWhole, rangeError } from './checks.js'
-import { createTurns } from './engine/turns.js'
-import { GpfqError } from './errors.js'
+import { checkWhole, rangeError, typeError } from './checks.js'
 import { createExecutor } from './executor/choose.js'
 import type { Executor, ExecutorMode } from './executor/executor.js'
-import { checkLevels, GRID, scalesFor, type WeightShape, zeroPoint } from './methods/alphabet.js'
-import type { Form, LayerShape } from './methods/plan.js'
-import { checkLevelsFor, isPlain, needsSamples, resolveRecipe, resolveScales } from './methods/recipe.js'
+import { createLayerObserver, type LayerInputs, type LayerObserver } from './layerObserver.js'
+import { checkLevels, scalesFor, type WeightShape } from './methods/alphabet.js'
+import { relativeErrorOf } from './methods/measure.js'
+import type { Observations } from './methods/observations.js'
+import { checkLevelsFor, type Recipe, resolveRecipe, resolveScales } from './methods/recipe.js'
+import { type SampleShape, SEGMENT_ROWS } from './methods/samplePlan.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
-import type { SolveRequest } from './methods/solution.js'
+import type { LayerSolution, NeuronRange, SolveRequest } from './methods/solution.js'
+import { needsOf, needsWholeG } from './methods/solve.js'
+import { describeNote } from './notes.js'
 import type { MethodOptions, Radius, ScalePer } from './options.js'
 
 export interface LayerProblem {
@@ -25,54 +28,79 @@ export interface LayerProblem {
   readonly quantizedSamples?: Float32Array
 }
 
-export interface LayerOptions extends MethodOptions {
+/** How the codes of a layer are chosen. */
+export type SolveLayerOptions = MethodOptions & {
   /** Alphabet size M, 2..256. Default 15 (4 bits). */
   readonly levels?: number
   /** Default 'neuron'. */
   readonly scalePer?: ScalePer
   /** Default { rule: 'search' }. */
   readonly radius?: Radius
-  /** The form of the computation; the cost model chooses if left out. Only plain gpfq without search has a choice. */
-  readonly form?: 'gram' | 'direct'
-  /** Measure the output error (default true). It costs about as much as a pass of the layer over the samples, twice. */
-  readonly measure?: boolean
   readonly signal?: AbortSignal
   /** Share done, 0..1. */
   readonly onProgress?: (fraction: number) => void
 }
 
-export interface LayerResult {
-  readonly codes: Uint8Array // (inputs, neurons), 0..levels−1; of frame (coefficients, neurons)
-  /** (inputs, neurons): what the codes of method frame stand for; absent where value = scale · (code − zero). */
+export type LayerOptions = SolveLayerOptions & {
+  /** Measure the output error (default true). It costs about as much as a pass of the layer over the samples, twice. */
+  readonly measure?: boolean
+}
+
+export interface SolvedLayer {
+  readonly codes: Uint8Array // (groups, inputs, neurons), 0..levels−1; of frame (groups, coefficients, neurons)
+  /** (groups, inputs, neurons): what the codes of method frame stand for; absent where value = scale · (code − zero). */
   readonly values?: Float32Array
-  /** (blocks, neurons): value = scale · (code − zero). */
+  /** (groups, blocks, neurons): value = scale · (code − zero). */
   readonly scales: Float32Array
   readonly blockSize: number // inputs that share a scale
   readonly zero: number // (levels − 1)/2
-  readonly form: Form
-  /** ‖XW − XqQ‖ / ‖XW‖ (Frobenius), null if not measured. */
-  readonly relativeError: number | null
-  /** Inputs that are zero in every sample; 0 where `form` is `none`, which looks at none. */
+  /** Inputs that are zero in every sample; 0 where the method looks at none. */
   readonly deadInputs: number
-  /** What had to be mended on the way. */
+  /** What had to be changed on the way, a sentence each. */
   readonly notes: readonly string[]
   readonly seconds: number // for choosing the codes, without measuring
+}
+
+export interface LayerResult extends SolvedLayer {
+  /** ‖XW − XqQ‖ / ‖XW‖ (Frobenius), null if not measured. */
+  readonly relativeError: number | null
 }
 
 export interface Quantizer extends AsyncDisposable {
   readonly threads: number
   /** What the runtime allows: a pool of workers, one worker, or the calling thread; src/executor/executor.ts. */
   readonly mode: ExecutorMode
-  /**
-   * Quantizes one dense layer by greedy path following (2010.15979).
-   * @throws TypeError, RangeError for arguments; GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED; the
-   * signal's reason when aborted.
-   */
-  quantizeLayer(problem: LayerProblem, options?: LayerOptions): Promise<LayerResult>
   /** Runs on relaxed SIMD; false too where that was asked for and the runtime lacks it. */
   readonly fastMath: boolean
   /** Most bytes of shared memory in use so far. */
   readonly peakMemoryBytes: number
+  /**
+   * Quantizes one dense layer by greedy path following (2010.15979).
+   * @throws TypeError, RangeError for arguments; GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED; the
+   * signal's reason when aborted.
+   * @example
+   * const { codes, scales, zero } = await quantizer.quantizeLayer({ weights, inputs, neurons, samples })
+   */
+  quantizeLayer(problem: LayerProblem, options?: LayerOptions): Promise<LayerResult>
+  /**
+   * Begins to observe a layer's inputs: its samples are added in any number of calls and forgotten.
+   * @example
+   * const seen = await quantizer.observe({ inputs: 512 })
+   * for await (const { x, xq } of samples) await seen.add(x, xq)
+   * const solved = await quantizer.solve(seen, weights, { levels: 15 })
+   */
+  observe(inputs: LayerInputs): Promise<LayerObserver>
+  /**
+   * Chooses a layer's codes from observations: those of an observer, or of parts that were merged.
+   * @param weights W, (groups, inputs, neurons) row-major
+   * @param options also `neurons`, a range of them to be solved: neurons do not depend on each other
+   * @throws TypeError, RangeError for arguments; GpfqError as quantizeLayer
+   */
+  solve(
+    observations: Observations | LayerObserver,
+    weights: Float32Array,
+    options?: SolveLayerOptions & { readonly neurons?: NeuronRange },
+  ): Promise<SolvedLayer>
   close(): Promise<void>
 }
 
@@ -89,66 +117,115 @@ export interface QuantizerOptions {
 /** Samples are staged in batches of about this many bytes: large enough to amortize a dispatch, small beside the panels. */
 const BATCH_BYTES = 8 * 2 ** 20
 
+/** Measuring takes about as long as choosing: each is this share of the progress. */
+const HALF = 0.5
+
+const executors = new WeakMap<Quantizer, Executor>()
+
+/** The executor of a quantizer: for quantizeModel, which can use one that is there already. */
+export function executorOf(quantizer: Quantizer): Executor {
+  const executor = executors.get(quantizer)
+  if (executor !== undefined) return executor
+  throw typeError({ place: 'quantizer', expected: 'what createQuantizer made', got: 'another value' })
+}
+
 export async function createQuantizer(options: QuantizerOptions = {}): Promise<Quantizer> {
   const executor = await createExecutor(options)
-  const turns = createTurns() // layers of one quantizer share its memory
   const close = (): Promise<void> => executor.close()
-  return {
+  const quantizer: Quantizer = {
     threads: executor.threads,
     mode: executor.mode,
     fastMath: executor.fastMath,
-    quantizeLayer: (problem, layerOptions = {}) =>
-      turns.take(() => runLayer(executor, problem, layerOptions), layerOptions.signal),
     get peakMemoryBytes() {
       return executor.peakMemoryBytes
+    },
+    quantizeLayer: (problem, layerOptions = {}) => quantizeLayer(executor, problem, layerOptions),
+    observe: async (inputs) => createLayerObserver(executor, inputs),
+    async solve(observations, weights, solveOptions = {}) {
+      const seen =
+        'bytes' in observations && 'add' in observations ? await observations.observations() : observations
+      return solveLayer(executor, seen, weights, solveOptions)
     },
     close,
     [Symbol.asyncDispose]: close,
   }
+  executors.set(quantizer, executor)
+  return quantizer
 }
 
-async function runLayer(
-  executor: Executor,
-  problem: LayerProblem,
-  options: LayerOptions,
-): Promise<LayerResult> {
+/** What a layer is asked for, with defaults filled in and combinations checked. */
+function requestFor(
+  weights: Float32Array,
+  shape: WeightShape,
+  options: SolveLayerOptions,
+): { readonly request: SolveRequest; readonly recipe: Recipe } {
   const { levels = 15 } = options
-  const rows = checkProblem(problem)
   checkLevels('levels', levels)
   const recipe = resolveRecipe(options)
   const { scalePer, radius } = resolveScales(recipe, options)
   checkLevelsFor(recipe, 'levels', levels)
-  const { weights, inputs, neurons, samples, quantizedSamples } = problem
-  const shape: WeightShape = { groups: 1, inputs, neurons }
+  if (!weights.every(Number.isFinite)) throw rangeError('weights', 'finite values', 'NaN or infinity')
+  const search = radius.rule !== 'search' ? 'none' : scalePer === 'layer' ? 'layer' : 'neuron'
   const scales = scalesFor(weights, shape, levels, scalePer, radius)
-  const searching = radius.rule === 'search'
-  checkName('form', options.form ?? 'gram', ['gram', 'direct'])
-  if (options.form === 'direct' && (searching || !isPlain(recipe))) {
-    throw new TypeError(
-      "form: expected 'gram', for 'direct' is plain gpfq in the inputs' own order, without passes and search",
-    )
+  return { request: { weights, shape, levels, scales, search }, recipe }
+}
+
+async function solveLayer(
+  executor: Executor,
+  observations: Observations,
+  weights: Float32Array,
+  options: SolveLayerOptions & { readonly neurons?: NeuronRange },
+): Promise<SolvedLayer> {
+  const { groups, inputs } = observations.shape
+  if (!(weights instanceof Float32Array)) {
+    throw typeError({ place: 'weights', expected: 'a Float32Array', got: 'another kind of value' })
   }
-  const request: SolveRequest = {
-    weights,
-    shape,
-    levels,
-    scales,
-    search: !searching ? 'none' : scalePer === 'layer' ? 'layer' : 'neuron',
+  const neurons = weights.length / (groups * inputs)
+  if (!Number.isInteger(neurons) || neurons === 0) {
+    throw rangeError('weights', `a multiple of ${groups} × ${inputs} values`, `${weights.length} values`)
   }
-  const common = { blockSize: scales.blockSize, zero: zeroPoint(levels) }
+  const { request, recipe } = requestFor(weights, { groups, inputs, neurons }, options)
+  const { signal, onProgress, neurons: range } = options
+  return solveOne(executor, observations, request, { recipe, signal, onProgress, neurons: range })
+}
+
+async function solveOne(
+  executor: Executor,
+  observations: Observations | null,
+  request: SolveRequest,
+  options: Omit<Parameters<Executor['solve']>[2], 'place'>,
+): Promise<SolvedLayer & { readonly solution: LayerSolution }> {
+  const start = performance.now()
+  const { solutions, deadInputs, notes } = await executor.solve(observations, [request], {
+    ...options,
+    place: 'samples',
+  })
+  const solution = solutions[0]!
+  const { codes, scales, blockSize, zero, values } = solution
+  return {
+    ...{ codes, scales, blockSize, zero, deadInputs, solution },
+    ...(values && { values }),
+    notes: notes.map(describeNote),
+    seconds: (performance.now() - start) / 1000,
+  }
+}
+
+async function quantizeLayer(
+  executor: Executor,
+  problem: LayerProblem,
+  options: LayerOptions,
+): Promise<LayerResult> {
+  const rows = checkProblem(problem)
+  const { weights, inputs, neurons, samples, quantizedSamples } = problem
+  const { request, recipe } = requestFor(weights, { groups: 1, inputs, neurons }, options)
+  const { signal, onProgress, measure = true } = options
+  const searching = request.search !== 'none'
+  const needs = needsOf(recipe, searching)
   const batchRows = Math.min(rows, Math.max(1, Math.floor(BATCH_BYTES / (4 * inputs))))
-  const layer: LayerShape = {
-    samples: rows,
-    inputs,
-    neurons,
-    groups: 1,
-    same: quantizedSamples === undefined,
-    candidates: searching ? GRID.length : 1,
-    blockSize: scales.blockSize,
-    batchBytes: 4 * batchRows * inputs,
-    batchPaddedBytes: 0,
-    batchRows,
-    recipe,
+  const shape: SampleShape = {
+    ...{ rows, inputs, groups: 1, streamsEqual: quantizedSamples === undefined, means: false },
+    ...{ wholeG: needsWholeG(recipe, searching), segmentRows: SEGMENT_ROWS },
+    ...{ batchBytes: 4 * batchRows * inputs, batchPaddedBytes: 0, batchRows },
   }
   function* batches(): Iterable<SampleBatch> {
     for (let row = 0; row < rows; row += batchRows) {
@@ -160,18 +237,25 @@ async function runLayer(
       }
     }
   }
-  const run = { signal: options.signal, onProgress: options.onProgress }
-  const form = needsSamples(recipe) || searching ? options.form : 'none'
-  const { solutions, plan, deadInputs, notes, seconds, relativeError } = await executor.quantizeSamples(
-    layer,
-    batches,
-    [request],
-    { ...run, form, measure: options.measure ?? true, place: 'samples' },
-  )
-  const [solution] = solutions
-  if (solution === undefined)
-    throw new GpfqError('WORKER_FAILED', 'quantizeLayer: expected a solution, got none')
-  return { ...common, ...solution, form: plan.form, relativeError, deadInputs, notes, seconds }
+  const chosen = measure ? HALF : 1
+  const part = (from: number, share: number) => (fraction: number) => onProgress?.(from + share * fraction)
+  const run = { signal, place: 'samples' }
+  const start = performance.now()
+  const observations =
+    needs === 'none'
+      ? null
+      : await executor.observe(shape, batches(), { ...run, kind: needs, onProgress: part(0, 0.8 * chosen) })
+  const { solution, ...solved } = await solveOne(executor, observations, request, {
+    ...{ recipe, signal },
+    onProgress: part(0.8 * chosen, 0.2 * chosen),
+  })
+  const seconds = (performance.now() - start) / 1000
+  if (!measure) return { ...solved, seconds, relativeError: null }
+  const sums = await executor.measure(shape, batches(), request, solution, {
+    ...run,
+    onProgress: part(HALF, 1 - HALF),
+  })
+  return { ...solved, seconds, relativeError: relativeErrorOf(sums) }
 }
 
 /** Returns the number of sample rows. */
@@ -181,13 +265,12 @@ function checkProblem({ weights, inputs, neurons, samples, quantizedSamples }: L
   const arrays = { weights, samples, ...(quantizedSamples && { quantizedSamples }) }
   for (const [name, values] of Object.entries(arrays)) {
     if (!(values instanceof Float32Array)) {
-      throw new TypeError(`${name}: expected a Float32Array, got another kind of value`)
+      throw typeError({ place: name, expected: 'a Float32Array', got: 'another kind of value' })
     }
   }
   if (weights.length !== inputs * neurons) {
     throw rangeError('weights', `${inputs} × ${neurons} = ${inputs * neurons} values`, weights.length)
   }
-  if (!weights.every(Number.isFinite)) throw rangeError('weights', 'finite values', 'NaN or infinity')
   if (samples.length === 0 || samples.length % inputs !== 0) {
     throw rangeError('samples', `rows of ${inputs} values`, `${samples.length} values`)
   }

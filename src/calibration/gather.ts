@@ -49,23 +49,29 @@ export function gatherFor(request: GatherRequest): Gather {
 function gatherRows({ place, dims, inputs }: GatherRequest): Gather {
   if (dims.at(-1) !== inputs) throw mismatch(place, `(…, ${inputs})`, dims)
   const rows = dims.slice(0, -1).reduce((product, dim) => product * dim, 1)
-  return dense(rows, inputs, (row) => row * inputs, 1)
+  return dense(rows, inputs, (row) => row * inputs, 1, dims.length > 1 ? (dims[0] ?? 1) : 1)
 }
 
 /** (..., inputs, samples) */
 function gatherColumns({ place, dims, inputs }: GatherRequest): Gather {
-  if (dims.length === 1 && dims[0] === inputs) return dense(1, inputs, () => 0, 1) // a vector is one column
+  if (dims.length === 1 && dims[0] === inputs) return dense(1, inputs, () => 0, 1, 1) // a vector is one column
   const samples = dims.at(-1)
   if (dims.length < 2 || samples === undefined || dims.at(-2) !== inputs) {
     throw mismatch(place, `(…, ${inputs}, samples)`, dims)
   }
   const matrices = dims.slice(0, -2).reduce((product, dim) => product * dim, 1)
   const at = (row: number): number => Math.floor(row / samples) * inputs * samples + (row % samples)
-  return dense(matrices * samples, inputs, at, samples)
+  return dense(matrices * samples, inputs, at, samples, dims.length > 2 ? (dims[0] ?? 1) : 1)
 }
 
 /** Element (row, input) at rowAt(row) + input·step floats. */
-function dense(rows: number, inputs: number, rowAt: (row: number) => number, step: number): Gather {
+function dense(
+  rows: number,
+  inputs: number,
+  rowAt: (row: number) => number,
+  step: number,
+  images: number,
+): Gather {
   return {
     rows,
     inputs,
@@ -75,6 +81,7 @@ function dense(rows: number, inputs: number, rowAt: (row: number) => number, ste
     columnAt: Uint32Array.from({ length: inputs }, (_, t) => 4 * t * step),
     contiguous: step === 1,
     padding: null,
+    images,
   }
 }
 
@@ -133,7 +140,11 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
         out: [outHeight, outWidth],
       }
     : null
-  return { rows, inputs, groups, groupBytes, rowAt, columnAt, contiguous: false, padding, convolution }
+  return {
+    ...{ rows, inputs, groups, groupBytes, rowAt, columnAt, padding, convolution },
+    contiguous: false,
+    images: batch,
+  }
 }
 
 /** Rows of the rule above, spread evenly. */

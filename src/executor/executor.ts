@@ -1,20 +1,22 @@
 /**
- * Where samples are quantized:
+ * Where the verbs of a layer run:
  *
  *     pool     workers over one memory that they share
  *     worker   one worker with a memory of its own, where memory cannot be posted: a page that is not isolated
  *     inline   the calling thread, where there are no workers: edge runtimes
  *
- * The seam lies at quantizeSamples, above the methods, because below it everything is views of one memory: whoever owns
- * the memory runs the whole method. So the one worker hosts it all, with the inline pool inside, and only samples,
- * weights and codes travel (hosted.ts); methods, plans and kernels know of none of this.
+ * An executor offers observe, solve and measure of src/methods. Below them everything is a view of one memory, so whoever
+ * owns the memory runs a whole verb; between them everything is a value, so verbs may run anywhere. The one worker hosts
+ * them all, with the inline pool inside, and only samples, observations, weights and codes travel (hosted.ts).
  */
-import type { quantizeSamples } from '../methods/quantizeSamples.js'
+import type { MeasureOptions, OutputSums } from '../methods/measure.js'
+import type { Observations } from '../methods/observations.js'
+import type { Batches, ObserveOptions } from '../methods/observeOptions.js'
+import type { SampleShape } from '../methods/samplePlan.js'
+import type { LayerSolution, SolveRequest } from '../methods/solution.js'
+import type { SolveOptions, SolveResult } from '../methods/solve.js'
 
 export type ExecutorMode = 'pool' | 'worker' | 'inline'
-
-type QuantizeSamples = typeof quantizeSamples
-type SamplesArguments = Parameters<QuantizeSamples> extends [unknown, ...infer Rest] ? Rest : never
 
 export interface Executor {
   readonly mode: ExecutorMode
@@ -23,7 +25,19 @@ export interface Executor {
   readonly fastMath: boolean
   /** Most bytes of kernel memory in use so far. */
   readonly peakMemoryBytes: number
-  /** quantizeSamples of src/methods, wherever it runs. One call at a time. */
-  quantizeSamples(...args: SamplesArguments): ReturnType<QuantizeSamples>
+  /** Calls take turns: each has the memory for itself. */
+  observe(shape: SampleShape, batches: Batches, options: ObserveOptions): Promise<Observations>
+  solve(
+    observations: Observations | null,
+    requests: readonly SolveRequest[],
+    options: SolveOptions,
+  ): Promise<SolveResult>
+  measure(
+    shape: SampleShape,
+    batches: Batches,
+    request: SolveRequest,
+    solution: LayerSolution,
+    options: MeasureOptions,
+  ): Promise<OutputSums>
   close(): Promise<void>
 }

@@ -1,23 +1,41 @@
 /**
- * Errors across a worker's border. A structured clone keeps neither the class nor the code, so they travel as plain data
+ * Errors across a worker's border. A structured clone keeps neither the class nor the fields, so they travel as plain data
  * and are built anew on arrival.
  */
-import { GpfqError, type GpfqErrorCode } from '../errors.js'
+import { rangeError, typeError } from '../checks.js'
+import { type ErrorCode, type ErrorFacts, GpfqError, isDescribed } from '../errors.js'
 
 export interface Failure {
-  readonly failure: { readonly name: string; readonly message: string; readonly code?: GpfqErrorCode }
+  readonly failure: {
+    readonly name: string
+    readonly message: string
+    /** Of an error that carries them. */
+    readonly described?: ErrorFacts & { readonly code: ErrorCode }
+  }
 }
 
 export function describeFailure(error: unknown): Failure {
-  if (error instanceof GpfqError) {
-    return { failure: { name: error.name, message: error.message, code: error.code } }
-  }
   const { name, message } = error instanceof Error ? error : new Error(String(error))
-  return { failure: { name, message } }
+  if (!isDescribed(error)) return { failure: { name, message } }
+  const { code, place, expected, got, problem, hint } = error
+  const facts = {
+    ...{ code, place },
+    ...(expected !== undefined && { expected }),
+    ...(got !== undefined && { got }),
+    ...(problem !== undefined && { problem }),
+    ...(hint !== undefined && { hint }),
+  }
+  return { failure: { name, message, described: facts } }
 }
 
-export function rebuildFailure({ failure: { name, message, code } }: Failure): Error {
-  if (code !== undefined) return new GpfqError(code, message)
+export function rebuildFailure({ failure: { name, message, described } }: Failure): Error {
+  if (described !== undefined && described.code !== 'INVALID_ARGUMENT') {
+    return new GpfqError(described.code, described)
+  }
+  if (described !== undefined) {
+    const { place, expected = '', got } = described
+    return name === 'RangeError' ? rangeError(place, expected, got) : typeError(described)
+  }
   if (name === 'RangeError') return new RangeError(message)
   if (name === 'TypeError') return new TypeError(message)
   return Object.assign(new Error(message), { name })

@@ -1,19 +1,28 @@
 /** The executor whose memory this thread sees: over the pool of workers, or over the inline one. */
 import type { Pool } from '../engine/pool.js'
-import { quantizeSamples } from '../methods/quantizeSamples.js'
+import { createTurns } from '../engine/turns.js'
+import { measure } from '../methods/measure.js'
+import { observe } from '../methods/observe.js'
+import { solve } from '../methods/solve.js'
 import { Arena } from '../wasm/arena.js'
 import type { Executor } from './executor.js'
 
 export function createLocal(mode: 'pool' | 'inline', pool: Pool, fastMath: boolean): Executor {
-  const arena = new Arena(pool.memory)
+  const engine = { pool, arena: new Arena(pool.memory) }
+  const turns = createTurns()
   return {
     mode,
     threads: pool.threads,
     fastMath,
     get peakMemoryBytes() {
-      return arena.peak
+      return engine.arena.peak
     },
-    quantizeSamples: (...args) => quantizeSamples({ pool, arena }, ...args),
+    observe: (shape, batches, options) =>
+      turns.take(() => observe(engine, shape, batches, options), options.signal),
+    solve: (observations, requests, options) =>
+      turns.take(() => solve(engine, observations, requests, options), options.signal),
+    measure: (shape, batches, request, solution, options) =>
+      turns.take(() => measure(engine, shape, batches, request, solution, options), options.signal),
     close: () => pool.close(),
   }
 }

@@ -12,22 +12,22 @@ import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 
 export const beacon: GramMethodKind = {
-  regions: ({ groups, same }, { panels, neuronPanels }, threads) => ({
+  regions: ({ groups, streamsEqual }, { panels, neuronPanels }, threads) => ({
     'scales found': groups * neuronPanels * 32,
-    ...(same ? {} : { Gᵀ: groups * kernels.matrixBytes(panels, false) }),
-    scratch: threads * methodKernels.beaconScratch(panels),
+    ...(streamsEqual ? {} : { Gᵀ: groups * kernels.matrixBytes(panels, false) }),
+    'beacon scratch': threads * methodKernels.beaconScratch(panels),
   }),
   create(system): GramMethod {
-    const { arena, pool, shape, plan, recipe, matrices, columns } = system
-    const { panels, neuronPanels } = plan
-    const { groups, same } = shape
-    const found = arena.allocate(groups * neuronPanels * 32)
-    const transposed = same ? 0 : arena.allocate(groups * kernels.matrixBytes(panels, false))
-    const scratch = arena.allocate(pool.threads * methodKernels.beaconScratch(panels))
+    const { pool, regions, shape, plan, recipe, matrices, columns } = system
+    const { panels } = plan
+    const { groups, streamsEqual } = shape
+    const found = regions.at('scales found')
+    const transposed = streamsEqual ? matrices.h : regions.at('Gᵀ')
+    const scratch = regions.at('beacon scratch')
     return {
       ownPasses: true,
       async prepare(options) {
-        if (!same) {
+        if (!streamsEqual) {
           await pool.run(
             [[methodKernels.transpose({ from: matrices.g, to: transposed, panels, groups })]],
             options,
@@ -40,7 +40,7 @@ export const beacon: GramMethodKind = {
           methodKernels.beacon({
             ...columns.of(request),
             h: matrices.h,
-            gt: same ? matrices.h : transposed,
+            gt: transposed,
             r: system.r,
             s: system.s,
             found,

@@ -6,6 +6,7 @@ import type { Phase } from '../engine/job.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
+import type { Regions } from './layout.js'
 import { steps } from './samples.js'
 import type { SolveRequest } from './solution.js'
 
@@ -61,28 +62,20 @@ export class Columns {
   readonly #columnAt: Pointer
   readonly #panels: number
 
-  /** @param codeCandidates candidates whose codes are kept, [group][candidate][neuron panel][8·panels][8] */
-  constructor(
-    arena: Arena,
-    widest: WeightShape,
-    panels: number,
-    scaleBlocks: number,
-    candidates: number,
-    codeCandidates = 1,
-  ) {
+  /** @param regions of a plan with columnNeeds of solvePlan.ts */
+  constructor(arena: Arena, regions: Regions, inputs: number) {
     this.#arena = arena
-    this.#panels = panels
-    const columns = widest.groups * panelsOf(widest.neurons)
-    this.weights = arena.allocate(columns * panels * 256)
-    this.scales = arena.allocate(columns * candidates * scaleBlocks * 32)
-    this.zeros = arena.allocate(columns * candidates * scaleBlocks * 32)
-    this.codes = arena.allocate(columns * codeCandidates * panels * 64)
-    this.#raw = arena.allocate(4 * widest.groups * widest.inputs * widest.neurons)
-    this.#rowAt = arena.allocate(4 * widest.inputs)
-    this.#columnAt = arena.allocate(4 * widest.neurons)
+    this.#panels = panelsOf(inputs)
+    this.weights = regions.at('weights')
+    this.scales = regions.at('scales')
+    this.zeros = regions.at('zero points')
+    this.codes = regions.at('codes')
+    this.#raw = regions.at('weights as given')
+    this.#rowAt = regions.at('offsets of weights')
+    this.#columnAt = this.#rowAt + 4 * inputs
   }
 
-  /** What kernels over these columns want to know, once a request's weights and scales lie in them. */
+  /** The arguments of all kernels over these columns, once a request's weights and scales lie in them. */
   of({ shape, levels, scales }: SolveRequest) {
     const neuronPanels = panelsOf(shape.neurons)
     return {

@@ -1,99 +1,45 @@
+/** The geometry of a convolution as far as sums over its patches need it, and how a file names it. */
+import { GpfqError } from '../errors.js'
+import { headerFields } from './container.js'
+import type { Convolution } from './samples.js'
+
+export type { Convolution } from './samples.js'
+
+export const tapsOf = ({ kernel }: Pick<Convolution, 'kernel'>): number => kernel[0] * kernel[1]
+
+export const imagesOf = ({ out }: Pick<Convolution, 'out'>, rows: number): number => rows / (out[0] * out[1])
+
+/** Differences of two taps. */
+export const shiftsOf = ({ kernel }: Pick<Convolution, 'kernel'>): number =>
+  (2 * kernel[0] - 1) * (2 * kernel[1] - 1)
+
+/** Sizes that a file may name. */
+const MOST_SIZE = 2 ** 24
+
 /**
- * What correlations of a convolution take (correlations.ts): with stride 1 the patches' products depend, but for the
- * border, on the difference of two taps alone. Functions of shapes, as everything in a plan.
+ * A convolution out of a file's header, null for none.
+ * @throws GpfqError INVALID_DATA
  */
-import { BLOCK, PANEL, panelsOf } from '../wasm/kernels.js'
-import { type LayerShape, PIECE_BYTES, patchWork } from './plan.js'
-import type { Axes, Convolution } from './samples.js'
-
-export interface CorrelationPlan {
-  readonly convolution: Convolution
-  /** Pixels from a kernel's first tap to its last. */
-  readonly reach: Axes
-  /** Pixels from one line of an image to the next: its width and zeros that no shift reaches across. */
-  readonly pitch: number
-  /** Of one image: pixels with the zeros between lines and images, and as many positions where a patch meets the image. */
-  readonly positions: number
-  /** Those of these positions where the convolution has no output. */
-  readonly ring: number
-  /** Pixels that the largest shift goes over. */
-  readonly lead: number
-  /** Differences of two taps. */
-  readonly shifts: number
-  readonly panels: number // of 8 channels, per group
-  readonly images: number // held at once
-  readonly piece: number // pixels whose panels stay in the caches, whole sample blocks
-  readonly panelBytes: number // from one panel of pixels to the next
-  readonly streamBytes: number // panels of one stream
-  readonly sumBytes: number // one shift's (channels, channels) matrices of all groups
-  readonly bytes: number // of all panels and sums
-  /** Multiply-adds for H and G: half of the shifts for H, all of them for G, and the ring's patches. */
-  readonly work: number
-}
-
-export const tapsOf = ({ kernel }: Convolution): number => kernel[0] * kernel[1]
-
-export const imagesOf = ({ out }: Convolution, rows: number): number => rows / (out[0] * out[1])
-
-/** Room that correlations are worth: a whole image is held at once, where patches come in pieces. */
-const MOST_BYTES = 2 ** 28
-
-/** The layer with correlations, if they take less work than its patches and not much room. */
-export function preferCorrelation(shape: LayerShape, convolution: Convolution): LayerShape {
-  const correlated = withCorrelation(shape, convolution)
-  const { work, bytes } = correlated.correlation!
-  return work < patchWork(shape, shape.samples) && bytes <= MOST_BYTES ? correlated : shape
-}
-
-/** The layer with its correlations planned; a batch in staging then has room for what they are packed from. */
-export function withCorrelation(shape: LayerShape, convolution: Convolution): LayerShape {
-  const { inputs, groups, samples, same, batchBytes, batchPaddedBytes, batchRows } = shape
-  const { kernel, dilations, size, pads, out } = convolution
-  const along = (axis: 0 | 1) => {
-    const reach = (kernel[axis] - 1) * dilations[axis]
-    const [first, last] = [Math.max(-reach, -pads[axis]), Math.min(size[axis], out[axis] - pads[axis])]
-    return { reach, positions: size[axis] + reach, inside: Math.max(0, last - first) }
+export function convolutionFrom(place: string, value: unknown, inputs: number): Convolution | null {
+  if (value === null) return null
+  const record = typeof value === 'object' && value !== undefined ? { ...value } : {}
+  const pair = (name: string, least: number): readonly [number, number] => {
+    const pairOf: unknown = Reflect.get(record, name)
+    const [first, second] = Array.isArray(pairOf) ? pairOf : []
+    const fields = headerFields(`${place}, convolution's ${name}`, { first, second })
+    return [fields.whole('first', least, MOST_SIZE), fields.whole('second', least, MOST_SIZE)]
   }
-  const [y, x] = [along(0), along(1)]
-  const positions = y.positions * x.positions
-  const lead = y.reach * x.positions + x.reach
-  const panels = panelsOf(inputs / tapsOf(convolution))
-  const pixelBytes = (same ? 1 : 2) * groups * panels * 32
-  const most = Math.max(1, Math.floor(PIECE_BYTES / (pixelBytes * positions)))
-  const pieceBlocks = Math.max(1, Math.floor(PIECE_BYTES / (pixelBytes * BLOCK)))
-  const images = Math.min(most, imagesOf(convolution, samples))
-  const panelBytes = 256 * Math.ceil((images * positions + lead) / 8) + 64
-  const streamBytes = groups * panels * panelBytes + 32 * lead
-  const sumBytes = groups * panels * panels * 256
-  const shifts = (2 * kernel[0] - 1) * (2 * kernel[1] - 1)
-  const [ofH, ofG] = [(shifts + 1) / 2, same ? 0 : shifts]
-  const ring = positions - y.inside * x.inside
-  const channels = panels * PANEL
-  const products = channels ** 2 * (ofH + ofG)
-  const [height, width] = size
-  const padded = (batchBytes / (height * width)) * (height + 2 * y.reach) * (width + 2 * x.reach)
-  const stagedRows = imagesOf(convolution, batchRows) * (positions + ring) + inputs
-  const correlation: CorrelationPlan = {
-    convolution,
-    reach: [y.reach, x.reach],
-    pitch: x.positions,
-    positions,
-    ring,
-    lead,
-    shifts,
-    panels,
-    images,
-    piece: pieceBlocks * BLOCK,
-    panelBytes,
-    streamBytes,
-    sumBytes,
-    bytes: (same ? 1 : 2) * streamBytes + (ofH + ofG) * sumBytes,
-    work: imagesOf(convolution, samples) * (groups * positions * products + patchWork(shape, ring)),
+  const convolution: Convolution = {
+    kernel: pair('kernel', 1),
+    dilations: pair('dilations', 1),
+    size: pair('size', 1),
+    pads: pair('pads', 0),
+    out: pair('out', 1),
   }
-  return {
-    ...shape,
-    batchPaddedBytes: Math.max(padded, batchPaddedBytes),
-    batchRows: Math.max(stagedRows, batchRows),
-    correlation,
-  }
+  if (inputs % tapsOf(convolution) === 0) return convolution
+  throw new GpfqError('INVALID_DATA', {
+    place: `${place}, convolution`,
+    expected: `a kernel whose taps divide ${inputs} inputs`,
+    got: convolution.kernel.join(' × '),
+  })
 }

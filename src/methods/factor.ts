@@ -7,11 +7,12 @@
 import type { Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
 import { GpfqError } from '../errors.js'
+import type { Note } from '../notes.js'
 import type { Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramSystem } from './gramMethod.js'
-import type { LayerPlan, LayerShape } from './plan.js'
+import type { SolvePlan, SolveShape } from './solvePlan.js'
 
 /** Columns of a block: its triangle, 32 KB, lies in the first-level cache. */
 const WIDTH = 64
@@ -22,16 +23,22 @@ const LEAST = 2 ** -40
 const ATTEMPTS = 4
 
 export function factorRegions(
-  { groups }: LayerShape,
-  { panels }: Pick<LayerPlan, 'panels'>,
+  { groups }: SolveShape,
+  { panels }: Pick<SolvePlan, 'panels'>,
 ): Record<string, number> {
   const n = panels * kernels.PANEL
   return {
     'factor in float64': groups * n * n * 8,
     'unit lower factor': groups * kernels.matrixBytes(panels, true),
-    damping: 20 * groups,
+    damping: 24 * groups,
   }
 }
+
+const dampingRaised = (from: number, to: number): Note => ({
+  code: 'DAMPING_RAISED',
+  place: null,
+  text: `H is not positive definite: damping raised from ${from} to ${to} of its mean diagonal`,
+})
 
 export class Factor {
   /** C of assembly/factor.ts, reversed order, (groups, n, n) float64. */
@@ -44,18 +51,17 @@ export class Factor {
   readonly #failed: Pointer // int32 [group]
 
   constructor(system: GramSystem) {
-    const { arena, shape, plan } = system
-    const n = plan.panels * kernels.PANEL
+    const { regions, shape } = system
     this.#system = system
-    this.c = arena.allocate(shape.groups * n * n * 8)
-    this.l = arena.allocate(shape.groups * kernels.matrixBytes(plan.panels, true))
-    this.#damping = arena.allocate(8 * shape.groups)
-    this.#least = arena.allocate(8 * shape.groups)
-    this.#failed = arena.allocate(4 * shape.groups)
+    this.c = regions.at('factor in float64')
+    this.l = regions.at('unit lower factor')
+    this.#damping = regions.at('damping')
+    this.#least = this.#damping + 8 * shape.groups
+    this.#failed = this.#least + 8 * shape.groups
   }
 
   /** Factors H; notes say where the damping had to grow. */
-  async compute(damping: number, options: RunOptions): Promise<readonly string[]> {
+  async compute(damping: number, options: RunOptions): Promise<readonly Note[]> {
     const { pool, arena, shape } = this.#system
     const { groups } = shape
     const means = this.#meanDiagonals()
@@ -67,22 +73,22 @@ export class Factor {
       await pool.run(this.#phases(), options)
       const bad = arena.words(this.#failed, groups).reduce((sum, flag) => sum + flag, 0)
       if (bad === 0) {
-        return attempt === 0
-          ? []
-          : [`H is not positive definite: damping raised from ${damping} to ${share} of its mean diagonal`]
+        return attempt === 0 ? [] : [dampingRaised(damping, share)]
       }
       share = share > 0 ? 10 * share : 1e-4
     }
-    throw new GpfqError(
-      'INVALID_DATA',
-      `H: expected a matrix that damping makes positive definite, got one that a thousand times ${damping} does not; use method gpfq, or more damping`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place: 'H',
+      expected: 'a matrix that damping makes positive definite',
+      got: `one that a thousand times ${damping} does not`,
+      hint: 'use method gpfq, or more damping',
+    })
   }
 
   /** Mean of diag H of each group; 1 where all inputs are dead. */
   #meanDiagonals(): Float64Array {
     const { shape, matrices } = this.#system
-    const diagonal = matrices.diagonal()
+    const { diagonal } = matrices
     return Float64Array.from({ length: shape.groups }, (_, g) => {
       const own = diagonal.subarray(g * shape.inputs, (g + 1) * shape.inputs)
       const sum = own.reduce((total, norm2) => total + norm2, 0)

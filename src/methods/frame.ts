@@ -7,16 +7,16 @@
  * with more levels (docs/METHODS.md), and what it gives are reals, not codes of weights: a file of them is no smaller. It is
  * here because its bound needs no data at all, and to be compared with.
  */
-import type { Pool, RunOptions } from '../engine/pool.js'
-import type { Arena, Pointer } from '../wasm/arena.js'
+
 import { PANEL, panelsOf } from '../wasm/kernels.js'
 import { frame } from '../wasm/methodKernels.js'
-import type { WeightShape } from './alphabet.js'
 import { Columns, fromPanels } from './columns.js'
-import { Packer } from './packing.js'
-import type { LayerPlan, LayerShape } from './plan.js'
+import type { Engine } from './engine.js'
+import { allocate, layOut } from './layout.js'
 import { REDUNDANCY, type Recipe } from './recipe.js'
-import type { Diagnosis, LayerForm, Solution, SolveRequest } from './solution.js'
+import type { SolveRequest } from './solution.js'
+import type { Solver } from './solve.js'
+import { columnNeeds } from './solvePlan.js'
 
 /** Weights that share coefficients: harmonic frames want an even number. */
 export const dimensionOf = (inputs: number): number => Math.min(16, 2 * Math.ceil(inputs / 2))
@@ -25,90 +25,57 @@ export const dimensionOf = (inputs: number): number => Math.min(16, 2 * Math.cei
 export const coefficientsOf = (inputs: number, redundancy: number): number =>
   Math.ceil(inputs / dimensionOf(inputs)) * dimensionOf(inputs) * redundancy
 
-/** Bytes beyond those of rounding. */
-export function frameRegions(
-  { inputs, groups, recipe }: LayerShape,
-  { panels, neuronPanels }: Pick<LayerPlan, 'panels' | 'neuronPanels'>,
-  threads: number,
-): Record<string, number> {
-  const count = dimensionOf(inputs) * redundancyOf(recipe)
-  const columns = groups * neuronPanels
+/** Codes of coefficients for all requests, which have the same inputs and groups. */
+export function solveFrame(engine: Engine, requests: readonly SolveRequest[], recipe: Recipe): Solver {
+  const { arena, pool } = engine
+  const { groups, inputs } = requests[0]?.shape ?? { groups: 1, inputs: 1 }
+  const neurons = Math.max(1, ...requests.map(({ shape }) => shape.neurons))
+  const redundancy = recipe.redundancy ?? REDUNDANCY
+  const dimension = dimensionOf(inputs)
+  const count = dimension * redundancy // coefficients of one run of weights
+  const coefficients = coefficientsOf(inputs, redundancy)
+  const widest = groups * panelsOf(neurons)
+  const held = panelsOf(inputs) * PANEL
+  const regions = allocate(
+    arena,
+    layOut({
+      ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, 1, 1),
+      frame: 4 * count * dimension, // (count, dimension) float32
+      coefficients: widest * PANEL * coefficients, // [group][neuron panel][coefficient][8] bytes
+      'reconstructed weights': widest * held * 32, // [group][neuron panel][8·panels][8] float32
+      'frame scratch': pool.threads * count * 32, // [worker][count][8] float32
+    }),
+  )
+  const columns = new Columns(arena, regions, inputs)
+  arena.floats(regions.at('frame'), count * dimension).set(harmonicFrame(count, dimension))
   return {
-    frame: 4 * count * dimensionOf(inputs),
-    coefficients: columns * PANEL * coefficientsOf(inputs, redundancyOf(recipe)),
-    'reconstructed weights': columns * panels * 256,
-    scratch: threads * count * 32,
-  }
-}
-
-const redundancyOf = (recipe: Recipe | undefined): number => recipe?.redundancy ?? REDUNDANCY
-
-export class FrameForm implements LayerForm {
-  readonly packer: Packer
-  readonly columns: Columns
-  readonly #pool: Pool
-  readonly #arena: Arena
-  readonly #plan: LayerPlan
-  readonly #redundancy: number
-  readonly #basis: Pointer // (F, d) float32
-  readonly #codes: Pointer // [group][neuron panel][coefficient][8] bytes
-  readonly #values: Pointer // [group][neuron panel][8·panels][8] float32
-  readonly #scratch: Pointer // [worker][F][8] float32
-
-  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
-    this.#pool = pool
-    this.#arena = arena
-    this.#plan = plan
-    this.#redundancy = redundancyOf(shape.recipe)
-    this.packer = new Packer(pool, arena, shape, plan)
-    this.columns = new Columns(arena, shape, plan.panels, plan.scaleBlocks, 1)
-    const regions = frameRegions(shape, plan, pool.threads)
-    this.#basis = arena.allocate(regions.frame!)
-    this.#codes = arena.allocate(regions.coefficients!)
-    this.#values = arena.allocate(regions['reconstructed weights']!)
-    this.#scratch = arena.allocate(regions.scratch!)
-  }
-
-  async add(): Promise<void> {}
-
-  async finish(): Promise<void> {}
-
-  diagnose(): Diagnosis {
-    return { dead: 0, finite: true }
-  }
-
-  async solve(request: SolveRequest, options: RunOptions): Promise<Solution> {
-    const { weights, shape } = request
-    const dimension = dimensionOf(shape.inputs)
-    const count = dimension * this.#redundancy
-    this.#arena.floats(this.#basis, count * dimension).set(harmonicFrame(count, dimension))
-    const task = frame({
-      ...this.columns.of(request),
-      basis: this.#basis,
-      codes: this.#codes,
-      values: this.#values,
-      scratch: this.#scratch,
-      dimension,
-      count,
-    })
-    await this.#pool.run([this.columns.load(weights, shape), [task]], options)
-    return this.#read(shape)
-  }
-
-  /** From panels of 8 neurons to rows. */
-  #read(shape: WeightShape): Solution {
-    const { groups, inputs, neurons } = shape
-    const columns = groups * panelsOf(neurons) * PANEL
-    const count = coefficientsOf(inputs, this.#redundancy)
-    const held = this.#plan.panels * PANEL
-    const arena = this.#arena
-    const floats = (rows: number): Float32Array => new Float32Array(groups * rows * neurons)
-    const codes = new Uint8Array(groups * count * neurons)
-    return {
-      codes: fromPanels(arena.bytes(this.#codes, columns * count), count, count, shape, codes),
-      scales: this.columns.readScales(shape, 1),
-      values: fromPanels(arena.floats(this.#values, columns * held), held, inputs, shape, floats(inputs)),
-    }
+    deadInputs: 0,
+    notes: [],
+    async solve(request, options) {
+      const { weights, shape } = request
+      const [codesAt, valuesAt] = [regions.at('coefficients'), regions.at('reconstructed weights')]
+      const task = frame({
+        ...columns.of(request),
+        basis: regions.at('frame'),
+        ...{ codes: codesAt, values: valuesAt, dimension, count },
+        scratch: regions.at('frame scratch'),
+      })
+      await pool.run([columns.load(weights, shape), [task]], options)
+      const lanes = groups * panelsOf(shape.neurons) * PANEL
+      const codes = new Uint8Array(groups * coefficients * shape.neurons)
+      const values = new Float32Array(groups * inputs * shape.neurons)
+      return {
+        codes: fromPanels(
+          arena.bytes(codesAt, lanes * coefficients),
+          coefficients,
+          coefficients,
+          shape,
+          codes,
+        ),
+        scales: columns.readScales(shape, 1),
+        values: fromPanels(arena.floats(valuesAt, lanes * held), held, inputs, shape, values),
+      }
+    },
   }
 }
 

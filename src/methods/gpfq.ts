@@ -19,8 +19,8 @@ const kind = (follow: boolean): GramMethodKind => ({
     'path scratch': threads * kernels.substituteScratch(panels, strip),
   }),
   create(system): GramMethod {
-    const { panels, strip, triangular, forks } = system.plan
-    const scratch = system.arena.allocate(system.pool.threads * kernels.substituteScratch(panels, strip))
+    const { triangular, forks } = system.plan
+    const scratch = system.regions.at('path scratch')
     const finds = ({ search, scales }: SolveRequest): boolean =>
       forks && search !== 'none' && scales.blocks > 1
     const path = (request: SolveRequest, candidates: number, searching: boolean): Task =>

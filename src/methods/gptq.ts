@@ -13,12 +13,12 @@ import * as kernels from '../wasm/kernels.js'
 import { Factor, factorRegions } from './factor.js'
 import { substituteTask } from './gpfq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
-import type { LayerPlan, LayerShape } from './plan.js'
+import type { SolvePlan, SolveShape } from './solvePlan.js'
 
-type Planned = Pick<LayerPlan, 'panels' | 'neuronPanels' | 'strip'>
+type Planned = Pick<SolvePlan, 'panels' | 'neuronPanels' | 'strip'>
 
 export function nearestPlaneRegions(
-  shape: LayerShape,
+  shape: SolveShape,
   plan: Planned,
   threads: number,
 ): Record<string, number> {
@@ -37,11 +37,10 @@ export type NearestPlane = Required<Pick<GramMethod, 'prepare' | 'project' | 'ch
 
 /** The path through L to a target r = L·(what the layer should be), which begins as Lw. */
 export function nearestPlane(system: GramSystem): NearestPlane {
-  const { arena, pool, shape, plan, recipe, columns } = system
-  const { panels, neuronPanels, strip } = plan
+  const { regions, recipe, columns } = system
   const factor = new Factor(system)
-  const target = arena.allocate(shape.groups * neuronPanels * panels * 256)
-  const scratch = arena.allocate(pool.threads * kernels.substituteScratch(panels, strip))
+  const target = regions.at('target of the path')
+  const scratch = regions.at('path scratch')
   return {
     factor,
     target,

@@ -1,130 +1,163 @@
 /**
- * The exact output error of a solution on the samples, ‖XW − XqQ‖ / ‖XW‖, by running W and Q over the packed samples. In
- * the Gram form the samples are gone by then and have to be added once more; in the direct form they are still there.
+ * The exact output error of a solution on samples, ‖XW − XqQ‖ / ‖XW‖, by running W and Q over them. It costs about as much
+ * as two passes of the layer. Sums are float64 and add up over samples.
  */
 import type { Phase } from '../engine/job.js'
-import type { Pool, RunOptions } from '../engine/pool.js'
-import type { Arena, Pointer } from '../wasm/arena.js'
+import type { RunOptions } from '../engine/pool.js'
+import { GpfqError } from '../errors.js'
 import * as kernels from '../wasm/kernels.js'
-import { type Columns, toPanels } from './columns.js'
-import type { Packer } from './packing.js'
-import type { LayerPlan, LayerShape } from './plan.js'
-import type { SampleBatch } from './samples.js'
-import type { Solution, SolveRequest } from './solution.js'
+import { Columns, toPanels } from './columns.js'
+import type { Engine } from './engine.js'
+import { allocate, type Layout, layOut } from './layout.js'
+import type { Batches } from './observeOptions.js'
+import { Packer } from './packing.js'
+import { named } from './sampleChecks.js'
+import { blockBytesOf, pieceBlocksOf, type SampleShape, staging } from './samplePlan.js'
+import type { LayerSolution, SolveRequest } from './solution.js'
+import { columnNeeds } from './solvePlan.js'
 
-/** Bytes that measuring takes beside the form's own. */
-export function measureRegions(
-  { groups, neurons }: LayerShape,
-  { panels, residentBlocks }: LayerPlan,
-  threads: number,
-): Record<'measured −Q' | 'sums of errors' | 'error scratch', number> {
-  const columns = groups * kernels.panelsOf(neurons)
-  return {
-    'measured −Q': columns * panels * 256,
-    'sums of errors': residentBlocks * columns * 128,
-    'error scratch': threads * 128,
-  }
+/** Sums of squares over samples and neurons: of the float network's outputs, and of the difference. */
+export interface OutputSums {
+  readonly signal2: number
+  readonly error2: number
 }
 
-export class Measure {
-  readonly #pool: Pool
-  readonly #arena: Arena
-  readonly #shape: LayerShape
-  readonly #plan: LayerPlan
-  readonly #packer: Packer
-  readonly #columns: Columns
-  #neurons: number // of the layer that is measured, per group
-  readonly #negated: Pointer // −Q, [group][neuron panel][8·panels][8]
-  readonly #sums: Pointer // [resident block][group][neuron panel][2][8] float64
-  readonly #scratch: Pointer
+export interface MeasureOptions extends RunOptions {
+  /** Share of the rows that are measured, 0..1. */
+  readonly onProgress?: ((fraction: number) => void) | undefined
+  readonly place: string
+}
 
-  constructor(
-    pool: Pool,
-    arena: Arena,
-    shape: LayerShape,
-    plan: LayerPlan,
-    form: { readonly packer: Packer; readonly columns: Columns },
-  ) {
-    this.#pool = pool
-    this.#arena = arena
-    this.#shape = shape
-    this.#plan = plan
-    this.#packer = form.packer
-    this.#columns = form.columns
-    this.#neurons = shape.neurons
-    const bytes = measureRegions(shape, plan, pool.threads)
-    this.#negated = arena.allocate(bytes['measured −Q'])
-    this.#sums = arena.allocate(bytes['sums of errors'])
-    this.#scratch = arena.allocate(bytes['error scratch'])
-  }
+/** The relative error; infinite if only the quantized layer gives outputs other than zero. */
+export const relativeErrorOf = ({ signal2, error2 }: OutputSums): number =>
+  error2 > 0 ? Math.sqrt(error2 / signal2) : error2
 
-  get #neuronPanels(): number {
-    return kernels.panelsOf(this.#neurons)
-  }
+type MeasuredShape = Pick<
+  SampleShape,
+  'rows' | 'inputs' | 'groups' | 'streamsEqual' | 'batchBytes' | 'batchPaddedBytes' | 'batchRows'
+>
 
-  #sumCount(): number {
-    return this.#plan.residentBlocks * this.#shape.groups * this.#neuronPanels * 16
-  }
+/** @throws GpfqError OUT_OF_MEMORY */
+export function planMeasure(
+  shape: MeasuredShape,
+  neurons: number,
+  scaleBlocks: number,
+  threads: number,
+): Layout {
+  const { groups, inputs } = shape
+  const columns = groups * kernels.panelsOf(neurons)
+  const blocks = pieceBlocksOf(shape)
+  return layOut({
+    ...staging(shape),
+    'packed samples': blocks * blockBytesOf(shape),
+    ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, scaleBlocks, 1),
+    '−Q': columns * kernels.panelsOf(inputs) * 256, // [group][neuron panel][8·panels][8]
+    'sums of errors': blocks * columns * 128, // [resident block][group][neuron panel][2][8] float64
+    'error scratch': threads * 128,
+  })
+}
 
-  /** Turns the solution into values: weights and codes in the inputs' own order. */
-  async begin(request: SolveRequest, solution: Solution, options: RunOptions): Promise<void> {
-    this.#neurons = request.shape.neurons
-    this.#arena.doubles(this.#sums, this.#sumCount()).fill(0)
-    if (solution.values !== undefined) {
-      await this.#pool.run([this.#columns.load(request.weights, request.shape)], options)
-      const held = this.#plan.panels * kernels.PANEL
-      const negated = this.#arena.floats(this.#negated, this.#shape.groups * this.#neuronPanels * held * 8)
-      negated.fill(0)
-      const negative = solution.values.map((value) => -value)
-      toPanels(negative, request.shape, held, negated)
-      return
-    }
-    const scales = { ...request.scales, values: solution.scales }
-    this.#columns.setScales(request.shape, request.levels, scales)
-    const dequantize = kernels.dequantize({ ...this.#columns.of(request), negated: this.#negated })
-    this.#columns.writeCodes(request.shape, solution.codes)
-    await this.#pool.run([this.#columns.load(request.weights, request.shape), [dequantize]], options)
-  }
-
-  add(batch: SampleBatch, options: RunOptions): Promise<void> {
-    return this.#packer.add(batch, (rows, full) => (full ? this.#accumulate(rows) : []), options)
-  }
-
-  #accumulate(rows: number): Phase[] {
-    return [
+/** @throws GpfqError INVALID_DATA for samples that are not finite, OUT_OF_MEMORY, WORKER_FAILED; the signal's reason */
+export async function measure(
+  engine: Engine,
+  shape: MeasuredShape,
+  batches: Batches,
+  request: SolveRequest,
+  solution: LayerSolution,
+  options: MeasureOptions,
+): Promise<OutputSums> {
+  const { arena, pool } = engine
+  const { place, onProgress } = options
+  const { groups, neurons } = request.shape
+  const mark = arena.mark()
+  let packer: Packer | undefined
+  try {
+    const layout = named(place, () => planMeasure(shape, neurons, request.scales.blocks, pool.threads))
+    const regions = named(place, () => allocate(arena, layout))
+    const columns = new Columns(arena, regions, shape.inputs)
+    const negated = regions.at('−Q')
+    await loadSolution(engine, columns, negated, regions.bytes('−Q'), request, solution, options)
+    const own = new Packer(engine, shape, regions, pieceBlocksOf(shape))
+    packer = own
+    const neuronPanels = kernels.panelsOf(neurons)
+    const sums = arena.doubles(
+      regions.at('sums of errors'),
+      pieceBlocksOf(shape) * groups * neuronPanels * 16,
+    )
+    sums.fill(0)
+    const accumulate = (rows: number): Phase[] => [
       [
         kernels.outputError({
-          x: this.#packer.x,
-          xq: this.#packer.xq,
-          w: this.#columns.weights,
-          n: this.#negated,
-          out: this.#sums,
-          scratch: this.#scratch,
-          rows,
-          panels: this.#plan.panels,
-          groups: this.#shape.groups,
-          neuronPanels: this.#neuronPanels,
+          ...{ x: own.x, xq: own.xq, w: columns.weights, n: negated, rows, groups, neuronPanels },
+          out: regions.at('sums of errors'),
+          scratch: regions.at('error scratch'),
+          panels: kernels.panelsOf(shape.inputs),
         }),
       ],
     ]
-  }
-
-  /** The relative error over all samples added: infinite if only the quantized layer says anything, NaN if they hold NaN or infinity. */
-  async finish(options: RunOptions): Promise<number> {
-    await this.#packer.settled()
-    if (this.#packer.rows > 0) await this.#pool.run(this.#accumulate(this.#packer.rows), options)
-    const sums = this.#arena.doubles(this.#sums, this.#sumCount())
-    let signal2 = 0
-    let error2 = 0
-    for (let i = 0; i < sums.length; i += 16) {
-      // The last panel's padding has codes too, and in an alphabet without zero a value.
-      const panel = (i / 16) % this.#neuronPanels
-      const lanes = Math.min(kernels.PANEL, this.#neurons - kernels.PANEL * panel)
-      for (let k = 0; k < lanes; k++) {
-        signal2 += sums[i + k]!
-        error2 += sums[i + 8 + k]!
-      }
+    let done = 0
+    for await (const batch of batches) {
+      await own.add(batch, accumulate, options)
+      done += batch.gather.rows
+      onProgress?.(done / shape.rows)
     }
-    return error2 > 0 ? Math.sqrt(error2 / signal2) : error2
+    await own.settled(own.rows > 0 ? accumulate(own.rows) : [], options)
+    const found = totals(arena.doubles(regions.at('sums of errors'), sums.length), neurons)
+    if (!Number.isNaN(found.error2)) return found
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'finite inputs',
+      got: 'NaN or infinite ones (or squares beyond float32)',
+      hint: 'check-data',
+    })
+  } finally {
+    await packer?.settled().catch(() => {})
+    arena.release(mark)
   }
+}
+
+/** Puts the weights and the negated quantized values into panels. */
+async function loadSolution(
+  { arena, pool }: Engine,
+  columns: Columns,
+  negated: number,
+  bytes: number,
+  request: SolveRequest,
+  solution: LayerSolution,
+  options: RunOptions,
+): Promise<void> {
+  const { shape, levels, scales, weights } = request
+  const load = columns.load(weights, shape)
+  if (solution.values !== undefined) {
+    await pool.run([load], options)
+    const panels = arena.floats(negated, bytes / 4)
+    panels.fill(0)
+    const held = kernels.panelsOf(shape.inputs) * kernels.PANEL
+    toPanels(
+      solution.values.map((value) => -value),
+      shape,
+      held,
+      panels,
+    )
+    return
+  }
+  columns.setScales(shape, levels, { ...scales, values: solution.scales })
+  columns.writeCodes(shape, solution.codes)
+  await pool.run([load, [kernels.dequantize({ ...columns.of(request), negated })]], options)
+}
+
+/** Over blocks, panels and the lanes that are neurons: the last panel's padding has codes too. */
+function totals(sums: Float64Array, neurons: number): OutputSums {
+  const neuronPanels = kernels.panelsOf(neurons)
+  let signal2 = 0
+  let error2 = 0
+  for (let i = 0; i < sums.length; i += 16) {
+    const panel = (i / 16) % neuronPanels
+    const lanes = Math.min(kernels.PANEL, neurons - kernels.PANEL * panel)
+    for (let k = 0; k < lanes; k++) {
+      signal2 += sums[i + k]!
+      error2 += sums[i + 8 + k]!
+    }
+  }
+  return { signal2, error2 }
 }

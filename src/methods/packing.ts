@@ -1,12 +1,14 @@
 /**
- * From the caller's arrays to panels in shared memory: one copy of the raw tensor into a staging slot, then the workers
+ * From the caller's arrays to panels in shared memory: the raw tensor is copied once into a staging slot, then the workers
  * pad and pack. Two slots alternate, so that the next batch is copied while the workers still read the last one.
  */
 import type { Job, Phase } from '../engine/job.js'
-import type { Pool, RunOptions } from '../engine/pool.js'
-import type { Arena, Pointer } from '../wasm/arena.js'
-import { BLOCK, PANEL_BYTES, pack, padPlanes } from '../wasm/kernels.js'
-import { type LayerPlan, type LayerShape, pieceBlocksOf } from './plan.js'
+import type { RunOptions } from '../engine/pool.js'
+import type { Pointer } from '../wasm/arena.js'
+import { BLOCK, PANEL_BYTES, pack, padPlanes, panelsOf } from '../wasm/kernels.js'
+import type { Engine } from './engine.js'
+import type { Regions } from './layout.js'
+import { pieceBlocksOf, type SampleShape } from './samplePlan.js'
 import type { Gather, SampleBatch } from './samples.js'
 
 /** A batch in shared memory, X and where it differs Xq, and the offsets of its rows and inputs, one behind the other. */
@@ -23,41 +25,55 @@ export interface Target {
   readonly panelBytes: number
 }
 
-/** What to do with the rows now in the panels. */
-export type Consume = (rows: number, full: boolean) => Phase[]
+/**
+ * What is done with the rows in the panels: asked when the panels are full, and at the end of a segment.
+ * @param ends whether the rows are the last ones of a segment
+ */
+export type Consume = (rows: number, ends: boolean) => Phase[]
+
+/** The shape of samples as far as packing is concerned. */
+export type PackedShape = Pick<
+  SampleShape,
+  'rows' | 'inputs' | 'groups' | 'streamsEqual' | 'batchBytes' | 'batchPaddedBytes' | 'batchRows'
+>
 
 export class Packer {
-  /** Panels [block][group][panels][256][8] of X and of Xq (the same memory when Xq = X). */
+  /** Panels [block][group][panels][256][8] of X and of Xq (the same memory where the streams are equal). */
   readonly x: Pointer
   readonly xq: Pointer
   readonly #target: Target
-  readonly #pool: Pool
-  readonly #arena: Arena
-  readonly #shape: LayerShape
-  readonly #plan: LayerPlan
+  readonly #engine: Engine
+  readonly #capacity: number // rows
+  readonly #piece: number // rows that are packed by one phase
   readonly #slots: readonly [Slot, Slot]
   #turn = 0
   #row = 0
 
-  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan) {
-    this.#pool = pool
-    this.#arena = arena
-    this.#shape = shape
-    this.#plan = plan
-    const panelBytes = plan.residentBlocks * shape.groups * plan.panels * PANEL_BYTES
-    this.x = arena.allocate(panelBytes)
-    this.xq = shape.same ? this.x : arena.allocate(panelBytes)
-    const panels = shape.same ? [this.x] : [this.x, this.xq]
-    this.#target = { panels, perGroup: plan.panels, panelBytes: PANEL_BYTES }
-    this.#slots = [this.#slot(), this.#slot()]
+  /** @param residentBlocks sample blocks of 256 that the region 'packed samples' holds of each stream */
+  constructor(engine: Engine, shape: PackedShape, regions: Regions, residentBlocks: number) {
+    const { groups, streamsEqual, inputs } = shape
+    const panels = panelsOf(inputs)
+    this.#engine = engine
+    this.#capacity = residentBlocks * BLOCK
+    this.#piece = pieceBlocksOf(shape) * BLOCK
+    this.x = regions.at('packed samples')
+    this.xq = streamsEqual ? this.x : this.x + residentBlocks * groups * panels * PANEL_BYTES
+    const streams = streamsEqual ? [this.x] : [this.x, this.xq]
+    this.#target = { panels: streams, perGroup: panels, panelBytes: PANEL_BYTES }
+    this.#slots = [this.#slot(shape, regions, 0), this.#slot(shape, regions, 1)]
   }
 
-  #slot(): Slot {
-    const { batchBytes, batchPaddedBytes, batchRows, inputs } = this.#shape
-    const room = (bytes: number): Pointer => this.#arena.allocate(bytes)
+  #slot({ batchBytes, batchPaddedBytes }: PackedShape, regions: Regions, number: 0 | 1): Slot {
+    const [batches, offsets] = ['staged batches', 'staged offsets']
+    const first = regions.at(batches) + (number * regions.bytes(batches)) / 2
+    const rawBytes = Math.ceil(batchBytes / 64) * 64
+    const each = rawBytes + Math.ceil(batchPaddedBytes / 64) * 64
     return {
-      streams: this.#target.panels.map(() => ({ raw: room(batchBytes), padded: room(batchPaddedBytes) })),
-      offsets: room(4 * (batchRows + inputs)),
+      streams: this.#target.panels.map((_, i) => ({
+        raw: first + i * each,
+        padded: first + i * each + rawBytes,
+      })),
+      offsets: regions.at(offsets) + (number * regions.bytes(offsets)) / 2,
       busy: Promise.resolve(),
     }
   }
@@ -68,51 +84,55 @@ export class Packer {
   }
 
   /**
-   * Adds a batch; after each piece of it that was packed, `consume` says what to do with the rows now in the panels. Full
-   * panels are then started anew, but in the direct form, which keeps all samples. Resolves as soon as the batch is copied:
-   * await `settled` for the work itself.
+   * Adds a batch. Whenever the panels are full, and if `ends` says so at its end, `consume` says what to do with the rows
+   * in the panels, which are then filled anew. Resolves as soon as the batch is copied: await `settled` for the work.
    */
-  async add(batch: SampleBatch, consume: Consume, options: RunOptions): Promise<void> {
+  async add(batch: SampleBatch, consume: Consume, options: RunOptions, ends = false): Promise<void> {
     const { gather } = batch
     const slot = this.#slots[this.#turn]!
     this.#turn = 1 - this.#turn
     await slot.busy
     for (const [i, { raw }] of slot.streams.entries()) {
       const from = i > 0 && batch.xq !== null ? batch.xq : batch.x
-      this.#arena.floats(raw, from.length).set(from)
+      this.#engine.arena.floats(raw, from.length).set(from)
     }
-    slot.busy = this.#pool.run(this.phases(slot, gather, consume), options)
+    slot.busy = this.#engine.pool.run(this.phases(slot, gather, consume, ends), options)
     slot.busy.catch(() => {}) // reported by the next add or by settled()
   }
 
   /** What is done with a staged batch. */
-  protected phases(slot: Slot, gather: Gather, consume: Consume): Phase[] {
+  protected phases(slot: Slot, gather: Gather, consume: Consume, ends: boolean): Phase[] {
     this.stage(slot.offsets, gather)
     const job: Phase[] = this.#pad(slot, gather)
-    const piece = pieceBlocksOf(this.#shape, this.#plan.panels) * BLOCK
-    const capacity = this.#plan.residentBlocks * BLOCK
     for (let done = 0; done < gather.rows; ) {
-      const rows = Math.min(gather.rows - done, piece - (this.#row % piece), capacity - this.#row)
+      const rows = Math.min(
+        gather.rows - done,
+        this.#piece - (this.#row % this.#piece),
+        this.#capacity - this.#row,
+      )
       job.push(this.pack(slot, slot.offsets, gather, done, rows, this.#target, this.#row))
       done += rows
       this.#row += rows
-      const full = this.#row === capacity
-      job.push(...consume(this.#row, full))
-      if (full && this.#plan.form !== 'direct') this.#row = 0
+      if (this.#row === this.#capacity && !(ends && done === gather.rows))
+        job.push(...this.consumed(consume, false))
     }
+    if (ends && this.#row > 0) job.push(...this.consumed(consume, true))
     return job
+  }
+
+  /** The phases for the rows in the panels, which are then empty. */
+  protected consumed(consume: Consume, ends: boolean): Phase[] {
+    const phases = consume(this.#row, ends)
+    this.#row = 0
+    return phases
   }
 
   /** Resolves when all added batches are packed and used, and then `rest` is done. */
   async settled(rest: Job = [], options: RunOptions = {}): Promise<void> {
     await Promise.all([
       ...this.#slots.map(({ busy }) => busy),
-      rest.length > 0 && this.#pool.run(rest, options),
+      rest.length > 0 && this.#engine.pool.run(rest, options),
     ])
-  }
-
-  restart(): void {
-    this.#row = 0
   }
 
   #pad({ streams }: Slot, { padding }: Gather): Phase[] {
@@ -122,8 +142,8 @@ export class Packer {
 
   /** Writes a gather's offsets. */
   protected stage(at: Pointer, { rows, inputs, rowAt, columnAt }: Gather): void {
-    this.#arena.words(at, rows).set(rowAt)
-    this.#arena.words(at + 4 * rows, inputs).set(columnAt)
+    this.#engine.arena.words(at, rows).set(rowAt)
+    this.#engine.arena.words(at + 4 * rows, inputs).set(columnAt)
   }
 
   /** @param at the gather's offsets */

@@ -17,7 +17,7 @@ import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 export const qronos: GramMethodKind = {
   regions(shape, plan, threads) {
     const columns = shape.groups * plan.neuronPanels * plan.panels * 256
-    const own = shape.same
+    const own = shape.streamsEqual
       ? {}
       : {
           'G − H': shape.groups * kernels.matrixBytes(plan.panels, false),
@@ -28,20 +28,16 @@ export const qronos: GramMethodKind = {
   },
   create(system): GramMethod {
     const base = nearestPlane(system)
-    return system.shape.same ? base : retargeted(system, base)
+    return system.shape.streamsEqual ? base : retargeted(system, base)
   },
 }
 
 function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
-  const { arena, pool, shape, plan, matrices, columns } = system
-  const { panels, neuronPanels } = plan
-  const { groups } = shape
-  const matrixBytes = groups * kernels.matrixBytes(panels, false)
-  const difference = arena.allocate(matrixBytes)
-  const columnBytes = groups * neuronPanels * panels * 256
-  const u = arena.allocate(columnBytes)
-  const v = arena.allocate(columnBytes)
-  const scratch = arena.allocate(pool.threads * panels * 512)
+  const { pool, regions, matrices, columns } = system
+  const difference = regions.at('G − H')
+  const u = regions.at('projections of G − H')
+  const v = u + regions.bytes('projections of G − H') / 2
+  const scratch = regions.at('solve scratch')
   return {
     choose: base.choose,
     async prepare(options) {
@@ -49,7 +45,7 @@ function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
         a: matrices.g,
         b: matrices.h,
         c: difference,
-        bytes: matrixBytes,
+        bytes: regions.bytes('G − H'),
       })
       await pool.run([[subtract]], options)
       return base.prepare(options)

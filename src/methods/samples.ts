@@ -19,6 +19,11 @@ export interface Gather {
   readonly padding: Padding | null
   /** Where the rows are all patches of a convolution with stride 1. */
   readonly convolution?: Convolution | null
+  /**
+   * Samples of the network in the tensor, where each takes the same part of it and gives the same number of rows, one
+   * behind the other; 1 where that is not known.
+   */
+  readonly images: number
 }
 
 /**
@@ -77,6 +82,36 @@ export function denseGather(rows: number, inputs: number): Gather {
     columnAt: steps(inputs, 4),
     contiguous: true,
     padding: null,
+    images: rows,
+  }
+}
+
+/** Rows `from` to `to` of a batch; only the images they lie in are passed on where they are whole. */
+export function cutBatch({ x, xq, gather }: SampleBatch, from: number, to: number): SampleBatch {
+  const { rows, images, rowAt, padding } = gather
+  if (from === 0 && to === rows) return { x, xq, gather }
+  const perImage = rows / images
+  const [first, end] = [from / perImage, to / perImage]
+  if (!Number.isInteger(first) || !Number.isInteger(end)) {
+    const cut = { ...gather, rows: to - from, rowAt: rowAt.subarray(from, to), images: 1, convolution: null }
+    return { x, xq, gather: cut }
+  }
+  const floats = x.length / images
+  const part = (values: Float32Array): Float32Array => values.subarray(first * floats, end * floats)
+  const imageBytes =
+    padding === null ? 4 * floats : (4 * padding.planes * padding.paddedHeight * padding.paddedWidth) / images
+  const own = new Uint32Array(to - from)
+  for (let i = 0; i < own.length; i++) own[i] = rowAt[from + i]! - first * imageBytes
+  return {
+    x: part(x),
+    xq: xq === null ? null : part(xq),
+    gather: {
+      ...gather,
+      rows: to - from,
+      rowAt: own,
+      images: end - first,
+      padding: padding === null ? null : { ...padding, planes: (padding.planes / images) * (end - first) },
+    },
   }
 }
 

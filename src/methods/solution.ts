@@ -1,12 +1,11 @@
 /**
- * What a form is asked to solve, and its answer: the two ends of every method. A form is one way of computing: it is
- * given samples, told that they are complete, and then solves for any number of layers that read them.
+ * The two ends of solving: what is asked of a layer, and its solution. Both are values. A solution travels as bytes
+ * (container.ts), so that a layer can be solved elsewhere, or in ranges of its neurons.
  */
-import type { RunOptions } from '../engine/pool.js'
-import type { Scales, WeightShape } from './alphabet.js'
-import type { Columns } from './columns.js'
-import type { Packer } from './packing.js'
-import type { SampleBatch } from './samples.js'
+import { typeError } from '../checks.js'
+import { GpfqError } from '../errors.js'
+import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
+import { type ContainerKind, headerFields, openContainer, packContainer } from './container.js'
 
 export interface SolveRequest {
   readonly weights: Float32Array // (groups, inputs, neurons)
@@ -15,7 +14,7 @@ export interface SolveRequest {
   readonly scales: Scales
   /** The layer's place in its model, so that no two layers draw the same random numbers; 0 if left out. */
   readonly layer?: number
-  /** Say the relative output error, where the plan was made for it (`judged`) and Xq = X. */
+  /** State the relative output error, from H alone: only where Xq = X. */
   readonly judge?: boolean
   /** Groups in a row whose neurons share their scale: channels of a convolution with paths of their own. Default 1. */
   readonly planes?: number
@@ -23,7 +22,8 @@ export interface SolveRequest {
   readonly search: 'none' | 'neuron' | 'layer'
 }
 
-export interface Solution {
+/** What a method chooses for a request. */
+export interface Chosen {
   readonly codes: Uint8Array // (groups, inputs, neurons); of frame (groups, coefficients, neurons)
   readonly scales: Float32Array // (groups, blocks, neurons), after the search
   /** (groups, inputs, neurons): what the codes stand for, where they are not codes of weights (frame). */
@@ -32,22 +32,134 @@ export interface Solution {
   readonly relativeError?: number
 }
 
-export interface Diagnosis {
-  /** Inputs that are zero in every sample: their weights were plainly rounded, which costs nothing on the samples. */
-  readonly dead: number
-  readonly finite: boolean
+/** A quantized layer: value = scale · (code − zero), inputs t of block ⌊t / blockSize⌋ share a scale. */
+export interface LayerSolution extends Chosen, WeightShape {
+  readonly levels: number // M, 2..256; codes are 0..M−1
+  readonly blockSize: number
+  readonly zero: number // (M − 1)/2
+}
+
+export const solutionOf = ({ shape, levels, scales }: SolveRequest, chosen: Chosen): LayerSolution => ({
+  ...shape,
+  ...{ levels, blockSize: scales.blockSize, zero: zeroPoint(levels) },
+  ...chosen,
+})
+
+/** Neurons `from` to `to`, without `to`, of each group. */
+export interface NeuronRange {
+  readonly from: number
+  readonly to: number
+}
+
+/** Columns of rows of `neurons` values. */
+function columns<T extends Float32Array | Uint8Array>(
+  values: T,
+  neurons: number,
+  { from, to }: NeuronRange,
+  out: T,
+): T {
+  const count = to - from
+  for (let row = 0; row < values.length / neurons; row++) {
+    out.set(values.subarray(row * neurons + from, row * neurons + to), row * count)
+  }
+  return out
+}
+
+/**
+ * The request of a range of neurons. Neurons do not depend on each other, so their codes are those of the whole layer.
+ * @throws TypeError for a search of one fraction for the layer, which needs all neurons
+ */
+export function requestOf(request: SolveRequest, range: NeuronRange): SolveRequest {
+  const { weights, shape, scales, search } = request
+  if (search === 'layer') {
+    throw typeError({
+      place: 'neurons',
+      expected: 'all neurons where one scale is searched for the whole layer',
+      got: `${range.from} to ${range.to}`,
+    })
+  }
+  const rows = (values: Float32Array): Float32Array =>
+    columns(
+      values,
+      shape.neurons,
+      range,
+      new Float32Array((values.length / shape.neurons) * (range.to - range.from)),
+    )
+  return {
+    ...request,
+    weights: rows(weights),
+    shape: { ...shape, neurons: range.to - range.from },
+    scales: { ...scales, values: rows(scales.values) },
+  }
+}
+
+/** The solution of a layer from those of ranges that follow one another. */
+export function joinNeurons(parts: readonly LayerSolution[]): LayerSolution {
+  const [first] = parts
+  if (first === undefined) throw typeError({ place: 'parts', expected: 'at least one solution', got: 'none' })
+  const neurons = parts.reduce((sum, part) => sum + part.neurons, 0)
+  const joined = <T extends Float32Array | Uint8Array>(of: (part: LayerSolution) => T, out: T): T => {
+    let at = 0
+    for (const part of parts) {
+      const values = of(part)
+      for (let row = 0; row < values.length / part.neurons; row++) {
+        out.set(values.subarray(row * part.neurons, (row + 1) * part.neurons), row * neurons + at)
+      }
+      at += part.neurons
+    }
+    return out
+  }
+  const length = (values: ArrayLike<number>): number => (values.length / first.neurons) * neurons
+  const { values } = first
+  return {
+    ...first,
+    neurons,
+    codes: joined(({ codes }) => codes, new Uint8Array(length(first.codes))),
+    scales: joined(({ scales }) => scales, new Float32Array(length(first.scales))),
+    ...(values && { values: joined((part) => part.values ?? values, new Float32Array(length(values))) }),
+  }
+}
+
+const KIND: ContainerKind = { letters: 'SOLN', version: 1, name: "a layer's solution" }
+
+/** A solution as bytes. */
+export function solutionBytes(solution: LayerSolution): Uint8Array<ArrayBuffer> {
+  const { codes, scales, values, groups, inputs, neurons, levels, blockSize, relativeError } = solution
+  const header = {
+    ...{ groups, inputs, neurons, levels, blockSize, codes: codes.length, values: values !== undefined },
+    relativeError: relativeError ?? null,
+  }
+  return packContainer(KIND, header, [codes, scales, ...(values === undefined ? [] : [values])])
+}
+
+/**
+ * A solution from bytes.
+ * @throws GpfqError INVALID_DATA
+ */
+export function solutionFrom(bytes: Uint8Array, place = 'solution'): LayerSolution {
+  const reader = openContainer(place, KIND, bytes)
+  const fields = headerFields(place, reader.header)
+  const most = 2 ** 31
+  const [groups, inputs, neurons] = ['groups', 'inputs', 'neurons'].map((name) => fields.whole(name, 1, most))
+  const shape: WeightShape = { groups: groups!, inputs: inputs!, neurons: neurons! }
+  const levels = fields.whole('levels', 2, 256)
+  const blockSize = fields.whole('blockSize', 1, most)
+  const count = shape.groups * shape.inputs * shape.neurons
+  const codes = reader.bytes(fields.whole('codes', count, 2 ** 53 - 1))
+  const scales = reader.floats(shape.groups * Math.ceil(shape.inputs / blockSize) * shape.neurons)
+  const values = fields.flag('values') ? reader.floats(count) : undefined
+  reader.end()
+  if (codes.some((code) => code >= levels)) {
+    throw new GpfqError('INVALID_DATA', { place, expected: `codes below ${levels}`, got: 'larger ones' })
+  }
+  const error = fields.field('relativeError')
+  return {
+    ...shape,
+    ...{ levels, blockSize, zero: zeroPoint(levels), codes, scales },
+    ...(values && { values }),
+    ...(typeof error === 'number' && { relativeError: error }),
+  }
 }
 
 /** Smallest H_tt of a live input, as in assembly/substitute.ts. */
 export const ALIVE = 2 ** -126
-
-export interface LayerForm {
-  readonly packer: Packer
-  readonly columns: Columns
-  add(batch: SampleBatch, options: RunOptions): Promise<void>
-  finish(options: RunOptions): Promise<void>
-  diagnose(): Diagnosis
-  /** Once, after the diagnosis: what some methods need of the samples; notes of what had to be mended. */
-  prepare?(options: RunOptions): Promise<readonly string[]>
-  solve(request: SolveRequest, options: RunOptions): Promise<Solution>
-}

@@ -17,9 +17,9 @@ const HALVINGS = 24
 export const sparse: GramMethodKind = {
   regions: (_, { panels }, threads) => ({ 'path scratch': threads * methodKernels.walkScratch(panels) }),
   create(system): GramMethod {
-    const { arena, pool, plan, recipe, columns } = system
+    const { pool, regions, recipe, columns } = system
     const { rule, value } = recipe.sparsity ?? { rule: 'hard', value: 0 }
-    const scratch = arena.allocate(pool.threads * methodKernels.walkScratch(plan.panels))
+    const scratch = regions.at('path scratch')
     let lambda = rule === 'target' ? 0 : value
     const choose: GramMethod['choose'] = (request, candidates) => [
       [

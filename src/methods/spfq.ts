@@ -20,21 +20,22 @@ import type { SolveRequest } from './solution.js'
 export const spfq: GramMethodKind = {
   regions({ groups, recipe }, { panels, neuronPanels }, threads) {
     const columns = groups * neuronPanels * panels * 256
-    const sweeps = (recipe?.alignment ?? 1) > 1
+    const sweeps = (recipe.alignment ?? 1) > 1
     return {
       'path scratch': threads * methodKernels.walkScratch(panels),
       ...(sweeps ? { 'aligned weights': 4 * columns } : {}),
     }
   },
   create(system): GramMethod {
-    const { arena, pool, shape, plan, recipe, matrices, columns } = system
-    const { panels, neuronPanels } = plan
-    const { groups } = shape
-    const scratch = arena.allocate(pool.threads * methodKernels.walkScratch(panels))
+    const { regions, plan, recipe, matrices, columns } = system
+    const { panels } = plan
+    const scratch = regions.at('path scratch')
     const order = recipe.alignment ?? 1
-    const bytes = groups * neuronPanels * panels * 256
-    const [values = 0, u = 0, lower = 0, aligned = 0] =
-      order > 1 ? [0, 0, 0, 0].map(() => arena.allocate(bytes)) : []
+    const part = (i: number): number => {
+      const name = 'aligned weights'
+      return order > 1 ? regions.at(name) + (i * regions.bytes(name)) / 4 : 0
+    }
+    const [values, u, lower, aligned] = [part(0), part(1), part(2), part(3)]
     const sweep = (request: SolveRequest, from: number): Phase[] => {
       const own = columns.of(request)
       return [

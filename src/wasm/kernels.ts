@@ -107,6 +107,7 @@ export function gram(a: {
   a: Pointer
   b: Pointer
   c: Pointer
+  total: Pointer // 0 where the rows do not end a segment
   rows: number
   panels: number
   groups: number
@@ -123,10 +124,23 @@ export function gram(a: {
   const items = a.groups * perGroup
   return task(
     'gram',
-    [a.a, a.b, a.c, a.rows, a.panels, a.groups, panelBytes, blockBytes, a.triangular, a.lower, a.edge],
+    [a.a, a.b, a.c, a.total, a.rows, a.panels, a.groups, panelBytes, blockBytes, a.triangular, a.lower, a.edge],
     items,
     Math.max(1, Math.min(mostItems(items), Math.floor(2e6 / flops))),
   )
+}
+
+export function sumInputs(a: {
+  a: Pointer
+  sum: Pointer
+  total: Pointer // 0 where the rows do not end a segment
+  rows: number
+  panels: number // of all groups
+  panelBytes?: number
+  blockBytes?: number
+}): Task {
+  const { panelBytes = PANEL_BYTES, blockBytes = a.panels * PANEL_BYTES } = a
+  return task('sumInputs', [a.a, a.sum, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
 }
 
 export function mirror(a: { matrix: Pointer; panels: number; groups: number }): Task {
@@ -260,85 +274,6 @@ export function dequantize(a: Alphabets & { negated: Pointer }): Task {
 /** Neuron panels of an item that walks sample blocks: all of them, unless few blocks would leave threads without work. */
 function shareOf(cells: number, neuronPanels: number): number {
   return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_TILES / cells)))
-}
-
-export function advance(
-  a: {
-    x: Pointer
-    xq: Pointer
-    u: Pointer
-    w: Pointer
-    n: Pointer
-    z: Pointer
-    rows: number
-    blocks: number
-    edge: number
-    groups: number
-    neuronPanels: number
-  },
-  before: number,
-  now: number,
-): Task {
-  const cells = Math.ceil(a.rows / BLOCK) * a.groups
-  const share = shareOf(cells, a.neuronPanels)
-  return task(
-    'advance',
-    [a.x, a.xq, a.u, a.w, a.n, a.z, a.rows, a.blocks, a.edge, a.groups, a.neuronPanels, share, before, now],
-    cells * Math.ceil(a.neuronPanels / share),
-    1,
-  )
-}
-
-export function settle(
-  a: {
-    h: Pointer
-    g: Pointer
-    w: Pointer
-    n: Pointer
-    z: Pointer
-    scales: Pointer
-    zeros: Pointer
-    codes: Pointer
-    scratch: Pointer
-    inputs: number
-    rows: number
-    blocks: number
-    edge: number
-    groups: number
-    neuronPanels: number
-    scaleBlocks: number
-    scaleBlockSize: number
-    top: number
-  },
-  now: number,
-): Task {
-  return task(
-    'settle',
-    [
-      a.h,
-      a.g,
-      a.w,
-      a.n,
-      a.z,
-      a.scales,
-      a.zeros,
-      a.codes,
-      a.scratch,
-      a.inputs,
-      Math.ceil(a.rows / BLOCK),
-      a.blocks,
-      a.edge,
-      a.groups,
-      a.neuronPanels,
-      a.scaleBlocks,
-      a.scaleBlockSize,
-      a.top,
-      now,
-    ],
-    a.groups * a.neuronPanels,
-    1,
-    true,
-  )
 }
 
 export function outputError(a: {

@@ -1,93 +1,68 @@
 /**
- * The Gram form: any method over H and G (gramMethod.ts), its candidates for the scale as one batch, and passes of
- * coordinate descent on what it chose. What is shared by all methods is here; what differs is one small file each.
+ * Solving over H and G: any method (gramMethod.ts), its candidates for the scale as one batch, and passes of coordinate
+ * descent on the codes. What all methods share is here; what differs is one small file each.
  *
- * Search: every method's codes for all fractions of GRID, each judged by its exact output error. Plain GPFQ and MSQ know
- * it from their path; the others' codes are kept and scored from H and G (assembly/descend.ts), bettered by the passes
- * on the same occasion: so each candidate is judged as it would go out. Codes for the fractions chosen are then made anew,
- * a thirteenth of the search, by all methods alike. Scales of blocks gpfq and msq find by themselves (assembly/fork.ts).
+ * Search: each method's codes for all fractions of GRID, each judged by its exact output error. Plain GPFQ and MSQ know the
+ * error from their path; the others' codes are kept and scored from H and G (assembly/descend.ts), and improved by the
+ * passes at the same time, so each candidate is judged as it would be written. Codes for the chosen fractions are then
+ * computed again by all methods alike, which costs a thirteenth of the search. Scales of blocks are found by gpfq and msq
+ * themselves (assembly/fork.ts).
  */
 import type { Phase, Task } from '../engine/job.js'
-import type { Pool, RunOptions } from '../engine/pool.js'
-import type { Arena, Pointer } from '../wasm/arena.js'
+import type { RunOptions } from '../engine/pool.js'
+import type { Note } from '../notes.js'
+import type { Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import * as methodKernels from '../wasm/methodKernels.js'
 import { GRID, type Scales, type WeightShape } from './alphabet.js'
 import { Columns } from './columns.js'
-import type { Correlations } from './correlations.js'
+import type { Engine } from './engine.js'
 import { kindOf } from './family.js'
-import { GramMatrices } from './gramMatrices.js'
 import type { GramMethod } from './gramMethod.js'
+import type { Regions } from './layout.js'
+import type { Matrices } from './matrices.js'
 import { permuteRows, toOrder } from './order.js'
-import type { Packer } from './packing.js'
-import type { LayerPlan, LayerShape } from './plan.js'
-import { GPFQ, type Recipe } from './recipe.js'
-import type { SampleBatch } from './samples.js'
-import type { Diagnosis, LayerForm, Solution, SolveRequest } from './solution.js'
+import type { Recipe } from './recipe.js'
+import type { Chosen, SolveRequest } from './solution.js'
+import type { SolvePlan, SolveShape } from './solvePlan.js'
 
-export class GramForm implements LayerForm {
-  readonly columns: Columns
-  readonly packer: Packer
-  readonly #pool: Pool
-  readonly #arena: Arena
-  readonly #plan: LayerPlan
+export class GramSolver {
+  readonly #engine: Engine
+  readonly #plan: SolvePlan
   readonly #recipe: Recipe
-  readonly #matrices: GramMatrices
+  readonly #columns: Columns
+  readonly #matrices: Matrices
   readonly #method: GramMethod
-  readonly #r: Pointer
-  readonly #s: Pointer
+  readonly #r: Pointer // tril(G)·W, [group][neuron panel][8·panels][8]; 0 where it is not needed
+  readonly #s: Pointer // triu(G, 1)·W, same shape
   readonly #errors: Pointer
   readonly #scratch: Pointer
 
-  constructor(pool: Pool, arena: Arena, shape: LayerShape, plan: LayerPlan, Sums?: typeof Correlations) {
-    this.#pool = pool
-    this.#arena = arena
+  constructor(engine: Engine, shape: SolveShape, plan: SolvePlan, regions: Regions, matrices: Matrices) {
+    const { projects, triangular, descendStrip } = plan
+    this.#engine = engine
     this.#plan = plan
-    this.#recipe = shape.recipe ?? GPFQ
-    this.#matrices = new GramMatrices(pool, arena, shape, plan, Sums)
-    this.packer = this.#matrices.packer
-    const { panels, neuronPanels, triangular, projects, scaleBlocks, codeCandidates } = plan
-    const { groups, candidates } = shape
-    this.columns = new Columns(arena, shape, panels, scaleBlocks, candidates, codeCandidates)
-    const columnBytes = groups * neuronPanels * panels * 256
-    this.#r = projects ? arena.allocate(columnBytes) : 0
-    this.#s = triangular ? 0 : arena.allocate(columnBytes)
-    this.#errors = triangular ? 0 : arena.allocate(groups * candidates * neuronPanels * 64)
-    this.#scratch =
-      plan.descendStrip > 0
-        ? arena.allocate(pool.threads * methodKernels.descendScratch(panels, plan.descendStrip))
-        : 0
-    this.#method = kindOf(this.#recipe).create({
-      pool,
-      arena,
-      shape,
-      plan,
-      recipe: this.#recipe,
-      matrices: this.#matrices,
-      columns: this.columns,
-      r: this.#r,
-      s: this.#s,
-      errors: this.#errors,
+    this.#recipe = shape.recipe
+    this.#matrices = matrices
+    this.#columns = new Columns(engine.arena, regions, shape.inputs)
+    this.#r = projects ? regions.at('tril(G)·W') : 0
+    this.#s = triangular ? 0 : regions.at('triu(G, 1)·W')
+    this.#errors = triangular ? 0 : regions.at('errors')
+    this.#scratch = descendStrip > 0 ? regions.at('descent scratch') : 0
+    this.#method = kindOf(shape.recipe).create({
+      ...engine,
+      ...{ shape, plan, recipe: shape.recipe, regions, matrices },
+      columns: this.#columns,
+      ...{ r: this.#r, s: this.#s, errors: this.#errors },
     })
   }
 
-  add(batch: SampleBatch, options: RunOptions): Promise<void> {
-    return this.#matrices.add(batch, options)
-  }
-
-  finish(options: RunOptions): Promise<void> {
-    return this.#matrices.finish(options)
-  }
-
-  diagnose(): Diagnosis {
-    return this.#matrices.diagnose()
-  }
-
-  async prepare(options: RunOptions): Promise<readonly string[]> {
+  /** What the method needs of the matrices, once for all layers; notes of what had to be changed. */
+  async prepare(options: RunOptions): Promise<readonly Note[]> {
     return (await this.#method.prepare?.(options)) ?? []
   }
 
-  async solve(given: SolveRequest, options: RunOptions): Promise<Solution> {
+  async solve(given: SolveRequest, options: RunOptions): Promise<Chosen> {
     const { order } = this.#matrices
     const request = order === null ? given : toOrder(given, order, this.#plan.forks)
     const { shape, levels, scales } = request
@@ -95,16 +70,16 @@ export class GramForm implements LayerForm {
     const searching = request.search !== 'none' && this.#method.finds?.(request) !== true
     const factors = searching ? await this.#search(request, job, options) : null
     const values = scaled(scales, shape, factors)
-    this.columns.setScales(shape, levels, { ...scales, values })
-    const codes = await this.#settle(request, factors === null ? job : [], options)
+    this.#columns.setScales(shape, levels, { ...scales, values })
+    const codes = await this.#chooseCodes(request, factors === null ? job : [], options)
     const found = this.#method.scales?.(request)
-    const judged = given.judge === true && {
-      relativeError: await this.#judge(request, codes, found ?? values, options),
-    }
+    const relativeError = given.judge
+      ? await this.#relativeError(request, codes, found ?? values, options)
+      : undefined
     return {
       codes: order === null ? codes : permuteRows(codes, shape, order, true, new Uint8Array(codes.length)),
       scales: found ?? scaled(given.scales, shape, factors),
-      ...judged,
+      ...(relativeError !== undefined && { relativeError }),
     }
   }
 
@@ -112,33 +87,37 @@ export class GramForm implements LayerForm {
   async #search(request: SolveRequest, job: Phase[], options: RunOptions): Promise<Float64Array> {
     const { shape, levels, scales } = request
     const count = GRID.length
-    this.columns.setScales(shape, levels, scales, GRID)
+    this.#columns.setScales(shape, levels, scales, GRID)
     const { score, tune } = this.#method
     await tune?.(null, options)
     const fused = score !== undefined && this.#recipe.passes === 0 && this.#plan.codeCandidates === 1
     // Where λ is found once the scales are there, they are chosen without passes: more passes never lead to other scales.
     if (fused) job.push([score(request, count)])
     else job.push(...this.#method.choose(request, count), [this.#descend(request, count, tune && 0)])
-    await this.#pool.run(job, options)
+    await this.#engine.pool.run(job, options)
     return this.#leastErrors(request)
   }
 
-  /** Codes for the scales that are written. */
-  async #settle(request: SolveRequest, before: readonly Phase[], options: RunOptions): Promise<Uint8Array> {
+  /** Codes for the scales that lie in the columns. */
+  async #chooseCodes(
+    request: SolveRequest,
+    before: readonly Phase[],
+    options: RunOptions,
+  ): Promise<Uint8Array> {
     let job = before
     if (this.#method.tune !== undefined) {
-      await this.#pool.run(before, options)
+      await this.#engine.pool.run(before, options)
       await this.#method.tune(request, options)
       job = []
     }
     const descends = this.#recipe.passes > 0 && this.#method.ownPasses !== true
     const passes = descends ? [[this.#descend(request, 1)]] : []
-    await this.#pool.run([...job, ...this.#method.choose(request, 1), ...passes], options)
-    return this.columns.readCodes(request.shape)
+    await this.#engine.pool.run([...job, ...this.#method.choose(request, 1), ...passes], options)
+    return this.#columns.readCodes(request.shape)
   }
 
   /** ‖XW − XqQ‖ / ‖XW‖ from H and G = H: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
-  async #judge(
+  async #relativeError(
     request: SolveRequest,
     codes: Uint8Array,
     values: Float32Array,
@@ -147,14 +126,16 @@ export class GramForm implements LayerForm {
     const { shape, levels, scales } = request
     const perGroup = kernels.panelsOf(shape.neurons)
     const { panels } = this.#plan
-    this.columns.setScales(shape, levels, { ...scales, values })
-    this.columns.writeCodes(shape, codes)
-    await this.#pool.run([[this.#descend(request, 1, 0)]], options)
+    this.#columns.setScales(shape, levels, { ...scales, values })
+    this.#columns.writeCodes(shape, codes)
+    await this.#engine.pool.run([[this.#descend(request, 1, 0)]], options)
     const length = shape.groups * perGroup * panels * 64
-    const [w, r, s] = [this.columns.weights, this.#r, this.#s].map((at) => this.#arena.floats(at, length))
+    const [w, r, s] = [this.#columns.weights, this.#r, this.#s].map((at) =>
+      this.#engine.arena.floats(at, length),
+    )
     let signal2 = 0
     for (let i = 0; i < length; i++) signal2 += w![i]! * (r![i]! + s![i]!)
-    const errors = this.#arena.doubles(this.#errors, shape.groups * perGroup * 8)
+    const errors = this.#engine.arena.doubles(this.#errors, shape.groups * perGroup * 8)
     let error2 = signal2
     for (let i = 0; i < errors.length; i++)
       if (((i >> 3) % perGroup) * 8 + (i & 7) < shape.neurons) error2 += errors[i]!
@@ -165,14 +146,14 @@ export class GramForm implements LayerForm {
   #begin(request: SolveRequest): Phase[] {
     const { triangular, projects } = this.#plan
     const project = kernels.project({
-      ...this.columns.of(request),
+      ...this.#columns.of(request),
       g: this.#matrices.g,
       r: this.#r,
       s: this.#s,
       triangular,
     })
     return [
-      this.columns.load(request.weights, request.shape),
+      this.#columns.load(request.weights, request.shape),
       ...(projects ? [[project]] : []),
       ...(this.#method.project?.(request) ?? []),
     ]
@@ -180,7 +161,7 @@ export class GramForm implements LayerForm {
 
   #descend(request: SolveRequest, candidates: number, passes = this.#recipe.passes): Task {
     return methodKernels.descend({
-      ...this.columns.of(request),
+      ...this.#columns.of(request),
       h: this.#matrices.h,
       r: this.#r,
       s: this.#s,
@@ -197,7 +178,7 @@ export class GramForm implements LayerForm {
   #leastErrors({ shape: { groups, neurons }, search, planes = 1 }: SolveRequest): Float64Array {
     const perGroup = kernels.panelsOf(neurons)
     const count = GRID.length
-    const errors = this.#arena.doubles(this.#errors, groups * count * perGroup * 8)
+    const errors = this.#engine.arena.doubles(this.#errors, groups * count * perGroup * 8)
     const sums = new Float64Array((groups / planes) * neurons * count)
     const totals = new Float64Array(count)
     for (let g = 0; g < groups; g++) {

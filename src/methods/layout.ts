@@ -1,0 +1,92 @@
+/**
+ * A plan of memory: named regions with sizes and offsets. A plan lists what it needs and during which steps of the work each
+ * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints; whoever uses a
+ * region is handed its address by name and computes no size again.
+ */
+import { GpfqError } from '../errors.js'
+import type { Arena, Pointer } from '../wasm/arena.js'
+
+/** What a plan asks for: bytes during all steps, or during the steps `from` to `to`, both included. */
+export type RegionNeed = number | { readonly bytes: number; readonly from: number; readonly to: number }
+
+export interface Region {
+  /** Bytes from the beginning of the layout. */
+  readonly offset: number
+  readonly bytes: number
+  /** First and last step during which the region is in use. */
+  readonly from: number
+  readonly to: number
+}
+
+export interface Layout {
+  readonly regions: Readonly<Record<string, Region>>
+  readonly bytes: number
+}
+
+/** Regions begin at multiples of this: a cache line. */
+const ALIGN = 64
+
+/** What 4 GiB of WebAssembly memory leave when the control blocks are taken off. */
+export const MOST_BYTES = 2 ** 32 - 2 ** 20
+
+/**
+ * Places regions, the largest first, each at the lowest offset where no region of the same step lies.
+ * @throws GpfqError OUT_OF_MEMORY where the layout is larger than the kernels' memory can be
+ */
+export function layOut(needs: Readonly<Record<string, RegionNeed>>): Layout {
+  const entries = Object.entries(needs).map(([name, need]) => {
+    const own = typeof need === 'number' ? { bytes: need, from: 0, to: Number.MAX_SAFE_INTEGER } : need
+    return { ...own, name, offset: 0 }
+  })
+  const placed: typeof entries = []
+  for (const entry of [...entries].sort((a, b) => b.bytes - a.bytes)) {
+    const peers = placed
+      .filter(({ from, to }) => from <= entry.to && to >= entry.from)
+      .sort((a, b) => a.offset - b.offset)
+    for (const peer of peers) {
+      if (entry.offset + entry.bytes <= peer.offset) break
+      entry.offset = Math.max(entry.offset, Math.ceil((peer.offset + peer.bytes) / ALIGN) * ALIGN)
+    }
+    placed.push(entry)
+  }
+  const regions = Object.fromEntries(
+    entries.map(({ name, offset, bytes, from, to }) => [name, { offset, bytes, from, to }]),
+  )
+  const bytes = placed.reduce((most, entry) => Math.max(most, entry.offset + entry.bytes), 0)
+  const layout = { regions, bytes }
+  checkFits(layout)
+  return layout
+}
+
+function checkFits({ regions, bytes }: Layout): void {
+  if (bytes <= MOST_BYTES) return
+  const [largest] = Object.entries(regions).sort(([, a], [, b]) => b.bytes - a.bytes)
+  throw new GpfqError('OUT_OF_MEMORY', {
+    place: 'memory plan',
+    expected: 'at most 4096 MiB',
+    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB (most of it ${largest?.[0]})`,
+    hint: 'exclude-or-shrink',
+  })
+}
+
+/** The addresses of a layout's regions. */
+export interface Regions {
+  /** @throws RangeError for a name that the layout does not have */
+  at(name: string): Pointer
+  /** Bytes of a region. */
+  bytes(name: string): number
+}
+
+/** Takes a layout's memory from the arena; give it back by `arena.release` of the mark before. */
+export function allocate(arena: Arena, { regions, bytes }: Layout): Regions {
+  const base = arena.allocate(bytes)
+  const region = (name: string): Region => {
+    const found = regions[name]
+    if (found === undefined) throw new RangeError(`memory layout: no region is called '${name}'`)
+    return found
+  }
+  return {
+    at: (name) => base + region(name).offset,
+    bytes: (name) => region(name).bytes,
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * H and G of observations in shared memory, as the kernels read them: both triangular, or both whole, and permuted where
+ * inputs are taken in act-order. Everything behind this file sees the inputs in that order.
+ */
+import type { Phase } from '../engine/job.js'
+import type { RunOptions } from '../engine/pool.js'
+import type { Pointer } from '../wasm/arena.js'
+import * as kernels from '../wasm/kernels.js'
+import * as methodKernels from '../wasm/methodKernels.js'
+import { combineCorrelations } from './combineCorrelations.js'
+import type { Engine } from './engine.js'
+import type { Regions } from './layout.js'
+import { type Observations, type Sum, sumLayout } from './observations.js'
+import { copyMatrix, diagonalOf, matrixFloats, type PanelLayout } from './panelMatrix.js'
+import type { SolvePlan, SolveShape } from './solvePlan.js'
+
+export interface Matrices {
+  /** XqᵀXq, a matrix of panelMatrix.ts: whole (also above the diagonal) unless the plan is triangular. */
+  readonly h: Pointer
+  /** XqᵀX, same shape; equal to h where Xq = X. */
+  readonly g: Pointer
+  /** Diagonal of H, (groups, inputs), in the order at hand. */
+  readonly diagonal: Float32Array
+  /** Order of inputs, [group][inputs]: place → input; null in their own order. */
+  readonly order: Uint32Array | null
+}
+
+/** The sums of all samples, of a convolution those of all its patches. */
+export function sumsOf(observations: Observations): Sum {
+  const { shape } = observations
+  const total = observations.total()
+  return shape.convolution === null ? total : combineCorrelations(shape, shape.convolution, total)
+}
+
+/** Loads H and G into the regions of the plan. */
+export async function loadMatrices(
+  { pool, arena }: Engine,
+  observations: Observations,
+  { values }: Sum,
+  shape: SolveShape,
+  plan: SolvePlan,
+  regions: Regions,
+  options: RunOptions,
+): Promise<Matrices> {
+  const { groups, inputs, streamsEqual } = observations.shape
+  const { panels, triangular, ordered } = plan
+  const layout = sumLayout(observations.shape)
+  const stored = (isTriangular: boolean): PanelLayout => ({ groups, inputs, triangular: isTriangular })
+  const kernelLayout = stored(triangular)
+  const floats = matrixFloats(kernelLayout)
+  const load = (name: string, from: PanelLayout, at: number): Pointer => {
+    const pointer = regions.at(ordered ? `${name} as observed` : name)
+    const source = values.subarray(at, at + matrixFloats(from))
+    copyMatrix(from, source, kernelLayout, arena.floats(pointer, floats))
+    return pointer
+  }
+  const h = load('H', stored(true), layout.h)
+  const g = streamsEqual ? h : load('G', stored(!observations.shape.wholeG), layout.g)
+  const mirrored: Phase[] = triangular ? [] : [[kernels.mirror({ matrix: h, panels, groups })]]
+  if (!ordered) {
+    if (mirrored.length > 0) await pool.run(mirrored, options)
+    return { h, g, diagonal: diagonalOf(stored(true), values), order: null }
+  }
+  const diagonal = diagonalOf(stored(true), values)
+  const order = descendingOrder(diagonal, shape, plan.forks)
+  const at = regions.at('order of inputs')
+  writeOrder(arena.words(at, groups * panels * kernels.PANEL), order, inputs, groups)
+  const to = { h: regions.at('H'), g: streamsEqual ? regions.at('H') : regions.at('G') }
+  const permuted = (from: Pointer, target: Pointer): Phase => [
+    methodKernels.permute({ from, to: target, order: at, panels, groups }),
+  ]
+  await pool.run([...mirrored, permuted(h, to.h), ...(streamsEqual ? [] : [permuted(g, to.g)])], options)
+  return { ...to, diagonal: diagonal.map((_, i) => diagonal[i - (i % inputs) + order[i]!]!), order }
+}
+
+/**
+ * Inputs in descending order of H_tt, those of each block of inputs by themselves where blocks stay together; equal ones
+ * keep their order.
+ */
+function descendingOrder(
+  diagonal: Float32Array,
+  { groups, inputs, blockSize }: SolveShape,
+  blocksTogether: boolean,
+): Uint32Array {
+  const blockOf = (input: number): number => (blocksTogether ? Math.floor(input / blockSize) : 0)
+  const order = new Uint32Array(groups * inputs)
+  for (let g = 0; g < groups; g++) {
+    const norms = diagonal.subarray(g * inputs, (g + 1) * inputs)
+    const own = Uint32Array.from(norms.keys()).sort(
+      (a, b) => blockOf(a) - blockOf(b) || norms[b]! - norms[a]! || a - b,
+    )
+    order.set(own, g * inputs)
+  }
+  return order
+}
+
+/** The order as kernels read it, [group][8·panels]: padding stays in its place. */
+function writeOrder(words: Uint32Array, order: Uint32Array, inputs: number, groups: number): void {
+  const columns = words.length / groups
+  for (let g = 0; g < groups; g++) {
+    for (let t = 0; t < columns; t++) words[g * columns + t] = t < inputs ? order[g * inputs + t]! : t
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * Observations: all that calibration samples say about the inputs of a layer, as a value. Everything in them sums over
+ * samples, so that they can be taken in parts, on any machine, merged and solved elsewhere.
+ *
+ *     gram   H = XqᵀXq and G = XqᵀX (2010.15979 in Gram form), and if asked for the sums of X and Xq for bias correction
+ *     rows   Xq itself, for the vertex walk of 2209.03487, which needs fewer samples than inputs
+ *
+ * The canonical sum. Float addition depends on its order, so the order is part of the definition: rows are numbered from
+ * the first sample, a segment is `segmentRows` rows, each segment is summed from zero in blocks of 256 rows, and segments
+ * are added in order. Observations that begin with the first sample keep one sum, that of all their segments; a part that
+ * begins later keeps the sum of each segment by itself, for it does not know what comes before. So the bytes of a merged
+ * sum do not depend on where the samples were cut, as long as they were cut between segments.
+ *
+ * Of a convolution whose patches are not formed (correlations.ts) the sums of the border's patches and those over pixels
+ * lie side by side; matrices.ts combines them when a layer is solved.
+ */
+import { GpfqError } from '../errors.js'
+import { matrixBytes, PANEL, panelsOf } from '../wasm/kernels.js'
+import { type ContainerKind, headerFields, openContainer, packContainer } from './container.js'
+import { type Convolution, convolutionFrom, shiftsOf, tapsOf } from './convolution.js'
+import { matrixFloats } from './panelMatrix.js'
+
+/** What is summed. Two observations with equal shapes can be merged. */
+export interface ObservationShape {
+  readonly kind: 'gram' | 'rows'
+  readonly inputs: number // N, per group
+  readonly groups: number
+  /** Xq = X: nothing before this layer was quantized, and G = H. */
+  readonly streamsEqual: boolean
+  /** All of G; else its lower triangle, which is enough for the path alone with given scales. */
+  readonly wholeG: boolean
+  /** Sums of X and Xq by input, for bias correction. */
+  readonly means: boolean
+  /** Rows of a segment. */
+  readonly segmentRows: number
+  /** The convolution whose correlations are summed instead of patches; null for patches and dense layers. */
+  readonly convolution: Convolution | null
+}
+
+/** The sums over some rows. */
+export interface Sum {
+  /** H, G and the sums over pixels, as SumLayout says; of kind rows Xq, (rows, groups·inputs). */
+  readonly values: Float32Array
+  /** Sums of X, then where the streams differ of Xq, each (groups·inputs); over pixels behind them. Empty unless asked for. */
+  readonly means: Float64Array
+}
+
+/** Places in Sum.values, in floats. */
+export interface SumLayout {
+  readonly h: number // lower triangle, a triangular matrix of panelMatrix.ts
+  readonly g: number // equal to h where the streams are equal
+  /** (inputs of a sum over pixels): [half of the shifts][group][panel of channels][channel][8]; G has all shifts. */
+  readonly pixelH: number
+  readonly pixelG: number
+  readonly length: number
+  /** Float64s of the means: of rows, and behind them those over pixels. */
+  readonly means: number
+}
+
+export function sumLayout(shape: ObservationShape): SumLayout {
+  const { inputs, groups, streamsEqual, wholeG, convolution, means } = shape
+  const matrix = (triangular: boolean): number => matrixFloats({ groups, inputs, triangular })
+  const h = matrix(true)
+  const g = streamsEqual ? 0 : matrix(!wholeG)
+  const streams = streamsEqual ? 1 : 2
+  if (convolution === null) {
+    return {
+      ...{ h: 0, g: streamsEqual ? 0 : h, pixelH: h + g, pixelG: h + g, length: h + g },
+      means: means ? streams * groups * PANEL * panelsOf(inputs) : 0,
+    }
+  }
+  const channelPanels = panelsOf(inputs / tapsOf(convolution))
+  const each = (groups * matrixBytes(channelPanels, false)) / 4
+  const shifts = shiftsOf(convolution)
+  const pixelH = h + g
+  const pixelG = pixelH + ((shifts + 1) / 2) * each
+  return {
+    ...{ h: 0, g: streamsEqual ? 0 : h, pixelH, pixelG: streamsEqual ? pixelH : pixelG },
+    length: pixelG + (streamsEqual ? 0 : shifts * each),
+    means: means ? streams * groups * PANEL * (panelsOf(inputs) + channelPanels) : 0,
+  }
+}
+
+const KIND: ContainerKind = { letters: 'OBSV', version: 1, name: 'observations' }
+
+/** Most inputs, groups and rows that a file may name: far beyond what fits into memory, and exact in float64. */
+const MOST = 2 ** 31
+
+export class Observations {
+  readonly shape: ObservationShape
+  /** Sample rows summed so far. */
+  readonly rows: number
+  /** Whether the first sample is among them: then the sums of whole segments are added up. */
+  readonly first: boolean
+  /** False where parts were merged that were not cut between segments: the sum is right, its last bits can differ. */
+  readonly exact: boolean
+  /** One sum of all whole segments and perhaps one of an open segment; of a later part one for each segment. */
+  readonly sums: readonly Sum[]
+
+  constructor(shape: ObservationShape, rows: number, first: boolean, exact: boolean, sums: readonly Sum[]) {
+    this.shape = shape
+    this.rows = rows
+    this.first = first
+    this.exact = exact
+    this.sums = sums
+  }
+
+  /** Bytes that it takes in memory. */
+  get byteLength(): number {
+    return this.sums.reduce((sum, { values, means }) => sum + values.byteLength + means.byteLength, 0)
+  }
+
+  /** The observations as bytes: a file, a message (container.ts has the format). */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const { shape, rows, first, exact, sums } = this
+    return packContainer(
+      KIND,
+      { ...shape, rows, first, exact, sums: sums.length },
+      sums.flatMap(({ values, means }) => [values, means]),
+    )
+  }
+
+  /**
+   * Observations from bytes.
+   * @param place for messages: the file
+   * @throws GpfqError INVALID_DATA for bytes that are not observations, of another version, truncated or damaged
+   */
+  static from(bytes: Uint8Array, place = 'observations'): Observations {
+    const reader = openContainer(place, KIND, bytes)
+    const fields = headerFields(place, reader.header)
+    const inputs = fields.whole('inputs', 1, MOST)
+    const shape: ObservationShape = {
+      kind: fields.word('kind', ['gram', 'rows']),
+      inputs,
+      groups: fields.whole('groups', 1, MOST),
+      streamsEqual: fields.flag('streamsEqual'),
+      wholeG: fields.flag('wholeG'),
+      means: fields.flag('means'),
+      segmentRows: fields.whole('segmentRows', 1, 2 ** 53 - 1),
+      convolution: convolutionFrom(place, fields.field('convolution'), inputs),
+    }
+    const rows = fields.whole('rows', 0, 2 ** 53 - 1)
+    const first = fields.flag('first')
+    const count = fields.whole('sums', 0, first ? 2 : Math.ceil(rows / shape.segmentRows))
+    const { length, means } = sumLayout(shape)
+    const floats = shape.kind === 'gram' ? length : rows * shape.groups * shape.inputs
+    const sums = Array.from({ length: count }, () => ({
+      values: reader.floats(floats),
+      means: reader.doubles(shape.kind === 'gram' ? means : 0),
+    }))
+    reader.end()
+    return new Observations(shape, rows, first, fields.flag('exact'), sums)
+  }
+
+  /** H, G and means of all rows: the segments added in order. Zero where there are no rows. */
+  total(): Sum {
+    const { length, means } = sumLayout(this.shape)
+    const [head, ...rest] = this.sums
+    if (head === undefined) return { values: new Float32Array(length), means: new Float64Array(means) }
+    if (rest.length === 0) return head
+    const sum = { values: head.values.slice(), means: head.means.slice() }
+    for (const next of rest) addTo(sum, next)
+    return sum
+  }
+}
+
+function addTo(sum: Sum, next: Sum): void {
+  const { values, means } = sum
+  for (let i = 0; i < values.length; i++) values[i] = values[i]! + next.values[i]!
+  for (let i = 0; i < means.length; i++) means[i] = means[i]! + next.means[i]!
+}
+
+/**
+ * Observations of all samples of two parts, `b` behind `a`. Merging is associative to the last bit.
+ * @throws GpfqError INVALID_DATA where the shapes differ
+ */
+export function merge(a: Observations, b: Observations): Observations {
+  checkMergeable(a, b)
+  if (b.rows === 0) return a
+  if (a.rows === 0) return new Observations(b.shape, b.rows, a.first, b.exact, b.sums)
+  const rows = a.rows + b.rows
+  if (a.shape.kind === 'rows') {
+    const values = new Float32Array(rows * a.shape.groups * a.shape.inputs)
+    const [x, y] = [a.total().values, b.total().values]
+    values.set(x)
+    values.set(y, x.length)
+    return new Observations(a.shape, rows, a.first, true, [{ values, means: new Float64Array(0) }])
+  }
+  const { segmentRows } = a.shape
+  const exact =
+    a.exact &&
+    b.exact &&
+    a.rows % segmentRows === 0 &&
+    b.sums.length === Math.ceil(b.rows / segmentRows) &&
+    (a.first || a.sums.length === Math.ceil(a.rows / segmentRows))
+  const all = [...a.sums, ...b.sums]
+  const merged = new Observations(a.shape, rows, a.first, exact, all)
+  return a.first ? new Observations(a.shape, rows, true, exact, [merged.total()]) : merged
+}
+
+function checkMergeable(a: Observations, b: Observations): void {
+  const [x, y] = [a.shape, b.shape].map((shape): Readonly<Record<string, unknown>> => ({ ...shape }))
+  const different = Object.keys(x!).find((name) => JSON.stringify(x![name]) !== JSON.stringify(y![name]))
+  if (different === undefined) return
+  throw new GpfqError('INVALID_DATA', {
+    place: `observations, ${different}`,
+    expected: `${JSON.stringify(x![different])} in every part`,
+    got: String(JSON.stringify(y![different])),
+  })
+}

@@ -1,0 +1,17 @@
+/** Where the sums of a segment lie, and the total that they are added to when the segment ends. */
+import type { Pointer } from '../wasm/arena.js'
+
+/** Where sums go: that of the segment at hand, and the total it is added to when it ends; equal without segments. */
+export interface SumPointers {
+  readonly segment: Pointer
+  readonly total: Pointer
+}
+
+/** The pointers that kernels take: the sum at hand, and the total where it ends. */
+export function targets(
+  { segment, total }: SumPointers,
+  offset: number,
+  ends: boolean,
+): { readonly c: Pointer; readonly total: Pointer } {
+  return { c: segment + offset, total: ends && segment !== total ? total + offset : 0 }
+}
