@@ -11,7 +11,10 @@
 export type Sampling =
   /** (..., inputs): every leading index is one sample. MatMul with a constant right operand, Gemm with transA = 0. */
   | { readonly kind: 'rows' }
-  /** (..., inputs, samples): each index of the last axis is one sample. MatMul with a constant left operand, Gemm with transA = 1. */
+  /**
+   * (..., inputs, samples): each index of the last axis is one sample. MatMul with a constant left operand, Gemm with
+   * transA = 1.
+   */
   | { readonly kind: 'columns' }
   /**
    * (batch, channels, height, width): each output position of a convolution is one sample, and its receptive field in
@@ -64,7 +67,7 @@ export interface QuantizedWeight {
   readonly scales: Float32Array // (groups, blocks, neurons)
   readonly blockSize: number
   readonly zero: number
-  /** (groups, inputs, neurons): the values, where codes stand for them in another way (method frame); format float only. */
+  /** (groups, inputs, neurons): the values, if codes stand for them in another way (method frame); format float only. */
   readonly values?: Float32Array
 }
 

@@ -18,6 +18,7 @@ export interface ByteSource {
   slice(from: number, to: number): Promise<Uint8Array> | Uint8Array
 }
 
+/** A decoded model. */
 export interface Model {
   /** Bytes of the model's file, external data apart. */
   readonly byteLength: number
@@ -44,6 +45,7 @@ export interface Model {
   runnable(): Promise<Uint8Array>
 }
 
+/** A model with all of its values, and how many bytes were read for it. */
 export interface WholeModel {
   readonly proto: ModelProto
   readonly bytes: number

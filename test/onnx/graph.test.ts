@@ -3,7 +3,7 @@ import { indexGraph } from '#src/onnx/graph.js'
 import * as b from './build.js'
 
 describe('indexGraph', () => {
-  it('knows who makes and who reads a tensor', () => {
+  it('finds the producer and the readers of a tensor', () => {
     const graph = indexGraph(
       b.model(
         [b.node('Relu', ['x'], ['a']), b.node('Add', ['a', 'a'], ['y']), b.node('Mul', ['a', 'k'], ['z'])],

@@ -339,7 +339,7 @@ describe('a large graph', () => {
     expect(layers.map((layer) => viewsOf(graph, layer)[0]!.node)).toEqual(nodes.map((_, i) => i))
   })
 
-  it('knows only its own layers', () => {
+  it('has no views for a layer of another graph', () => {
     const graph = indexGraph(b.model([b.node('Relu', ['x'], ['y'])], [], ['x'], ['y']))
     const other = indexGraph(
       b.model([b.node('MatMul', ['x', 'w'], ['y'])], [b.floats('w', [1, 1], [1])], ['x'], ['y']),

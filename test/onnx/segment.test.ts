@@ -153,7 +153,7 @@ describe('extractSegment', () => {
     expect(() => extractSegment(model, [1], [], ['y'])).toThrow(/'a' is neither among the inputs nor made/)
     expect(() => extractSegment(model, [0, 1], [], ['y'])).toThrow(/'x' is neither among the inputs nor made/)
     expect(() =>
-      extractSegment(model, [0, 1], [], ['y'], new Map([['nobody', new Float32Array(1)]])),
+      extractSegment(model, [0, 1], [], ['y'], new Map([['unknown', new Float32Array(1)]])),
     ).toThrow(/names of layers/)
   })
 })
