@@ -12,7 +12,7 @@ export {
 export { planModel, quantizeModel } from './model/quantizeModel.js'
 export type { WeightHistogram } from './model/weightHistogram.js'
 export type { Format, Skipped } from './onnx/layer.js'
-export { type OpenedModel, openModel } from './onnx/openModel.js'
+export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {
   LayerReport,
   Method,

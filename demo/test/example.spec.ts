@@ -36,7 +36,7 @@ test('becomes a model that ONNX Runtime loads and that is as good as the page sa
     name: file,
     files: [{ name: file, bytes: async () => new Uint8Array(await readFile(join(DATA, file))) }],
   })
-  const feeds = await loadFeeds([await source('test.npz')], openModel(bytes).inputs, { scale: 255 })
+  const feeds = await loadFeeds([await source('test.npz')], (await openModel(bytes)).inputs, { scale: 255 })
   const labels = await loadLabels({ ...(await source('test.npz')), input: 'label' })
   const session = await (await createOrtWebRunner()).load(new Uint8Array(bytes))
   const evaluation = await evaluate(session, feeds, labels, feeds.samples)

@@ -27,7 +27,7 @@ async function inNode(): Promise<{ hash: string; seconds: number }> {
     name: IMAGES,
     files: [{ name: IMAGES, bytes: async () => new Uint8Array(await readFile(IMAGES)) }],
   }
-  const calibration = await loadFeeds([source], openModel(bytes).inputs, {
+  const calibration = await loadFeeds([source], (await openModel(bytes)).inputs, {
     ...PREPROCESSING,
     samples: SAMPLES,
   })

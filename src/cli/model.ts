@@ -2,8 +2,7 @@
 import type { ModelProto } from 'onnx-buf'
 import { externalDataReader, readBytes } from '../data/files.js'
 import { GpfqError } from '../errors.js'
-import { decodeModel } from '../onnx/model.js'
-import { describeModel, type OpenedModel } from '../onnx/openModel.js'
+import { openModel as decode, type Model } from '../onnx/openModel.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 
 export interface ModelFile {
@@ -23,11 +22,9 @@ export interface ModelFile {
 export async function openModel(path: string): Promise<ModelFile> {
   const bytes = await readBytes(path)
   const readExternalData = externalDataReader(path)
-  let model: ModelProto
-  let opened: OpenedModel
+  let opened: Model
   try {
-    model = decodeModel(bytes)
-    opened = describeModel(bytes, model)
+    opened = await decode(bytes, readExternalData)
   } catch (error) {
     if (error instanceof GpfqError)
       throw new GpfqError(error.code, `${path}: ${error.message}`, { cause: error })
@@ -36,10 +33,10 @@ export async function openModel(path: string): Promise<ModelFile> {
   return {
     path,
     bytes,
-    model,
+    model: opened.proto,
     inputs: opened.inputs,
     externalData: opened.externalData,
     readExternalData,
-    runnable: () => opened.runnable(readExternalData),
+    runnable: () => opened.runnable(),
   }
 }

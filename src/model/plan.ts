@@ -12,7 +12,7 @@ import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { chooseFormat } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Format, Layer, Skipped } from '../onnx/layer.js'
-import { findLayers, keptCopies, readWeights, storedBytes } from '../onnx/layers.js'
+import { findLayers, floatCopies, readWeights, storedBytes } from '../onnx/layers.js'
 import { decodeModel, opsetOf } from '../onnx/model.js'
 import { matchLayers } from '../onnx/patterns.js'
 import type { ModelPlan, PlanModel, QuantizeModelOptions } from '../options.js'
@@ -90,7 +90,7 @@ export async function prepareModel(bytes: Uint8Array, options: PlanOptions): Pro
       ...(external.length > 0
         ? [`external data (${external.join(', ')}) is written into the model file`]
         : []),
-      ...keptCopies(graph, layers).map(
+      ...floatCopies(graph, layers).map(
         ({ weight, reader }) => `'${weight}' stays in the file as it is, too: ${reader} reads it`,
       ),
     ],

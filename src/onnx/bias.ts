@@ -1,7 +1,7 @@
 /**
- * Biases: a Gemm's C operand may have any shape that broadcasts to (samples, neurons), scaled by beta; a Conv's
- * is one value per output channel; a MatMul has none, but often an Add behind it. This file reads a constant
- * bias as one value per neuron and adds to whatever bias there is, for bias correction and BatchNorm folding.
+ * Biases. The C operand of a Gemm has any shape that broadcasts to (samples, neurons), scaled by beta; that of a Conv
+ * has one value per output channel; a MatMul has no bias, but often an Add behind it. This file reads a constant bias as
+ * one value per neuron and adds to it, for bias correction and BatchNorm folding.
  */
 import type { NodeProto } from 'onnx-buf'
 import { attributeOf, floatAttribute, setFloat } from './attributes.js'
@@ -12,8 +12,8 @@ import { dimsOf, isFloatType, makeFloats, readFloats, sizeOf } from './tensor.js
 import type { WeightView } from './weightView.js'
 
 /**
- * What a Conv or Gemm adds to each of `neurons` outputs, beta included, (neurons); null where that is not one
- * constant per neuron.
+ * What a Conv or Gemm adds to each of its outputs, beta included.
+ * @returns (neurons); zeros without a bias; null if the bias is not one constant per neuron
  */
 export function readBias(graph: GraphIndex, node: NodeProto, neurons: number): Float64Array | null {
   const name = node.input[2] ?? ''
@@ -28,7 +28,11 @@ export function readBias(graph: GraphIndex, node: NodeProto, neurons: number): F
   return Float64Array.from({ length: neurons }, (_, i) => beta * (values[columns === 1 ? 0 : i] as number))
 }
 
-/** Gives a Conv or Gemm this bias (neurons) in place of its own, a Gemm's beta becoming 1. */
+/**
+ * Replaces the bias of a Conv or Gemm; the beta of a Gemm becomes 1.
+ * @param elemType ONNX element type that the bias is stored in
+ * @param bias (neurons)
+ */
 export function setBias(edit: GraphEdit, index: number, elemType: number, bias: Float32Array): void {
   const name = edit.fresh(`${edit.node(index).output[0]}:bias`)
   edit.setInput(index, 2, edit.add(makeFloats(name, elemType, [bias.length], bias)))
@@ -40,7 +44,10 @@ export function setBias(edit: GraphEdit, index: number, elemType: number, bias: 
   }
 }
 
-/** Adds `correction` (neurons) to the outputs of a layer's node: into its bias where it can, by an Add otherwise. */
+/**
+ * Adds to the outputs of a layer's node: in its bias where that is possible, by an Add behind it otherwise.
+ * @param correction (groups·neurons)
+ */
 export function addToBias(edit: GraphEdit, view: WeightView, correction: Float32Array): void {
   const node = edit.node(view.node)
   const { elemType } = view.chain
@@ -58,7 +65,7 @@ export function addToBias(edit: GraphEdit, view: WeightView, correction: Float32
   } else if (view.operand === 1 && addToNextAdd(edit, view, correction)) {
     return
   }
-  // Neurons lie on the channel axis of a convolution, on the last but one axis behind a constant left operand.
+  // The neurons are on the channel axis of a convolution, and on the last axis but one for a constant left operand.
   const sampling = view.sampling
   const trailing = sampling.kind !== 'patches' ? (view.operand === 0 ? 1 : 0) : view.chain.dims.length - 2
   const dims = [correction.length, ...new Array<number>(trailing).fill(1)]
@@ -69,7 +76,7 @@ export function addToBias(edit: GraphEdit, view: WeightView, correction: Float32
   edit.insertAfter(view.node, [makeNode('Add', [bare, name], view.output)])
 }
 
-/** A MatMul whose output goes only into an Add of one constant per neuron: that constant takes the correction. */
+/** Adds to the constant of an Add, if that is the only reader of a MatMul and has one constant per neuron. */
 function addToNextAdd(edit: GraphEdit, view: WeightView, correction: Float32Array): boolean {
   const { graph } = edit
   const readers = graph.consumers(view.output)

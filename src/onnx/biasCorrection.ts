@@ -1,8 +1,7 @@
 /**
- * Bias correction inside the calibration streams: after a layer is quantized, the mean difference of its outputs goes
- * into the bias of the model that the quantized stream runs on, so that later layers already see it.
+ * Bias correction inside the calibration streams. After a layer is quantized, the mean difference of its outputs is added
+ * to its bias in the model that computes the quantized stream, so that later layers are calibrated on corrected inputs.
  */
-
 import type { ModelProto } from 'onnx-buf'
 import { addToBias } from './bias.js'
 import { GraphEdit } from './edit.js'
@@ -11,7 +10,7 @@ import type { Layer, Sampling } from './layer.js'
 import { viewsOf } from './layers.js'
 import { graphOf, shallowCopy } from './model.js'
 
-/** The model with every node named, so that names still fit when an Add is inserted. */
+/** The model with a unique name in every node, so that names stay the same when an Add is inserted. */
 export function withNodeNames(model: ModelProto): ModelProto {
   const { names } = indexGraph(model)
   const copy = shallowCopy(model)
@@ -25,7 +24,10 @@ export function withNodeNames(model: ModelProto): ModelProto {
   return copy
 }
 
-/** The model with `correction` (groups·neurons) added to the outputs of all nodes of a layer. */
+/**
+ * The model with a correction added to the outputs of all nodes of a layer.
+ * @param correction (groups·neurons)
+ */
 export function correctBiases(model: ModelProto, layer: Layer, correction: Float32Array): ModelProto {
   const graph = indexGraph(model)
   const edit = new GraphEdit(graph)
@@ -33,7 +35,7 @@ export function correctBiases(model: ModelProto, layer: Layer, correction: Float
   return edit.finish()
 }
 
-/** The axis of a layer's output that counts neurons. Gemm's is the last one whichever way it reads its input. */
+/** The axis of the neurons in a layer's output. For a Gemm it is the last one, transposed input or not. */
 export function neuronAxis(op: Layer['op'], sampling: Sampling): number {
   if (sampling.kind === 'patches') return 1
   return op === 'MatMul' && sampling.kind === 'columns' ? -2 : -1

@@ -1,8 +1,8 @@
 /**
- * A weight need not be an initializer that the node reads directly: exporters put Transpose, Reshape, Cast and
- * Identity nodes in between, or a Constant node in its place. This file follows such a chain back to the stored
- * values and carries them forward through it. Nothing else is evaluated: a weight computed in any other way is
- * not a weight that can be quantized.
+ * The nodes between a stored weight and the node that uses it. Exporters put Transpose, Reshape, Cast and Identity nodes
+ * there, or a Constant node in place of the initializer. `traceChain` follows such a chain back to the stored values;
+ * `applyChain` computes what arrives at its end. Nothing else is evaluated: a weight that is computed in any other way
+ * cannot be quantized.
  */
 import type { TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
@@ -22,6 +22,7 @@ type Step =
   | { readonly kind: 'transpose'; readonly dims: readonly number[]; readonly perm: readonly number[] } // dims before
   | { readonly kind: 'cast'; readonly to: number }
 
+/** The way from stored values to the tensor that a node reads. */
 export interface Chain {
   /** Name of the initializer or Constant output that holds the values, and the values. */
   readonly source: string
@@ -32,9 +33,9 @@ export interface Chain {
   readonly elemType: number
 }
 
-/** Follows `tensor` back to stored float values; a string says in plain words why that is not possible. */
+/** Follows `tensor` back to stored float values. A string gives the reason why that is not possible. */
 export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
-  const nodes: number[] = []
+  const nodes: number[] = [] // from the end of the chain to its start
   let source = tensor
   let stored = graph.initializer(source)
   while (stored === undefined) {
@@ -55,7 +56,7 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
       return graph.isConstantNode(producer)
         ? `its weight is computed from initializers by ${node.opType}`
         : 'its weight is not a constant'
-    nodes.unshift(producer)
+    nodes.push(producer)
     source = node.input[0] ?? ''
     stored = graph.initializer(source)
   }
@@ -64,7 +65,7 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
   let dims = dimsOf(stored)
   let elemType = stored.dataType
   const steps: Step[] = []
-  for (const index of nodes) {
+  for (const index of nodes.toReversed()) {
     const node = graph.nodes[index]!
     if (node.opType === 'Transpose') {
       const before = dims
@@ -88,8 +89,12 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
   return { source, stored, steps, dims, elemType }
 }
 
-/** `data` (size of the stored dims) as it arrives at the end of the chain, row-major. The input is not written to. */
-export function carry(chain: Chain, data: Float32Array): Float32Array {
+/**
+ * Stored values as they arrive at the end of the chain.
+ * @param data row-major, (size of the stored dims); it is not written to
+ * @returns row-major, (size of `chain.dims`); `data` itself if the chain changes no value
+ */
+export function applyChain(chain: Chain, data: Float32Array): Float32Array {
   let values = data
   for (const step of chain.steps) {
     if (step.kind === 'transpose')
@@ -101,8 +106,11 @@ export function carry(chain: Chain, data: Float32Array): Float32Array {
   return values
 }
 
-/** Where each value at the end of the chain is stored: flat indices, (size of dims). */
-export function carryPositions(chain: Chain): Int32Array {
+/**
+ * Where each value at the end of the chain is stored.
+ * @returns flat indices into the stored values, (size of `chain.dims`)
+ */
+export function chainPositions(chain: Chain): Int32Array {
   let positions = Int32Array.from({ length: sizeOf(chain.dims) }, (_, i) => i)
   for (const step of chain.steps)
     if (step.kind === 'transpose')
@@ -134,7 +142,7 @@ function transpose<T extends Float32Array | Int32Array>(
   return to
 }
 
-/** Reshape's target: 0 copies a dim (without allowzero), −1 takes what is left; null if the sizes differ. */
+/** The target of a Reshape: 0 copies a dim (without allowzero), −1 takes the rest. Null if the sizes differ. */
 function resolveShape(
   dims: readonly number[],
   shape: readonly number[],

@@ -1,7 +1,7 @@
 /**
- * A changed copy of a graph. Edits are collected against the index of the original, which is never touched;
- * `finish` puts them together and lets go of exactly those constants (and the nodes that shaped them) that were
- * read before and are read by nobody now. Whatever was unused from the start stays, like everything else.
+ * A changed copy of a graph. Edits are collected against the index of the original, which stays as it is. `finish`
+ * applies them and drops the constants, and the nodes that compute constants, that had readers before and have none
+ * now. Everything else stays, constants that were unused from the start among it.
  */
 import { create } from '@bufbuild/protobuf'
 import {
@@ -17,9 +17,10 @@ import {
 import { captures, type GraphIndex, subgraphs } from './graph.js'
 import { graphOf, shallowCopy } from './model.js'
 
-/** Up to here every initializer must be declared as a graph input, too. */
+/** Up to this IR version every initializer must be declared as a graph input, too. */
 const IR_WITH_DECLARED_INITIALIZERS = 3
 
+/** Collects edits of one graph; `finish` makes the changed model. */
 export class GraphEdit {
   readonly graph: GraphIndex
   readonly #current = new Map<number, NodeProto | null>()
@@ -30,6 +31,7 @@ export class GraphEdit {
   readonly #shared = new Map<string, string>()
   readonly #front: NodeProto[] = []
   readonly #names: Set<string>
+  readonly #suffixes = new Map<string, number>() // the next to try, by stem: all below are taken
   #temporaries = 0
 
   constructor(graph: GraphIndex) {
@@ -37,15 +39,17 @@ export class GraphEdit {
     this.#names = tensorNames(graph)
   }
 
-  /** A tensor name that nothing in the model bears yet. */
+  /** A tensor name that the model does not have yet: `stem`, or `stem` with a number. */
   fresh(stem: string): string {
     let name = stem
-    for (let n = 2; this.#names.has(name); n++) name = `${stem}_${n}`
+    let n = this.#suffixes.get(stem) ?? 2
+    while (this.#names.has(name)) name = `${stem}_${n++}`
+    this.#suffixes.set(stem, n)
     this.#names.add(name)
     return name
   }
 
-  /** A fresh name for a tensor between two nodes: short, since every node that is written carries a few. */
+  /** A fresh name for a tensor between two nodes: short, because every written node contains some. */
   temporary(): string {
     let name: string
     do name = `gpfq:${this.#temporaries++}`
@@ -54,18 +58,21 @@ export class GraphEdit {
     return name
   }
 
-  /** Adds an initializer under the fresh name it bears. */
+  /**
+   * Adds an initializer, whose name must be fresh.
+   * @returns its name
+   */
   add(tensor: TensorProto): string {
     this.#initializers.set(tensor.name, tensor)
     return tensor.name
   }
 
-  /** Puts other values under the name of an initializer, for all who read it. */
+  /** Replaces an initializer for all of its readers. */
   overwrite(tensor: TensorProto): void {
     this.#overwritten.set(tensor.name, tensor)
   }
 
-  /** A constant that several places use: made once per key. */
+  /** The name of a constant that several nodes use: made once per key. */
   shared(key: string, make: (name: string) => TensorProto): string {
     let name = this.#shared.get(key)
     if (name === undefined) {
@@ -75,7 +82,10 @@ export class GraphEdit {
     return name
   }
 
-  /** A tensor made by nodes in front of all others, for several places: `make` appends them and gives its name. */
+  /**
+   * A tensor that several nodes use, computed in front of all other nodes: made once per key.
+   * @param make appends the nodes and returns the tensor's name
+   */
   sharedNodes(key: string, make: (append: (node: NodeProto) => void) => string): string {
     let name = this.#shared.get(key)
     if (name === undefined) {
@@ -90,14 +100,17 @@ export class GraphEdit {
     return this.#current.get(index) ?? this.graph.nodes[index]!
   }
 
+  /** Puts another node in the place of this one. */
   replace(index: number, node: NodeProto): void {
     this.#current.set(index, node)
   }
 
+  /** Leaves the node out. */
   remove(index: number): void {
     this.#current.set(index, null)
   }
 
+  /** Lets the node read `tensor` as its input number `operand`. */
   setInput(index: number, operand: number, tensor: string): void {
     const node = shallowCopy(this.node(index))
     const input = [...node.input]
@@ -107,7 +120,7 @@ export class GraphEdit {
     this.replace(index, node)
   }
 
-  /** The node keeps the name that the index knows it by. */
+  /** Lets the node write its first output to `tensor`. It keeps the unique name that the index gave it. */
   setOutput(index: number, tensor: string): void {
     const node = shallowCopy(this.node(index))
     node.name = this.graph.names[index]!
@@ -115,11 +128,12 @@ export class GraphEdit {
     this.replace(index, node)
   }
 
+  /** Inserts directly in front of the node, behind what was inserted there earlier. */
   insertBefore(index: number, nodes: readonly NodeProto[]): void {
     this.#before.set(index, [...(this.#before.get(index) ?? []), ...nodes])
   }
 
-  /** Directly behind the node, before what was put there earlier. */
+  /** Inserts directly behind the node, in front of what was inserted there earlier. */
   insertAfter(index: number, nodes: readonly NodeProto[]): void {
     this.#after.set(index, [...nodes, ...(this.#after.get(index) ?? [])])
   }
@@ -135,19 +149,20 @@ export class GraphEdit {
         ...(this.#after.get(i) ?? []),
       ]
     })
-    const { kept, read } = this.#letGo([...this.#front, ...edited])
+    const { kept, read } = this.#dropUnread([...this.#front, ...edited])
     const dropped = (tensor: string) => this.graph.consumers(tensor).length > 0 && !read.has(tensor)
+    const added = [...this.#initializers.values()].filter(({ name }) => read.has(name))
     const graph = shallowCopy(old)
     graph.node = kept
     graph.initializer = [
       ...old.initializer
         .filter(({ name }) => !dropped(name))
         .map((tensor) => this.#overwritten.get(tensor.name) ?? tensor),
-      ...[...this.#initializers.values()].filter(({ name }) => read.has(name)),
+      ...added,
     ]
     graph.input = old.input.filter(({ name }) => this.graph.initializer(name) === undefined || !dropped(name))
     if (this.graph.model.irVersion <= IR_WITH_DECLARED_INITIALIZERS)
-      graph.input.push(...[...this.#initializers.values()].filter(({ name }) => read.has(name)).map(declare))
+      graph.input = [...graph.input, ...added.map(declare)]
     const made = new Set(kept.flatMap(({ output }) => output))
     const removed = (tensor: string) =>
       this.graph.producer(tensor) !== undefined
@@ -159,30 +174,49 @@ export class GraphEdit {
     return model
   }
 
-  /** Drops constant nodes that have lost all their readers, last ones first. */
-  #letGo(nodes: readonly NodeProto[]): { kept: NodeProto[]; read: Set<string> } {
-    let kept = [...nodes]
-    for (;;) {
-      const read = new Set(this.graph.outputs)
-      for (const node of kept) for (const tensor of [...node.input, ...captures(node)]) read.add(tensor)
-      const idle = new Set(
-        kept.filter((node) => {
-          const index = this.graph.producer(node.output[0] ?? '')
-          return (
-            index !== undefined &&
-            this.graph.isConstantNode(index) &&
-            node.output.some((output) => this.graph.consumers(output).length > 0) &&
-            node.output.every((output) => !read.has(output))
-          )
-        }),
-      )
-      if (idle.size === 0) return { kept, read }
-      kept = kept.filter((node) => !idle.has(node))
+  /**
+   * Drops constant nodes that had readers and have none left, and then those that only they read.
+   * @returns the other nodes, and the tensors that these and the caller of the model read
+   */
+  #dropUnread(nodes: readonly NodeProto[]): { kept: NodeProto[]; read: Set<string> } {
+    const readers = new Map<string, number>()
+    const count = (tensor: string, by: number) => readers.set(tensor, (readers.get(tensor) ?? 0) + by)
+    const makers = new Map<string, NodeProto>()
+    for (const output of this.graph.outputs) count(output, 1)
+    for (const node of nodes) {
+      for (const tensor of readsOf(node)) count(tensor, 1)
+      for (const output of node.output) makers.set(output, node)
     }
+    const isUnread = (node: NodeProto) => {
+      const index = this.graph.producer(node.output[0] ?? '')
+      return (
+        index !== undefined &&
+        this.graph.isConstantNode(index) &&
+        node.output.some((output) => this.graph.consumers(output).length > 0) &&
+        node.output.every((output) => (readers.get(output) ?? 0) === 0)
+      )
+    }
+    const dropped = new Set<NodeProto>()
+    const open = nodes.filter(isUnread)
+    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+      if (dropped.has(node)) continue
+      dropped.add(node)
+      for (const tensor of readsOf(node)) {
+        count(tensor, -1)
+        const maker = makers.get(tensor)
+        if (maker !== undefined && isUnread(maker)) open.push(maker)
+      }
+    }
+    const read = new Set([...readers].filter(([, n]) => n > 0).map(([tensor]) => tensor))
+    return { kept: nodes.filter((node) => !dropped.has(node)), read }
   }
 }
 
-/** A node without a name: names cost bytes, and inspection makes up unique ones. */
+function readsOf(node: NodeProto): readonly string[] {
+  return [...node.input, ...captures(node)]
+}
+
+/** A node without a name: names cost bytes, and `indexGraph` gives unique ones. */
 export function makeNode(
   opType: string,
   input: readonly string[],
@@ -211,6 +245,7 @@ function tensorNames(graph: GraphIndex): Set<string> {
   return names
 }
 
+/** The declaration of an initializer as a graph input. */
 function declare(tensor: TensorProto): ValueInfoProto {
   const dim = tensor.dims.map((value) => ({ value: { case: 'dimValue' as const, value } }))
   return create(ValueInfoProtoSchema, {

@@ -1,7 +1,7 @@
 /**
- * Weights that an ONNX file keeps in other files beside it. The file names them by relative paths, which come
- * with the model and are therefore not to be trusted: a path that could leave the model's folder, on any
- * platform or read as a URL, is refused before anything is opened.
+ * Weights that an ONNX model stores in other files beside it. The model names them by relative paths. A model may come
+ * from anywhere, so its paths are not trusted: a path that could leave the model's folder, on any platform or as a URL,
+ * is refused before a file is opened.
  */
 import {
   type GraphProto,
@@ -13,9 +13,13 @@ import { GpfqError } from '../errors.js'
 import { graphOf, shallowCopy } from './model.js'
 import { byteLengthOf, dimsOf, sizeOf } from './tensor.js'
 
+/** Reads a file by its path relative to the model. */
 export type ReadExternalData = (relativePath: string) => Promise<Uint8Array>
 
-/** Paths of the external files that a model names, each once, all checked. */
+/**
+ * Paths of the external files that a model names, each once.
+ * @throws {GpfqError} INVALID_MODEL for a path that could leave the model's folder
+ */
 export function externalDataPaths(model: ModelProto): string[] {
   const paths = new Set<string>()
   mapTensors(graphOf(model), (tensor) => {
@@ -25,7 +29,10 @@ export function externalDataPaths(model: ModelProto): string[] {
   return [...paths]
 }
 
-/** A model with all values inside it; the given one is not touched. Each file is read once. */
+/**
+ * The model with all values inside it; the given one is not changed. Each file is read once.
+ * @throws {GpfqError} INVALID_MODEL if a file is too short or a tensor contradicts its dims; what `read` throws
+ */
 export async function resolveExternalData(model: ModelProto, read: ReadExternalData): Promise<ModelProto> {
   const files = new Map<string, Uint8Array>()
   for (const path of externalDataPaths(model)) files.set(path, await read(path))
@@ -69,7 +76,7 @@ function locationOf(tensor: TensorProto): { path: string; offset: number; length
   return { path: safePath(tensor, location), offset: number('offset') ?? 0, length: number('length') }
 }
 
-/** The path without `.` segments, if it surely stays inside the model's folder. */
+/** The path without `.` segments, if it is certain to stay inside the model's folder. */
 function safePath(tensor: TensorProto, location: string): string {
   const segments = location.split('/').filter((segment, i) => segment !== '.' && (segment !== '' || i === 0))
   const safe =
@@ -83,7 +90,7 @@ function safePath(tensor: TensorProto, location: string): string {
   return segments.join('/')
 }
 
-/** The graph with every tensor of it and its subgraphs mapped; shares all that did not change. */
+/** The graph with every tensor of it and of its subgraphs mapped; unchanged messages are shared. */
 function mapTensors(graph: GraphProto, map: (tensor: TensorProto) => TensorProto): GraphProto {
   const copy = shallowCopy(graph)
   copy.initializer = graph.initializer.map(map)
@@ -115,5 +122,5 @@ function mapTensors(graph: GraphProto, map: (tensor: TensorProto) => TensorProto
 }
 
 function invalid(tensor: TensorProto, expected: string, got: string): GpfqError {
-  return new GpfqError('INVALID_MODEL', `tensor '${tensor.name}': expected ${expected}, got ${got}`)
+  return new GpfqError('INVALID_MODEL', { place: `tensor '${tensor.name}'`, expected, got })
 }

@@ -1,23 +1,23 @@
 /**
- * Folds a BatchNormalization that stands directly behind a Conv or Gemm into its weight and bias, so that what
- * is quantized is what the network multiplies by. In inference it is y = x·s + t with s = γ/√(σ² + ε) and
- * t = β − μ·s per channel, hence W' = W·s, b' = b·s + t: computed in float64, stored as float32.
+ * Folds a BatchNormalization directly behind a Conv or Gemm into the weight and bias of that layer, so that the weights
+ * that are quantized are the ones that the network multiplies by. In inference it is y = x·s + t with s = γ/√(σ² + ε)
+ * and t = β − μ·s per channel, hence W' = W·s, b' = b·s + t: computed in float64, stored as float32.
  *
- * Left alone: a BatchNormalization in training mode or with computed parameters; one whose input anyone else
- * sees; a weight that others use, too (it would have to be copied); a bias that is not one constant per channel.
+ * Not folded: a BatchNormalization in training mode or with computed parameters; one whose input has other readers; a
+ * weight with other readers (it would have to be copied); a bias that is not one constant per channel.
  */
 import type { ModelProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import { floatAttribute, intAttribute } from './attributes.js'
 import { readBias, setBias } from './bias.js'
-import { carry } from './chain.js'
+import { applyChain } from './chain.js'
 import { GraphEdit } from './edit.js'
 import { type GraphIndex, indexGraph } from './graph.js'
 import { isDefaultDomain } from './model.js'
 import { makeFloats, readFloats } from './tensor.js'
 import { isLayerOp, viewWeight, type WeightView } from './weightView.js'
 
-/** A new model that shares all unchanged parts, and the names of the BatchNormalization nodes that are gone. */
+/** The folded model, which shares all unchanged parts, and the names of the BatchNormalization nodes that it lost. */
 export function foldBatchNorms(model: ModelProto): { model: ModelProto; folded: string[] } {
   const graph = indexGraph(model)
   const edit = new GraphEdit(graph)
@@ -62,7 +62,7 @@ function affineOf(graph: GraphIndex, index: number): { scale: Float64Array; shif
   return [...scale, ...shift].every(Number.isFinite) ? { scale, shift } : null
 }
 
-/** The Conv or Gemm that feeds a node and nobody else, with a float32 weight of its own. */
+/** The Conv or Gemm in front of a node, if it has no other reader and a float32 weight of its own. */
 function layerBefore(graph: GraphIndex, index: number): WeightView | null {
   const between = graph.nodes[index]!.input[0] ?? ''
   const producer = graph.producer(between)
@@ -74,7 +74,7 @@ function layerBefore(graph: GraphIndex, index: number): WeightView | null {
   return soleReader(graph, view) ? view : null
 }
 
-/** Whether the stored weight reaches this node only. */
+/** Whether this node is the only one that reads the stored weight. */
 function soleReader(graph: GraphIndex, view: WeightView): boolean {
   let tensor = view.tensor
   for (;;) {
@@ -84,7 +84,7 @@ function soleReader(graph: GraphIndex, view: WeightView): boolean {
   }
 }
 
-/** An initializer keeps its name, by which users know the layer; one at the end of a chain gets its own. */
+/** Stores the folded weight. An initializer keeps its name, which patterns match; the end of a chain gets a new one. */
 function setWeight(edit: GraphEdit, view: WeightView, weights: Float32Array): void {
   const { dims, source } = view.chain
   if (view.tensor === source && edit.graph.initializer(source) !== undefined) {
@@ -95,9 +95,12 @@ function setWeight(edit: GraphEdit, view: WeightView, weights: Float32Array): vo
   edit.setInput(view.node, view.operand, edit.add(makeFloats(name, DataType.FLOAT, dims, weights)))
 }
 
-/** The weight at the node, each neuron times its scale. */
+/**
+ * The weight at the node, each neuron times its scale.
+ * @param scale (groups·neurons)
+ */
 function scaled(view: WeightView, scale: Float64Array): Float32Array {
-  const values = carry(view.chain, readFloats(view.chain.stored))
+  const values = applyChain(view.chain, readFloats(view.chain.stored))
   const neurons = view.groups * view.neurons
   const neuronOf =
     view.layout === 'neurons-first' ? (i: number) => Math.floor(i / view.inputs) : (i: number) => i % neurons

@@ -1,7 +1,8 @@
 /**
- * A read-only index over a model's graph: who makes a tensor, who reads it, which tensors are constant, and an
- * order in which the nodes can run. Tensors that the body of an If, Loop or Scan captures count as read by that
- * node. The index holds the model's own messages and never changes them; a changed model gets a new index.
+ * A read-only index over a model's graph: the producer and the readers of each tensor, which tensors are constant, and
+ * an order in which the nodes can run. Tensors that the body of an If, Loop or Scan captures count as read by that
+ * node. The index holds the model's own messages and never changes them; a changed model gets a new index. All of it
+ * takes time linear in the file and no recursion over nodes.
  */
 import { create } from '@bufbuild/protobuf'
 import {
@@ -16,37 +17,42 @@ import { GpfqError } from '../errors.js'
 import { graphOf, isDefaultDomain } from './model.js'
 import { isNumeric, makeInts, makeTensor } from './tensor.js'
 
+/** What is known of a graph. Nodes are numbers: their positions in the file. */
 export interface GraphIndex {
   readonly model: ModelProto
   readonly nodes: readonly NodeProto[]
   /** Node names made unique, by node index. */
   readonly names: readonly string[]
-  /** Node indices, each after all whose outputs it reads; the file's own order where that is one. */
+  /** Node indices, each after the producers of its inputs; the file's own order if that can run. */
   readonly order: readonly number[]
-  /** Names of the graph inputs that are fed: an input that has an initializer is a constant. */
+  /** Names of the graph inputs that a caller feeds: an input with an initializer is a constant. */
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
-  /** Outputs to compute and compare: not constant, and tensors of numbers as far as the file declares them. */
+  /** Outputs to compute and compare: not constant, and tensors of numbers or of no declared type. */
   readonly computedOutputs: readonly string[]
-  /** Whether a node makes new values from nothing, so that no two runs are alike. */
+  /** Whether a node makes random values, so that two runs differ. */
   readonly random: boolean
+  /** The node with this unique name. */
   nodeNamed(name: string): number | undefined
+  /** The node that makes the tensor; none for a graph input or an initializer. */
   producer(tensor: string): number | undefined
-  /** Nodes that read the tensor, themselves or from a subgraph, each once, in file order. */
+  /** Nodes that read the tensor, themselves or in a subgraph, each once, in file order. */
   consumers(tensor: string): readonly number[]
   /** All tensors that a node reads, captures of its subgraphs included, each once. */
   reads(node: number): readonly string[]
+  /** The dense initializer of this name. */
   initializer(tensor: string): TensorProto | undefined
   /** Whether the tensor depends on initializers only. */
   isConstant(tensor: string): boolean
   /** Whether the node makes constant tensors only. */
   isConstantNode(node: number): boolean
+  /** Whether the tensor is an output of the graph. */
   isOutput(tensor: string): boolean
   /** The values of an initializer or a Constant node, also through Identity nodes. */
   constant(tensor: string): TensorProto | undefined
 }
 
-/** Nodes that make new values from nothing: not constant though they read nothing. */
+/** Operators that make random values: not constant though they read nothing. */
 const RANDOM = new Set([
   'RandomNormal',
   'RandomUniform',
@@ -58,7 +64,10 @@ const RANDOM = new Set([
 
 const cache = new WeakMap<ModelProto, GraphIndex>()
 
-/** The index of a model, made once per model. */
+/**
+ * The index of a model, made once per model.
+ * @throws {GpfqError} INVALID_MODEL for a graph that cannot run: a cycle, or a tensor without a producer or with two
+ */
 export function indexGraph(model: ModelProto): GraphIndex {
   let index = cache.get(model)
   if (index === undefined) {
@@ -83,10 +92,7 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
     for (const output of node.output) {
       if (output === '') continue
       if (producers.has(output) || fed.has(output) || isInitial(output))
-        throw new GpfqError(
-          'INVALID_MODEL',
-          `node '${names[i]}': expected to be the only one to make '${output}', got another`,
-        )
+        throw invalid(`node '${names[i]}'`, `it makes '${output}', which the graph defines already`)
       producers.set(output, i)
     }
   })
@@ -98,10 +104,7 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
   reads.forEach((tensors, i) => {
     for (const tensor of tensors) {
       if (!producers.has(tensor) && !fed.has(tensor) && !isInitial(tensor))
-        throw new GpfqError(
-          'INVALID_MODEL',
-          `node '${names[i]}': expected input '${tensor}' to be made by a node or given, got nothing that makes it`,
-        )
+        throw invalid(`node '${names[i]}'`, `nothing makes its input '${tensor}'`)
       const list = consumers.get(tensor)
       if (list === undefined) consumers.set(tensor, [i])
       else list.push(i)
@@ -109,10 +112,7 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
   })
   for (const output of outputs)
     if (!producers.has(output) && !fed.has(output) && !isInitial(output))
-      throw new GpfqError(
-        'INVALID_MODEL',
-        `graph output '${output}': expected a node that makes it, got none`,
-      )
+      throw invalid(`graph output '${output}'`, 'nothing makes it')
 
   const order = topological(
     nodes.length,
@@ -130,18 +130,6 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
 
   const byName = new Map(names.map((name, i) => [name, i]))
   const outputSet = new Set(outputs)
-  const constant = (tensor: string): TensorProto | undefined => {
-    for (let name = tensor; ; ) {
-      const found = initializers.get(name)
-      const producer = producers.get(name)
-      if (found !== undefined || producer === undefined) return found
-      const node = nodes[producer]!
-      if (!isDefaultDomain(node.domain)) return undefined
-      if (node.opType === 'Constant') return constantValue(node)
-      if (node.opType !== 'Identity') return undefined
-      name = node.input[0] ?? ''
-    }
-  }
 
   return {
     model,
@@ -162,7 +150,36 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
     isConstant,
     isConstantNode: (node) => constantNode[node] === 1,
     isOutput: (tensor) => outputSet.has(tensor),
-    constant,
+    constant: constantsOf(nodes, initializers, producers),
+  }
+}
+
+/** Values of constants through Identity nodes. What is found is kept for every tensor on the way. */
+function constantsOf(
+  nodes: readonly NodeProto[],
+  initializers: ReadonlyMap<string, TensorProto>,
+  producers: ReadonlyMap<string, number>,
+): GraphIndex['constant'] {
+  const known = new Map<string, TensorProto | undefined>(initializers)
+  return (tensor) => {
+    const path: string[] = []
+    let name = tensor
+    let value: TensorProto | undefined
+    for (;;) {
+      if (known.has(name)) {
+        value = known.get(name)
+        break
+      }
+      path.push(name)
+      const producer = producers.get(name)
+      const node = producer === undefined ? undefined : nodes[producer]
+      if (node === undefined || !isDefaultDomain(node.domain)) break
+      if (node.opType === 'Constant') value = constantValue(node)
+      if (node.opType !== 'Identity') break
+      name = node.input[0] ?? ''
+    }
+    for (const passed of path) known.set(passed, value)
+    return value
   }
 }
 
@@ -210,30 +227,34 @@ export function captures(node: NodeProto): string[] {
   return [...free]
 }
 
+/** The bodies of an If, Loop or Scan node. */
 export function subgraphs(node: NodeProto): GraphProto[] {
   return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]))
 }
 
 /**
- * Own names where they are unique; what lacks one is called by operator and first output, which no insertion of other
- * nodes changes.
+ * Unique names of the nodes. A node keeps its own name if no earlier node has it. Any other is named by its operator and
+ * first output: that name stays the same if other nodes are inserted.
  */
 function uniqueNames(nodes: readonly NodeProto[]): string[] {
   const taken = new Set(nodes.map(({ name }) => name))
   const used = new Set<string>()
+  const suffixes = new Map<string, number>() // the next to try, by stem: all below are taken
   return nodes.map(({ name, opType, output }) => {
     let unique = name
     if (name === '' || used.has(name)) {
       const stem = `${name || opType}_${output[0] ?? ''}`
       unique = stem
-      for (let n = 2; taken.has(unique) || used.has(unique); n++) unique = `${stem}_${n}`
+      let n = suffixes.get(stem) ?? 2
+      while (taken.has(unique) || used.has(unique)) unique = `${stem}_${n++}`
+      suffixes.set(stem, n)
     }
     used.add(unique)
     return unique
   })
 }
 
-/** Depth-first post-order: gives the file's order back whenever that order can run. */
+/** Depth-first post-order: the file's own order, if that order can run. */
 function topological(
   count: number,
   sources: (node: number) => readonly number[],
@@ -249,10 +270,7 @@ function topological(
         state[node] = 1
         for (const source of sources(node).toReversed()) {
           if (state[source] === 1)
-            throw new GpfqError(
-              'INVALID_MODEL',
-              `node '${names[node]}': expected a graph without cycles, got one through '${names[source]}'`,
-            )
+            throw invalid(`node '${names[node]}'`, `it is in a cycle with '${names[source]}'`)
           if (state[source] === 0) stack.push(source)
         }
       } else {
@@ -265,4 +283,8 @@ function topological(
     }
   }
   return order
+}
+
+function invalid(place: string, problem: string): GpfqError {
+  return new GpfqError('INVALID_MODEL', { place, problem })
 }

@@ -1,20 +1,23 @@
 /**
- * The contract between the ONNX floor and everything above it: what a quantizable layer is, how its input
- * tensor becomes sample rows, and what the engine hands back. Plain data, so that a plan prints.
+ * The types between the ONNX code and the rest: what a quantizable layer is, how its input tensor becomes sample rows,
+ * and what a quantized weight is. Plain data, so that a plan can be printed.
  *
- * Canonical weight layout, everywhere above the graph: (groups, inputs, neurons), row-major float32. A dense
+ * Canonical weight layout, everywhere outside this folder: (groups, inputs, neurons), row-major float32. A dense
  * layer has one group. A convolution of O output channels in g groups has `inputs` = C/g·kh·kw in the order
  * (c, kh, kw) and `neurons` = O/g per group; output channel o is neuron o mod (O/g) of group ⌊o/(O/g)⌋.
  */
 
-/** How an input tensor is read as sample rows. */
+/** How an input tensor becomes sample rows. */
 export type Sampling =
   /** (..., inputs): every leading index is one sample. MatMul with a constant right operand, Gemm with transA = 0. */
   | { readonly kind: 'rows' }
-  /** (..., inputs, samples): the last axis enumerates samples. MatMul with a constant left operand, Gemm with transA = 1. */
+  /**
+   * (..., inputs, samples): each index of the last axis is one sample. MatMul with a constant left operand, Gemm with
+   * transA = 1.
+   */
   | { readonly kind: 'columns' }
   /**
-   * (batch, channels, height, width): each output position of a convolution is one sample, its receptive field in
+   * (batch, channels, height, width): each output position of a convolution is one sample, and its receptive field in
    * the order (c, kh, kw) is the row. 1-D convolutions have height 1. `pads` is [top, left, bottom, right];
    * with `autoPad` SAME_* it is computed from the input's size, see `resolvePads`.
    */
@@ -31,7 +34,7 @@ export type Sampling =
 /** One node that reads a layer's weight. */
 export interface LayerUse {
   readonly node: string // node name, made unique
-  readonly input: string // tensor whose values become sample rows
+  readonly input: string // tensor that becomes sample rows
   readonly output: string // tensor the node computes (before a bias that is a separate node)
   readonly sampling: Sampling
 }
@@ -47,7 +50,7 @@ export interface Layer {
   readonly uses: readonly LayerUse[]
 }
 
-/** A node that could have been a layer and is not, with the reason in plain words. */
+/** A node with weights that is not quantized. `reason` is text for people. */
 export interface Skipped {
   readonly name: string
   readonly reason: string
@@ -64,11 +67,12 @@ export interface QuantizedWeight {
   readonly scales: Float32Array // (groups, blocks, neurons)
   readonly blockSize: number
   readonly zero: number
-  /** (groups, inputs, neurons): the values, where codes stand for them in another way (method frame); float form only. */
+  /** (groups, inputs, neurons): the values, if codes stand for them in another way (method frame); format float only. */
   readonly values?: Float32Array
 }
 
+/** How a quantized weight is written into the model; see src/onnx/formats. */
 export type Format = 'qdq' | 'packed' | 'nbits' | 'float'
 
-/** What may be asked for. */
+/** The formats that a caller can ask for. */
 export const FORMATS: readonly (Format | 'auto')[] = ['auto', 'qdq', 'packed', 'nbits', 'float']

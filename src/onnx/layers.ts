@@ -1,11 +1,12 @@
 /**
- * Which weights of a model can be quantized, as layers: one per weight, with all the nodes that use it. Nodes
- * that see one weight in different ways, so that its canonical form differs (x·W here and y·Wᵀ there), cannot
- * share codes chosen neuron by neuron: each way of seeing it is a layer of its own and gets its own copy of the
- * weight when the model is written. What could have been a layer and is not is listed with the reason.
+ * The weights of a model that can be quantized, as layers: one per weight, with all the nodes that use it. If two nodes
+ * read one weight in different ways (x·W here and y·Wᵀ there), its canonical form differs, and codes chosen neuron by
+ * neuron cannot be shared. Each way of reading is then a layer of its own, with its own copy of the weight in the
+ * written model. Nodes that hold weights but cannot be quantized are listed with the reason.
  */
 import type { GraphProto, NodeProto } from 'onnx-buf'
-import { carry, carryPositions } from './chain.js'
+import { typeError } from '../checks.js'
+import { applyChain, chainPositions } from './chain.js'
 import { type GraphIndex, subgraphs } from './graph.js'
 import type { Layer, Skipped } from './layer.js'
 import { isDefaultDomain } from './model.js'
@@ -13,25 +14,29 @@ import { matchLayers } from './patterns.js'
 import { byteLengthOf, isFloatType, readFloats } from './tensor.js'
 import { isLayerOp, toCanonical, viewWeight, type WeightView } from './weightView.js'
 
+/** Globs over node and weight names. Without `include`, all layers are included. */
 export interface LayerFilter {
   readonly include?: readonly string[] | undefined
   readonly exclude?: readonly string[] | undefined
 }
 
-/** Layers in topological order of their first use, and what was passed over. Throws NO_MATCH for an idle pattern. */
+/**
+ * Layers in topological order of their first use, and the nodes that were skipped.
+ * @throws {GpfqError} NO_MATCH for a pattern that matches no layer
+ */
 export function findLayers(
   graph: GraphIndex,
   { include = [], exclude = [] }: LayerFilter = {},
 ): { layers: Layer[]; skipped: Skipped[] } {
-  const found = survey(graph)
-  const all = found.layers.map(({ layer }) => layer)
-  const included = new Set(include.flatMap((pattern) => matchLayers(pattern, all, found.skipped, 'include')))
+  const scan = scanOf(graph)
+  const all = [...scan.views.keys()]
+  const included = new Set(include.flatMap((pattern) => matchLayers(pattern, all, scan.skipped, 'include')))
   const excluded = new Map(
     exclude.flatMap((pattern) =>
-      matchLayers(pattern, all, found.skipped, 'exclude').map((layer): [Layer, string] => [layer, pattern]),
+      matchLayers(pattern, all, scan.skipped, 'exclude').map((layer): [Layer, string] => [layer, pattern]),
     ),
   )
-  const skipped = [...found.skipped]
+  const skipped = [...scan.skipped]
   const layers = all.filter((layer) => {
     const pattern = excluded.get(layer)
     if (pattern !== undefined) skipped.push({ name: layer.name, reason: `excluded by '${pattern}'` })
@@ -48,62 +53,88 @@ export function readWeights(graph: GraphIndex, layer: Layer): Float32Array {
   return canonicalWeights(viewsOf(graph, layer)[0]!)
 }
 
-/** Bytes of a layer's weight as the file holds it. */
+/** Bytes of a layer's weight as the file stores it. */
 export function storedBytes(graph: GraphIndex, layer: Layer): number {
   const { stored } = viewsOf(graph, layer)[0]!.chain
   return byteLengthOf(stored.dataType, layer.groups * layer.inputs * layer.neurons) ?? 0
 }
 
-/** Weights that something beside the layers reads, so that the file keeps the float values: a tied embedding. */
-export function keptCopies(
+/**
+ * Weights whose float values stay in the file, because a node beside the layers (or an output of the model) reads them
+ * too: a tied embedding, for example.
+ */
+export function floatCopies(
   graph: GraphIndex,
   layers: readonly Layer[],
 ): readonly { readonly weight: string; readonly reader: string }[] {
   const users = new Set(layers.flatMap((layer) => viewsOf(graph, layer).map(({ node }) => node)))
-  /** Constant nodes between a weight and the layers are left out when the model is written. */
+  // Constant nodes between a weight and the layers are dropped from the written model: only their readers count.
+  // Readers come after what they read in `graph.order`, so one pass backwards knows all of them.
+  const readerBehind = new Map<number, string | undefined>()
   const otherReader = (tensor: string): string | undefined => {
     if (graph.isOutput(tensor)) return 'an output of the model'
     for (const node of graph.consumers(tensor)) {
       if (users.has(node)) continue
-      if (!graph.isConstantNode(node)) return `node '${graph.names[node]}'`
-      const behind = graph.nodes[node]!.output.map(otherReader).find((reader) => reader !== undefined)
-      if (behind !== undefined) return behind
+      const reader = graph.isConstantNode(node) ? readerBehind.get(node) : `node '${graph.names[node]}'`
+      if (reader !== undefined) return reader
     }
     return undefined
   }
+  for (const node of graph.order.toReversed())
+    if (graph.isConstantNode(node)) readerBehind.set(node, firstOf(graph.nodes[node]!.output, otherReader))
   return [...new Set(layers.map(({ weight }) => weight))].flatMap((weight) => {
     const reader = otherReader(weight)
     return reader === undefined ? [] : [{ weight, reader }]
   })
 }
 
-/** How each use of a layer sees its weight, in the order of `layer.uses`. */
-export function viewsOf(graph: GraphIndex, layer: Layer): readonly WeightView[] {
-  const known = survey(graph).layers.find((entry) => entry.layer.name === layer.name)
-  if (known === undefined)
-    throw new TypeError(`layer '${layer.name}': expected a layer of this graph, got another`)
-  return known.views
+function firstOf<T>(tensors: readonly string[], find: (tensor: string) => T | undefined): T | undefined {
+  for (const tensor of tensors) {
+    const found = find(tensor)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
-interface Survey {
-  readonly layers: readonly { readonly layer: Layer; readonly views: readonly WeightView[] }[]
+/**
+ * How each use of a layer reads its weight, in the order of `layer.uses`.
+ * @throws {TypeError} for a layer that the graph does not have
+ */
+export function viewsOf(graph: GraphIndex, layer: Layer): readonly WeightView[] {
+  const views = scanOf(graph).viewsByName.get(layer.name)
+  if (views === undefined)
+    throw typeError({ place: `layer '${layer.name}'`, problem: 'it is not a layer of this graph' })
+  return views
+}
+
+/** What one pass over a graph finds: its layers in order, how their nodes read the weights, and what is skipped. */
+interface LayerScan {
+  readonly views: ReadonlyMap<Layer, readonly WeightView[]>
+  readonly viewsByName: ReadonlyMap<string, readonly WeightView[]>
   readonly skipped: readonly Skipped[]
 }
 
-const surveys = new WeakMap<GraphIndex, Survey>()
+const scans = new WeakMap<GraphIndex, LayerScan>()
 
-function survey(graph: GraphIndex): Survey {
-  let result = surveys.get(graph)
-  if (result === undefined) {
-    result = surveyGraph(graph)
-    surveys.set(graph, result)
+function scanOf(graph: GraphIndex): LayerScan {
+  let scan = scans.get(graph)
+  if (scan === undefined) {
+    scan = scanLayers(graph)
+    scans.set(graph, scan)
   }
-  return result
+  return scan
 }
 
-function surveyGraph(graph: GraphIndex): Survey {
+/** Nodes that read one stored weight in one way; `positions` of the first view, computed when they are compared. */
+interface Uses {
+  readonly views: WeightView[]
+  positions: Int32Array | null
+}
+
+function scanLayers(graph: GraphIndex): LayerScan {
   const skipped: Skipped[] = []
-  const groups: { views: WeightView[]; positions: Int32Array | null }[] = []
+  const found: Uses[] = []
+  const bySource = new Map<string, Uses[]>()
   const finite = new Map<string, boolean>()
   for (const index of graph.order) {
     const node = graph.nodes[index]!
@@ -123,12 +154,22 @@ function surveyGraph(graph: GraphIndex): Survey {
       skipped.push({ name, reason: `its weight '${source}' has values that are not finite` })
       continue
     }
-    const peers = groups.filter(({ views }) => views[0]!.chain.source === source)
-    const same = peers.find((group) => consistent(group, view))
-    if (same !== undefined) same.views.push(view)
-    else groups.push({ views: [view], positions: null })
+    const peers = bySource.get(source) ?? []
+    const same = peers.find((uses) => consistent(uses, view))
+    if (same !== undefined) {
+      same.views.push(view)
+      continue
+    }
+    const uses: Uses = { views: [view], positions: null }
+    found.push(uses)
+    bySource.set(source, [...peers, uses])
   }
-  return { layers: groups.map(({ views }) => ({ layer: layerOf(graph, views), views })), skipped }
+  const layers = found.map(({ views }): [Layer, WeightView[]] => [layerOf(graph, views), views])
+  return {
+    views: new Map(layers),
+    viewsByName: new Map(layers.map(([{ name }, views]) => [name, views])),
+    skipped,
+  }
 }
 
 function layerOf(graph: GraphIndex, views: readonly WeightView[]): Layer {
@@ -149,28 +190,28 @@ function layerOf(graph: GraphIndex, views: readonly WeightView[]): Layer {
   }
 }
 
-/** Whether two nodes read every stored value as the same (group, input, neuron). */
-function consistent(group: { views: WeightView[]; positions: Int32Array | null }, view: WeightView): boolean {
-  const first = group.views[0]!
+/** Whether a node reads every stored value as the same (group, input, neuron) as the others. */
+function consistent(uses: Uses, view: WeightView): boolean {
+  const first = uses.views[0]!
   if (first.groups !== view.groups || first.inputs !== view.inputs || first.neurons !== view.neurons)
     return false
   if (first.tensor === view.tensor && first.layout === view.layout) return true
-  group.positions ??= canonicalPositions(first)
-  const known = group.positions
+  uses.positions ??= canonicalPositions(first)
+  const known = uses.positions
   return canonicalPositions(view).every((position, i) => position === known[i])
 }
 
 function canonicalPositions(view: WeightView): Int32Array {
-  const positions = carryPositions(view.chain)
+  const positions = chainPositions(view.chain)
   return toCanonical(view, positions, new Int32Array(positions.length))
 }
 
 function canonicalWeights(view: WeightView): Float32Array {
-  const values = carry(view.chain, readFloats(view.chain.stored))
+  const values = applyChain(view.chain, readFloats(view.chain.stored))
   return toCanonical(view, values, new Float32Array(values.length))
 }
 
-/** Operators that hold trained weights in a form this program does not quantize. */
+/** Operators with trained weights that are not quantized. */
 const UNTREATED: Readonly<Record<string, string>> = {
   ConvTranspose: 'a transposed convolution is not quantized',
   DeformConv: 'a deformable convolution is not quantized',
@@ -184,6 +225,7 @@ const UNTREATED: Readonly<Record<string, string>> = {
   MatMulNBits: 'it is quantized already',
 }
 
+/** Why a node with weights, beside Conv, Gemm and MatMul, is not a layer; empty for a node without weights. */
 function whyNot(graph: GraphIndex, node: NodeProto): string[] {
   const reason = UNTREATED[node.opType]
   if (reason !== undefined) return [reason]

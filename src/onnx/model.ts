@@ -1,83 +1,105 @@
 /**
- * Bytes of an .onnx file in, a ModelProto out, and back. protobuf-es keeps unknown fields and reads byte fields
- * as views of the file, so reading a model copies no weights and writing an untouched model gives the bytes it
- * came from.
+ * Decodes the bytes of an .onnx file into a ModelProto, and encodes it. protobuf-es keeps unknown fields and reads byte
+ * fields as views of the file: decoding copies no weights, and encoding an unchanged model gives the same bytes.
  *
- * Messages are shared between the input model and every model derived from it: nothing on this floor writes to a
- * message it did not make. Whoever changes one makes a `shallowCopy` first.
+ * Messages are shared between the input model and every model made from it. The code in this folder changes only
+ * messages that it made itself: a `shallowCopy` of any other.
  */
 import { create, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import { type GraphProto, type ModelProto, ModelProtoSchema, OperatorSetIdProtoSchema } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
 
-/** The oldest operator set whose broadcasting and BatchNormalization mean what they mean today. */
+/** The oldest operator set with today's meaning of broadcasting and BatchNormalization. */
 const OLDEST_OPSET = 7
 
-/** First bytes of files that people pass by mistake. */
-const FOREIGN: readonly (readonly [magic: readonly number[], kind: string])[] = [
-  [[0x50, 0x4b, 0x03, 0x04], 'a zip archive (a PyTorch checkpoint or .npz file?)'],
-  [[0x1f, 0x8b], 'a gzip file: unpack it first'],
-  [[0x89, 0x50, 0x4e, 0x47], 'a PNG image'],
-  [[0x93, 0x4e, 0x55, 0x4d], 'a NumPy .npy file'],
-  [[0x89, 0x48, 0x44, 0x46], 'an HDF5 file (a Keras model? convert it to ONNX first)'],
-  [[0x76, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e, 0x20], 'a Git LFS pointer: run git lfs pull'],
+/** First bytes of files that are passed by mistake. */
+const FOREIGN: readonly {
+  readonly magic: readonly number[]
+  readonly kind: string
+  readonly hint?: string
+}[] = [
+  { magic: [0x50, 0x4b, 0x03, 0x04], kind: 'a zip archive (a PyTorch checkpoint or .npz file?)' },
+  { magic: [0x1f, 0x8b], kind: 'a gzip file', hint: 'unpack it first' },
+  { magic: [0x89, 0x50, 0x4e, 0x47], kind: 'a PNG image' },
+  { magic: [0x93, 0x4e, 0x55, 0x4d], kind: 'a NumPy .npy file' },
+  {
+    magic: [0x89, 0x48, 0x44, 0x46],
+    kind: 'an HDF5 file (a Keras model?)',
+    hint: 'convert it to ONNX first',
+  },
+  {
+    magic: [0x76, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e, 0x20],
+    kind: 'a Git LFS pointer',
+    hint: 'run git lfs pull',
+  },
 ]
 
-/** Reads a model. Throws INVALID_MODEL for anything that is not one, UNSUPPORTED_MODEL below opset 7. */
+/**
+ * Decodes a model. Its byte fields are views of `bytes`.
+ * @throws {GpfqError} INVALID_MODEL for bytes that are not a model, UNSUPPORTED_MODEL below opset 7
+ */
 export function decodeModel(bytes: Uint8Array): ModelProto {
-  if (bytes.length === 0) throw invalid('got 0 bytes')
-  const foreign = FOREIGN.find(([magic]) => magic.every((byte, i) => bytes[i] === byte))
-  if (foreign !== undefined) throw invalid(`got ${foreign[1]}`)
+  if (bytes.length === 0) throw invalid('0 bytes')
+  const foreign = FOREIGN.find(({ magic }) => magic.every((byte, i) => bytes[i] === byte))
+  if (foreign !== undefined) throw invalid(foreign.kind, foreign.hint)
   let model: ModelProto
   try {
     model = fromBinary(ModelProtoSchema, bytes)
   } catch (cause) {
-    throw invalid(`got ${bytes.length} bytes that do not parse (truncated?)`, cause)
+    throw invalid(`${bytes.length} bytes that do not parse (truncated?)`, undefined, { cause })
   }
   const graph = model.graph
-  if (graph === undefined) throw invalid(`got ${bytes.length} bytes without a graph`)
-  if (graph.output.length === 0) throw invalid('got a graph without outputs')
+  if (graph === undefined) throw invalid(`${bytes.length} bytes without a graph`)
+  if (graph.output.length === 0) throw invalid('a graph without outputs')
   const opset = opsetOf(model)
   if (opset < OLDEST_OPSET)
-    throw new GpfqError(
-      'UNSUPPORTED_MODEL',
-      `model: expected opset ${OLDEST_OPSET} or newer, got ${opset}. Convert it with onnx.version_converter first.`,
-    )
+    throw new GpfqError('UNSUPPORTED_MODEL', {
+      place: 'model',
+      expected: `opset ${OLDEST_OPSET} or newer`,
+      got: String(opset),
+      hint: 'convert it with onnx.version_converter first',
+    })
   return model
 }
 
-/** The bytes of an .onnx file. A protobuf message ends at 2 GiB. */
+/**
+ * The bytes of an .onnx file.
+ * @throws {GpfqError} UNSUPPORTED_MODEL if they do not fit into a protobuf message, which has at most 2 GiB
+ */
 export function encodeModel(model: ModelProto): Uint8Array {
   try {
     return toBinary(ModelProtoSchema, model)
   } catch (cause) {
-    throw new GpfqError('UNSUPPORTED_MODEL', `model: expected at most 2 GiB when written, got ${cause}`, {
-      cause,
-    })
+    const facts = { place: 'model', problem: `cannot be written into one file of at most 2 GiB: ${cause}` }
+    throw new GpfqError('UNSUPPORTED_MODEL', facts, { cause })
   }
 }
 
-function invalid(got: string, cause?: unknown): GpfqError {
-  return new GpfqError(
-    'INVALID_MODEL',
-    `model: expected the bytes of an ONNX model, ${got}.`,
-    cause === undefined ? undefined : { cause },
-  )
+function invalid(got: string, hint?: string, options?: ErrorOptions): GpfqError {
+  const facts = { place: 'model', expected: 'the bytes of an ONNX model', got }
+  return new GpfqError('INVALID_MODEL', hint === undefined ? facts : { ...facts, hint }, options)
 }
 
-/** The graph of a model, which decodeModel has checked for. */
+/**
+ * The graph of a model.
+ * @throws {GpfqError} INVALID_MODEL without one, which `decodeModel` excludes
+ */
 export function graphOf(model: ModelProto): GraphProto {
-  if (model.graph === undefined) throw invalid('got one without a graph')
+  if (model.graph === undefined) throw invalid('one without a graph')
   return model.graph
 }
 
-/** Version of the default operator domain. */
+/**
+ * Version of the default operator set.
+ * @throws {GpfqError} INVALID_MODEL if the model imports none
+ */
 export function opsetOf(model: ModelProto): number {
   const entry = model.opsetImport.find(({ domain }) => isDefaultDomain(domain))
-  if (entry === undefined) throw invalid('got one that imports no version of the ONNX operators (truncated?)')
+  if (entry === undefined) throw invalid('one that imports no version of the ONNX operators (truncated?)')
   return Number(entry.version)
 }
 
+/** Whether a domain is that of the ONNX operators, which has two names. */
 export function isDefaultDomain(domain: string): boolean {
   return domain === '' || domain === 'ai.onnx'
 }
@@ -94,7 +116,7 @@ export function withOpset(model: ModelProto, domain: string, version: number): M
   return copy
 }
 
-/** A message of its own with the same fields, by reference: lists must be replaced, not pushed to. */
+/** A new message with the same fields by reference. Lists are shared, so replace them and do not push to them. */
 export function shallowCopy<T extends Message>(message: T): T {
   return Object.assign(Object.create(Object.getPrototypeOf(message)), message) as T
 }

@@ -1,41 +1,130 @@
 /**
- * What a face asks of a model before anything runs: what it takes in, which other files it needs, and bytes that run
- * on their own. Inputs are read from the file itself, so that data is checked before ONNX Runtime starts.
+ * A model that is decoded once and then passed around: what a caller feeds, what comes out, which other files hold
+ * weights, and bytes that ONNX Runtime loads without a file system. The inputs are read from the file itself, so that
+ * data is checked before ONNX Runtime starts. External data is read on the first call that needs it.
  */
 import type { ModelProto } from 'onnx-buf'
+import { typeError } from '../checks.js'
+import { GpfqError } from '../errors.js'
 import type { RunnerInput, TensorType } from '../tensor/tensor.js'
 import { externalDataPaths, type ReadExternalData, resolveExternalData } from './externalData.js'
-import { decodeModel, encodeModel, graphOf } from './model.js'
+import { decodeModel, encodeModel, graphOf, opsetOf } from './model.js'
 import { ELEM_TYPES, typeName } from './tensor.js'
 
-export interface OpenedModel {
+/** Where the bytes of a file come from. */
+export interface ByteSource {
+  readonly byteLength: number
+  /** The bytes from `from` up to, and without, `to`. */
+  slice(from: number, to: number): Promise<Uint8Array> | Uint8Array
+}
+
+/** A decoded model. */
+export interface Model {
+  /** Bytes of the model's file, external data apart. */
+  readonly byteLength: number
+  /** The file as decoded: its weights are views of the file, and values in other files are missing. */
+  readonly proto: ModelProto
   /** What a caller has to feed: graph inputs that are not initializers with a default. */
   readonly inputs: readonly RunnerInput[]
-  /** Relative paths of the external data files that the model names; empty if it holds all of its weights. */
+  /** Names of the graph outputs. */
+  readonly outputs: readonly string[]
+  /** Version of the default operator set. */
+  readonly opset: number
+  /** Relative paths of the external data files that the model names; empty if the file holds all weights. */
   readonly externalData: readonly string[]
-  /** Bytes that ONNX Runtime can load without a file system: the model's own, or with external data packed in. */
-  runnable(readExternalData: ReadExternalData): Promise<Uint8Array>
+  /**
+   * The model with all values inside it. External data is read on the first call and kept; a failed read is not kept,
+   * so that the next call tries again. `bytes` counts the model's file and its external data.
+   * @throws {GpfqError} INVALID_DATA if external data is needed and there is no reader, INVALID_MODEL if it does not fit
+   */
+  whole(): Promise<WholeModel>
+  /**
+   * Bytes that ONNX Runtime loads without a file system: the file's own, or with external data written into them.
+   * @throws {GpfqError} as `whole`, and UNSUPPORTED_MODEL if the result is too large for one file
+   */
+  runnable(): Promise<Uint8Array>
 }
 
-/** @throws {GpfqError} INVALID_MODEL, UNSUPPORTED_MODEL */
-export function openModel(bytes: Uint8Array): OpenedModel {
-  return describeModel(bytes, decodeModel(bytes))
+/** A model with all of its values, and how many bytes were read for it. */
+export interface WholeModel {
+  readonly proto: ModelProto
+  readonly bytes: number
 }
 
-/** The same for a model that is decoded already. */
-export function describeModel(bytes: Uint8Array, model: ModelProto): OpenedModel {
-  const externalData = externalDataPaths(model)
+/**
+ * Reads and decodes a model.
+ * @param readExternalData reads a file beside the model by its relative path; needed for models with external data
+ * @throws {GpfqError} INVALID_MODEL, UNSUPPORTED_MODEL; what the source throws passes through
+ * @example
+ * const model = await openModel(new Uint8Array(await file.arrayBuffer()))
+ * console.log(model.inputs, model.opset)
+ */
+export async function openModel(
+  source: Uint8Array | ByteSource,
+  readExternalData?: ReadExternalData,
+): Promise<Model> {
+  const bytes = await bytesOf(source)
+  const proto = decodeModel(bytes)
+  const externalData = externalDataPaths(proto)
+  let resolved: Promise<WholeModel> | undefined
+  const whole = (): Promise<WholeModel> => {
+    if (resolved === undefined) {
+      const reading = readWhole(proto, bytes.length, externalData, readExternalData)
+      resolved = reading
+      reading.catch(() => {
+        resolved = undefined
+      })
+    }
+    return resolved
+  }
   return {
-    inputs: inputsOf(model),
+    byteLength: bytes.length,
+    proto,
+    inputs: inputsOf(proto),
+    outputs: graphOf(proto).output.map(({ name }) => name),
+    opset: opsetOf(proto),
     externalData,
-    async runnable(readExternalData) {
-      if (externalData.length === 0) return bytes
-      return encodeModel(await resolveExternalData(model, readExternalData))
-    },
+    whole,
+    runnable: async () => (externalData.length === 0 ? bytes : encodeModel((await whole()).proto)),
   }
 }
 
-/** What a caller has to feed. */
+async function bytesOf(source: Uint8Array | ByteSource): Promise<Uint8Array> {
+  const bytes = source instanceof Uint8Array ? source : await source.slice(0, source.byteLength)
+  // The slice of an ArrayBuffer is an ArrayBuffer, and looks like a source to callers that no compiler checks.
+  if (!(bytes instanceof Uint8Array))
+    throw typeError({ place: 'model', expected: 'its bytes as a Uint8Array', got: typeof bytes })
+  if (bytes.length !== source.byteLength)
+    throw new GpfqError('INVALID_MODEL', {
+      place: 'model',
+      expected: `${source.byteLength} bytes from its source`,
+      got: String(bytes.length),
+    })
+  return bytes
+}
+
+async function readWhole(
+  proto: ModelProto,
+  fileBytes: number,
+  externalData: readonly string[],
+  read: ReadExternalData | undefined,
+): Promise<WholeModel> {
+  let bytes = fileBytes
+  const resolved = await resolveExternalData(proto, async (path) => {
+    if (read === undefined)
+      throw new GpfqError('INVALID_DATA', {
+        place: 'model',
+        problem: `its weights are in other files: ${externalData.join(', ')}`,
+        hint: 'pass readExternalData',
+      })
+    const data = await read(path)
+    bytes += data.length
+    return data
+  })
+  return { proto: resolved, bytes }
+}
+
+/** What a caller has to feed, with the types and shapes that the file declares. */
 export function inputsOf(model: ModelProto): readonly RunnerInput[] {
   const graph = graphOf(model)
   const initialized = new Set(graph.initializer.map(({ name }) => name))
@@ -45,7 +134,7 @@ export function inputsOf(model: ModelProto): readonly RunnerInput[] {
       if (type?.value.case !== 'tensorType') return { name, type: 'not a tensor', dims: [] }
       const { elemType, shape } = type.value.value
       const dims = shape?.dim.map(({ value }) => {
-        // Exporters write −1 or 0 for a size that is not known; ONNX Runtime takes the first as any.
+        // Exporters write −1 or 0 for a size that is not known; ONNX Runtime takes −1 as any size.
         if (value.case === 'dimValue') return value.value > 0n ? Number(value.value) : null
         return value.case === 'dimParam' ? value.value : null
       })

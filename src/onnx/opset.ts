@@ -1,8 +1,7 @@
 /**
- * Raising a model's opset without converting anything: allowed only where every operator in the graph means the
- * same in the newer set. Conservative on purpose: an operator that is not in the table, or one whose definition
- * changed between the two sets in any way but more types and new optional attributes or inputs, stays an obstacle,
- * and the caller makes do with the older set.
+ * Raises the opset of a model without converting its nodes. That is possible only if every operator in the graph means
+ * the same in the newer set. An operator is an obstacle if it is not in the table, or if its definition changed between
+ * the two sets by more than new types and new optional attributes or inputs. The caller then keeps the older set.
  *
  * The table covers opset 13 to 26, from the version histories in onnx/onnx docs/Changelog.md.
  */
@@ -12,7 +11,7 @@ import { subgraphs } from './graph.js'
 import { graphOf, isDefaultDomain, opsetOf, shallowCopy, withOpset } from './model.js'
 
 const OLDEST = 13
-/** The newest opset ONNX Runtime 1.30 loads. */
+/** The newest opset that ONNX Runtime 1.30 loads. */
 const NEWEST = 26
 
 /** Operators without any change of meaning from 13 to 26. */
@@ -28,15 +27,15 @@ const STEADY = new Set(
   Squeeze Sub Sum Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Where Xor`.split(/\s+/),
 )
 
-/** Operators that changed at some opset, unless the node stays clear of the change. */
+/** Operators that changed at some opset, and when a node does not use what changed. */
 const CHANGED: Readonly<
   Record<string, { readonly at: number; readonly unless: (node: NodeProto) => boolean }>
 > = {
-  // 14 moved training behind an attribute and dropped the optional statistics outputs.
+  // 14 made training an attribute and removed the optional outputs of statistics.
   BatchNormalization: { at: 14, unless: ({ output }) => output.slice(1).every((name) => name === '') },
-  // 18 asks for num_outputs where no sizes are given.
+  // 18 requires num_outputs if no sizes are given.
   Split: { at: 18, unless: ({ input }) => (input[1] ?? '') !== '' },
-  // 19 and 22 mended ceil_mode.
+  // 19 and 22 corrected ceil_mode.
   AveragePool: { at: 19, unless: (node) => intAttribute(node, 'ceil_mode', 0) === 0 },
   MaxPool: { at: 22, unless: (node) => intAttribute(node, 'ceil_mode', 0) === 0 },
 }
@@ -46,7 +45,7 @@ for (const kind of ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Pr
     [`Reduce${kind}`]: { at: 18, unless: (node: NodeProto) => attributeOf(node, 'axes') === undefined },
   })
 
-/** Why the model cannot be written in opset `to`; null if it can. */
+/** Why the model cannot be written in opset `to`, as text for people; null if it can. */
 export function whyNotRaise(model: ModelProto, to: number): string | null {
   const from = opsetOf(model)
   if (from >= to) return null
@@ -77,7 +76,10 @@ function keepsMeaning(node: NodeProto, from: number, to: number): boolean {
   return change !== undefined && (from >= change.at || to < change.at || change.unless(node))
 }
 
-/** The model in opset `to`, IR version raised with it; only for a `to` that `whyNotRaise` allows. */
+/**
+ * The model in opset `to`, with the IR version that it needs.
+ * @param to an opset for which `whyNotRaise` returns null
+ */
 export function raiseOpset(model: ModelProto, to: number): ModelProto {
   if (opsetOf(model) >= to) return model
   const raised = shallowCopy(withOpset(model, '', to))

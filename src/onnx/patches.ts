@@ -1,16 +1,21 @@
 /**
- * Output size and padding of a convolution, exactly as the ONNX operator Conv defines them (auto_pad included;
- * Conv has no ceil mode). Pure arithmetic on the sampling description.
+ * Output size and padding of a convolution, as the ONNX operator Conv defines them: auto_pad is included, and Conv has
+ * no ceil mode.
  */
 import { GpfqError } from '../errors.js'
 import type { Sampling } from './layer.js'
 
+/** Padding and output size for one input size. */
 export interface ResolvedPads {
   readonly pads: readonly [top: number, left: number, bottom: number, right: number]
   readonly outHeight: number
   readonly outWidth: number
 }
 
+/**
+ * Padding and output size of a convolution for an input of (height, width).
+ * @throws {GpfqError} INVALID_DATA for an input smaller than the kernel
+ */
 export function resolvePads(
   sampling: Extract<Sampling, { kind: 'patches' }>,
   height: number,
@@ -22,10 +27,11 @@ export function resolvePads(
   const [top, bottom, outHeight] = axis(0, height)
   const [left, right, outWidth] = axis(1, width)
   if (outHeight < 1 || outWidth < 1)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `convolution: expected an input of at least the kernel's extent ${kernel} (dilations ${dilations}), got ${height} × ${width}`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place: 'convolution',
+      expected: `an input of at least the kernel's extent ${kernel} (dilations ${dilations})`,
+      got: `${height} × ${width}`,
+    })
   return { pads: [top, left, bottom, right], outHeight, outWidth }
 }
 

@@ -1,23 +1,28 @@
 /**
- * Globs over node and weight names, as --include, --exclude and --bits-for take them. Names are not paths,
- * though they often look like some: `*` matches slashes and dots too, so that `*conv*` finds
- * `/layer1/layer1.0/conv1/Conv`. A pattern that matches nothing is an error: a typo must not silently quantize
- * what was meant to stay float.
+ * Globs over node and weight names, for options that choose layers. Names often look like paths but are none: `*`
+ * matches slashes and dots too, so that `*conv*` finds `/layer1/layer1.0/conv1/Conv`. A pattern without a match is an
+ * error, because a typo would otherwise quantize a layer that was meant to stay float.
  */
 import picomatch from 'picomatch'
 import { GpfqError } from '../errors.js'
 import type { Layer, Skipped } from './layer.js'
 
-/** Names by which a layer can be meant: its nodes and its weight. */
+/** Names that a pattern can match: those of the layer's nodes and of its weight. */
 function namesOf(layer: Layer): string[] {
   return [...layer.uses.map(({ node }) => node), layer.weight]
 }
 
+/** Whether a name equals the pattern or matches it as a glob. */
 export function matchesPattern(pattern: string, name: string): boolean {
   return pattern === name || picomatch.isMatch(name, pattern, { bash: true, dot: true })
 }
 
-/** The layers that a pattern means, at least one; `option` names the option in the error. */
+/**
+ * The layers that a pattern matches.
+ * @param skipped named in the error if the pattern matches one of them and no layer
+ * @param option the name of the option, for the error
+ * @throws {GpfqError} NO_MATCH
+ */
 export function matchLayers(
   pattern: string,
   layers: readonly Layer[],
@@ -26,21 +31,24 @@ export function matchLayers(
 ): Layer[] {
   const found = layers.filter((layer) => namesOf(layer).some((name) => matchesPattern(pattern, name)))
   if (found.length > 0) return found
-  const barred = skipped.find(({ name }) => matchesPattern(pattern, name))
-  if (barred !== undefined)
-    throw new GpfqError(
-      'NO_MATCH',
-      `${option} '${pattern}': expected a layer that can be quantized, got '${barred.name}': ${barred.reason}.`,
-    )
+  const place = `${option} '${pattern}'`
+  const match = skipped.find(({ name }) => matchesPattern(pattern, name))
+  if (match !== undefined)
+    throw new GpfqError('NO_MATCH', {
+      place,
+      expected: 'a layer that can be quantized',
+      got: `'${match.name}': ${match.reason}`,
+    })
   const near = nearest(pattern, [...new Set(layers.flatMap(namesOf))])
-  const hint =
-    near.length === 0
-      ? 'The model has no layers to match.'
-      : `Near names: ${near.map((name) => `'${name}'`).join(', ')}.`
-  throw new GpfqError(
-    'NO_MATCH',
-    `${option} '${pattern}': expected a glob that matches a node or weight name, got no match. ${hint}`,
-  )
+  throw new GpfqError('NO_MATCH', {
+    place,
+    expected: 'a glob that matches a node or weight name',
+    got: 'no match',
+    hint:
+      near.length === 0
+        ? 'the model has no layers'
+        : `near names: ${near.map((name) => `'${name}'`).join(', ')}`,
+  })
 }
 
 /** Up to five names that share the most letter pairs with the pattern (Dice's coefficient). */

@@ -1,10 +1,10 @@
 /**
- * A piece of a model as a model of its own, for the calibration streams: some nodes, the constants they need,
- * cut tensors as inputs and outputs. Layers can be given other weights; only their own nodes see them, everyone
- * else who reads the same initializer (an embedding's Gather, say) keeps the original.
+ * A part of a model as a model of its own, for the calibration streams: some nodes, the constants that they need, and
+ * tensors of the graph as inputs and outputs. Layers can be given other weights. Only the layer's nodes read them; other
+ * readers of the same initializer (the Gather of an embedding, for example) keep the original.
  *
- * Opsets, functions and the IR version stay. Shapes of cut tensors are left out: batches vary, and ONNX Runtime
- * infers the rest (name-only outputs load everywhere).
+ * Opsets, functions and the IR version stay. Inputs and outputs are declared without shapes: batch sizes vary, and ONNX
+ * Runtime infers the rest.
  */
 import { create } from '@bufbuild/protobuf'
 import {
@@ -17,12 +17,14 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf'
+import { rangeError, typeError } from '../checks.js'
 import { type GraphIndex, indexGraph } from './graph.js'
 import { findLayers, viewsOf } from './layers.js'
 import { encodeModel, graphOf, shallowCopy } from './model.js'
 import { makeFloats } from './tensor.js'
 import { toNodeLayout } from './weightView.js'
 
+/** A tensor that is fed to the segment. */
 export interface SegmentInput {
   readonly name: string
   /** ONNX element type, see ELEM_TYPES. */
@@ -30,8 +32,11 @@ export interface SegmentInput {
 }
 
 /**
- * Bytes of a model that computes `outputs` from `inputs` by those of `nodes` that it takes. Constant tensors are
- * computed inside, whether or not their nodes are listed. `weights`: layer name → values (groups, inputs, neurons).
+ * Bytes of a model that computes `outputs` from `inputs`. Of `nodes` it takes those that it needs. Constant tensors are
+ * computed inside, also if their nodes are not listed.
+ * @param weights layer name → values (groups, inputs, neurons)
+ * @throws {TypeError} for a tensor that neither the inputs nor the nodes give, or for weights of an unknown layer
+ * @throws {RangeError} for weights of another size
  */
 export function extractSegment(
   model: ModelProto,
@@ -63,7 +68,7 @@ export function extractSegment(
   return encodeModel(copy)
 }
 
-/** The nodes of re-weighted layers, reading initializers of their own. */
+/** Copies of the nodes of layers with other weights, and the initializers that they read. */
 function withWeights(
   graph: GraphIndex,
   nodes: ReadonlySet<number>,
@@ -72,13 +77,14 @@ function withWeights(
   const rewired = new Map<number, NodeProto>()
   const replaced = new Map<string, TensorProto>()
   if (weights.size === 0) return { rewired, replaced: [] }
-  const layers = findLayers(graph).layers
+  const layers = new Map(findLayers(graph).layers.map((layer) => [layer.name, layer]))
   for (const [name, values] of weights) {
-    const layer = layers.find((candidate) => candidate.name === name)
-    if (layer === undefined) throw new TypeError(`weights: expected names of layers, got '${name}'`)
+    const layer = layers.get(name)
+    if (layer === undefined)
+      throw typeError({ place: 'weights', expected: 'names of layers', got: `'${name}'` })
     const expected = layer.groups * layer.inputs * layer.neurons
     if (values.length !== expected)
-      throw new RangeError(`weights of '${name}': expected ${expected} values, got ${values.length}`)
+      throw rangeError(`weights of '${name}'`, `${expected} values`, values.length)
     for (const view of viewsOf(graph, layer)) {
       if (!nodes.has(view.node)) continue
       const tensor = `${view.tensor}:${name}:quantized`
@@ -94,7 +100,7 @@ function withWeights(
   return { rewired, replaced: [...replaced.values()] }
 }
 
-/** Nodes that `outputs` need, stopping at the given tensors, and all tensors that are read on the way. */
+/** Nodes that `outputs` need, up to the given tensors, and all tensors that these nodes read. */
 function closure(
   graph: GraphIndex,
   allowed: ReadonlySet<number>,
@@ -113,7 +119,10 @@ function closure(
     if (
       node === undefined ? graph.inputs.includes(tensor) : !allowed.has(node) && !graph.isConstantNode(node)
     )
-      throw new TypeError(`segment: expected '${tensor}' among the inputs or made by the nodes, got neither`)
+      throw typeError({
+        place: 'segment',
+        problem: `'${tensor}' is neither among the inputs nor made by the nodes`,
+      })
     if (node === undefined || taken.has(node)) continue
     taken.add(node)
     const original = new Set(graph.nodes[node]!.input)

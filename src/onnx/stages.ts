@@ -1,38 +1,40 @@
 /**
- * The calibration plan that is linear in depth: the graph is cut at the layers' inputs, and each
- * piece is run once per stream. A stage runs every node that can run without passing a layer that is not
- * quantized yet, then quantizes all layers whose inputs have thereby become available; their nodes run in the
- * next stage. So every node is in exactly one stage. Pure planning: plain data comes out.
+ * The calibration plan, with work linear in depth: the graph is cut at the layers' inputs, and each stage runs once per
+ * stream. A stage runs every node that does not depend on a layer that is not quantized yet. It then quantizes all layers
+ * whose inputs are available; their nodes run in the next stage. Every node is in exactly one stage. The plan is plain
+ * data; nothing runs here.
  *
- * A weight tied across depth (one of its inputs depends on another of its nodes) cannot wait for all its inputs:
- * when nothing else can go on, its early nodes run as float. Once the last input is there it is quantized on the
- * inputs of all its nodes, and `replay` says that the quantized stream so far is void and must be computed again
- * from the graph inputs, through all stages up to this one.
+ * A weight tied across depth (one of its inputs depends on another of its nodes) cannot wait for all of its inputs. If
+ * no other node can run, its early nodes run as float. When the last input is available, the layer is quantized on the
+ * inputs of all its nodes. The quantized stream was computed with the float weight until then, so `replay` asks to
+ * compute it again from the graph inputs, through all stages up to this one.
  *
- * Constant tensors appear in no list: extractSegment computes them wherever they are needed.
+ * Constant tensors are in no list: `extractSegment` computes them where they are needed.
  */
 import type { GraphIndex } from './graph.js'
 import type { Layer } from './layer.js'
 
+/** What runs, and what is quantized, between two sets of tensors. */
 export interface Stage {
   /** Node indices in topological order. */
   readonly nodes: readonly number[]
   /** Tensors that the nodes read: graph inputs, or outputs of earlier stages. */
   readonly inputs: readonly string[]
-  /** Tensors that the nodes make and that anyone needs later: layers quantized now, later stages, the caller. */
+  /** Tensors that the nodes make and that are needed later: by layers quantized now, later stages or the caller. */
   readonly outputs: readonly string[]
-  /** All tensors, graph inputs among them, to keep when the stage is over; what else is held can go. */
+  /** All tensors to keep after the stage, graph inputs among them; others can be freed. */
   readonly live: readonly string[]
   /** Layers to quantize after the nodes have run. All their inputs are in `outputs` or in an earlier `live`. */
   readonly quantize: readonly Layer[]
-  /** After quantizing, compute the quantized stream again: all nodes up to here, graph inputs to `live`. */
+  /** After quantizing, compute the quantized stream again, from the graph inputs through all nodes up to here. */
   readonly replay: boolean
-  /** Tensors held after the nodes have run whose value in the quantized stream can differ from the float one. */
+  /** Of the tensors held after the nodes have run: those that can differ between the two streams. */
   readonly changed: readonly string[]
-  /** Outputs that the nodes compute of layers quantized earlier: what their error is measured on. */
+  /** Outputs, made in this stage, of layers quantized earlier: their error is measured on these. */
   readonly measured: readonly string[]
 }
 
+/** The stages of a graph in the order in which they run; the last one quantizes nothing. */
 export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[] {
   const { pieces } = cut(graph, layers)
   const stageOf = new Map<string, number>() // tensor → stage that makes it; graph inputs: −1
@@ -41,7 +43,7 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
     for (const node of nodes) for (const output of madeBy(graph, node)) stageOf.set(output, stage)
   })
 
-  // The last stage that needs each tensor; layers need theirs at the stage that quantizes them.
+  // The last stage that needs each tensor. A layer needs its inputs in the stage that quantizes it.
   const last = pieces.length - 1
   const neededUntil = new Map<string, number>()
   const need = (tensor: string, stage: number) => {
@@ -58,7 +60,7 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
   for (const output of graph.computedOutputs) need(output, last + 1)
 
   const differing = new Set<string>()
-  const usesDone = new Set<number>() // nodes of the layers quantized before the stage at hand
+  const usesDone = new Set<number>() // nodes of the layers quantized in earlier stages
   const measurable = new Set<string>()
   return pieces.map(({ nodes, quantize, replay }, stage) => {
     if (stage > 0 && pieces[stage - 1]!.quantize.length > 0) {
@@ -121,7 +123,7 @@ function cut(graph: GraphIndex, layers: readonly Layer[]): { pieces: Piece[] } {
     advance()
     let quantize = [...waiting].filter(ready)
     while (quantize.length === 0 && left.length > 0) {
-      // Only tied weights are left in the way: let the earliest node of one run as float.
+      // All remaining nodes depend on tied weights: the earliest node of one of them runs as float.
       const early = left.find((node) => blocked.has(node) && graph.reads(node).every(has)) as number
       released.add(
         layers.find(({ uses }) => uses.some(({ node }) => graph.nodeNamed(node) === early)) as Layer,
@@ -141,15 +143,16 @@ function cut(graph: GraphIndex, layers: readonly Layer[]): { pieces: Piece[] } {
   return { pieces }
 }
 
-/** Constant nodes run where they are first read, or last of all. */
+/** Constant nodes run in the first stage that reads them, or in the last one. */
 function placeConstantNodes(graph: GraphIndex, pieces: readonly Piece[]): void {
   const stageOf = new Map(
     pieces.flatMap(({ nodes }, stage) => nodes.map((node): [number, number] => [node, stage])),
   )
   for (const node of graph.order.toReversed()) {
     if (!graph.isConstantNode(node)) continue
-    const readers = graph.nodes[node]!.output.flatMap((output) => graph.consumers(output))
-    const stage = Math.min(pieces.length - 1, ...readers.map((reader) => stageOf.get(reader) as number))
+    let stage = pieces.length - 1
+    for (const output of graph.nodes[node]!.output)
+      for (const reader of graph.consumers(output)) stage = Math.min(stage, stageOf.get(reader) as number)
     stageOf.set(node, stage)
     pieces[stage]!.nodes.push(node)
   }
@@ -163,7 +166,7 @@ function madeBy(graph: GraphIndex, node: number): string[] {
   return graph.isConstantNode(node) ? [] : graph.nodes[node]!.output.filter((output) => output !== '')
 }
 
-/** Adds to `differing` all outputs of `nodes` that descend from it or from one of `sources`. */
+/** Adds to `differing` the outputs of `nodes` that depend on a tensor in it or on one of the nodes `sources`. */
 function spread(
   graph: GraphIndex,
   nodes: readonly number[],

@@ -1,7 +1,7 @@
 /**
- * Values of a TensorProto as typed arrays, and typed arrays as TensorProtos. ONNX keeps values either as
- * little-endian raw bytes or in a typed field, 16-bit floats as integers in int32_data; both are read here and
- * checked against the dims. Raw bytes are viewed where alignment allows: what is returned must not be written to.
+ * Values of a TensorProto as typed arrays, and typed arrays as TensorProtos. ONNX stores values either as little-endian
+ * raw bytes or in a typed field (16-bit floats as integers in int32_data). Both are read here and checked against the
+ * dims. Aligned raw bytes are not copied: a returned array may be a view of the file and must not be written to.
  */
 import { create } from '@bufbuild/protobuf'
 import {
@@ -20,7 +20,7 @@ import {
 } from '../tensor/float16.js'
 import type { TensorType } from '../tensor/tensor.js'
 
-/** ONNX element type of each type that crosses the runner's boundary. */
+/** ONNX element type of each tensor type. */
 export const ELEM_TYPES: Readonly<Record<TensorType, number>> = {
   float32: DataType.FLOAT,
   float64: DataType.DOUBLE,
@@ -36,7 +36,7 @@ export const ELEM_TYPES: Readonly<Record<TensorType, number>> = {
   bool: DataType.BOOL,
 }
 
-/** Whether a value is a tensor of numbers; sequences, maps and strings are not, and what is not declared may be. */
+/** Whether a value is a tensor of numbers, or its type is not declared. Sequences, maps and strings are not. */
 export function isNumeric(type: TypeProto | undefined): boolean {
   if (type?.value.case === undefined) return true
   if (type.value.case !== 'tensorType') return false
@@ -72,16 +72,18 @@ const BITS: Readonly<Record<number, number>> = {
   [DataType.INT2]: 2,
 }
 
-/** Bytes of `count` elements, null for strings and types this program does not know. */
+/** Bytes of `count` elements; null for strings and unknown types. */
 export function byteLengthOf(dataType: number, count: number): number | null {
   const bits = BITS[dataType]
   return bits === undefined ? null : Math.ceil((count * bits) / 8)
 }
 
+/** The dims of a tensor as numbers. */
 export function dimsOf(tensor: TensorProto): number[] {
   return tensor.dims.map(Number)
 }
 
+/** Number of elements of a shape; 1 for a scalar. */
 export function sizeOf(dims: readonly number[]): number {
   return dims.reduce((product, dim) => product * dim, 1)
 }
@@ -96,11 +98,15 @@ export function isFloatType(dataType: number): boolean {
   )
 }
 
+/** The name of an ONNX element type in lower case. */
 export function typeName(dataType: number): string {
   return (DataType[dataType] ?? `type ${dataType}`).toLowerCase()
 }
 
-/** Float values in row-major order, (size of dims). float16, bfloat16 and double are converted to float32. */
+/**
+ * Float values in row-major order, (size of dims). float16, bfloat16 and double are converted to float32.
+ * @throws {GpfqError} INVALID_MODEL for another type, or for values that do not fill the dims
+ */
 export function readFloats(tensor: TensorProto): Float32Array {
   const count = checkedCount(tensor)
   const raw = rawBytes(tensor, count)
@@ -125,7 +131,10 @@ export function readFloats(tensor: TensorProto): Float32Array {
   }
 }
 
-/** Integer values of a small tensor: shapes, axes, indices. */
+/**
+ * Integer values of a small tensor: shapes, axes, indices.
+ * @throws {GpfqError} INVALID_MODEL for a type other than int32 and int64, or for values that do not fill the dims
+ */
 export function readInts(tensor: TensorProto): number[] {
   const count = checkedCount(tensor)
   const raw = rawBytes(tensor, count)
@@ -142,7 +151,7 @@ export function readInts(tensor: TensorProto): number[] {
   }
 }
 
-/** A tensor of raw bytes; `values` are copied, so that they may live in shared memory. */
+/** A tensor of raw bytes. `values` are copied, so that they can be in shared memory. */
 export function makeTensor(
   name: string,
   dataType: number,
@@ -154,7 +163,10 @@ export function makeTensor(
   return create(TensorProtoSchema, { name, dataType, dims: dims.map(BigInt), rawData })
 }
 
-/** Float values stored in `dataType`, one of those `isFloatType` names. */
+/**
+ * A tensor of float values, stored in `dataType`.
+ * @throws {GpfqError} UNSUPPORTED_MODEL for a type that is not a float type
+ */
 export function makeFloats(
   name: string,
   dataType: number,
@@ -175,10 +187,15 @@ export function makeFloats(
         Uint16Array.from(values, dataType === DataType.FLOAT16 ? float32ToFloat16 : float32ToBfloat16),
       )
     default:
-      throw new GpfqError('UNSUPPORTED_MODEL', `${name}: expected a float type, got ${typeName(dataType)}`)
+      throw new GpfqError('UNSUPPORTED_MODEL', {
+        place: `tensor '${name}'`,
+        expected: 'a float type',
+        got: typeName(dataType),
+      })
   }
 }
 
+/** A tensor of int64 values. */
 export function makeInts(name: string, dims: readonly number[], values: readonly number[]): TensorProto {
   return makeTensor(name, DataType.INT64, dims, BigInt64Array.from(values, BigInt))
 }
@@ -190,10 +207,14 @@ function checkedCount(tensor: TensorProto): number {
   return sizeOf(dims)
 }
 
-/** The raw bytes, checked for length; null where values lie in a typed field. */
+/** The raw bytes, checked for length; null if the values are in a typed field. */
 function rawBytes(tensor: TensorProto, count: number): Uint8Array<ArrayBuffer> | null {
   if (tensor.dataLocation === Location.EXTERNAL)
-    throw invalid(tensor, 'its values in the file', 'external data: resolve it before reading the weights')
+    throw new GpfqError('INVALID_MODEL', {
+      place: `tensor '${tensor.name}'`,
+      problem: 'its values are in another file',
+      hint: 'resolve external data before reading the weights',
+    })
   const expected = byteLengthOf(tensor.dataType, count) ?? 0
   if (tensor.rawData.length === 0 && expected > 0) return null
   if (tensor.rawData.length !== expected)
@@ -212,11 +233,11 @@ function view<T>(
   type: new (buffer: ArrayBuffer, offset: number, length: number) => T,
   size: number,
 ): T {
-  // A copy by constructor: the slice() of a Node Buffer is a view.
+  // The constructor copies; the slice() of a Node Buffer does not.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes)
   return new type(aligned.buffer, aligned.byteOffset, aligned.length / size)
 }
 
 function invalid(tensor: TensorProto, expected: string, got: string): GpfqError {
-  return new GpfqError('INVALID_MODEL', `tensor '${tensor.name}': expected ${expected}, got ${got}`)
+  return new GpfqError('INVALID_MODEL', { place: `tensor '${tensor.name}'`, expected, got })
 }

@@ -1,12 +1,11 @@
 /**
- * How one Conv, Gemm or MatMul node sees its constant operand: where the values are stored, the shape at the
- * node, and how that shape reads as a layer. Only two layouts occur at nodes, and both are plain matrices:
+ * How one Conv, Gemm or MatMul node reads its constant operand: where the values are stored, their shape at the node,
+ * and the groups, inputs and neurons of that shape. Only two layouts occur at nodes, and both are plain matrices:
  *
  *   neurons-first  (groups·neurons, inputs)   Conv; Gemm with transB = 1; MatMul with a constant left operand
  *   inputs-first   (inputs, neurons)          Gemm with transB = 0; MatMul with a constant right operand
  *
- * so everything that writes weights (segments, formats, folding) goes through `toNodeLayout` and never asks
- * which operator it deals with.
+ * All code that writes weights (segments, formats, folding) uses `toNodeLayout`, and does not depend on the operator.
  */
 import type { NodeProto } from 'onnx-buf'
 import { intAttribute, intsAttribute, stringAttribute } from './attributes.js'
@@ -16,10 +15,11 @@ import type { Layer, Sampling } from './layer.js'
 import { isDefaultDomain } from './model.js'
 import { sizeOf } from './tensor.js'
 
+/** One node and the weight that it reads. */
 export interface WeightView {
   readonly op: Layer['op']
   readonly node: number
-  /** Tensor whose values become sample rows. */
+  /** Tensor that becomes sample rows. */
   readonly input: string
   readonly output: string
   readonly sampling: Sampling
@@ -33,11 +33,12 @@ export interface WeightView {
   readonly neurons: number // per group
 }
 
+/** Whether a node has an operator that is quantized. */
 export function isLayerOp(node: NodeProto): node is NodeProto & { opType: Layer['op'] } {
   return isDefaultDomain(node.domain) && ['Conv', 'Gemm', 'MatMul'].includes(node.opType)
 }
 
-/** The view of a Conv, Gemm or MatMul node, or in plain words why its weight cannot be quantized. */
+/** The view of a Conv, Gemm or MatMul node. A string gives the reason why its weight cannot be quantized. */
 export function viewWeight(graph: GraphIndex, index: number): WeightView | string {
   const node = graph.nodes[index]!
   const [a = '', b = ''] = node.input
@@ -127,12 +128,12 @@ function viewConv(node: NodeProto, dims: readonly number[]): Shape | string {
 
 type Values = Float32Array | Int32Array | Uint8Array
 
-/** Canonical (groups, inputs, neurons) to the matrix at the node; `to` is filled and returned. */
+/** Rearranges canonical (groups, inputs, neurons) into the matrix at the node; returns `to`. */
 export function toNodeLayout<T extends Values>(view: WeightView, canonical: T, to: T): T {
   return relayout(view, canonical, to, false)
 }
 
-/** The matrix at the node to canonical (groups, inputs, neurons); `to` is filled and returned. */
+/** Rearranges the matrix at the node into canonical (groups, inputs, neurons); returns `to`. */
 export function toCanonical<T extends Values>(view: WeightView, atNode: T, to: T): T {
   return relayout(view, atNode, to, true)
 }

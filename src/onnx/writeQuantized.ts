@@ -1,14 +1,14 @@
 /**
- * The quantized model: every layer's weight replaced by one of the output forms, at the nodes that use it. Other
- * readers of the same initializer keep the original; what nobody reads any more is dropped. Everything else of
- * the file is passed on by reference, unknown fields included, and the input model is not touched.
+ * Writes the quantized model: each layer's weight is replaced by nodes and constants of one of the output formats. Other
+ * readers of the same initializer keep the original, and constants without a reader are dropped. Everything else in the
+ * file is kept by reference, unknown fields included; the input model is not changed.
  *
- * A weight is emitted once, in the layout of its first node; nodes that want another shape or orientation get it
- * from there by Reshape and Transpose. Chains that led from the old initializer to the node are left out: the
- * values are written the way the node reads them.
+ * A weight is emitted once, in the layout of its first node. Nodes that read it in another shape or orientation get it by
+ * Reshape and Transpose. The values are written as the node reads them, without the chain that led to the old initializer.
  */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { type ModelProto, NodeProtoSchema, StringStringEntryProtoSchema, TensorProtoSchema } from 'onnx-buf'
+import { rangeError } from '../checks.js'
 import { intsAttr } from './attributes.js'
 import { addToBias } from './bias.js'
 import { GraphEdit } from './edit.js'
@@ -24,22 +24,25 @@ import { opsetOf, shallowCopy, withOpset } from './model.js'
 import { raiseOpset } from './opset.js'
 import type { WeightView } from './weightView.js'
 
+/** A layer, its quantized weight, and the format to write it in. */
 export interface QuantizedEntry {
   readonly layer: Layer
   readonly quantized: QuantizedWeight
   readonly format: Format
 }
 
+/** The written model and what its layers cost. */
 export interface WrittenModel {
   readonly model: ModelProto
-  /** Bytes of nodes and constants that stand for each layer's weight, by layer name. */
+  /** Bytes of the nodes and constants that replace each layer's weight, by layer name. */
   readonly bytes: ReadonlyMap<string, number>
 }
 
 /**
- * Writes the entries into a new model. `biasCorrections`: layer name → values to add to the layer's outputs,
- * (groups·neurons). `info` goes into the metadata under the key `gpfq`. Throws RangeError for a format that
- * `formatsFor` says is not possible.
+ * Writes the entries into a new model.
+ * @param biasCorrections layer name → values to add to the layer's outputs, (groups·neurons)
+ * @param info metadata to write under the key `gpfq`; none if empty
+ * @throws {RangeError} for a format that is not possible (see `formatsFor`), or for values that do not fit the layer
  */
 export function writeQuantized(
   model: ModelProto,
@@ -84,32 +87,32 @@ export function writeQuantized(
   return { model: info === '' ? written : withMetadata(written, info), bytes }
 }
 
-/** Lets every use of the layer read the emitted tensor, in the use's own shape. */
+/** Lets every node of the layer read the emitted tensor, in the layout that the node expects. */
 function rewire(writer: WeightWriter, views: readonly WeightView[], emitted: Emitted): void {
   const { edit } = writer
-  const byForm = new Map<string, string>([[formOf(views[0]!), emitted.output]])
+  const byLayout = new Map<string, string>([[layoutKey(views[0]!), emitted.output]])
   for (const view of views) {
-    const form = formOf(view)
-    let tensor = byForm.get(form)
+    const key = layoutKey(view)
+    let tensor = byLayout.get(key)
     if (tensor === undefined) {
-      tensor = reformed(writer, emitted.output, view)
-      byForm.set(form, tensor)
+      tensor = inLayoutOf(view, emitted.output, writer)
+      byLayout.set(key, tensor)
     }
     edit.setInput(view.node, view.operand, tensor)
   }
   if (writer.nodes.length > 0) edit.insertBefore(Math.min(...views.map(({ node }) => node)), writer.nodes)
 }
 
-function formOf({ layout, chain: { dims, elemType } }: WeightView): string {
+function layoutKey({ layout, chain: { dims, elemType } }: WeightView): string {
   return `${layout} ${dims} ${elemType}`
 }
 
-/** The emitted tensor in the shape, orientation and element type of another view; more nodes for the writer. */
-function reformed(writer: WeightWriter, emitted: string, to: WeightView): string {
+/** The emitted tensor in the shape, orientation and element type of another view; its nodes are added to the writer. */
+function inLayoutOf(view: WeightView, emitted: string, writer: WeightWriter): string {
   let tensor = emitted
-  const { dims, elemType } = to.chain
-  const turned = (to.layout === 'neurons-first') !== writer.neuronsFirst
-  if (turned) {
+  const { dims, elemType } = view.chain
+  const transposed = (view.layout === 'neurons-first') !== writer.neuronsFirst
+  if (transposed) {
     if (writer.dims.length !== 2)
       tensor = writer.reshape(
         tensor,
@@ -117,7 +120,8 @@ function reformed(writer: WeightWriter, emitted: string, to: WeightView): string
       )
     tensor = writer.emit('Transpose', [tensor], [intsAttr('perm', [1, 0])])
   }
-  if (turned ? dims.length !== 2 : dims.join() !== writer.dims.join()) tensor = writer.reshape(tensor, dims)
+  if (transposed ? dims.length !== 2 : dims.join() !== writer.dims.join())
+    tensor = writer.reshape(tensor, dims)
   return elemType === writer.elemType ? tensor : writer.cast(tensor, elemType)
 }
 
@@ -140,19 +144,18 @@ function checkShapes(
   { codes, scales, blockSize, levels, values }: QuantizedWeight,
 ) {
   const expect = (what: string, expected: number, got: number) => {
-    if (got !== expected) throw new RangeError(`${what} of '${name}': expected ${expected}, got ${got}`)
+    if (got !== expected) throw rangeError(`${what} of '${name}'`, String(expected), got)
   }
-  if (!(blockSize >= 1)) throw new RangeError(`blockSize of '${name}': expected at least 1, got ${blockSize}`)
+  if (!(blockSize >= 1)) throw rangeError(`blockSize of '${name}'`, 'at least 1', blockSize)
   if (values === undefined) expect('codes', groups * inputs * neurons, codes.length)
   else expect('values', groups * inputs * neurons, values.length)
   expect('scales', groups * Math.ceil(inputs / blockSize) * neurons, scales.length)
   const largest = codes.reduce((max, code) => Math.max(max, code), 0)
-  if (largest >= levels)
-    throw new RangeError(`codes of '${name}': expected at most ${levels - 1}, got ${largest}`)
+  if (largest >= levels) throw rangeError(`codes of '${name}'`, `at most ${levels - 1}`, largest)
 }
 
 function impossible({ name }: Layer, format: Format, reason: string): RangeError {
-  return new RangeError(`format of '${name}': expected one that is possible, got '${format}': ${reason}`)
+  return rangeError(`format of '${name}'`, 'one that is possible', `'${format}': ${reason}`)
 }
 
 function imports(model: ModelProto, domain: string): boolean {

@@ -1,16 +1,17 @@
 /**
- * Element types of tensors: their sizes, the typed arrays that hold them, and conversion from one to another.
+ * Element types of tensors: their sizes, their typed arrays, and conversion from one to another.
  *
- * A file's element type is rarely the model's: images come as uint8 for a float32 input, tokens as uint16 for
- * int64. Widening is silent; a value that the target cannot hold, or a fraction on its way to an integer, is an
- * error and never a wrapped number; between int64 and uint64 not even a rounded one. float16 travels as its bits in a
- * Uint16Array, as ONNX Runtime takes it.
+ * The element type of a file is often not that of the model: images are uint8 for a float32 input, tokens are uint16 for
+ * int64. A value that the target type cannot hold is an error, and so is a fraction for an integer type: values are never
+ * wrapped. Between int64 and uint64 they are not rounded either. float16 is stored as its bits in a Uint16Array, as in
+ * ONNX Runtime.
  */
-
+import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { float16ToFloat32, float32ToFloat16 } from './float16.js'
 import type { TensorData, TensorType } from './tensor.js'
 
+/** Bytes of one element. */
 export const ELEMENT_BYTES: Readonly<Record<TensorType, number>> = {
   float16: 2,
   float32: 4,
@@ -26,7 +27,7 @@ export const ELEMENT_BYTES: Readonly<Record<TensorType, number>> = {
   uint64: 8,
 }
 
-/** Smallest and largest value of each integer type; the 64-bit ones as far as float64 counts exactly. */
+/** Smallest and largest value of each integer type; for 64 bits, the integers that float64 represents exactly. */
 const INTEGER_RANGE: Readonly<Partial<Record<TensorType, readonly [number, number]>>> = {
   int8: [-128, 127],
   uint8: [0, 255],
@@ -39,10 +40,12 @@ const INTEGER_RANGE: Readonly<Partial<Record<TensorType, readonly [number, numbe
   uint64: [0, Number.MAX_SAFE_INTEGER],
 }
 
+/** Whether a name is that of an element type. */
 export function isTensorType(type: string): type is TensorType {
   return Object.hasOwn(ELEMENT_BYTES, type)
 }
 
+/** Whether the elements are floats. */
 export function isFloatType(type: TensorType): boolean {
   return type === 'float16' || type === 'float32' || type === 'float64'
 }
@@ -54,7 +57,11 @@ export function elementCount(dims: readonly number[]): number {
   return count
 }
 
-/** `length` elements of `type` that lie at `offset` of `buffer`; the offset must be aligned to the element. */
+/**
+ * A view of elements in a buffer.
+ * @param offset in bytes, a multiple of the element's size
+ * @param length in elements
+ */
 export function elementsIn(
   type: TensorType,
   buffer: ArrayBufferLike,
@@ -87,20 +94,25 @@ export function elementsIn(
   }
 }
 
+/** `length` zeros of a type. */
 export function allocateElements(type: TensorType, length: number): TensorData {
   return elementsIn(type, new ArrayBuffer(length * ELEMENT_BYTES[type]), 0, length)
 }
 
-/** Element `index` as a float64, whatever the type. int64 beyond 2^53 is rounded. */
+/**
+ * One element as a float64. 64-bit integers beyond 2^53 are rounded.
+ * @throws {RangeError} for an index outside the data
+ */
 export function numberAt(type: TensorType, data: TensorData, index: number): number {
   const value = data[index]
-  if (value === undefined) throw new RangeError(`element ${index}: expected an index below ${data.length}`)
+  if (value === undefined) throw rangeError('index', `an element below ${data.length}`, index)
   return type === 'float16' ? float16ToFloat32(Number(value)) : Number(value)
 }
 
 /**
- * `data` as elements of `target`. Returns `data` itself if the type is the same already.
- * @throws {GpfqError} INVALID_DATA for a value that `target` cannot hold; `place` names the file and input.
+ * `data` as elements of `target`; `data` itself if the types are equal.
+ * @param place the file and the input, for the error
+ * @throws {GpfqError} INVALID_DATA for a value that `target` cannot hold
  */
 export function convertElements(
   place: string,
@@ -130,10 +142,12 @@ export function convertElements(
 }
 
 function misfit(place: string, value: number | bigint, source: TensorType, target: TensorType): GpfqError {
-  return new GpfqError(
-    'INVALID_DATA',
-    `${place}: expected integers that fit ${target}, got ${value} (${source}); convert the file, or name another input`,
-  )
+  return new GpfqError('INVALID_DATA', {
+    place,
+    expected: `integers that fit ${target}`,
+    got: `${value} (${source})`,
+    hint: 'convert the file, or name another input',
+  })
 }
 
 function isWide(data: TensorData): data is BigInt64Array | BigUint64Array {

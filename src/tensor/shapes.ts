@@ -1,9 +1,11 @@
 /**
- * Whether the samples of a file fit an input of a model, and as which shape. Shapes here are of one sample, the
- * batch axis taken off; a model's dimension that is a name or unknown fits any size, and no shape at all fits any.
+ * Whether the samples of a file fit an input of a model, and in which shape. Shapes are of one sample, without the batch
+ * axis. A dimension of the model that is a name or unknown fits any size; an input without a declared shape fits any
+ * shape.
  */
 import type { RunnerInput } from './tensor.js'
 
+/** Dimensions that a model declares: sizes, names, or null if unknown; null for no shape. */
 export type ModelDims = RunnerInput['dims']
 
 /** Shape of one sample of an input. */
@@ -13,8 +15,8 @@ export function sampleDims({ dims }: RunnerInput): ModelDims {
 
 /**
  * The shape in which a sample of shape `file` goes into an input of shape `model`, or null.
- * Accepted: the very shape; a missing channel axis of size 1 in front or behind; a flattened or unflattened sample
- * of the same number of elements. Never a transposition, which would silently compute nonsense.
+ * Accepted: the same shape; a missing channel axis of size 1, first or last; a flattened or unflattened sample with the
+ * same number of elements. Not accepted: a transposition, because the model would compute wrong outputs from it.
  */
 export function fitSample(file: readonly number[], model: ModelDims): readonly number[] | null {
   if (model === null || matches(file, model)) return file
@@ -26,12 +28,13 @@ export function fitSample(file: readonly number[], model: ModelDims): readonly n
   return null
 }
 
-/** A model whose images lie as (height, width, channels): only its last axis can be the channels. */
+/** Whether images are (height, width, channels): only the last axis has the size of channels. */
 export function isChannelsLast(model: ModelDims): boolean {
   if (model?.length !== 3) return false
   return isChannelCount(model[2]) && !isChannelCount(model[0])
 }
 
+/** A shape as text. */
 export function describeShape(dims: ModelDims): string {
   return dims === null ? '(any shape)' : `(${dims.map((dim) => dim ?? '?').join(', ')})`
 }

@@ -1,6 +1,6 @@
-/** Tensors as they cross the boundary between files, networks and kernels: plain typed arrays with a shape. */
+/** Tensors between files, networks and kernels: plain typed arrays with a shape. */
 
-/** Element types, named as ONNX Runtime names them. */
+/** Element types, with the names of ONNX Runtime. */
 export type TensorType =
   | 'float32'
   | 'float64'
@@ -15,6 +15,7 @@ export type TensorType =
   | 'uint64'
   | 'bool'
 
+/** The typed arrays of the element types; bool is a Uint8Array. */
 export type TensorData =
   | Float32Array
   | Float64Array
@@ -27,7 +28,7 @@ export type TensorData =
   | BigInt64Array
   | BigUint64Array
 
-/** A dense tensor in row-major order: `data.length` is the product of `dims`. float16 travels as Uint16Array bits. */
+/** A dense tensor in row-major order: `data.length` is the product of `dims`. float16 is stored as bits in a Uint16Array. */
 export interface Tensor {
   readonly type: TensorType
   readonly dims: readonly number[]
@@ -37,10 +38,10 @@ export interface Tensor {
 /** Named inputs of one run of a network. */
 export type Feeds = Readonly<Record<string, Tensor>>
 
-/** What a network says of one of its inputs. */
+/** An input of a network, as the model declares it. */
 export interface RunnerInput {
   readonly name: string
   readonly type: string
-  /** Symbolic or unknown dimensions are strings or null; null instead of dims where the model declares no shape at all. */
+  /** Named dimensions are strings, unknown ones null. Null in place of the list if the model declares no shape. */
   readonly dims: readonly (number | string | null)[] | null
 }

@@ -1,4 +1,4 @@
-/** Small ONNX models for tests, and ONNX Runtime Web to run them: the independent witness of this folder. */
+/** Small ONNX models for tests, and ONNX Runtime Web to run them, as the reference that is independent of src/onnx. */
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { create } from '@bufbuild/protobuf'

@@ -1,6 +1,6 @@
 /**
- * One node of every kind the ONNX floor treats as a layer, written down by hand: how its weight is laid out, what
- * it reads, what it computes. The canonical order is spelled out per case (`at`), not taken from the code under test.
+ * One node of every kind that is a layer, written by hand: the layout of its weight, its inputs and its outputs. Each
+ * case states its canonical order (`at`); it is not taken from the code under test.
  */
 import type { NodeProto, TensorProto } from 'onnx-buf'
 import type { QuantizedWeight } from '../../src/onnx/layer.js'

@@ -7,7 +7,7 @@ import {
 } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
 import { indexGraph } from '#src/onnx/graph.js'
-import { findLayers, readWeights } from '#src/onnx/layers.js'
+import { findLayers, floatCopies, readWeights, viewsOf } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import { resolvePads } from '#src/onnx/patches.js'
 import { makeFloats } from '#src/onnx/tensor.js'
@@ -267,6 +267,85 @@ describe('findLayers', () => {
       }),
     ]
     expect(find(model).skipped[0]?.reason).toMatch(/function of the model/)
+  })
+})
+
+describe('floatCopies', () => {
+  const copies = (nodes: NodeProto[], outputs: string[]) => {
+    const graph = indexGraph(b.model(nodes, [b.floats('w', [2, 2], b.noise(4))], ['x'], outputs))
+    return floatCopies(graph, findLayers(graph).layers)
+  }
+  const layer = b.node('MatMul', ['x', 'w'], ['y'])
+
+  it('names the node, or the output, that reads a weight beside its layer', () => {
+    expect(copies([layer], ['y'])).toEqual([])
+    expect(copies([layer, b.node('Add', ['x', 'w'], ['z'])], ['y', 'z'])).toEqual([
+      { weight: 'w', reader: "node 'z_node'" },
+    ])
+    expect(copies([layer, b.node('Neg', ['w'], ['z'])], ['y', 'z'])).toEqual([
+      { weight: 'w', reader: 'an output of the model' },
+    ])
+  })
+
+  it('looks through a lattice of constant nodes in linear time', () => {
+    const lattice = Array.from({ length: 3000 }, (_, i) => [
+      b.node('Neg', [i === 0 ? 'w' : `c${i}`], [`l${i}`]),
+      b.node('Abs', [i === 0 ? 'w' : `c${i}`], [`r${i}`]),
+      b.node('Add', [`l${i}`, `r${i}`], [`c${i + 1}`]),
+    ]).flat()
+    expect(copies([layer, ...lattice], ['y'])).toEqual([])
+    expect(copies([layer, ...lattice, b.node('Add', ['x', 'c3000'], ['z'])], ['y', 'z'])).toEqual([
+      { weight: 'w', reader: "node 'z_node'" },
+    ])
+  })
+})
+
+describe('a large graph', () => {
+  it('reads a weight behind 3,000 constant nodes', () => {
+    const count = 3000
+    const nodes = [
+      ...Array.from({ length: count }, (_, i) => b.node('Transpose', [`w${i}`], [`w${i + 1}`])),
+      b.node('MatMul', ['x', `w${count}`], ['y']),
+    ]
+    const graph = indexGraph(b.model(nodes, [b.floats('w0', [2, 2], [1, 2, 3, 4])], ['x'], ['y']))
+    const [layer] = findLayers(graph).layers
+    expect([...readWeights(graph, layer!)]).toEqual([1, 2, 3, 4])
+    expect(floatCopies(graph, [layer!])).toEqual([])
+  })
+
+  it('finds the views of a layer without a search through all layers', () => {
+    const count = 1000
+    const nodes = Array.from({ length: count }, (_, i) => b.node('MatMul', ['x', `w${i}`], [`y${i}`]))
+    const constants = nodes.map((_, i) => b.floats(`w${i}`, [1, 1], [i]))
+    const graph = indexGraph(
+      b.model(
+        nodes,
+        constants,
+        ['x'],
+        nodes.map((_, i) => `y${i}`),
+      ),
+    )
+    const { layers } = findLayers(graph)
+    let reads = 0
+    const counted = layers.map((layer) => ({
+      ...layer,
+      get name() {
+        reads++
+        return layer.name
+      },
+    }))
+    for (const layer of counted) viewsOf(graph, layer)
+    expect(reads).toBe(count)
+    expect(layers.map((layer) => viewsOf(graph, layer)[0]!.node)).toEqual(nodes.map((_, i) => i))
+  })
+
+  it('has no views for a layer of another graph', () => {
+    const graph = indexGraph(b.model([b.node('Relu', ['x'], ['y'])], [], ['x'], ['y']))
+    const other = indexGraph(
+      b.model([b.node('MatMul', ['x', 'w'], ['y'])], [b.floats('w', [1, 1], [1])], ['x'], ['y']),
+    )
+    const [layer] = findLayers(other).layers
+    expect(() => viewsOf(graph, layer!)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
   })
 })
 

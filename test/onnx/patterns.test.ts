@@ -46,7 +46,7 @@ describe('patterns over layer names', () => {
 
   it('are an error when nothing matches, with the nearest names', () => {
     expect(() => match('layer1.0.conv1.wieght')).toThrow(
-      /^include 'layer1.0.conv1.wieght': expected a glob .* Near names: 'layer1.0.conv1.weight'/,
+      /^include 'layer1.0.conv1.wieght': expected a glob .* near names: 'layer1.0.conv1.weight'/,
     )
     expect(() => match('xyz')).toThrow(expect.objectContaining({ code: 'NO_MATCH' }))
   })

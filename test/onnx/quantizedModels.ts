@@ -1,5 +1,5 @@
 /**
- * Models to write in quantized form: every op once per number of levels and scaling side by side, and layers of any model
+ * Models to write with quantized weights: every op once per number of levels and scaling side by side, and layers of any model
  * with random codes; what ONNX Runtime makes of them.
  */
 import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf'

@@ -150,10 +150,10 @@ describe('extractSegment', () => {
 
   it('refuses to compute what neither its inputs nor its nodes give', () => {
     const model = b.model([b.node('Relu', ['x'], ['a']), b.node('Relu', ['a'], ['y'])], [], ['x'], ['y'])
-    expect(() => extractSegment(model, [1], [], ['y'])).toThrow(/expected 'a' among the inputs/)
-    expect(() => extractSegment(model, [0, 1], [], ['y'])).toThrow(/expected 'x' among the inputs/)
+    expect(() => extractSegment(model, [1], [], ['y'])).toThrow(/'a' is neither among the inputs nor made/)
+    expect(() => extractSegment(model, [0, 1], [], ['y'])).toThrow(/'x' is neither among the inputs nor made/)
     expect(() =>
-      extractSegment(model, [0, 1], [], ['y'], new Map([['nobody', new Float32Array(1)]])),
+      extractSegment(model, [0, 1], [], ['y'], new Map([['unknown', new Float32Array(1)]])),
     ).toThrow(/names of layers/)
   })
 })

@@ -1,4 +1,4 @@
-/** Weights that several nodes read: what is stored once, what is copied, what stays for readers that are not quantized. */
+/** Weights that several nodes read: what is stored once, what is copied, and what is kept for other readers. */
 import { describe, expect, it } from 'vitest'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'

@@ -39,7 +39,7 @@ describe('what is not quantized', () => {
     return model
   }
 
-  it('stays as it was: nodes, constants, unknown fields, producer, and the input model altogether', () => {
+  it('is not changed: nodes, constants, unknown fields, producer, and the whole input model', () => {
     const model = chained()
     const before = encodeModel(model)
     for (const format of FORMATS) {
@@ -64,7 +64,7 @@ describe('what is not quantized', () => {
     expect(graph!.valueInfo.map(({ name }) => name)).toEqual(['m'])
   })
 
-  it('lends no names: new tensors get names that nobody has', async () => {
+  it('gives new tensors names that are not in the model', async () => {
     const model = chained()
     const taken = [
       'w:codes',
@@ -94,7 +94,7 @@ describe('what is not quantized', () => {
     expect(twice.metadataProps.map(({ key, value }) => `${key}=${value}`)).toEqual(['gpfq=gpfq 2'])
   })
 
-  it('declares new initializers as inputs where the IR version wants it', async () => {
+  it('declares new initializers as inputs where the IR version requires it', async () => {
     const variants = everyVariant().filter(({ y }) => /_(3|15)_(neuron|block5)$/.test(y))
     const weights = (v: Variant) => stored(v.case, valuesOf(v.case, v.quantized))
     const model = modelOf(variants, 8, ({ case: c }) => b.noise(c.groups * c.inputs * c.neurons), 3)

@@ -1,4 +1,4 @@
-/** Quantized weights in every form that ONNX Runtime loads: it computes the quantized values, for every op and opset. */
+/** Quantized weights in every format: ONNX Runtime computes the quantized values from them, for every op and opset. */
 import { describe, expect, it } from 'vitest'
 import { foldBatchNorms } from '#src/onnx/foldBatchNorm.js'
 import { indexGraph } from '#src/onnx/graph.js'
@@ -24,7 +24,7 @@ import {
 describe('writeQuantized', () => {
   const variants = everyVariant()
   for (const opset of [7, 9, 10, 11, 13, 17, 21, 25, 26])
-    it(`computes the quantized values in every form, for every op, at opset ${opset}`, async () => {
+    it(`computes the quantized values in every format, for every op, at opset ${opset}`, async () => {
       const model = modelOf(variants, opset, ({ case: c }) => b.noise(c.groups * c.inputs * c.neurons))
       const reference = modelOf(variants, opset, (v) => stored(v.case, valuesOf(v.case, v.quantized)))
       const feeds = feedsOf(variants)
@@ -55,7 +55,7 @@ describe('writeQuantized', () => {
 })
 
 describe('bias corrections', () => {
-  it('add one value per neuron to the outputs, in every form', async () => {
+  it('add one value per neuron to the outputs, in every format', async () => {
     const variants = everyVariant().filter(({ y }) => /_15_neuron$/.test(y))
     const model = modelOf(variants, 21, ({ case: c }) => b.noise(c.groups * c.inputs * c.neurons))
     const corrections = new Map(
@@ -84,7 +84,7 @@ describe('bias corrections', () => {
 })
 
 describe('element types', () => {
-  it('of the weight stay what the node wants: double', async () => {
+  it('have the element type of the node: double', async () => {
     const model = b.model(
       [b.node('MatMul', ['x', 'w'], ['y'])],
       [makeFloats('w', b.DataType.DOUBLE, [33, 6], b.noise(198))],
@@ -129,7 +129,7 @@ describe('the writer', () => {
   )
   const [entry] = randomEntries(model, 'packed', 7)
 
-  it('refuses codes and scales that do not fit the layer, and forms that are not possible', () => {
+  it('refuses codes and scales that do not fit the layer, and formats that are not possible', () => {
     const write = (change: Partial<QuantizedWeight>, format: Format = 'packed') =>
       writeQuantized(model, [{ layer: entry!.layer, quantized: { ...entry!.quantized, ...change }, format }])
     expect(() => write({ codes: new Uint8Array(5) })).toThrow(/codes of 'y_node': expected 1089, got 5/)
@@ -148,7 +148,7 @@ describe('the writer', () => {
     )
   })
 
-  it('tells how many bytes stand for each layer, apart from the digit table that all share', () => {
+  it('counts the bytes that replace each weight, without the digit table that all share', () => {
     const { model: written, bytes } = writeQuantized(model, [entry!])
     const rest = encodeModel(writeQuantized(model, []).model).length - 33 * 33 * 4
     expect(Math.abs(encodeModel(written).length - rest - bytes.get('y_node')! - 343 * 3)).toBeLessThan(400)
@@ -173,7 +173,7 @@ describe('the writer', () => {
 
 describe.skipIf(!b.hasAssets)('real models', () => {
   for (const name of ['cifar10-resnet20', 'mnist-mlp-500-300-bn', 'tinystories-llama-260k-t256'] as const)
-    it(`compute the same in every form: ${name}`, async () => {
+    it(`compute the same in every format: ${name}`, async () => {
       const model = foldBatchNorms(decodeModel(b.realModel(name))).model
       const feeds = b.realFeeds(name)
       const all = randomEntries(model, 'float', 15)

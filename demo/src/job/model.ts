@@ -2,7 +2,7 @@
  * The visitor's model: one .onnx file and, if its weights lie outside, the files that it names. Files are read when they
  * are needed and looked up by name: a page does not see folders.
  */
-import { GpfqError, type OpenedModel, openModel } from 'gpfq/onnx'
+import { GpfqError, type Model as OpenedModel, openModel } from 'gpfq/onnx'
 import type { ModelSummary } from './protocol.ts'
 
 export interface Model {
@@ -33,9 +33,15 @@ export async function readModel(files: readonly File[]): Promise<Model> {
   const size = files.reduce((sum, { size }) => sum + size, 0)
   checkSize(size)
   const bytes = new Uint8Array(await file.arrayBuffer())
-  const opened = openModel(bytes)
   const byName = new Map(files.map((other) => [other.name, other]))
   const find = (path: string) => byName.get(path.split('/').at(-1) ?? path)
+  const readExternalData = async (path: string) => {
+    const found = find(path)
+    if (found === undefined)
+      throw new GpfqError('INVALID_DATA', `${path}: expected this file beside the model, got none.`)
+    return new Uint8Array(await found.arrayBuffer())
+  }
+  const opened = await openModel(bytes, readExternalData)
   const missing = opened.externalData.filter((path) => find(path) === undefined)
   if (missing.length > 0)
     throw new GpfqError(
@@ -43,12 +49,6 @@ export async function readModel(files: readonly File[]): Promise<Model> {
       `${file.name} keeps its weights in other files. Choose them together with it: ${missing.join(', ')}.`,
     )
   const used = opened.externalData.map((path) => find(path)?.size ?? 0)
-  const readExternalData = async (path: string) => {
-    const found = find(path)
-    if (found === undefined)
-      throw new GpfqError('INVALID_DATA', `${path}: expected this file beside the model, got none.`)
-    return new Uint8Array(await found.arrayBuffer())
-  }
   return {
     summary: {
       name: file.name,
@@ -59,7 +59,7 @@ export async function readModel(files: readonly File[]): Promise<Model> {
     bytes,
     opened,
     readExternalData,
-    runnable: () => opened.runnable(readExternalData),
+    runnable: () => opened.runnable(),
   }
 }
 

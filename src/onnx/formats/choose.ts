@@ -1,7 +1,7 @@
 /**
- * Which output forms a layer can take, what each costs in bytes, and which to take. `auto` goes by evidence
- * (docs/FORMATS.md): `packed` is the smallest file and runs at float speed, so it is taken unless the weight is
- * so small that the unpacking nodes outweigh it.
+ * The output formats that are possible for a layer, what each costs in bytes, and which one to write. `auto` follows the
+ * measurements in docs/FORMATS.md: `packed` makes the smallest file and runs at float speed. It is chosen unless the
+ * weight is so small that `float` takes fewer bytes than the codes and the nodes that unpack them.
  */
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import type { GraphIndex } from '../graph.js'
@@ -12,19 +12,24 @@ import { nbitsBytes, planNBits } from './nbits.js'
 import { packedBytes, planPacking, unpackingBytes } from './packed.js'
 import { planQdq, qdqBytes } from './qdq.js'
 
+/** One format for one layer. */
 export interface FormatOption {
   readonly format: Format
   readonly possible: boolean
-  /** What it is like, or why it is not possible. */
+  /** Its size and speed, or why it is not possible; text for people. */
   readonly reason: string
-  /** Estimate of what it adds to the file, 0 where not possible. */
+  /** Estimate of what it adds to the file; 0 if it is not possible. */
   readonly bytes: number
 }
 
 /** Mean size of nodes and tensor headers per layer, measured on resnet20, an MLP and a llama (up to 250 more). */
 const OVERHEAD = { float: 45, qdq: 170, nbits: 300 } as const
 
-/** All four forms for a layer with `levels` values and one scale per `blockSize` inputs of a neuron. */
+/**
+ * All four formats for a layer.
+ * @param levels number of values
+ * @param blockSize inputs of a neuron that share a scale
+ */
 export function formatsFor(
   graph: GraphIndex,
   layer: Layer,
@@ -82,7 +87,7 @@ export function formatsFor(
   ]
 }
 
-/** The form to write: the one asked for where possible, `packed` instead where not, the best for `auto`. */
+/** The format to write: the one asked for if it is possible, `packed` otherwise; for `auto` the better of two. */
 export function chooseFormat(
   graph: GraphIndex,
   layer: Layer,
@@ -94,9 +99,9 @@ export function chooseFormat(
   const option = (format: Format) => options.find((entry) => entry.format === format) as FormatOption
   const packed = option('packed')
   if (asked !== 'auto') {
-    const wanted = option(asked)
-    if (wanted.possible) return wanted
-    return { ...packed, reason: `${asked} is not possible (${wanted.reason}); packed: ${packed.reason}` }
+    const chosen = option(asked)
+    if (chosen.possible) return chosen
+    return { ...packed, reason: `${asked} is not possible (${chosen.reason}); packed: ${packed.reason}` }
   }
   const float = option('float')
   return float.bytes <= packed.bytes

@@ -1,11 +1,11 @@
 /**
- * `nbits`: com.microsoft.MatMulNBits in place of a MatMul or Gemm with a constant right operand: 2, 4 or 8 bits,
- * at any opset. Faster than float on a native CPU, slower in WebAssembly, and only ONNX Runtime knows it.
+ * Format `nbits`: com.microsoft.MatMulNBits in place of a MatMul or Gemm with a constant right operand: 2, 4 or 8 bits,
+ * at any opset. It is faster than float on a native CPU and slower in WebAssembly. Only ONNX Runtime has this operator.
  *
  *   B       (neurons, ⌈inputs/block⌉, block·bits/8)   codes shifted so that 2^(bits−1) is zero, the default
- *   scales  (neurons, ⌈inputs/block⌉)                 a neuron's scale repeated for its blocks
+ *   scales  (neurons, ⌈inputs/block⌉)                 one per block
  *
- * accuracy_level 1 (float32) keeps the native kernels from rounding the activations to 8 bits.
+ * With accuracy_level 1 (float32) the native kernels do not round the activations to 8 bits.
  */
 import type { NodeProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
@@ -14,18 +14,21 @@ import { makeNode } from '../edit.js'
 import type { QuantizedWeight } from '../layer.js'
 import { dimsOf, isFloatType, makeFloats, makeTensor, readFloats } from '../tensor.js'
 import type { WeightView } from '../weightView.js'
-import { type Emitted, packBits, signedForm, type WeightWriter } from './weightWriter.js'
+import { type Emitted, packBits, signedCodes, type WeightWriter } from './weightWriter.js'
 
-/** Block sizes that ONNX Runtime's CPU kernels have. */
+/** Block sizes of ONNX Runtime's CPU kernels. */
 const BLOCK_SIZES = [256, 128, 64, 32, 16] as const
 
+/** How the codes of a layer are stored. */
 export interface NBitsPlan {
   readonly bits: 2 | 4 | 8
+  /** Inputs in one block. */
   readonly block: number
+  /** Blocks of one neuron; the last may be padded. */
   readonly blocks: number
 }
 
-/** Bits and block size of the fewest bytes, or in plain words why the form does not fit. */
+/** The bits and the block size that take the fewest bytes. A string gives the reason why the format is not possible. */
 export function planNBits(
   views: readonly WeightView[],
   node: (index: number) => NodeProto,
@@ -41,22 +44,25 @@ export function planNBits(
       return 'MatMulNBits cannot transpose its input (transA = 1)'
   }
   const { inputs, neurons } = views[0]!
-  const { bound } = signedForm(levels)
+  const { bound } = signedCodes(levels)
   const bits = ([2, 4, 8] as const).find((b) => bound < 2 ** (b - 1))
   if (bits === undefined) return `${levels} levels do not fit into 8 bits around a zero`
   const candidates = BLOCK_SIZES.filter((size) => blockSize >= inputs || blockSize % size === 0)
   if (candidates.length === 0)
-    return `blocks of ${blockSize} inputs are not a multiple of 16, the least that MatMulNBits knows`
+    return `blocks of ${blockSize} inputs are not a multiple of 16, the smallest block of MatMulNBits`
   const plans = candidates.map((block): NBitsPlan => ({ bits, block, blocks: Math.ceil(inputs / block) }))
   return plans.reduce((best, plan) => (nbitsBytes(plan, neurons) < nbitsBytes(best, neurons) ? plan : best))
 }
 
-/** Bytes of codes and scales. */
+/** Bytes of codes and scales for so many neurons. */
 export function nbitsBytes({ bits, block, blocks }: NBitsPlan, neurons: number): number {
   return neurons * blocks * ((block * bits) / 8 + 4)
 }
 
-/** Replaces all nodes of the layer. `writer` is that of its first use; codes and scales are stored once. */
+/**
+ * Replaces all nodes of the layer; codes and scales are stored once.
+ * @param writer that of the layer's first view
+ */
 export function emitNBits(
   writer: WeightWriter,
   views: readonly WeightView[],
@@ -65,16 +71,16 @@ export function emitNBits(
 ): Emitted {
   const { bits, block, blocks } = plan
   const { neurons, inputs } = writer
-  const form = signedForm(quantized.levels)
+  const signed = signedCodes(quantized.levels)
   const zero = 2 ** (bits - 1)
   const shifted = new Uint8Array(neurons * blocks * block).fill(zero) // padding is the value 0
   const scales = new Float32Array(neurons * blocks)
   for (let n = 0; n < neurons; n++) {
     for (let t = 0; t < inputs; t++)
-      shifted[n * blocks * block + t] = form.of(quantized.codes[t * neurons + n] as number) + zero
+      shifted[n * blocks * block + t] = signed.of(quantized.codes[t * neurons + n] as number) + zero
     for (let b = 0; b < blocks; b++) {
       const row = Math.floor((b * block) / quantized.blockSize)
-      scales[n * blocks + b] = (quantized.scales[row * neurons + n] as number) * form.factor
+      scales[n * blocks + b] = (quantized.scales[row * neurons + n] as number) * signed.factor
     }
   }
   const stored = writer.constant(
@@ -128,7 +134,7 @@ function replaceNode(
   }
 }
 
-/** beta·C as a tensor to add, null without C. */
+/** beta·C of a Gemm as a tensor to add; null without C. */
 function scaledBias(writer: WeightWriter, index: number): string | null {
   const gemm = writer.edit.node(index)
   const name = gemm.input[2] ?? ''

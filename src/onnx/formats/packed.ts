@@ -1,15 +1,16 @@
 /**
- * `packed`: codes as digits of base M in bytes or 32-bit words, unpacked by plain operators that every opset from 7 on
- * has and that ONNX Runtime folds to a float initializer once, at load: the smallest download, at float
- * speed. M digits to a base waste less than bits do: M = 3 takes 1.6 bits a weight, M = 7 2.91, M = 15 4.
+ * Format `packed`: codes are digits of a number to base M, in bytes or 32-bit words. The operators that unpack them exist
+ * in every opset from 7 on, and ONNX Runtime folds them into a float initializer once, at load. The file is the smallest
+ * of all formats and runs at float speed. Digits to base M waste less than whole bits: M = 3 takes 1.6 bits a weight,
+ * M = 7 takes 2.91, M = 15 takes 4.
  *
  *   table (Mᵏ, k)                 row r holds the k digits of r, minus the zero; one per M for the whole model
  *   part j of word w = ⌊w / Mᵏʲ⌋ − Mᵏ·⌊⌊w / Mᵏʲ⌋ / Mᵏ⌋      (words are not negative, so Div rounds down)
  *   value = scale · table[part]
  *
- * A byte is one part. ONNX Runtime holds every intermediate tensor until the whole graph is folded, so the table is
- * there to keep them few: 25 million weights of 15 levels loaded in 1.6 s at a peak of 630 MB (float: 0.8 s, 240 MB;
- * arithmetic on single digits: 4 s, 1.4 GB) in onnxruntime-web 1.30.
+ * A byte is one part. ONNX Runtime keeps every intermediate tensor until the whole graph is folded. With the table there
+ * are few of them: 25 million weights of 15 levels load in 1.6 s at a peak of 630 MB (float: 0.8 s, 240 MB; arithmetic on
+ * single digits: 4 s, 1.4 GB) in onnxruntime-web 1.30.
  */
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import { intAttr, intsAttr } from '../attributes.js'
@@ -18,32 +19,34 @@ import type { QuantizedWeight } from '../layer.js'
 import { makeFloats, makeInts, makeTensor } from '../tensor.js'
 import type { Emitted, WeightWriter } from './weightWriter.js'
 
-/** Slice takes its bounds as inputs from here on, as attributes before. */
+/** From this opset on, the bounds of Slice are inputs; before, they are attributes. */
 const SLICE_BY_INPUTS = 10
-/** Rows of a digit table: bounds what it adds to a small model (at most 3 KB). */
+/** Most rows of a digit table: it adds at most 3 KB to a small model. */
 const LARGEST_TABLE = 1024
 
+/** How codes are packed into words. */
 export interface Packing {
   readonly wordBytes: 1 | 4
   /** Digits in one word. */
   readonly digits: number
 }
 
-/** The word size that stores `count` codes in the fewest bytes; bytes win a tie. */
+/** The word size that stores `count` codes in the fewest bytes; single bytes if both are equal. */
 export function planPacking(levels: number, count: number): Packing {
   const bytes: Packing = { wordBytes: 1, digits: digitsWithin(levels, 2 ** 8) }
   const words: Packing = { wordBytes: 4, digits: digitsWithin(levels, 2 ** 31 - 1) }
   return packedBytes(words, count) < packedBytes(bytes, count) ? words : bytes
 }
 
+/** Bytes of `count` packed codes. */
 export function packedBytes({ wordBytes, digits }: Packing, count: number): number {
   return Math.ceil(count / digits) * wordBytes
 }
 
-/** Mean size of nodes and tensor headers, measured on resnet20, a mobilenet, an MLP and a llama (names make ±60 of it). */
+/** Mean size of nodes and tensor headers, measured on resnet20, a mobilenet, an MLP and a llama (±60 with the names). */
 const OVERHEAD = { singles: 160, bytes: 240, words: 355, overshoot: 125, cut: 115 } as const
 
-/** Bytes that unpacking adds to the codes of a weight, digit tables apart. */
+/** Bytes of the nodes that unpack one weight, without the digit table. */
 export function unpackingBytes(levels: number, count: number): number {
   const { wordBytes, digits } = planPacking(levels, count)
   if (digits === 1) return OVERHEAD.singles
@@ -53,7 +56,7 @@ export function unpackingBytes(levels: number, count: number): number {
   return OVERHEAD.words + cut + (partDigits * parts === digits ? 0 : OVERHEAD.overshoot)
 }
 
-/** Bytes of the digit table that all weights of so many levels, packed alike, share in a model. */
+/** Bytes of a digit table. All weights of a model with the same levels and packing share one. */
 export function digitTableBytes(levels: number, { wordBytes, digits }: Packing): number {
   if (digits === 1) return 0
   const partDigits = wordBytes === 1 ? digits : planParts(levels, digits).partDigits
@@ -84,6 +87,7 @@ export function packDigits(
   return words
 }
 
+/** Packed codes and scales of a weight, and the nodes that unpack them. */
 export function emitPacked(writer: WeightWriter, quantized: QuantizedWeight): Emitted {
   const scales = writer.scales(quantized)
   if (scales.per !== 'block') {
@@ -98,7 +102,7 @@ export function emitPacked(writer: WeightWriter, quantized: QuantizedWeight): Em
       ),
     )
   }
-  // One axis for the blocks, one within: a last block that is not full is padded, and cut off at the end.
+  // One axis for the blocks and one for the inputs of a block. A last block that is not full is padded, then sliced off.
   const { blocks, size } = scales
   const padded = blocks * size
   const codes = padRows(writer, writer.codes(quantized), padded)
@@ -114,7 +118,7 @@ export function emitPacked(writer: WeightWriter, quantized: QuantizedWeight): Em
   return writer.done(writer.dims.length === 2 ? cut : writer.reshape(cut, writer.dims))
 }
 
-/** Nodes that make code − zero, as floats of shape `dims`. */
+/** Nodes that compute code − zero as floats of shape `dims`. */
 function unpack(
   writer: WeightWriter,
   codes: Uint8Array,
@@ -157,7 +161,7 @@ function unpack(
   return writer.reshape(flat, dims)
 }
 
-/** One code to a byte, as code − zero where that is whole. */
+/** One code in each byte: code − zero if that is an integer, the code itself otherwise. */
 function unpackSingles(
   writer: WeightWriter,
   codes: Uint8Array,
@@ -176,14 +180,14 @@ function unpackSingles(
   return writer.emit('Sub', [digits, offset])
 }
 
-/** How the digits of a 32-bit word are looked up: in parts that fill it where that is possible with a small table. */
+/** How the digits of a 32-bit word are looked up: in equal parts, if a small table allows it. */
 function planParts(levels: number, digits: number): { partDigits: number; parts: number } {
   const sizes = Array.from({ length: digits }, (_, i) => i + 1).filter((k) => levels ** k <= LARGEST_TABLE)
   const partDigits = sizes.findLast((k) => digits % k === 0 && k > 1) ?? sizes.at(-1) ?? 1
   return { partDigits, parts: Math.ceil(digits / partDigits) }
 }
 
-/** (Mᵏ, k) floats: the digits of every part, least significant first, minus the zero. Stored as bytes. */
+/** (Mᵏ, k) floats: the digits of every possible part, least significant first, minus the zero. Stored as bytes. */
 function digitTable(edit: GraphEdit, levels: number, zero: number, partDigits: number): string {
   return edit.sharedNodes(`table:${levels}:${zero}:${partDigits}`, (append) => {
     const rows = levels ** partDigits

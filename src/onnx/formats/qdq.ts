@@ -1,13 +1,13 @@
 /**
- * `qdq`: DequantizeLinear on the weight, the ecosystem's standard form: signed integers of the narrowest type that
- * the operator set knows, one scale per neuron or block, no zero point. Even levels have no zero among their
- * values; they become odd integers with half the scale, which costs a bit.
+ * Format `qdq`: DequantizeLinear on the weight, the standard format of ONNX tools: signed integers of the narrowest type
+ * in the operator set, one scale per neuron or block, no zero point. Even levels have no zero among their values: they
+ * become odd integers with half the scale, which costs one bit.
  *
  *   int8 from opset 13, int4, int16 and blocks from 21, int2 from 25
  *
- * ONNX Runtime does not fold a DequantizeLinear: it is computed at every run. In front of a MatMul it turns it into a
- * MatMulNBits, and gets int2 wrong there when the neurons are not a multiple of 4 (1.30: rows that do not fill their
- * last byte); those weights stay int4.
+ * ONNX Runtime does not fold a DequantizeLinear: it is computed in every run. In front of a MatMul, ONNX Runtime replaces
+ * it by a MatMulNBits, and computes int2 wrongly if the neurons are not a multiple of 4 (1.30: rows that do not fill their
+ * last byte). Those weights are written as int4.
  */
 import type { ModelProto, TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
@@ -17,7 +17,7 @@ import { opsetOf } from '../model.js'
 import { whyNotRaise } from '../opset.js'
 import { makeFloats, makeTensor } from '../tensor.js'
 import type { WeightView } from '../weightView.js'
-import { type Emitted, packBits, signedForm, type WeightWriter } from './weightWriter.js'
+import { type Emitted, packBits, signedCodes, type WeightWriter } from './weightWriter.js'
 
 const TYPES = [
   { name: 'int2', dataType: DataType.INT2, bits: 2, bound: 1, opset: 25 },
@@ -29,15 +29,19 @@ type QdqType = (typeof TYPES)[number]
 
 const BLOCKED_OPSET = 21
 
+/** The element type of a layer's codes, and the opset that it needs. */
 export interface QdqPlan {
   readonly type: QdqType
   /** The opset to write the model in, at least its own. */
   readonly opset: number
-  /** Why not a narrower type, or that the opset is raised; empty when there is nothing to say. */
+  /** Why no narrower type is possible, and whether the opset is raised; text for people, empty if neither applies. */
   readonly note: string
 }
 
-/** The narrowest type for `levels`, raising the opset where that changes no operator; a string says why there is none. */
+/**
+ * The narrowest type for `levels`, in a newer opset if that changes no operator. A string gives the reason why there is
+ * none.
+ */
 export function planQdq(
   model: ModelProto,
   views: readonly WeightView[],
@@ -47,12 +51,12 @@ export function planQdq(
   const own = opsetOf(model)
   const blocked = blockSize < views[0]!.inputs
   const evenRows = views.every(({ layout, neurons }) => layout === 'neurons-first' || neurons % 4 === 0)
-  const turned = views.some(({ layout }) => layout !== views[0]!.layout)
-  const { bound } = signedForm(levels)
+  const transposed = views.some(({ layout }) => layout !== views[0]!.layout)
+  const { bound } = signedCodes(levels)
   const obstacles: string[] = []
   for (const type of TYPES) {
     if (type.bound < bound) continue
-    if (type.name === 'int2' && (turned || !evenRows)) {
+    if (type.name === 'int2' && (transposed || !evenRows)) {
       obstacles.push('ONNX Runtime computes int2 wrongly for this shape')
       continue
     }
@@ -72,21 +76,22 @@ export function planQdq(
   return obstacles.join('; ')
 }
 
-/** Bytes of the integers. */
+/** Bytes of `count` codes. */
 export function qdqBytes({ type }: QdqPlan, count: number): number {
   return Math.ceil((count * type.bits) / 8)
 }
 
+/** Integers and scales of a weight, and the DequantizeLinear that multiplies them. */
 export function emitQdq(writer: WeightWriter, quantized: QuantizedWeight, { type }: QdqPlan): Emitted {
-  const form = signedForm(quantized.levels)
+  const { factor, of } = signedCodes(quantized.levels)
   const scales = writer.scales(quantized)
-  const half = scales.values.map((scale) => scale * form.factor)
+  const values = scales.values.map((scale) => scale * factor)
   const matrix = writer.neuronsFirst ? [writer.neurons, writer.inputs] : [writer.inputs, writer.neurons]
   const dims = scales.per === 'block' ? matrix : writer.dims
-  const signed = Int16Array.from(writer.codes(quantized), form.of)
+  const signed = Int16Array.from(writer.codes(quantized), of)
   const input = writer.constant(integers(writer.name(type.name), type, dims, signed))
   const scale = (shape: readonly number[]) =>
-    writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, shape, half))
+    writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, shape, values))
   const dequantize = (shape: readonly number[], attributes: ReturnType<typeof intAttr>[]) =>
     writer.emit('DequantizeLinear', [input, scale(shape)], attributes)
   switch (scales.per) {

@@ -1,7 +1,7 @@
 /**
- * The place a quantized weight is written for: the matrix a node reads, and the normal form of its scales. All
- * formats emit into a writer, so none of them knows operators, groups or chains. The emitted tensor has the writer's
- * dims and element type; `rows` × `columns` is the same values as a matrix (neurons-first or inputs-first).
+ * Writes one quantized weight for the node that reads it: rearranges codes and scales into the layout of that node, and
+ * collects the nodes and constants that a format emits. All formats use it, so that none of them depends on operators,
+ * groups or chains. The emitted tensor has the dims and the element type of the writer.
  */
 import type { NodeProto, TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
@@ -11,20 +11,21 @@ import type { QuantizedWeight } from '../layer.js'
 import { makeInts } from '../tensor.js'
 import { toNodeLayout, type WeightView } from '../weightView.js'
 
-/** A weight that a format has turned into nodes and constants; `output` is the tensor to read. */
+/** The nodes and constants that replace a weight; `output` is the tensor to read. */
 export interface Emitted {
   readonly output: string
   readonly nodes: readonly NodeProto[]
   readonly constants: readonly TensorProto[]
 }
 
-/** Scales as the formats tell them apart. */
+/** Scales without repetition, in the layout of a node. */
 export type Scales =
   | { readonly per: 'layer'; readonly values: Float32Array } // (1)
   | { readonly per: 'neuron'; readonly values: Float32Array } // (groups·neurons)
   /** neurons-first (groups·neurons, blocks), inputs-first (blocks, neurons) */
   | { readonly per: 'block'; readonly values: Float32Array; readonly size: number; readonly blocks: number }
 
+/** Collects the nodes and constants of one weight. */
 export class WeightWriter {
   readonly edit: GraphEdit
   readonly opset: number
@@ -38,6 +39,7 @@ export class WeightWriter {
   readonly constants: TensorProto[] = []
   readonly #stem: string
 
+  /** @param view the node that the weight is written for: its layout, dims and element type */
   constructor(edit: GraphEdit, opset: number, view: WeightView) {
     this.edit = edit
     this.opset = opset
@@ -55,6 +57,7 @@ export class WeightWriter {
     return this.edit.fresh(`${this.#stem}:${part}`)
   }
 
+  /** Adds an initializer and returns its name. */
   constant(tensor: TensorProto): string {
     this.constants.push(tensor)
     return this.edit.add(tensor)
@@ -67,6 +70,7 @@ export class WeightWriter {
     return output
   }
 
+  /** Appends a Reshape and returns its output. */
   reshape(tensor: string, dims: readonly number[]): string {
     const shape = this.edit.shared(`gpfq:shape:${dims.join('x')}`, (name) =>
       makeInts(name, [dims.length], dims),
@@ -74,22 +78,23 @@ export class WeightWriter {
     return this.emit('Reshape', [tensor, shape])
   }
 
+  /** Appends a Cast to an ONNX element type and returns its output. */
   cast(tensor: string, to: number): string {
     return this.emit('Cast', [tensor], [intAttr('to', to)])
   }
 
-  /** The float32 tensor in the element type that the node wants. */
+  /** All that was emitted, with the float32 `tensor` cast to the element type of the node. */
   done(tensor: string): Emitted {
     const output = this.elemType === DataType.FLOAT ? tensor : this.cast(tensor, this.elemType)
     return { output, nodes: this.nodes, constants: this.constants }
   }
 
-  /** Codes in the writer's layout, (rows, columns). */
+  /** Codes in the layout of the node: (neurons, inputs) or (inputs, neurons). */
   codes(quantized: QuantizedWeight): Uint8Array {
     return toNodeLayout(this.view, quantized.codes, new Uint8Array(quantized.codes.length))
   }
 
-  /** Scales in the writer's layout, as few of them as say the same. */
+  /** Scales in the layout of the node: one if all are equal, one per neuron if its blocks have the same scale. */
   scales({ scales, blockSize }: QuantizedWeight): Scales {
     const blocks = Math.ceil(this.inputs / blockSize)
     if (scales.every((scale) => scale === scales[0])) return { per: 'layer', values: scales.slice(0, 1) }
@@ -109,22 +114,23 @@ export class WeightWriter {
   }
 }
 
-/** Symmetric integers that mean the same as codes: value = scale · factor · integer, half the scale for even levels. */
-export interface SignedForm {
+/** Codes as symmetric integers: value = scale · factor · integer, with half the scale for even levels. */
+export interface SignedCodes {
   readonly factor: 1 | 0.5
   /** Largest magnitude. */
   readonly bound: number
+  /** The integer of a code. */
   readonly of: (code: number) => number
 }
 
 /** Odd levels: code − (M − 1)/2. Even levels have no zero: the odd integers 2·code − (M − 1). */
-export function signedForm(levels: number): SignedForm {
+export function signedCodes(levels: number): SignedCodes {
   return levels % 2 === 1
     ? { factor: 1, bound: (levels - 1) / 2, of: (code) => code - (levels - 1) / 2 }
     : { factor: 0.5, bound: levels - 1, of: (code) => 2 * code - (levels - 1) }
 }
 
-/** Small integers packed low bits first: (⌈count·bits/8⌉) bytes, two's complement. */
+/** Small integers in two's complement, low bits first: (⌈count·bits/8⌉) bytes. */
 export function packBits(values: ArrayLike<number>, bits: 2 | 4 | 8): Uint8Array {
   const perByte = 8 / bits
   const mask = (1 << bits) - 1

@@ -37,19 +37,19 @@ describe('formatsFor', () => {
     expect(reason(256, 21)).toMatch(/int16/)
   })
 
-  it('stays with a wider type, and says why, where an operator would change its meaning', () => {
+  it('takes a wider type, with the reason, where an operator would change its meaning', () => {
     const mean = b.node('ReduceMean', ['x'], ['z'], { axes: [1] })
     const { reason } = optionsOf(matmul(64, 13, mean), 15).of('qdq')
     expect(reason).toMatch(/int8, .*int4 needs opset 21, and ReduceMean 'z_node' means something else there/)
     expect(optionsOf(matmul(64, 13, mean), 15, 16).of('qdq')).toMatchObject({ possible: false, bytes: 0 })
   })
 
-  it('knows no DequantizeLinear per neuron before opset 13', () => {
+  it('has no DequantizeLinear per neuron before opset 13', () => {
     expect(optionsOf(matmul(64, 12), 15).of('qdq')).toMatchObject({ possible: false })
     expect(optionsOf(matmul(64, 12), 15).of('packed')).toMatchObject({ possible: true })
   })
 
-  it('keeps away from int2 where ONNX Runtime computes it wrongly', () => {
+  it('does not use int2 where ONNX Runtime computes it wrongly', () => {
     expect(optionsOf(matmul(63, 25), 3).of('qdq').reason).toMatch(/int4, .*int2 wrongly/)
   })
 
@@ -105,7 +105,7 @@ describe('chooseFormat', () => {
 })
 
 describe.skipIf(!b.hasAssets)('real models', () => {
-  it('stay at opset 13 where reductions carry their axes as an attribute (the llama)', () => {
+  it('keep opset 13 where the axes of reductions are an attribute (the llama)', () => {
     const graph = indexGraph(decodeModel(b.realModel('tinystories-llama-260k-t256')))
     for (const layer of findLayers(graph).layers) {
       const qdq = formatsFor(graph, layer, 15, layer.inputs).find(({ format }) => format === 'qdq')!
