@@ -1,8 +1,18 @@
 /** "gpfq": quantize one layer. Whole ONNX models: "gpfq/onnx". */
-export { GpfqError, type GpfqErrorCode } from './errors.js'
+export {
+  describeError,
+  type ErrorCode,
+  type ErrorFacts,
+  GpfqError,
+  type GpfqErrorCode,
+  isDescribed,
+} from './errors.js'
 export type { ExecutorMode } from './executor/executor.js'
+export { dequantize, type QuantizedValues, type WeightShape } from './methods/alphabet.js'
 export type { Form } from './methods/plan.js'
-export type { Method, Radius, ScalePer } from './options.js'
+export { checkMethodOptions } from './methods/recipe.js'
+export type { Note, NoteCode } from './notes.js'
+export type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from './options.js'
 export { type InitOptions, init } from './platform/init.js'
 export type { NodeWorkerLike, WebWorkerLike, WorkerLike } from './platform/worker.js'
 export {

@@ -25,7 +25,7 @@ export interface LayerProblem {
   readonly quantizedSamples?: Float32Array
 }
 
-export interface LayerOptions extends MethodOptions {
+export type LayerOptions = MethodOptions & {
   /** Alphabet size M, 2..256. Default 15 (4 bits). */
   readonly levels?: number
   /** Default 'neuron'. */
