@@ -9,7 +9,14 @@ export {
   type GpfqErrorCode,
   isDescribed,
 } from './errors.js'
-export { defaultPasses, METHODS, type MethodEntry, methodEntry } from './methods/methods.js'
+export {
+  BEST,
+  defaultPasses,
+  METHODS,
+  type MethodEntry,
+  methodEntry,
+  methodOf,
+} from './methods/methods.js'
 export { checkMethodOptions } from './methods/recipe.js'
 export { type CompareOptions, type Comparison, compareModels, type ModelCost } from './model/compare.js'
 export {

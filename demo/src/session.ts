@@ -10,12 +10,12 @@ import type {
   JobApi,
   ModelSummary,
   Outcome,
+  PageSettings,
   Preprocessing,
   RunEvent,
   RunResult,
-  Settings,
 } from './job/protocol.ts'
-import { DEFAULT_PREPROCESSING, DEFAULT_SETTINGS } from './settings.ts'
+import { DEFAULT_PREPROCESSING, DEFAULT_SETTINGS } from './pageSettings.ts'
 
 /** Something that the visitor chose: files, and what the worker made of them. */
 export interface Choice<T> {
@@ -46,7 +46,7 @@ export interface State {
   readonly test: Choice<DataSummary>
   readonly plan: ModelPlan | null
   readonly planFailure: Failure | null
-  readonly settings: Settings
+  readonly settings: PageSettings
   readonly preprocessing: Preprocessing
   readonly compare: boolean
   readonly run: RunState
@@ -171,7 +171,7 @@ export class Session {
     ])
   }
 
-  async changeSettings(change: Partial<Settings>): Promise<void> {
+  async changeSettings(change: Partial<PageSettings>): Promise<void> {
     this.#set({ settings: { ...this.#state.settings, ...change } })
     await this.#replan()
   }

@@ -132,8 +132,9 @@ test('every method runs, and what is chosen for one does not disturb another', a
   await page.getByText('More settings').click()
   await page.getByLabel('Order of inputs').selectOption('strongest first')
   await page.getByLabel('Round as well').uncheck()
-  for (const method of [/^Rounding/, /^GPTQ/, /^Qronos/, /^Stochastic/]) {
+  for (const method of [/^Rounding/, /^GPTQ/, /^Qronos/, /^Stochastic/, /^Best/, /^Beacon/]) {
     await page.getByRole('radio', { name: method }).check()
+    await expect(page.getByLabel('Largest value by')).toHaveCount(method.test('Beacon') ? 0 : 1)
     await page.getByRole('button', { name: /^Quantize/ }).click()
     await expect(page.getByRole('button', { name: 'Cancel' })).toBeHidden({ timeout: 60_000 })
     await expect(page.getByRole('alert')).toBeHidden()

@@ -34,12 +34,7 @@ export function addMethodOptions(command: Command): Command {
     .addOption(
       new Option('--method <name>', 'how codes are chosen; listed below (default: gpfq)').choices(METHODS),
     )
-    .addOption(
-      new Option(
-        '--preset <name>',
-        `best: ${BEST.method} with ${BEST.passes} passes, slower and most accurate`,
-      ).choices(['best']),
-    )
+    .addOption(new Option('--preset <name>', `best: ${BEST.what}`).choices(['best']))
   for (const name of OPTIONS) addOwnOption(command, name)
   return command.addHelpText('after', `\nMethods, with their papers on arXiv:\n${methodLines().join('\n')}`)
 }

@@ -3,7 +3,7 @@
  * stands here: papers, options with defaults and ranges, and the lines of help. The types of src/options.ts, the checks
  * of recipe.ts, the command line and the page all read these tables. The algorithms are in a file each beside this one.
  */
-import type { Method, OptionName } from '../options.js'
+import type { AnyMethodOptions, Method, OptionName } from '../options.js'
 
 /** What a method may have as the default of an option; `searched` is true where the radius is searched, else false. */
 type Default = number | boolean | 'searched' | null
@@ -120,8 +120,20 @@ export const methodEntry = (method: Method): MethodEntry => ENTRIES[method]
 export const methodsWith = (name: OptionName): readonly Method[] =>
   METHODS.filter((method) => name in ENTRIES[method].options)
 
-/** The preset `best`: the method, unless one is named, and the passes of every method that makes none by itself. */
-export const BEST = { method: 'qronos', passes: 3 } as const
+/**
+ * The preset `best`: the method, unless one is named, and the passes of every method that makes none by itself. One pass
+ * loses a point and a half to three on mobilenet (docs/ACCURACY.md).
+ */
+export const BEST = {
+  title: 'Best',
+  what: 'Qronos with 3 passes, slower and most accurate',
+  method: 'qronos',
+  passes: 3,
+} as const
+
+/** @returns the method of a call that may name one */
+export const methodOf = ({ method, preset }: Pick<AnyMethodOptions, 'method' | 'preset'>): Method =>
+  method ?? (preset === 'best' ? BEST.method : 'gpfq')
 
 /** @returns the passes of a method where the caller names none */
 export function defaultPasses(method: Method, preset?: 'best' | null): number {

@@ -7,11 +7,11 @@
 import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
 import type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
 import {
-  BEST,
   defaultPasses,
   METHOD_TABLE,
   METHODS,
   methodEntry,
+  methodOf,
   methodsWith,
   NUMBER_OPTIONS,
   OPTION_TABLE,
@@ -67,7 +67,7 @@ export function resolveRecipe(
   randomPatches = false,
 ): Recipe {
   const { preset, actOrder, preprocess = false, sparsity = null } = options
-  const method = options.method ?? (preset === 'best' ? BEST.method : 'gpfq')
+  const method = methodOf(options)
   checkName('preset', preset ?? 'best', ['best'])
   checkName('method', method, METHODS)
   checkOwnOptions(options, method, randomPatches)

@@ -30,7 +30,7 @@ describe('the tables', () => {
       const given = resolveRecipe({ method, radius: { rule: 'max' } })
       expect(given.actOrder).toBe(actOrder === true)
     }
-    expect(resolveRecipe({ preset: 'best' })).toMatchObject(BEST)
+    expect(resolveRecipe({ preset: 'best' })).toMatchObject({ method: BEST.method, passes: BEST.passes })
     expect(resolveRecipe({ preset: 'best', method: 'beacon' }).passes).toBe(5)
   })
 

@@ -12,7 +12,8 @@ import {
   type RunnerSession,
 } from 'gpfq/onnx'
 import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
-import { isRounding, optionsOf, outputName, roundingOf } from '../settings.ts'
+import { outputName } from '../command.ts'
+import { isRounding, optionsOf, roundingOf } from '../pageSettings.ts'
 import { sampleAnswers } from './answers.ts'
 import type { Data } from './data.ts'
 import { outcomeOf } from './failure.ts'
@@ -173,5 +174,9 @@ class Steps {
 
 export function needModel(model: Model | null): Model {
   if (model !== null) return model
-  throw new GpfqError('INVALID_MODEL', 'Choose a model first.')
+  throw new GpfqError('INVALID_MODEL', {
+    place: 'model',
+    problem: 'none is chosen',
+    hint: 'choose a model first',
+  })
 }

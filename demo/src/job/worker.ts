@@ -4,7 +4,7 @@
  */
 import { expose } from 'comlink'
 import { createOrtWebRunner, planModel, type Runner } from 'gpfq/onnx'
-import { optionsOf } from '../settings.ts'
+import { optionsOf } from '../pageSettings.ts'
 import { type Data, readData } from './data.ts'
 import { outcomeOf } from './failure.ts'
 import { type Model, readModel } from './model.ts'

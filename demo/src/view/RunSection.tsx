@@ -1,8 +1,9 @@
 /** Starting, watching and cancelling a run. */
 import { formatSeconds } from 'gpfq/report'
 import { useEffect, useRef } from 'preact/hooks'
+import { commandOf, inputNamed } from '../command.ts'
+import { needsCalibration } from '../pageSettings.ts'
 import type { State } from '../session.ts'
-import { commandOf, inputNamed, needsCalibration } from '../settings.ts'
 import type { SectionProps } from './App.tsx'
 import { CopyButton } from './CopyButton.tsx'
 import { LiveErrors, loadChart } from './LiveErrors.tsx'
