@@ -1,5 +1,6 @@
 /** "gpfq": quantize one layer. Whole ONNX models: "gpfq/onnx". */
 export {
+  type DescribedError,
   describeError,
   type ErrorCode,
   type ErrorFacts,

@@ -2,6 +2,7 @@
 export { createOrtNodeRunner, createOrtWebRunner, createRunner } from './calibration/onnxRuntime.js'
 export type { Runner, RunnerSession } from './calibration/runner.js'
 export {
+  type DescribedError,
   describeError,
   type ErrorCode,
   type ErrorFacts,

@@ -1,6 +1,7 @@
 /**
- * The public vocabulary of quantizing a whole model: what a caller may ask for, what happens on the way, and the
- * report that comes out. Plain data only; defaults and checks live in src/model/settings.ts.
+ * The public types of quantizing a layer or a model: options, progress, plan and report. Plain data only. The types of the
+ * methods' options follow from the table in src/methods/methods.ts; src/methods/recipe.ts and src/model/settings.ts fill in
+ * defaults and check.
  */
 import type { Runner } from './calibration/runner.js'
 import type { METHOD_TABLE } from './methods/methods.js'
@@ -57,7 +58,7 @@ export type OptionName = keyof OptionValues
 /** Names of the options of a method, out of the table of methods. */
 type OptionsOf<M extends Method> = keyof (typeof METHOD_TABLE)[M]['options'] & OptionName
 
-/** The options K and none of the others. False says no to what a method does not have anyway. */
+/** The options K and none of the others, except false for a flag, which asks for nothing. */
 type Only<K extends OptionName> = Partial<Pick<OptionValues, K>> & {
   readonly [P in Exclude<OptionName, K>]?: OptionValues[P] extends boolean ? false : never
 }

@@ -1,4 +1,4 @@
-/** The built-in example, as files like a visitor's own. */
+/** The built-in example, as files like those that a visitor chooses. */
 import calibrationUrl from '../../demo-data/calibration.npz?url'
 import modelUrl from '../../demo-data/digits.onnx?url'
 import testUrl from '../../demo-data/test.npz?url'

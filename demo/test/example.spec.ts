@@ -1,4 +1,4 @@
-/** The built-in example, from one click to files that hold what the page promised. */
+/** The built-in example, from one click to the files, which must agree with the numbers on the page. */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

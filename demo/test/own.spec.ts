@@ -1,4 +1,4 @@
-/** A visitor's own model and data: external weights, NumPy files, images, preprocessing. */
+/** Models and data of a visitor: external weights, NumPy files, images, preprocessing, a target size. */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

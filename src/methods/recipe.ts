@@ -111,7 +111,7 @@ export function checkMethodOptions<T extends AnyMethodOptions & { readonly radiu
   resolveRecipe(options)
 }
 
-/** Refuses options of other methods. What says no to an option, as false and no passes, goes with every method. */
+/** Refuses options of other methods. Every method allows false and zero passes, which ask for nothing. */
 function checkOwnOptions(options: AnyMethodOptions, method: Method, randomPatches: boolean): void {
   const refuse = (place: string, methods: readonly Method[]): never => {
     const expected = `a method that has it (${methods.join(', ')})`

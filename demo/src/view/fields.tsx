@@ -1,4 +1,4 @@
-/** Form fields that keep what is typed and hand on what makes sense. A field that makes none says so, and nothing changes. */
+/** Form fields that keep what is typed. A value that is not allowed shows an error and changes nothing. */
 import { useEffect, useId, useState } from 'preact/hooks'
 
 interface FieldProps<T> {
@@ -10,7 +10,7 @@ interface FieldProps<T> {
 
 interface TextFieldProps<T> extends FieldProps<T> {
   readonly write: (value: T) => string
-  /** The value of a text, or what is wrong with it. */
+  /** The value of a text, or the error to show. */
   readonly read: (text: string) => { readonly value: T } | { readonly wrong: string }
   readonly numeric?: boolean
 }
@@ -99,7 +99,7 @@ export function NumbersField(field: FieldProps<readonly number[]>) {
 }
 
 interface WordsFieldProps extends FieldProps<readonly string[]> {
-  /** What is wrong with a word, null if nothing is. */
+  /** The error to show for a word, or null. */
   readonly check?: (word: string) => string | null
 }
 
@@ -129,7 +129,7 @@ interface SelectFieldProps<T extends string> {
   readonly onChange: (value: T) => void
 }
 
-/** One of a few values. */
+/** A choice of one value. */
 export function SelectField<T extends string>({ label, value, options, onChange }: SelectFieldProps<T>) {
   return (
     <label>
