@@ -109,7 +109,7 @@ test('a size as the target: the bits of each layer are chosen in the run', async
   await page.goto('./')
   await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(64, 3)))])
   await chooseFiles(page, 'Choose calibration data', [upload('x.npy', npy([64, 64], noise(64 * 64)))])
-  const field = page.getByLabel('Or a size, in percent')
+  const field = page.getByLabel('Or a size')
   await field.fill('20')
   await field.blur()
   await expect(page.getByText('2 to 8 bits for each layer')).toBeVisible()

@@ -58,7 +58,7 @@ function SizeFields({ session, state: { settings } }: SectionProps) {
       </fieldset>
       <div class="fields">
         <NumberField
-          label="Or a size, in percent of the weights’ bytes"
+          label="Or a size in % of the weights"
           value={targetPercent}
           placeholder="same bits for all layers"
           most={100}
