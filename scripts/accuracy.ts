@@ -24,7 +24,7 @@ import {
 } from './subjects.js'
 
 /** A column: its head and what it asks of quantizeModel. */
-interface Rule extends Omit<MethodOptions, 'seed'> {
+type Rule = MethodOptions & {
   readonly name: string
   readonly radius?: Radius
   readonly scalePer?: ScalePer

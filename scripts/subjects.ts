@@ -11,7 +11,7 @@ import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data
 import { openData, readBytes } from '#src/data/files.js'
 import { evaluate } from '#src/model/evaluate.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
-import type { QuantizeModelOptions } from '#src/options.js'
+import type { PlanModelOptions } from '#src/options.js'
 import type { Cell } from './cells.js'
 
 export interface Subject {
@@ -113,7 +113,7 @@ export async function measureFloat(assets: string, subject: Subject, runner: Run
   return { value, bytes: bytes.length, seconds: 0, peakMemoryBytes: 0 }
 }
 
-export interface Task extends Omit<QuantizeModelOptions, 'calibration' | 'runner'> {
+export type Task = PlanModelOptions & {
   /** Calibration samples, other than the subject's usual number. */
   readonly samples?: number
   /** Keep the relative output error of each layer. */

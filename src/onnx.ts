@@ -1,7 +1,24 @@
 /** "gpfq/onnx": quantize whole ONNX models. */
 export { createOrtNodeRunner, createOrtWebRunner, createRunner } from './calibration/onnxRuntime.js'
 export type { Runner, RunnerSession } from './calibration/runner.js'
-export { GpfqError, type GpfqErrorCode } from './errors.js'
+export {
+  type DescribedError,
+  describeError,
+  type ErrorCode,
+  type ErrorFacts,
+  GpfqError,
+  type GpfqErrorCode,
+  isDescribed,
+} from './errors.js'
+export {
+  BEST,
+  defaultPasses,
+  METHODS,
+  type MethodEntry,
+  methodEntry,
+  methodOf,
+} from './methods/methods.js'
+export { checkMethodOptions } from './methods/recipe.js'
 export { type CompareOptions, type Comparison, compareModels, type ModelCost } from './model/compare.js'
 export {
   type ClassEvaluation,
@@ -10,19 +27,25 @@ export {
   type SequenceEvaluation,
 } from './model/evaluate.js'
 export { planModel, quantizeModel } from './model/quantizeModel.js'
+export type { Settings } from './model/settings.js'
 export type { WeightHistogram } from './model/weightHistogram.js'
+export type { Note, NoteCode } from './notes.js'
 export type { Format, Skipped } from './onnx/layer.js'
 export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {
+  AnyMethodOptions,
   LayerReport,
   Method,
+  MethodOptions,
   ModelPlan,
+  PlanModelOptions,
   ProgressEvent,
   QuantizeModelOptions,
   QuantizeModelResult,
   QuantizeReport,
   Radius,
   ScalePer,
+  Sparsity,
 } from './options.js'
 export { type InitOptions, init } from './platform/init.js'
-export type { Feeds, RunnerInput, Tensor, TensorType } from './tensor/tensor.js'
+export type { Feeds, RunnerInput, Tensor, TensorData, TensorType } from './tensor/tensor.js'

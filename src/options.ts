@@ -1,56 +1,90 @@
 /**
- * The public vocabulary of quantizing a whole model: what a caller may ask for, what happens on the way, and the
- * report that comes out. Plain data only; defaults and checks live in src/model/settings.ts.
+ * The public types of quantizing a layer or a model: options, progress, plan and report. Plain data only. The types of the
+ * methods' options follow from the table in src/methods/methods.ts; src/methods/recipe.ts and src/model/settings.ts fill in
+ * defaults and check.
  */
 import type { Runner } from './calibration/runner.js'
+import type { METHOD_TABLE } from './methods/methods.js'
+import type { Settings } from './model/settings.js'
 import type { WeightHistogram } from './model/weightHistogram.js'
 import type { Format, Skipped } from './onnx/layer.js'
 import type { Feeds } from './tensor/tensor.js'
 
 /**
- * `gpfq` greedy path following (2010.15979); `msq` rounding; `gptq` OPTQ (2210.17323); `qronos` (2505.11695);
- * `spfq` stochastic path following (2309.10975); `beacon` scale-free (2508.20293); `frame` sigma-delta on frames, without data
- * (2404.08131). One file each under src/methods says what it costs and when to use it.
+ * `gpfq` greedy path following (2010.15979); `spfq` stochastic path following (2309.10975); `gptq` OPTQ (2210.17323);
+ * `qronos` (2505.11695); `beacon` scale-free (2508.20293); `msq` rounding; `frame` sigma-delta on frames, without data
+ * (2404.08131). src/methods/methods.ts says what each takes, and one file each beside it what it costs.
  */
-export type Method = 'gpfq' | 'msq' | 'gptq' | 'qronos' | 'spfq' | 'beacon' | 'frame'
+export type Method = 'gpfq' | 'spfq' | 'gptq' | 'qronos' | 'beacon' | 'msq' | 'frame'
 
-/** Thresholds λ in units of weights, or the share of zeros that each layer shall have. */
+/** Thresholds λ ≥ 0 in units of weights, or the least share of zeros of each layer, from 0 to below 1. */
 export interface Sparsity {
   readonly rule: 'soft' | 'hard' | 'target'
   readonly value: number
 }
 
-/** How the codes are chosen once the scales are given; the same for one layer and for a whole model. */
-export interface MethodOptions {
-  /** `best`: slower and most accurate, qronos with three passes, unless method or passes say otherwise; beacon keeps its own. */
-  readonly preset?: 'best'
-  /** Default gpfq. */
-  readonly method?: Method
+/** The options of all methods. MethodOptions says which method has which. */
+export interface OptionValues {
   /**
-   * Passes of coordinate descent after the method: each code chosen anew given all others. The output error never
-   * rises. Default 0; one to three are worth their time. For beacon its loops, default 5.
+   * Every method but frame: passes of coordinate descent after the method, 0 to 1000. Each code is chosen anew given all
+   * others, and the output error never rises. Default 0, with preset best 3. For beacon its loops, default 5.
    */
-  readonly passes?: number
-  /** gptq and qronos: λ added to H, in units of the mean of its diagonal. Default 0.01. */
-  readonly damping?: number
+  readonly passes: number
+  /** gptq and qronos: λ ≥ 0 added to H, in units of the mean of its diagonal. Default 0.01. */
+  readonly damping: number
   /**
-   * Take inputs in descending order of H_tt. Default true for gptq, qronos and, where the radius is searched, gpfq; with a
-   * given radius gpfq keeps its papers' order, in which the direct form can run. Default false for spfq.
+   * gpfq, spfq, gptq and qronos: take inputs in descending order of H_tt. Default true for gptq, qronos and, where the
+   * radius is searched, gpfq; with a given radius gpfq keeps the order of its papers, in which the direct form can run.
+   * Default false for spfq.
    */
-  readonly actOrder?: boolean
-  /** spfq and random patches: of the random numbers, an integer from 0 to 2³² − 1. Default 0. */
-  readonly seed?: number
-  /** spfq: order of the data alignment. Default 1, the one-phase algorithm. */
-  readonly alignment?: number
+  readonly actOrder: boolean
+  /** spfq, and random patches with every method: seed of the random numbers, an integer from 0 to 2³² − 1. Default 0. */
+  readonly seed: number
+  /** spfq: order of the data alignment, 1 to 1000. Default 1, the one-phase algorithm. */
+  readonly alignment: number
   /** frame: coefficients a weight, 2 to 64. Default 4. */
-  readonly redundancy?: number
+  readonly redundancy: number
   /**
    * msq: first move all but at most m weights of each neuron to the ends of its alphabet without changing its outputs on
-   * the m samples (2209.03487). Needs fewer samples than inputs. An abort waits for the neurons that are being walked.
+   * the m samples (2209.03487). Needs fewer samples than inputs. An abort takes effect between neurons.
    */
-  readonly preprocess?: boolean
+  readonly preprocess: boolean
   /** gpfq with an odd number of levels: make weights zero that matter little (2201.11113). */
-  readonly sparsity?: Sparsity
+  readonly sparsity: Sparsity
+}
+
+export type OptionName = keyof OptionValues
+
+/** Names of the options of a method, out of the table of methods. */
+type OptionsOf<M extends Method> = keyof (typeof METHOD_TABLE)[M]['options'] & OptionName
+
+/** The options K and none of the others, except false for a flag, which asks for nothing. */
+type Only<K extends OptionName> = Partial<Pick<OptionValues, K>> & {
+  readonly [P in Exclude<OptionName, K>]?: OptionValues[P] extends boolean ? false : never
+}
+
+type Preset<M extends Method> = (typeof METHOD_TABLE)[M]['codesOfWeights'] extends true ? 'best' : never
+
+type OptionsWith<More extends OptionName> =
+  | {
+      [M in Method]: Only<OptionsOf<M> | More> & { readonly method: M; readonly preset?: Preset<M> }
+    }[Method]
+  | (Only<OptionsOf<'gpfq'> | More> & { readonly method?: never; readonly preset?: never })
+  | (Only<OptionsOf<'qronos'> | More> & { readonly method?: never; readonly preset: 'best' })
+
+/**
+ * A method with its own options, the same for one layer and for a whole model. Without a name the method is gpfq, with
+ * the preset `best` qronos. The preset makes three passes, which is slower and most accurate; beacon keeps its loops.
+ *
+ * `gpfq`: passes, actOrder, sparsity; `spfq`: passes, actOrder, seed, alignment; `gptq`, `qronos`: passes, actOrder,
+ * damping; `beacon`: passes; `msq`: passes, preprocess; `frame`: redundancy, and no preset.
+ */
+export type MethodOptions = OptionsWith<never>
+
+/** Options of methods whose combination the compiler has not checked: out of a form, a file or a command line. */
+export interface AnyMethodOptions extends Partial<OptionValues> {
+  readonly method?: Method
+  readonly preset?: 'best'
 }
 
 /** Inputs and neurons that share one scale: all of a layer, one neuron, or `group` consecutive inputs of one neuron. */
@@ -70,28 +104,26 @@ export type Radius =
   | { readonly rule: 'search' }
   | { readonly rule: 'value'; readonly value: number }
 
-export interface QuantizeModelOptions extends MethodOptions {
-  /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
-  readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
-  /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
-  readonly runner: Runner
+/** What can be asked for a whole model besides the method. */
+export interface ModelOptions {
   /** Bytes of an ONNX external data file, by the relative path that the model names. */
   readonly readExternalData?: (path: string) => Promise<Uint8Array>
-  /** Alphabet size M, 2..256: M equally spaced values over [−α, α]. Default 15 (4 bits). */
+  /** Alphabet size M, 2 to 256: M equally spaced values over [−α, α]. Default 15 (4 bits). */
   readonly levels?: number
   /** Other alphabet sizes for some layers: glob over node or weight names; the last match wins. */
   readonly levelsFor?: readonly { readonly pattern: string; readonly levels: number }[]
   /**
    * Chooses the levels of each layer (2 to 8 bits) by what its output loses, within a budget: the share of the float
-   * weights' bytes that the quantized ones may take, or bits per weight on average. Layers of levelsFor keep theirs.
+   * weights' bytes that the quantized ones may take, above 0 and up to 1. Layers of levelsFor keep theirs.
    */
   readonly targetSize?: number
+  /** The same with another budget: bits per weight on average, 2 to 8. */
   readonly targetBits?: number
-  /** Default 'neuron'. */
+  /** Default 'neuron'. Not for beacon and frame, which have their own. */
   readonly scalePer?: ScalePer
-  /** Default { rule: 'search' }. */
+  /** Default { rule: 'search' }. Not for beacon and frame, which have their own. */
   readonly radius?: Radius
-  /** How weights are stored in the file (docs/FORMATS.md). Default 'auto'. */
+  /** How weights are stored in the file (docs/FORMATS.md). Default 'auto', the smallest that runs at full speed. */
   readonly format?: Format | 'auto'
   /** Most sample rows of one convolution, but one an image at least, spread evenly; 0 takes all. Default 32768. */
   readonly patches?: number
@@ -100,26 +132,41 @@ export interface QuantizeModelOptions extends MethodOptions {
    * overlap, drawn with replacement by `seed`; above 0, all of them for 1.
    */
   readonly randomPatches?: number
-  /** Each channel of a convolution's kernel its own path, as in 2010.15979, instead of one through all channels. */
+  /** Each channel of a convolution's kernel is its own path, as in 2010.15979, not part of one path. Default false. */
   readonly perChannel?: boolean
-  /** Globs over node or weight names: only matching layers / no matching layers. One without a match is an error. */
+  /** Globs over node or weight names: only matching layers are quantized. A glob without a match is an error. */
   readonly include?: readonly string[]
+  /** Globs over node or weight names: matching layers stay float. A glob without a match is an error. */
   readonly exclude?: readonly string[]
-  /** Add to each bias the mean difference of the layer's outputs in the float and the quantized network. */
+  /** Add to each bias the mean difference of the layer's outputs in the two networks. Default false. */
   readonly biasCorrection?: boolean
-  /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights (default true). */
+  /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
+  /** Worker threads, at least 1; default what init() says, else all that the machine offers. */
   readonly threads?: number
-  /** Kernels with relaxed SIMD where the runtime has it: can be faster, and the bytes are not the same on all machines. */
+  /** Kernels with relaxed SIMD where the runtime has it: can be faster, and bytes differ between machines. Default false. */
   readonly fastMath?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (event: ProgressEvent) => void
 }
 
+/** Options of planModel. With randomPatches every method has a seed. */
+export type PlanModelOptions = OptionsWith<'seed'> & ModelOptions
+
+/** Options of planModel whose combination the compiler has not checked. */
+export type AnyPlanOptions = AnyMethodOptions & ModelOptions
+
+export type QuantizeModelOptions = PlanModelOptions & {
+  /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
+  readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
+  /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
+  readonly runner: Runner
+}
+
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
-  /** Share of the whole run that is done, 0..1, and what is going on. */
+  /** Share of the whole run that is done, 0 to 1, and what the run does now. */
   | { readonly type: 'progress'; readonly fraction: number; readonly phase: string }
   | {
       readonly type: 'layer-done'
@@ -155,7 +202,7 @@ export interface LayerReport {
   readonly codeBits: number
   /** Share of weights whose value is zero. */
   readonly zeros: number
-  /** How the float weights lie on the alphabet, for a picture; null for frame, whose values lie on none. */
+  /** Histogram of the float weights over the alphabet; null for frame, whose values have no alphabet. */
   readonly weights: WeightHistogram | null
   readonly bytesIn: number
   readonly bytesOut: number
@@ -163,8 +210,8 @@ export interface LayerReport {
 }
 
 /**
- * How mixed precision spent its budget; errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each layer by itself, weighted with
- * how much of them the layers behind get to see.
+ * How mixed precision spent its budget. Errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each layer by itself, weighted with
+ * the share of them that reaches the layers behind.
  */
 export interface PrecisionReport {
   /** Shares of the float weights' bytes, or bits per weight. */
@@ -184,7 +231,8 @@ export interface QuantizeReport {
   /** The kernels were those with relaxed SIMD: another machine may choose other codes at near-ties. */
   readonly fastMath: boolean
   readonly runner: string
-  readonly settings: Readonly<Record<string, unknown>>
+  /** Every option as the run used it, with defaults filled in. */
+  readonly settings: Settings
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly LayerReport[]
   readonly skipped: readonly Skipped[]
@@ -201,9 +249,10 @@ export interface QuantizeReport {
   readonly peakMemoryBytes: number
 }
 
-/** What would be done, before anything runs: --dry-run prints it. */
+/** What quantizeModel would do, found without running anything. */
 export interface ModelPlan {
-  readonly settings: Readonly<Record<string, unknown>>
+  /** Every option with defaults filled in. */
+  readonly settings: Settings
   readonly opset: number
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly {
@@ -234,7 +283,4 @@ export interface QuantizeModelResult {
 /** quantizeModel(bytes, options); src/model/quantizeModel.ts. */
 export type QuantizeModel = (bytes: Uint8Array, options: QuantizeModelOptions) => Promise<QuantizeModelResult>
 /** planModel(bytes, options): reads the model and decides, without a runner; src/model/quantizeModel.ts. */
-export type PlanModel = (
-  bytes: Uint8Array,
-  options: Omit<QuantizeModelOptions, 'runner' | 'calibration'>,
-) => Promise<ModelPlan>
+export type PlanModel = (bytes: Uint8Array, options: PlanModelOptions) => Promise<ModelPlan>

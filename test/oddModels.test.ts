@@ -16,7 +16,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { planModel, quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { makeTensor } from '#src/onnx/tensor.js'
-import type { ProgressEvent, QuantizeModelOptions } from '#src/options.js'
+import type { PlanModelOptions, ProgressEvent, QuantizeModelOptions } from '#src/options.js'
 import { float32ToFloat16 } from '#src/tensor/float16.js'
 import type { Feeds, TensorType } from '#src/tensor/tensor.js'
 import { type CountingRunner, createCountingRunner } from './calibration/counting.js'
@@ -41,8 +41,10 @@ function net(
   return b.model(nodes, initializers, [input], outputs)
 }
 
-const quantize = (model: ModelProto, options: Partial<QuantizeModelOptions> = {}) =>
-  quantizeModel(encodeModel(model), { calibration: [rows(ROWS, 8)], runner, threads: 1, ...options })
+const quantize = (
+  model: ModelProto,
+  options: PlanModelOptions & Partial<Pick<QuantizeModelOptions, 'calibration' | 'runner'>> = {},
+) => quantizeModel(encodeModel(model), { calibration: [rows(ROWS, 8)], runner, threads: 1, ...options })
 
 const half = (name: string, dims: number[], seed: number): TensorProto =>
   makeTensor(

@@ -3,6 +3,7 @@
  * the report it was made from.
  */
 import { describe, expect, test } from 'vitest'
+import { resolveSettings } from '#src/model/settings.js'
 import { weightHistogram } from '#src/model/weightHistogram.js'
 import type { LayerReport, QuantizeReport } from '#src/options.js'
 import { linearAxis, logAxis } from '#src/report/axis.js'
@@ -46,7 +47,7 @@ function report(layers: readonly LayerReport[]): QuantizeReport {
     fastMath: false,
     threads: 2,
     runner: 'onnxruntime-web 1.30.0 (wasm, 2 threads)',
-    settings: { method: 'gpfq', levels: 3, scalePer: { group: 32 }, radius: { rule: 'search' } },
+    settings: resolveSettings({ levels: 3, scalePer: { group: 32 } }),
     foldedBatchNorms: ['bn1'],
     layers,
     skipped: [{ name: HOSTILE, reason: 'its weights are computed' }],

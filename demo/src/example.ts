@@ -1,9 +1,9 @@
-/** The built-in example, as files like a visitor's own. */
+/** The built-in example, as files like those that a visitor chooses. */
 import calibrationUrl from '../../demo-data/calibration.npz?url'
 import modelUrl from '../../demo-data/digits.onnx?url'
 import testUrl from '../../demo-data/test.npz?url'
 import type { Preprocessing } from './job/protocol.ts'
-import { DEFAULT_PREPROCESSING } from './settings.ts'
+import { DEFAULT_PREPROCESSING } from './pageSettings.ts'
 
 export interface Example {
   readonly model: File

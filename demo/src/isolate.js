@@ -1,8 +1,8 @@
 /**
- * Isolates the page on hosts that let nobody set headers. Shared memory, and with it threads, is given only to pages
- * that are served with two headers; a service worker serves the page's own files once more with them on. It fetches
- * what it is asked for, from this origin, and keeps nothing. The page's policy goes with every file, for workers obey that of their
- * own script and not the page's. vite.config.ts puts the policy in and this file beside the page.
+ * Isolates the page on hosts where headers cannot be set. A browser gives shared memory, and with it threads, only to
+ * pages that are served with two headers. This service worker adds them to the files of this origin and stores nothing.
+ * It adds the page's policy to every file as well, because a worker follows the policy of its own script. vite.config.ts
+ * inserts the policy and writes this file beside the page.
  */
 const POLICY = '__POLICY__'
 

@@ -1,14 +1,14 @@
 /**
- * Whether this page may use threads, and how it gets to: by its host's headers or else by a service worker that adds
- * them (isolate.js), after one reload. Where neither works the page runs on one thread.
+ * Finds whether this page may use threads. Its host's headers allow them, or a service worker that adds the headers
+ * (isolate.js), after one reload. Where neither works the page runs on one thread.
  */
 
 const TRIED = 'gpfq-isolation-tried'
 
-/** Where the page stands: `pending` means that it is about to reload itself. */
+/** `pending` means that the page is about to reload itself. */
 export type Isolation = 'isolated' | 'pending' | 'impossible'
 
-/** Where a service worker is refused, its registration may neither fail nor ever be ready. */
+/** Milliseconds to wait: a refused service worker may neither fail to register nor become ready. */
 const PATIENCE = 2000
 const patience = () => new Promise<'late'>((resolve) => setTimeout(resolve, PATIENCE, 'late'))
 
@@ -18,7 +18,7 @@ export async function isolate(): Promise<Isolation> {
   try {
     await navigator.serviceWorker.register('./isolate.js')
     if ((await Promise.race([navigator.serviceWorker.ready, patience()])) === 'late') return 'impossible'
-    if (sessionStorage.getItem(TRIED) !== null) return 'impossible' // reloaded once and still not: do not go on for ever
+    if (sessionStorage.getItem(TRIED) !== null) return 'impossible' // one reload has not helped; another would not either
     sessionStorage.setItem(TRIED, 'yes')
     location.reload()
     return 'pending'

@@ -1,6 +1,6 @@
 /**
- * The page's state and all that can be done to it. Talks to the worker; components only read the state and call the
- * actions. What comes back late, for a model or settings that were changed meanwhile, is dropped.
+ * The state of the page and the actions that change it. The session asks the worker; components read the state and call
+ * the actions. An answer to a model or to settings that have changed since the question is dropped.
  */
 import { proxy, type Remote, wrap } from 'comlink'
 import type { LayerReport, ModelPlan } from 'gpfq/onnx'
@@ -10,14 +10,14 @@ import type {
   JobApi,
   ModelSummary,
   Outcome,
+  PageSettings,
   Preprocessing,
   RunEvent,
   RunResult,
-  Settings,
 } from './job/protocol.ts'
-import { DEFAULT_PREPROCESSING, DEFAULT_SETTINGS } from './settings.ts'
+import { DEFAULT_PREPROCESSING, DEFAULT_SETTINGS } from './pageSettings.ts'
 
-/** Something that the visitor chose: files, and what the worker made of them. */
+/** Files that the visitor chose, and the worker's summary of them. */
 export interface Choice<T> {
   readonly files: readonly File[] | null
   readonly busy: boolean
@@ -39,14 +39,14 @@ export interface RunState {
 }
 
 export interface State {
-  /** Whether threads can be had. */
+  /** Whether the browser allows threads. */
   readonly threaded: boolean
   readonly model: Choice<ModelSummary>
   readonly calibration: Choice<DataSummary>
   readonly test: Choice<DataSummary>
   readonly plan: ModelPlan | null
   readonly planFailure: Failure | null
-  readonly settings: Settings
+  readonly settings: PageSettings
   readonly preprocessing: Preprocessing
   readonly compare: boolean
   readonly run: RunState
@@ -66,9 +66,9 @@ const IDLE: RunState = {
   result: null,
 }
 
-/** More threads than this bring nothing in a page, and every one holds memory. */
+/** More threads make a run in a page no faster, and each holds memory. */
 const MOST_THREADS = 8
-/** A worker that has not heard of a cancellation by then is in the middle of a long run of the network: it is ended. */
+/** Milliseconds that a worker has to stop. After that it is inside a long run of the network, and is ended. */
 const PATIENCE = 600
 
 export class Session {
@@ -132,7 +132,7 @@ export class Session {
     if (outcome.ok) await this.#replan()
   }
 
-  /** The network for handwritten digits that comes with the package, and its data. */
+  /** Opens the network for handwritten digits of the package, with its data. */
   async chooseExample(): Promise<void> {
     this.#set({ model: { ...NOTHING, busy: true } })
     const outcome = await asOutcome(async () => (await import('./example.ts')).loadExample())
@@ -171,7 +171,7 @@ export class Session {
     ])
   }
 
-  async changeSettings(change: Partial<Settings>): Promise<void> {
+  async changeSettings(change: Partial<PageSettings>): Promise<void> {
     this.#set({ settings: { ...this.#state.settings, ...change } })
     await this.#replan()
   }
@@ -221,7 +221,7 @@ export class Session {
     }
   }
 
-  /** Ends the run at once for the visitor, and within PATIENCE for the machine. */
+  /** Ends the run: the page shows it at once, the worker stops within PATIENCE. */
   cancel(): void {
     if (this.#state.run.status !== 'running') return
     this.#setRun({ status: 'cancelled', current: null, secondsLeft: null })
@@ -229,10 +229,10 @@ export class Session {
   }
 
   #stopping: Promise<void> = Promise.resolve()
-  /** The run that is going on. Other questions are never stopped: they end by themselves. */
+  /** The current run. Other questions are short and are not stopped. */
   #running: Promise<unknown> | null = null
 
-  /** No run is going on any more, and none in the worker when `#stopping` has settled. */
+  /** Stops the current run. The worker has stopped as well when `#stopping` settles. */
   #stop(): void {
     this.#turn.run++
     if (this.#state.run.status === 'running') this.#set({ run: IDLE })
@@ -249,8 +249,8 @@ export class Session {
   }
 
   /**
-   * Ends the worker with all its threads, and brings another one to where it was. What was just being opened is left to
-   * those who wait for it: they ask again.
+   * Ends the worker with all its threads, starts another and opens the same files in it. Files that were still being
+   * opened are left out: #ask repeats those questions.
    */
   async #restart(): Promise<void> {
     this.#job.end()
@@ -266,8 +266,8 @@ export class Session {
   }
 
   /**
-   * The worker's answer; null if by then another question of its kind has been asked, or the run been stopped. Is asked
-   * again if the worker is ended meanwhile.
+   * Asks the worker, and once more if the worker is ended meanwhile. The answer is null if a later question of the same
+   * kind has replaced it, or the run has been stopped.
    */
   async #ask<T>(
     kind: keyof Turns,
@@ -286,7 +286,7 @@ export class Session {
   }
 }
 
-/** Counted up by every question of a kind, and when its answer is not wanted any more: only the last one's counts. */
+/** Counters of the questions of each kind. A question is current while its number is the latest. */
 interface Turns {
   model: number
   calibration: number
@@ -297,9 +297,9 @@ interface Turns {
 
 interface Job {
   readonly remote: Remote<JobApi>
-  /** Settles if the worker's script does not load or throws outside of a call; questions would never be answered. */
+  /** Settles if the worker's script does not load or throws outside of a call; no question is answered then. */
   readonly died: Promise<Outcome<never>>
-  /** Settles when the worker is ended, with questions that it will not answer any more. */
+  /** Settles when the worker is ended; open questions stay without an answer. */
   readonly ended: Promise<'ended'>
   end(): void
 }

@@ -1,4 +1,4 @@
-/** For everybody: keyboard only, no violations that axe knows of, light and dark, wide and narrow, nothing cut off. */
+/** Accessibility: keyboard only, no violations found by axe, light and dark, wide and narrow windows. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Page } from '@playwright/test'
@@ -15,7 +15,7 @@ async function violations(page: Page): Promise<readonly string[]> {
   return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`))
 }
 
-/** Pixels that the page is wider than its window. */
+/** Pixels by which the page is wider than its window. */
 const overflow = (page: Page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
 
@@ -90,7 +90,7 @@ test('with nothing but a keyboard', async ({ page }) => {
 })
 
 test('a file can be chosen by keyboard, and shows where the focus is', async ({ page }) => {
-  const chooser = page.waitForEvent('filechooser') // before the page is there: the browser must be told in time
+  const chooser = page.waitForEvent('filechooser') // before the page loads: the browser must intercept the dialog from the start
   await page.goto('./')
   await page.getByLabel('Choose an ONNX model').focus()
   await page.keyboard.press('Enter')

@@ -1,4 +1,4 @@
-/** A run is cancelled in the middle, at once, and another begins where the first one did. */
+/** A cancelled run ends at once, and another starts from the beginning. */
 import { bytesOf, denseModel, noise, npy } from './files.ts'
 import { chooseFiles, expect, quantize, results, test, upload } from './person.ts'
 

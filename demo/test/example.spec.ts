@@ -1,4 +1,4 @@
-/** The built-in example, from one click to files that hold what the page promised. */
+/** The built-in example, from one click to the files, which must agree with the numbers on the page. */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -132,8 +132,9 @@ test('every method runs, and what is chosen for one does not disturb another', a
   await page.getByText('More settings').click()
   await page.getByLabel('Order of inputs').selectOption('strongest first')
   await page.getByLabel('Round as well').uncheck()
-  for (const method of [/^Rounding/, /^GPTQ/, /^Qronos/, /^Stochastic/]) {
+  for (const method of [/^Rounding/, /^GPTQ/, /^Qronos/, /^Stochastic/, /^Best/, /^Beacon/]) {
     await page.getByRole('radio', { name: method }).check()
+    await expect(page.getByLabel('Largest value by')).toHaveCount(method.test('Beacon') ? 0 : 1)
     await page.getByRole('button', { name: /^Quantize/ }).click()
     await expect(page.getByRole('button', { name: 'Cancel' })).toBeHidden({ timeout: 60_000 })
     await expect(page.getByRole('alert')).toBeHidden()

@@ -1,4 +1,4 @@
-/** Models and data for the tests, made on the spot. */
+/** Models and data for the tests, generated. */
 import { create, toBinary } from '@bufbuild/protobuf'
 import {
   ModelProtoSchema,

@@ -1,4 +1,4 @@
-/** On a host that sets no headers: isolated by the service worker, or on one thread where there can be none. */
+/** A host that sets no headers: the service worker isolates the page, or it runs on one thread. */
 import { BARE_PORT } from '../playwright.config.ts'
 import { expect, openExample, quantize, test } from './person.ts'
 

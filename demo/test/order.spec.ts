@@ -1,4 +1,4 @@
-/** Questions that overlap: whatever the order, each is answered or replaced by a later one, and nothing waits for ever. */
+/** Questions that overlap: in any order, each is answered or replaced by a later one, and none waits for ever. */
 import { bytesOf, denseModel, noise, npy } from './files.ts'
 import { chooseFiles, expect, quantize, slowDown, test, upload } from './person.ts'
 

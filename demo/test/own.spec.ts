@@ -1,4 +1,4 @@
-/** A visitor's own model and data: external weights, NumPy files, images, preprocessing. */
+/** Models and data of a visitor: external weights, NumPy files, images, preprocessing, a target size. */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -35,7 +35,7 @@ test('a model that keeps its weights elsewhere says which file is missing', asyn
   const { model } = withExternalData(denseModel(WIDTH, 2), 'weights.bin')
   await page.goto('./')
   await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', model)])
-  await expect(page.getByRole('alert')).toContainText('Choose them together with it: weights.bin')
+  await expect(page.getByRole('alert')).toContainText('choose them together with it: weights.bin')
 })
 
 test('images, JPEG and PNG, with a hint that bytes are probably to be divided', async ({ page }) => {
@@ -103,6 +103,26 @@ test('labels that are no classes of the model: it is written all the same, and t
   await expect(found.getByRole('alert')).toContainText('labels: expected classes 0 to 9, got 10 for sample 9')
   const { name } = await download(page, 'Download the model')
   expect(name).toBe('own-4bit.onnx')
+})
+
+test('a size as the target: the bits of each layer are chosen in the run', async ({ page }) => {
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(64, 3)))])
+  await chooseFiles(page, 'Choose calibration data', [upload('x.npy', npy([64, 64], noise(64 * 64)))])
+  const field = page.getByLabel('Or a size')
+  await field.fill('20')
+  await field.blur()
+  await expect(page.getByText('2 to 8 bits for each layer')).toBeVisible()
+  await expect(page.getByText('at most about')).toBeVisible()
+  await expect(page.getByRole('row', { name: /^layer0/ })).toContainText('chosen in the run')
+  await page.getByText('Copy as a command').click()
+  await expect(page.getByText('--target-size 0.2 -o own-20percent.onnx')).toBeVisible()
+  await quantize(page)
+  const { name } = await download(page, 'Download the model')
+  expect(name).toBe('own-20percent.onnx')
+  await page.getByRole('radio', { name: '4', exact: true }).check()
+  await expect(field).toHaveValue('')
+  await expect(page.getByText('15 values per weight.')).toBeVisible()
 })
 
 test('files for several inputs are named in the command as they are on the page', async ({ page }) => {

@@ -1,16 +1,16 @@
-/** What a person does on the page, by the words that stand on it; and a page that watches what it asks the network for. */
+/** Steps of a visitor, by the words on the page, and a fixture that records requests to other origins and errors. */
 import { readFile } from 'node:fs/promises'
 import { availableParallelism, loadavg } from 'node:os'
 import { test as base, expect, type Locator, type Page } from '@playwright/test'
 
 interface Watched {
-  /** Addresses of other origins that the page or its workers asked for. */
+  /** Addresses of other origins that the page or its workers requested. */
   readonly strangers: string[]
-  /** Errors that nobody caught, and violations of the policy. */
+  /** Uncaught errors, and violations of the policy. */
   readonly complaints: string[]
 }
 
-/** Every test ends with the page having asked nobody else, and complained of nothing. */
+/** After every test there must be no request to another origin and no error. */
 export const test = base.extend<{ watched: Watched }>({
   watched: [
     async ({ page, context, baseURL }, use) => {
@@ -63,7 +63,7 @@ export async function chooseFiles(
   await input.setInputFiles(typeof files === 'string' ? files : [...files])
 }
 
-/** Lets the page's worker be deaf for so many milliseconds when it is asked this, as it is with a large model. */
+/** Blocks the page's worker for some milliseconds when it gets this question, as a large model does. */
 export async function slowDown(
   page: Page,
   question: 'plan' | 'openCalibration',
@@ -95,11 +95,11 @@ export async function download(page: Page, label: string): Promise<{ name: strin
   return { name: file.suggestedFilename(), bytes: await readFile(await file.path()) }
 }
 
-/** What kept the page's main thread longer than it may: in milliseconds. */
+/** Tasks that took the page's main thread longer than LONGEST, in milliseconds. */
 export interface LongTasks {
-  /** By the page's own PerformanceObserver, in time that passed. */
+  /** Elapsed time, by the page's PerformanceObserver. */
   readonly observed: readonly number[]
-  /** By the browser's trace, in time that the thread really computed. */
+  /** Processor time of the thread, by the browser's trace. */
   readonly computed: readonly number[]
   readonly longestComputed: number
 }
@@ -108,8 +108,8 @@ const LONGEST = 50
 const KEY = 'longTasks'
 
 /**
- * Watches the main thread while `act` goes on. On a machine that does other things as well, tasks are long because the
- * thread has to wait for its turn; the trace tells how long it computed.
+ * Watches the main thread during `act`. On a busy machine a task takes long because the thread waits for a processor; the
+ * trace has the time that the thread computed.
  */
 export async function watchMainThread(page: Page, act: () => Promise<unknown>): Promise<LongTasks> {
   await page.evaluate((key) => {
@@ -151,7 +151,7 @@ function computedTasks(events: readonly TraceEvent[]): readonly number[] {
   return tasks.map(({ tdur = 0 }) => tdur / 1000)
 }
 
-/** Nothing computed for too long; and nothing took too long either, if the machine had time for this page. */
+/** Expects no long task: by processor time always, by elapsed time on an idle machine. */
 export function expectSmooth({ observed, computed, longestComputed }: LongTasks, idle: boolean): void {
   const machine = idle ? '' : ' on a busy machine'
   console.log(
@@ -161,5 +161,5 @@ export function expectSmooth({ observed, computed, longestComputed }: LongTasks,
   if (idle) expect(observed).toEqual([])
 }
 
-/** Whether nothing else has been computing on this machine for the last minute. */
+/** Whether the machine has been idle for the last minute. */
 export const isIdle = (): boolean => (loadavg()[0] ?? 0) < 0.5 * availableParallelism()

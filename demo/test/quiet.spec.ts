@@ -1,4 +1,4 @@
-/** What the page promises of itself: it asks nobody, is small before it is used, and never stutters while it computes. */
+/** Promises of the page: no requests elsewhere, a small first load, and a responsive main thread during a run. */
 import { gzipSync } from 'node:zlib'
 import { bytesOf, denseModel, noise, npy } from './files.ts'
 import {
@@ -33,7 +33,7 @@ test('cannot reach another origin, even if it wanted to', async ({ page, watched
     return [...new Set(blocked)].sort()
   })
   expect(refused).toEqual(['connect-src', 'img-src'])
-  // What was tried here on purpose: the browser lists blocked requests too, and reports every violation.
+  // The requests of this test: the browser lists blocked requests too, and reports every violation.
   expect(new Set(watched.strangers)).toEqual(new Set(['http://127.0.0.1:9/x.png']))
   watched.strangers.length = watched.complaints.length = 0
 })

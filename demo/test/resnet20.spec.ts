@@ -1,6 +1,6 @@
 /**
- * A real network on the page against the same in Node: the same bytes, in about the same time, without a stutter. Runs
- * where the models and images of the accuracy tables are (GPFQ_ASSETS, or beside the repository).
+ * A real network on the page against the same run in Node: the same bytes, in about the same time, with a responsive page.
+ * Needs the models and images of the accuracy tables (in GPFQ_ASSETS, or beside the repository).
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -16,7 +16,7 @@ const IMAGES = `${assets}/cifar10/train5k-images.npy.gz`
 const PREPROCESSING = { scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
 const SAMPLES = 512
 const THREADS = 2
-/** How much longer the page may take. */
+/** The most that the page may take, in units of the time in Node. */
 const SLOWER = 1.3
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
@@ -38,7 +38,7 @@ async function inNode(): Promise<{ hash: string; seconds: number }> {
 
 test.describe('resnet20', () => {
   test.skip(!existsSync(MODEL), `needs ${MODEL}`)
-  test.describe.configure({ retries: 2, timeout: 300_000 }) // times are of a machine that does other things as well
+  test.describe.configure({ retries: 2, timeout: 300_000 }) // other programs disturb the times
 
   test('4 bits from 512 images: bytes and time as in Node, no long task', async ({ page }) => {
     await page.goto('./')

@@ -1,4 +1,4 @@
-/** Pictures of the main states for README and docs: npm run screenshots. Not a test, but made by the same hands. */
+/** Makes the pictures of README and docs (npm run screenshots). It tests nothing, but uses the steps of the tests. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import type { Locator, Page } from '@playwright/test'
 import { bytesOf, denseModel, noise, npy } from './files.ts'
@@ -24,7 +24,7 @@ async function result(page: Page): Promise<void> {
   await found.getByRole('heading', { level: 2 }).blur()
 }
 
-/** Some air around what is pictured. */
+/** Adds a margin around the sections. */
 const frame = (page: Page) =>
   page.evaluate(() => {
     const sheet = new CSSStyleSheet()

@@ -1,4 +1,4 @@
-/** A screenshot as a small PNG: a palette of its 256 commonest colours, which a page of text hardly exceeds. */
+/** Encodes a screenshot as a small PNG, with a palette of its 256 commonest colours. A page of text has hardly more. */
 import { crc32, deflateSync } from 'node:zlib'
 import { decode } from 'fast-png'
 

@@ -1,4 +1,4 @@
-/** What goes wrong is said in plain words, and the page goes on. */
+/** Every failure is shown in plain words, and the page stays usable. */
 import { mkdtemp, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,7 +77,7 @@ test('a worker whose script does not load', async ({ page, watched }) => {
   await page.goto('./')
   await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(16, 2)))])
   await expect(page.getByRole('alert')).toContainText('The page’s worker stopped')
-  watched.complaints.length = 0 // the browser's own words about the script
+  watched.complaints.length = 0 // the browser reports the script that it could not load
 })
 
 test('settings that fail at run time leave the page ready for the next run', async ({ page }) => {

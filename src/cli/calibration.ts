@@ -1,7 +1,11 @@
-/** Why a run needs calibration samples, in the names of the command line. */
+/** The reason why a run needs calibration samples, in the names of the command line. */
+import { METHODS, methodEntry } from '../methods/methods.js'
 import type { Settings } from '../model/settings.js'
 
-/** For settings of which needsCalibration is true. */
+/**
+ * @param settings for which needsCalibration is true
+ * @returns the end of a sentence about calibration samples
+ */
 export function calibrationReason(settings: Settings): string {
   const { method, radius, passes, preprocess, targetSize, targetBits, biasCorrection } = settings
   const needing = [
@@ -11,8 +15,20 @@ export function calibrationReason(settings: Settings): string {
     ...(targetBits !== null ? ['--target-bits'] : []),
     ...(biasCorrection ? ['--bias-correction'] : []),
   ]
-  const rounds = (method === 'msq' && radius.rule !== 'search') || method === 'frame'
-  return rounds && needing.length > 0
+  const { needsSamples, ownScales } = methodEntry(method)
+  const searching = !ownScales && radius.rule === 'search'
+  return !needsSamples && !searching && needing.length > 0
     ? `${needing.join(' and ')} ${needing.length === 1 ? 'needs' : 'need'} them`
-    : 'only --method frame, and --method msq with a radius other than search, can do without'
+    : `only ${methodsWithout()} can do without`
+}
+
+/** The methods that take no samples; a method that does not find its scales takes them for the radius `search`. */
+function methodsWithout(): string {
+  const methods = METHODS.filter((method) => !methodEntry(method).needsSamples)
+  const own = methods.filter((method) => methodEntry(method).ownScales)
+  const others = methods.filter((method) => !methodEntry(method).ownScales)
+  return [
+    ...own.map((method) => `--method ${method}`),
+    ...others.map((method) => `and --method ${method} with a radius other than search,`),
+  ].join(', ')
 }

@@ -15,9 +15,10 @@ import { type CommandContext, printJson } from './command.js'
 import { evaluateModel } from './eval.js'
 import { openModel } from './model.js'
 import { formatBytes, formatPercent, formatSeconds } from './numbers.js'
-import { addThreadsOption, chosenThreads, given } from './options.js'
+import { addThreadsOption, chosenThreads } from './options.js'
 import { showQuantizing } from './progress.js'
 import { bar, formatTable } from './table.js'
+import { given } from './values.js'
 
 interface DemoValues {
   readonly threads?: number

@@ -9,18 +9,18 @@ import { dequantize } from '../methods/alphabet.js'
 import { convertElements } from '../tensor/elements.js'
 import { type CommandContext, printJson } from './command.js'
 import { checkDistinct } from './distinct.js'
+import { chosenMethod } from './methodOptions.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
   type AlphabetValues,
   addAlphabetOptions,
   addKernelOptions,
-  checkSettings,
+  checkLayerSettings,
   chosenLevels,
-  chosenMethod,
   chosenThreads,
-  given,
 } from './options.js'
 import { showSamples } from './progress.js'
+import { given } from './values.js'
 
 interface LayerValues extends AlphabetValues {
   readonly weights: string
@@ -71,7 +71,7 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
     ...given({ levels: chosenLevels(values), scalePer: values.scalePer, radius: values.radius }),
     ...chosenMethod(values),
   }
-  checkSettings(options)
+  checkLayerSettings(options)
   const outputs = { '-o': values.output, '--scales': values.scales, '--values': values.values }
   checkDistinct(outputs, {
     '--weights': splitData(values.weights).path,

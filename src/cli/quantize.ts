@@ -5,13 +5,15 @@ import { createRunner } from '../calibration/onnxRuntime.js'
 import { loadFeeds } from '../data/feeds.js'
 import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { planModel, quantizeModel } from '../model/quantizeModel.js'
-import { needsCalibration, type Settings } from '../model/settings.js'
+import { needsCalibration, resolveSettings, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
 import type { ModelPlan, QuantizeReport } from '../options.js'
+import { describeSetting } from '../report/describeSetting.js'
 import { renderReport } from '../report/page.js'
 import { calibrationReason } from './calibration.js'
 import { type CommandContext, printJson } from './command.js'
 import { checkDistinct } from './distinct.js'
+import { chosenMethod } from './methodOptions.js'
 import { openModel } from './model.js'
 import {
   type AlphabetValues,
@@ -20,23 +22,16 @@ import {
   addKernelOptions,
   checkSettings,
   chosenLevels,
-  chosenMethod,
   chosenThreads,
-  collect,
-  collectBitsFor,
   DATA,
   type DataValues,
-  describeSetting,
   feedOptions,
-  given,
-  kebab,
-  positiveNumber,
-  whole,
 } from './options.js'
 import { showQuantizing } from './progress.js'
 import { budgetNotes, planLines, precisionLines, reportLines } from './report.js'
 import type { Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
+import { collect, collectBitsFor, given, kebab, positiveNumber, whole } from './values.js'
 
 interface QuantizeValues extends AlphabetValues, DataValues {
   readonly calib?: readonly string[]
@@ -156,10 +151,10 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     }),
   }
   const outputs = { '-o': output, '--report': values.report }
-  const resolved = checkSettings(settings)
+  checkSettings(settings)
   if (values.dryRun !== true) {
     if (!output) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
-    checkCalibration(values, resolved)
+    checkCalibration(values, resolveSettings(settings))
     checkDistinct(outputs, {
       'the model': path,
       '--calib': values.calib?.map((argument) => splitData(argument).path),

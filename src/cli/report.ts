@@ -4,10 +4,10 @@
  */
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
 import { bitsText, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
-import { kebab } from './options.js'
 import { shapeOf } from './progress.js'
 import { bar, formatTable } from './table.js'
 import type { Terminal } from './terminal.js'
+import { kebab } from './values.js'
 
 const BAR_LENGTH = 12
 
@@ -115,7 +115,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
 
 /** What a plan cannot say: levels of mixed precision need the samples. */
 export function budgetNotes({ settings }: ModelPlan): readonly string[] {
-  const option = ['targetSize', 'targetBits'].find((name) => (settings[name] ?? null) !== null)
+  const option = (['targetSize', 'targetBits'] as const).find((name) => settings[name] !== null)
   return option === undefined
     ? []
     : [`--${kebab(option)} chooses levels in the run; the plan shows those that it starts from`]

@@ -1,10 +1,24 @@
 /**
- * What is to be done to a layer, as plain data: the method and everything that changes its codes, with defaults filled
- * in and combinations checked. One recipe serves a whole run; scales and levels are a layer's own (solution.ts).
+ * How a layer is quantized, as plain data: the method and everything that changes its codes, with defaults filled in and
+ * combinations checked against the tables of methods.ts. One recipe serves a whole run; scales and levels are a layer's
+ * own (solution.ts).
  */
 
-import { checkName, checkWhole, rangeError } from '../checks.js'
-import type { Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
+import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
+import type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
+import {
+  defaultPasses,
+  METHOD_TABLE,
+  METHODS,
+  methodEntry,
+  methodOf,
+  methodsWith,
+  NUMBER_OPTIONS,
+  OPTION_TABLE,
+  OPTIONS,
+} from './methods.js'
+
+export { METHODS }
 
 export interface Recipe {
   readonly method: Method
@@ -14,7 +28,7 @@ export interface Recipe {
   readonly damping: number | null
   /** Inputs in descending order of H_tt instead of their own. */
   readonly actOrder: boolean
-  /** Of the draws of spfq and of random patches; null without any. */
+  /** Seed of the draws of spfq and of random patches; null without any. */
   readonly seed: number | null
   /** Order of spfq's data alignment; null for others. */
   readonly alignment: number | null
@@ -22,7 +36,7 @@ export interface Recipe {
   readonly redundancy: number | null
   /** The vertex walk before msq. */
   readonly preprocess: boolean
-  /** Thresholds of gpfq; null for others. */
+  /** Thresholds of gpfq; null for none and for others. */
   readonly sparsity: Sparsity | null
 }
 
@@ -39,109 +53,86 @@ export const GPFQ: Recipe = {
   sparsity: null,
 }
 
-export const METHODS: readonly Method[] = ['gpfq', 'msq', 'gptq', 'qronos', 'spfq', 'beacon', 'frame']
-
-const CODES_OF_WEIGHTS = METHODS.filter((method) => method !== 'frame')
-
-/** Options that not every method has. Act-order is for those that take the inputs one after another. */
-const METHODS_WITH: Readonly<
-  Record<
-    | 'damping'
-    | 'actOrder'
-    | 'seed'
-    | 'alignment'
-    | 'redundancy'
-    | 'preprocess'
-    | 'sparsity'
-    | 'preset'
-    | 'passes',
-    readonly Method[]
-  >
-> = {
-  damping: ['gptq', 'qronos'],
-  actOrder: ['gpfq', 'gptq', 'qronos', 'spfq'],
-  seed: ['spfq'],
-  alignment: ['spfq'],
-  redundancy: ['frame'],
-  preprocess: ['msq'],
-  sparsity: ['gpfq'],
-  preset: CODES_OF_WEIGHTS,
-  passes: CODES_OF_WEIGHTS,
-}
+/** Coefficients a weight of frame where the caller names none. */
+export const REDUNDANCY = METHOD_TABLE.frame.options.redundancy
 
 /**
- * Damping of 1 %: what OPTQ's authors use, and what lets Qronos work on sums in float32. The 1e-6·σ₁ of Qronos' paper
- * needs sums in float64.
- */
-const DAMPING = 0.01
-
-/** Passes of the preset; one loses a point and a half to them on mobilenet (docs/ACCURACY.md). */
-const BEST_PASSES = 3
-
-/** Coefficients a weight of frame: as few as carry the error far enough to be of use. */
-export const REDUNDANCY = 4
-
-/** Loops of Beacon: what its authors use. */
-const LOOPS = 5
-
-/**
- * @param randomPatches whether samples are drawn too, so that a seed means something
- * @throws RangeError for values, TypeError for combinations that cannot be
+ * Fills in the defaults and checks the options against the tables of methods.ts.
+ * @param options what a caller asks for; the radius decides the default order of the inputs of gpfq
+ * @param randomPatches whether patches are drawn at random, so that every method has a seed
+ * @throws RangeError for names and values, TypeError for options that do not go with the method
  */
 export function resolveRecipe(
-  options: MethodOptions & { readonly radius?: Radius },
+  options: AnyMethodOptions & { readonly radius?: Radius },
   randomPatches = false,
 ): Recipe {
-  const best = options.preset === 'best'
-  const method = options.method ?? (best ? 'qronos' : 'gpfq')
-  const {
-    passes = method === 'beacon' ? LOOPS : best ? BEST_PASSES : 0,
-    damping,
-    actOrder,
-    seed,
-    alignment,
-    redundancy,
-    preprocess = false,
-    sparsity,
-  } = options
-  checkName('preset', options.preset ?? 'best', ['best'])
+  const { preset, actOrder, preprocess = false, sparsity = null } = options
+  const method = methodOf(options)
+  checkName('preset', preset ?? 'best', ['best'])
   checkName('method', method, METHODS)
-  checkWhole('passes', passes, 0, 1000)
-  const inverting = METHODS_WITH.damping.includes(method)
-  const given = {
-    ...{ damping, actOrder: actOrder || undefined, seed, alignment, redundancy, sparsity },
-    ...{ preprocess: preprocess || undefined, preset: options.preset, passes: passes || undefined },
-  }
-  for (const [name, value] of Object.entries(given)) {
-    const methods = METHODS_WITH[name as keyof typeof given]
-    if (value !== undefined && !methods.includes(method) && !(name === 'seed' && randomPatches)) {
-      throw new TypeError(
-        `${name}: expected a method that has it (${methods.join(', ')}), got ${method}; leave it out`,
-      )
-    }
-  }
-  if (damping !== undefined && !(damping >= 0 && Number.isFinite(damping))) {
-    throw rangeError('damping', 'a finite number of at least 0', damping)
-  }
-  checkWhole('seed', seed ?? 0, 0, 2 ** 32 - 1)
-  checkWhole('alignment', alignment ?? 1, 1, 1000)
-  checkWhole('redundancy', redundancy ?? REDUNDANCY, 2, 64)
+  checkOwnOptions(options, method, randomPatches)
+  for (const name of NUMBER_OPTIONS) checkNumber(name, options[name])
+  const passes = options.passes ?? defaultPasses(method, preset)
   if (preprocess && passes > 0) {
-    throw new TypeError(`preprocess: expected no passes beside it, got ${passes}; leave one out`)
+    throw typeError({
+      place: 'preprocess',
+      expected: 'no passes beside it',
+      got: String(passes),
+      hint: 'leave one out',
+    })
   }
-  if (sparsity !== undefined) checkSparsity(sparsity)
-  const random = method === 'spfq'
+  if (sparsity !== null) checkSparsity(sparsity)
+  const defaults = methodEntry(method).options
+  const numberOf = (name: 'damping' | 'seed' | 'alignment' | 'redundancy'): number | null => {
+    const own = defaults[name]
+    return typeof own === 'number' ? (options[name] ?? own) : null
+  }
+  const searched = (options.radius?.rule ?? 'search') === 'search'
   return {
     method,
     passes,
-    damping: inverting ? (damping ?? DAMPING) : null,
-    actOrder:
-      actOrder ?? (inverting || (method === 'gpfq' && (options.radius?.rule ?? 'search') === 'search')),
-    seed: random || randomPatches ? (seed ?? 0) : null,
-    alignment: random ? (alignment ?? 1) : null,
-    redundancy: method === 'frame' ? (redundancy ?? REDUNDANCY) : null,
+    damping: numberOf('damping'),
+    actOrder: actOrder ?? (defaults.actOrder === 'searched' ? searched : defaults.actOrder === true),
+    seed: numberOf('seed') ?? (randomPatches ? (options.seed ?? 0) : null),
+    alignment: numberOf('alignment'),
+    redundancy: numberOf('redundancy'),
     preprocess,
-    sparsity: sparsity ?? null,
+    sparsity,
+  }
+}
+
+/**
+ * Checks options that no compiler has checked, for instance out of a form or a file.
+ * @throws as resolveRecipe
+ */
+export function checkMethodOptions<T extends AnyMethodOptions & { readonly radius?: Radius }>(
+  options: T,
+): asserts options is T & MethodOptions {
+  resolveRecipe(options)
+}
+
+/** Refuses options of other methods. Every method allows false and zero passes, which ask for nothing. */
+function checkOwnOptions(options: AnyMethodOptions, method: Method, randomPatches: boolean): void {
+  const refuse = (place: string, methods: readonly Method[]): never => {
+    const expected = `a method that has it (${methods.join(', ')})`
+    throw typeError({ place, expected, got: method, hint: 'leave-out' })
+  }
+  for (const name of OPTIONS) {
+    const value = options[name]
+    if (value === undefined || value === false || (name === 'passes' && value === 0)) continue
+    if (name === 'seed' && randomPatches) continue
+    if (!(name in methodEntry(method).options)) refuse(name, methodsWith(name))
+  }
+  const coding = METHODS.filter((each) => methodEntry(each).codesOfWeights)
+  if (options.preset !== undefined && !coding.includes(method)) refuse('preset', coding)
+}
+
+function checkNumber(name: (typeof NUMBER_OPTIONS)[number], value: number | undefined): void {
+  if (value === undefined) return
+  const entry = OPTION_TABLE[name]
+  if (entry.kind === 'whole') checkWhole(name, value, entry.least, entry.most)
+  else if (!(value >= entry.least && Number.isFinite(value))) {
+    throw rangeError(name, `a finite number of at least ${entry.least}`, value)
   }
 }
 
@@ -153,29 +144,36 @@ function checkSparsity({ rule, value }: Sparsity): void {
   }
 }
 
-/** Scales as asked for, or the method's own rule. @throws TypeError for scales that the method cannot have */
+/**
+ * Scales as asked for, or those of the method: by default one a neuron, its radius found by output error.
+ * @throws TypeError for scales that the method cannot have
+ */
 export function resolveScales(
   { method, preprocess }: Recipe,
   { scalePer, radius }: { readonly scalePer?: ScalePer; readonly radius?: Radius },
 ): { readonly scalePer: ScalePer; readonly radius: Radius } {
-  const own = preprocess
-    ? 'preprocess'
-    : method === 'beacon' || method === 'frame'
-      ? `method ${method}`
-      : null
+  const own = preprocess ? 'preprocess' : methodEntry(method).ownScales ? `method ${method}` : null
   if (own === null) return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
   if (radius !== undefined && !(preprocess && radius.rule === 'max')) {
-    throw new TypeError(
-      `radius: expected ${preprocess ? 'max' : 'none'} beside ${own}, which has its own, got ${radius.rule}; leave it out`,
-    )
+    const expected = `${preprocess ? 'max' : 'none'} beside ${own}, which has its own`
+    throw typeError({ place: 'radius', expected, got: String(radius.rule), hint: 'leave-out' })
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
-    throw new TypeError(`scalePer: expected 'neuron' beside ${own}, got another scope; leave it out`)
+    throw typeError({
+      place: 'scalePer',
+      expected: `'neuron' beside ${own}`,
+      got: 'another scope',
+      hint: 'leave-out',
+    })
   }
   return { scalePer: 'neuron', radius: { rule: 'max' } }
 }
 
-/** Whether an alphabet can do what the recipe asks. */
+/**
+ * Checks that the alphabet has a zero where the recipe needs one.
+ * @param levels values in the alphabet
+ * @throws RangeError
+ */
 export function checkLevelsFor({ sparsity }: Recipe, place: string, levels: number): void {
   if (sparsity !== null && levels % 2 === 0) {
     throw rangeError(place, 'an odd number, for sparsity needs a zero in the alphabet', levels)
@@ -186,13 +184,13 @@ export function checkLevelsFor({ sparsity }: Recipe, place: string, levels: numb
 export const isPath = ({ method, sparsity }: Recipe): boolean =>
   (method === 'gpfq' || method === 'msq') && sparsity === null
 
-/** That and no more: in the inputs' own order, nothing after it. */
+/** Whether the codes are those of isPath, in the inputs' own order, with nothing after it. */
 export const isOnePath = (recipe: Recipe): boolean =>
   isPath(recipe) && recipe.passes === 0 && !recipe.actOrder
 
-/** Whether the direct recursion can do it. */
+/** Whether the direct recursion computes the codes. */
 export const isPlain = (recipe: Recipe): boolean => recipe.method === 'gpfq' && isOnePath(recipe)
 
 /** Whether calibration samples are needed when scales come from the weights alone. */
 export const needsSamples = ({ method, passes, preprocess }: Recipe): boolean =>
-  (method !== 'msq' && method !== 'frame') || passes > 0 || preprocess
+  methodEntry(method).needsSamples || passes > 0 || preprocess

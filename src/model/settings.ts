@@ -2,21 +2,28 @@
  * Defaults and checks of what a caller may ask for. The defaults are the combination that does best on the models of
  * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
  */
-import { checkName, checkWhole, rangeError } from '../checks.js'
+import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
 import { checkLevels, checkRadius, checkScalePer } from '../methods/alphabet.js'
+import { methodEntry } from '../methods/methods.js'
 import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe, resolveScales } from '../methods/recipe.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
-import type { QuantizeModelOptions, Radius, ScalePer } from '../options.js'
+import type { AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../options.js'
 
+/** Every option of a run with its default filled in; plans and reports hold it. QuantizeModelOptions says what each does. */
 export interface Settings extends Recipe {
+  /** Values in the alphabet, 2 to 256; with a target those that the choice of levels starts from. */
   readonly levels: number
   readonly levelsFor: readonly { readonly pattern: string; readonly levels: number }[]
+  /** Null without this target. */
   readonly targetSize: number | null
+  /** Null without this target. */
   readonly targetBits: number | null
   readonly scalePer: ScalePer
   readonly radius: Radius
   readonly format: Format | 'auto'
+  /** Most sample rows of a convolution, 0 for all; without effect beside randomPatches. */
   readonly patches: number
+  /** Null where patches are spread evenly. */
   readonly randomPatches: number | null
   readonly perChannel: boolean
   readonly include: readonly string[]
@@ -25,19 +32,27 @@ export interface Settings extends Recipe {
   readonly foldBatchNorm: boolean
 }
 
-type SettingsOptions = Omit<QuantizeModelOptions, 'runner' | 'calibration'>
+/** Sample rows of a convolution at most where the caller names no number. */
+const PATCHES = 32768
 
-export function resolveSettings(options: SettingsOptions): Settings {
+/** 4 bits. */
+const LEVELS = 15
+
+/**
+ * Fills in the defaults and checks the options of a model.
+ * @throws RangeError for names and values, TypeError for combinations that cannot be
+ */
+export function resolveSettings(options: AnyPlanOptions): Settings {
   const recipe = resolveRecipe(options, options.randomPatches !== undefined)
   const settings: Settings = {
     ...recipe,
     ...resolveScales(recipe, options),
-    levels: options.levels ?? 15,
+    levels: options.levels ?? LEVELS,
     levelsFor: options.levelsFor ?? [],
     targetSize: options.targetSize ?? null,
     targetBits: options.targetBits ?? null,
-    format: recipe.method === 'frame' ? frameFormat(options.format) : (options.format ?? 'auto'),
-    patches: options.patches ?? 32768,
+    format: methodEntry(recipe.method).codesOfWeights ? (options.format ?? 'auto') : realsFormat(options),
+    patches: options.patches ?? PATCHES,
     randomPatches: options.randomPatches ?? null,
     perChannel: options.perChannel ?? false,
     include: options.include ?? [],
@@ -50,8 +65,8 @@ export function resolveSettings(options: SettingsOptions): Settings {
   checkTargets(options, settings)
   checkConvolutions(settings, options)
   for (const { pattern, levels } of settings.levelsFor) {
-    checkLevels(`levels for '${pattern}'`, levels)
-    checkLevelsFor(settings, `levels for '${pattern}'`, levels)
+    checkLevels(`levelsFor '${pattern}'`, levels)
+    checkLevelsFor(settings, `levelsFor '${pattern}'`, levels)
   }
   checkWhole('patches', settings.patches, 0)
   checkName('format', settings.format, FORMATS)
@@ -60,55 +75,74 @@ export function resolveSettings(options: SettingsOptions): Settings {
   return settings
 }
 
-/** Frame quantization gives reals: no form of codes can hold them. */
-function frameFormat(format: Format | 'auto' = 'auto'): Format {
-  if (format === 'auto' || format === 'float') return 'float'
-  throw new TypeError(
-    `format: expected float (or none) beside method frame, whose values are reals, got ${format}; leave it out`,
-  )
+/**
+ * Checks options of a model that no compiler has checked, for instance those of a command line.
+ * @throws as resolveSettings
+ */
+export function checkPlanOptions<T extends AnyPlanOptions>(
+  options: T,
+): asserts options is T & PlanModelOptions {
+  resolveSettings(options)
 }
 
-function checkConvolutions({ perChannel, scalePer, method }: Settings, options: SettingsOptions): void {
+/** The format of a method whose values are reals: no form of codes can hold them. */
+function realsFormat({ format = 'auto', method }: AnyPlanOptions): Format {
+  if (format === 'auto' || format === 'float') return 'float'
+  const expected = `float (or none) beside method ${method}, whose values are reals`
+  throw typeError({ place: 'format', expected, got: format, hint: 'leave-out' })
+}
+
+function checkConvolutions({ perChannel, scalePer, method }: Settings, options: AnyPlanOptions): void {
   const { patches, randomPatches } = options
   if (randomPatches !== undefined) {
     if (!(randomPatches > 0 && randomPatches <= 1)) {
       throw rangeError('randomPatches', 'a share above 0 and up to 1', randomPatches)
     }
     if (patches !== undefined) {
-      throw new TypeError(
-        'randomPatches: expected no patches beside it, got both; they are two ways to sample',
-      )
+      throw typeError({
+        place: 'randomPatches',
+        expected: 'no patches beside it',
+        got: String(patches),
+        hint: 'they are two ways to sample',
+      })
     }
   }
-  if (perChannel && typeof scalePer === 'object') {
-    throw new TypeError('perChannel: expected scales per layer or neuron, got groups of inputs')
+  if (!perChannel) return
+  if (typeof scalePer === 'object') {
+    const expected = 'scales per layer or neuron'
+    throw typeError({ place: 'perChannel', expected, got: `groups of ${scalePer.group} inputs` })
   }
-  if (perChannel && (method === 'beacon' || method === 'frame')) {
-    throw new TypeError(
-      `perChannel: expected a method that is given its scales, got ${method}, which would find one for each channel`,
-    )
+  if (methodEntry(method).ownScales) {
+    throw typeError({
+      place: 'perChannel',
+      expected: 'a method that is given its scales',
+      got: `${method}, which would find one for each channel`,
+    })
   }
 }
 
 function checkTargets(
-  { targetSize, targetBits, levels }: SettingsOptions,
+  { targetSize, targetBits, levels }: AnyPlanOptions,
   { preprocess, method }: Settings,
 ): void {
-  const given = Object.entries({ targetSize, targetBits, levels }).filter(([, value]) => value !== undefined)
-  if (given.length > 1 && given[0]![0] !== 'levels') {
-    throw new TypeError(
-      `${given[0]![0]}: expected no ${given[1]![0]} beside it, got both; levelsFor fixes the levels of single layers`,
-    )
+  const targets = Object.entries({ targetSize, targetBits }).filter(([, value]) => value !== undefined)
+  const [place] = targets[0] ?? []
+  if (place === undefined) return
+  const [other, value] = targets[1] ?? ['levels', levels]
+  if (value !== undefined) {
+    const hint = 'levelsFor fixes the levels of single layers'
+    throw typeError({ place, expected: `no ${other} beside it`, got: String(value), hint })
   }
-  if (preprocess && given.some(([name]) => name !== 'levels')) {
-    throw new TypeError(
-      `${given[0]![0]}: expected no preprocess beside it, got both; levels are weighed by errors from H, which the vertex walk does not form`,
-    )
+  if (preprocess) {
+    throw typeError({
+      place,
+      problem: 'does not go with preprocess',
+      hint: 'levels are weighed by errors from H, which the vertex walk does not form',
+    })
   }
-  if (method === 'frame' && given.some(([name]) => name !== 'levels')) {
-    throw new TypeError(
-      `${given[0]![0]}: expected a method of codes of weights, got frame, whose file holds float32 values`,
-    )
+  if (!methodEntry(method).codesOfWeights) {
+    const got = `${method}, whose file holds float32 values`
+    throw typeError({ place, expected: 'a method of codes of weights', got })
   }
   if (targetSize !== undefined && !(targetSize > 0 && targetSize <= 1)) {
     throw rangeError('targetSize', 'a share above 0 and up to 1', targetSize)
@@ -118,7 +152,7 @@ function checkTargets(
   }
 }
 
-/** Whether these settings can do without calibration data. */
+/** Whether a run with these settings needs calibration data. */
 export const needsCalibration = (settings: Settings): boolean =>
   needsSamples(settings) ||
   settings.targetSize !== null ||

@@ -1,4 +1,5 @@
 /** How people read sizes, times, shares and decibels, on a terminal and on paper: a few digits with their unit. */
+import type { Settings } from '../model/settings.js'
 
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`
@@ -26,7 +27,7 @@ export function formatDecibels(db: number | null): string {
 /** Bits of a weight, as tables have them: those of its code, or of frame's several with their share of the scale. */
 export function bitsText(
   { levels, codeBits }: { readonly levels: number; readonly codeBits: number },
-  { method }: Readonly<Record<string, unknown>>,
+  { method }: Pick<Settings, 'method'>,
 ): string {
   return method === 'frame' ? codeBits.toFixed(2) : String(bitsFor(levels))
 }

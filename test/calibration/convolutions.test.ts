@@ -9,7 +9,7 @@ import { indexGraph } from '#src/onnx/graph.js'
 import type { Sampling } from '#src/onnx/layer.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
-import type { QuantizeModelOptions } from '#src/options.js'
+import type { PlanModelOptions } from '#src/options.js'
 import { gpfq } from '#src/reference/gpfq.js'
 import { patches } from '#src/reference/patches.js'
 import * as b from '../onnx/build.js'
@@ -111,7 +111,7 @@ describe('per channel', () => {
     ),
   )
   const x = b.noise(samples * channels * size * size, 143)
-  const quantize = async (options: Partial<QuantizeModelOptions>) => {
+  const quantize = async (options: PlanModelOptions) => {
     const runner = await createOrtWebRunner({ threads: 1 })
     const calibration = [{ x: { type: 'float32' as const, dims: [samples, channels, size, size], data: x } }]
     return quantizeModel(bytes, {

@@ -1,11 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import {
-  collectBitsFor,
-  collectNumbers,
-  describeSetting,
-  parseRadius,
-  parseScalePer,
-} from '#src/cli/options.js'
+import { checkSettings } from '#src/cli/options.js'
+import { UsageError } from '#src/cli/usage.js'
+import { collectBitsFor, collectNumbers, parseRadius, parseScalePer } from '#src/cli/values.js'
+import { describeSetting } from '#src/report/describeSetting.js'
 
 describe('options', () => {
   it('parse radii', () => {
@@ -46,5 +43,24 @@ describe('options', () => {
     expect(describeSetting({ group: 32 })).toBe('group:32')
     expect(describeSetting([{ pattern: 'a*', levels: 3 }])).toBe('a*=3 levels')
     expect(describeSetting([])).toBe('none')
+  })
+
+  it('that the library refuses go by their names on the command line', () => {
+    const check: (options: Parameters<typeof checkSettings>[0]) => void = (options) => checkSettings(options)
+    for (const [options, text] of [
+      [{ damping: 1 }, '--damping: expected a method that has it (gptq, qronos), got gpfq; leave it out'],
+      [{ randomPatches: 2 }, '--random-patches: expected a share above 0 and up to 1, got 2'],
+      [
+        { levelsFor: [{ pattern: 'a*', levels: 1 }] },
+        "--bits-for 'a*': expected an integer from 2 to 256, got 1",
+      ],
+      [
+        { radius: { rule: 'value', value: 0 } },
+        '--radius value: expected a finite number above 2⁻¹⁰⁰, got 0',
+      ],
+    ] as const) {
+      expect(() => check(options)).toThrow(UsageError)
+      expect(() => check(options)).toThrow(text)
+    }
   })
 })

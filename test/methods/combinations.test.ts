@@ -1,22 +1,22 @@
 /**
- * Every method with every option, and every two options: either it quantizes, or it is refused in the words of the house.
- * Which is which stands in docs/METHODS.md; its tables are read here, so that they cannot say otherwise.
+ * Every method with every option, and every two options: either it quantizes, or it is refused with the option's name.
+ * docs/METHODS.md says which is which. Its tables are read here and compared with those of src/methods/methods.ts.
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { METHODS, resolveRecipe } from '#src/methods/recipe.js'
+import { isDescribed } from '#src/errors.js'
+import { METHODS } from '#src/methods/methods.js'
+import { checkMethodOptions, resolveRecipe } from '#src/methods/recipe.js'
 import { resolveSettings } from '#src/model/settings.js'
-import type { Method, MethodOptions, QuantizeModelOptions } from '#src/options.js'
+import type { AnyMethodOptions, AnyPlanOptions, Method } from '#src/options.js'
 import type { LayerOptions, Quantizer } from '#src/quantizer.js'
 import { layerOf, openQuantizers } from './twin.js'
-
-type Options = Omit<QuantizeModelOptions, 'runner' | 'calibration'>
 
 const [quantizer] = (await openQuantizers(1)) as [Quantizer]
 
 /** What a layer alone can be asked for, by its name on the command line. The values are those that could be refused. */
 const OF_LAYERS: Readonly<
-  Record<string, MethodOptions & Pick<LayerOptions, 'levels' | 'radius' | 'scalePer'>>
+  Record<string, AnyMethodOptions & Pick<LayerOptions, 'levels' | 'radius' | 'scalePer'>>
 > = {
   '--passes': { passes: 2 },
   '--preset': { preset: 'best' },
@@ -34,7 +34,7 @@ const OF_LAYERS: Readonly<
 }
 
 /** What only a whole model can be asked for. */
-const OF_MODELS: Readonly<Record<string, Options>> = {
+const OF_MODELS: Readonly<Record<string, AnyPlanOptions>> = {
   '--target-size': { targetSize: 0.2 },
   '--target-bits': { targetBits: 4 },
   '--per-channel': { perChannel: true },
@@ -42,7 +42,7 @@ const OF_MODELS: Readonly<Record<string, Options>> = {
   '--random-patches': { randomPatches: 0.5 },
 }
 
-const OPTIONS: Readonly<Record<string, Options>> = { ...OF_LAYERS, ...OF_MODELS }
+const OPTIONS: Readonly<Record<string, AnyPlanOptions>> = { ...OF_LAYERS, ...OF_MODELS }
 
 /** Rows of the Markdown table under a heading row, cells trimmed. */
 function table(header: string): string[][] {
@@ -92,12 +92,15 @@ function refusal(method: Method, names: readonly string[]): unknown {
   }
 }
 
-/** `<place>: expected <X>, got <Y>`, the place an option by its name in the API. */
-function expectHouseForm(error: unknown, names: readonly string[]): void {
+/** An argument that is refused, its place an option by its name in the API. */
+function expectRefused(error: unknown, names: readonly string[]): void {
   expect(error instanceof TypeError || error instanceof RangeError, `${names}: ${error}`).toBe(true)
-  const places = names.flatMap((name) => Object.keys(OPTIONS[name]!))
-  const [, place] = /^(\w+): expected .+, got .+/.exec((error as Error).message) ?? []
-  expect(places, (error as Error).message).toContain(place)
+  if (!isDescribed(error)) throw new Error(`${names}: expected an error with its fields, got ${error}`)
+  expect(error.code).toBe('INVALID_ARGUMENT')
+  expect(
+    names.flatMap((name) => Object.keys(OPTIONS[name]!)),
+    error.message,
+  ).toContain(error.place)
 }
 
 describe('docs/METHODS.md', () => {
@@ -119,7 +122,7 @@ describe.each(METHODS)('%s', (method) => {
       const error = refusal(method, [name])
       if (allowed(name)) expect(error, name).toBeNull()
       else {
-        expectHouseForm(error, [name])
+        expectRefused(error, [name])
         expect((error as Error).message, name).toContain(method)
       }
     }
@@ -130,7 +133,7 @@ describe.each(METHODS)('%s', (method) => {
       for (const b of names.slice(i + 1)) {
         if (!allowed(a) || !allowed(b) || pairOf(a, b) === pairOf('--act-order', '--no-act-order')) continue
         const error = refusal(method, [a, b])
-        if (apart.has(pairOf(a, b))) expectHouseForm(error, [a, b])
+        if (apart.has(pairOf(a, b))) expectRefused(error, [a, b])
         else expect(error, `${a} ${b}`).toBeNull()
       }
     }
@@ -142,7 +145,8 @@ describe.each(METHODS)('%s', (method) => {
     for (const [i, a] of own.entries()) {
       for (const b of own.slice(i)) {
         if (apart.has(pairOf(a, b))) continue
-        const options: LayerOptions = { method, ...OF_LAYERS[a], ...OF_LAYERS[b] }
+        const options = { method, ...OF_LAYERS[a], ...OF_LAYERS[b] }
+        checkMethodOptions(options)
         const { codes, scales, relativeError, notes } = await quantizer.quantizeLayer(layer, options)
         const place = `${a} ${b}`
         expect(

@@ -53,8 +53,8 @@ describe('scales of blocks, searched', () => {
             const layer = layerOf(given)
             const scalePer = { group: size }
             const result = await quantizeEverywhere(quantizers, layer, {
-              ...{ ...search, method, levels, scalePer },
-              ...(method === 'gpfq' ? { actOrder } : {}),
+              ...{ ...search, levels, scalePer },
+              ...(actOrder ? { method: 'gpfq', actOrder } : { method, actOrder: false as const }),
             })
             const order = actOrder ? withinBlocks(layer, size) : orderOf(layer, false)
             const shape = { groups: 1, inputs: layer.inputs, neurons: layer.neurons }

@@ -85,7 +85,7 @@ export const preprocessed: Twin = ({ quantizedSamples, rows, w, choose }) =>
 
 export interface MethodCase {
   readonly name: string
-  readonly options: MethodOptions
+  readonly options: Exclude<MethodOptions, { method: 'frame' }>
   readonly twin: Twin
   readonly decide?: Decide
   /** Codes of one neuron depend on which one it is. */

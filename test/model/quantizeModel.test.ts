@@ -11,7 +11,7 @@ import { planModel, quantizeModel } from '#src/model/quantizeModel.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
-import type { ProgressEvent, QuantizeModelOptions } from '#src/options.js'
+import type { PlanModelOptions, ProgressEvent, QuantizeModelOptions } from '#src/options.js'
 import { gpfq, msq } from '#src/reference/gpfq.js'
 import { patches } from '#src/reference/patches.js'
 import type { Feeds, Tensor } from '#src/tensor/tensor.js'
@@ -70,7 +70,9 @@ beforeAll(async () => {
   bytes = encodeModel(smallNet())
 })
 
-const quantize = (options: Partial<QuantizeModelOptions> = {}) =>
+type Options = PlanModelOptions & Partial<Pick<QuantizeModelOptions, 'calibration' | 'runner'>>
+
+const quantize = (options: Options = {}) =>
   quantizeModel(bytes, { calibration, runner, threads: 2, ...options })
 
 /** Values of a layer's weight as they stand in a model. */
@@ -166,7 +168,7 @@ describe('quantizeModel', () => {
 
   it('is closer to the float network than rounding, and the closer the more levels', async () => {
     const float = await outputs(bytes)
-    const distance = async (options: Partial<QuantizeModelOptions>): Promise<number> =>
+    const distance = async (options: Options): Promise<number> =>
       b.relativeDifference(await outputs((await quantize(options)).model), float)
     const rounded = await distance({ method: 'msq', radius: { rule: 'max' }, levels: 7 })
     expect(await distance({ levels: 7 })).toBeLessThan(rounded)

@@ -1,14 +1,14 @@
 /**
- * A few inputs with what the float and the quantized network say to them. For classifiers: the likeliest class and its
- * share. Inputs that are images come with a small picture.
+ * A few inputs with the answers of the float and of the quantized network, for classifiers: the likeliest class and its
+ * share. Inputs that are images have a small picture.
  */
 import type { Feeds, RunnerSession, Tensor } from 'gpfq/onnx'
 import type { Answer, SampleAnswers } from 'gpfq/report'
 
 const MOST = 12
-/** Samples that are looked through for some on which the networks differ. */
+/** Samples searched for some on which the networks differ. */
 const SEARCHED = 512
-/** A label or score row longer than this is no classifier's. */
+/** A longer row of scores is not that of a classifier. */
 const MOST_CLASSES = 100_000
 
 interface Candidate extends Omit<SampleAnswers, 'image'> {
@@ -85,7 +85,7 @@ function answerOf(scores: Tensor, batch: number, row: number): Answer | null {
   let best = 0
   for (let c = 1; c < classes; c++) if (values[c]! > values[best]!) best = c
   const largest = values[best]!
-  // Scores that are probabilities already are left alone.
+  // Scores that are probabilities need no softmax.
   const sum = values.reduce((total, value) => total + value, 0)
   if (values.every((value) => value >= 0) && Math.abs(sum - 1) < 1e-3) return { class: best, share: largest }
   const share = 1 / values.reduce((total, value) => total + Math.exp(value - largest), 0)

@@ -1,7 +1,7 @@
 /** The visitor's samples: images or array files, matched to the model's inputs, with labels where they come along. */
 import { type DataSource, type FeedSet, isImageName, loadFeeds, loadLabels, readArrays } from 'gpfq/data'
 import { GpfqError, type RunnerInput, type Tensor } from 'gpfq/onnx'
-import { inputNamed } from '../settings.ts'
+import { inputNamed } from '../command.ts'
 import { plainWords } from './failure.ts'
 import type { DataSummary, Preprocessing } from './protocol.ts'
 

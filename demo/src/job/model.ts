@@ -15,8 +15,8 @@ export interface Model {
 }
 
 /**
- * A model is held several times while it is quantized: as it came, in ONNX Runtime once for each of two networks, and
- * written. A tab's WebAssembly has 4 GiB in all, an array 2 GiB.
+ * Memory holds a model several times while it is quantized: the file, once in ONNX Runtime for each of two networks, and
+ * the result. A tab's WebAssembly has 4 GiB in all, an array 2 GiB.
  */
 const TIMES_HELD = 4
 const MOST_BYTES = 2 ** 32 / TIMES_HELD
@@ -24,12 +24,14 @@ const MOST_BYTES = 2 ** 32 / TIMES_HELD
 export async function readModel(files: readonly File[]): Promise<Model> {
   const models = files.filter((file) => /\.(onnx|ort|pb)$/i.test(file.name))
   const [file = files[0], second] = models
-  if (file === undefined) throw new GpfqError('INVALID_MODEL', 'No file was chosen.')
+  if (file === undefined)
+    throw new GpfqError('INVALID_MODEL', { place: 'model', problem: 'no file was chosen' })
   if (second !== undefined)
-    throw new GpfqError(
-      'INVALID_MODEL',
-      `One model at a time, please: got ${models.map(({ name }) => name).join(' and ')}.`,
-    )
+    throw new GpfqError('INVALID_MODEL', {
+      place: 'model',
+      expected: 'one model at a time',
+      got: models.map(({ name }) => name).join(' and '),
+    })
   const size = files.reduce((sum, { size }) => sum + size, 0)
   checkSize(size)
   const bytes = new Uint8Array(await file.arrayBuffer())
@@ -38,16 +40,17 @@ export async function readModel(files: readonly File[]): Promise<Model> {
   const readExternalData = async (path: string) => {
     const found = find(path)
     if (found === undefined)
-      throw new GpfqError('INVALID_DATA', `${path}: expected this file beside the model, got none.`)
+      throw new GpfqError('INVALID_DATA', { place: path, problem: 'this file is not beside the model' })
     return new Uint8Array(await found.arrayBuffer())
   }
   const opened = await openModel(bytes, readExternalData)
   const missing = opened.externalData.filter((path) => find(path) === undefined)
   if (missing.length > 0)
-    throw new GpfqError(
-      'INVALID_MODEL',
-      `${file.name} keeps its weights in other files. Choose them together with it: ${missing.join(', ')}.`,
-    )
+    throw new GpfqError('INVALID_MODEL', {
+      place: file.name,
+      problem: 'its weights are in other files',
+      hint: `choose them together with it: ${missing.join(', ')}`,
+    })
   const used = opened.externalData.map((path) => find(path)?.size ?? 0)
   return {
     summary: {
@@ -63,12 +66,14 @@ export async function readModel(files: readonly File[]): Promise<Model> {
   }
 }
 
-/** Before a byte is read: a tab that runs out of memory says nothing at all. */
+/** Checked before a byte is read: a tab that runs out of memory shows no error. */
 function checkSize(bytes: number): void {
   if (bytes <= MOST_BYTES) return
   const gigabytes = (value: number) => `${(value / 1e9).toFixed(1)} GB`
-  throw new GpfqError(
-    'OUT_OF_MEMORY',
-    `It weighs ${gigabytes(bytes)}, and about ${TIMES_HELD} times as much memory, ${gigabytes(TIMES_HELD * bytes)}, is needed to quantize it; a tab has ${gigabytes(2 ** 32)}. The command line has no such limit.`,
-  )
+  const needed = `${gigabytes(TIMES_HELD * bytes)} of memory, ${TIMES_HELD} times its size`
+  throw new GpfqError('OUT_OF_MEMORY', {
+    place: 'model',
+    problem: `its ${gigabytes(bytes)} take about ${needed}, and a tab has ${gigabytes(2 ** 32)}`,
+    hint: 'use the command line, which has no such limit',
+  })
 }

@@ -1,25 +1,17 @@
 /**
- * What page and worker say to each other: plain data, Files and Blobs, nothing that a structured clone would not carry.
- * All reading, planning and computing is done by the worker; the page only asks and shows.
+ * Messages between the page and its worker: plain data, Files and Blobs, which a structured clone can copy. The worker
+ * reads, plans and computes; the page asks and shows.
  */
 
 import type { Layout } from 'gpfq/data'
-import type {
-  Format,
-  LayerReport,
-  Method,
-  ModelPlan,
-  QuantizeModelOptions,
-  Radius,
-  RunnerInput,
-  ScalePer,
-} from 'gpfq/onnx'
+import type { Format, LayerReport, Method, ModelPlan, Radius, RunnerInput, ScalePer } from 'gpfq/onnx'
 import type { ReportDocument } from 'gpfq/report'
 
 /** What the visitor chooses, as it stands in the form. */
-export interface Settings {
-  readonly method: Method
-  readonly passes: number
+export interface PageSettings {
+  readonly method: Method | 'best'
+  /** Null leaves it to the method. */
+  readonly passes: number | null
   /** Null leaves it to the method. */
   readonly damping: number | null
   readonly actOrder: boolean | null
@@ -28,6 +20,8 @@ export interface Settings {
   readonly bits: number
   /** Exact number of values; null goes by the bits. */
   readonly levels: number | null
+  /** Most bytes of the weights, in percent of the float ones; bits are then chosen by layer. Null without a target. */
+  readonly targetPercent: number | null
   /** Other sizes for layers whose name matches; the last match wins. */
   readonly levelsFor: readonly { readonly pattern: string; readonly levels: number }[]
   readonly scalePer: ScalePer
@@ -49,11 +43,6 @@ export interface Preprocessing {
   readonly layout: Layout | null
   readonly samples: number
 }
-
-export type PlanOptions = Omit<
-  QuantizeModelOptions,
-  'calibration' | 'runner' | 'signal' | 'onProgress' | 'readExternalData'
->
 
 export interface ModelSummary {
   readonly name: string
@@ -86,7 +75,7 @@ export type Outcome<T> =
   | { readonly ok: false; readonly failure: Failure }
 
 export interface RunRequest {
-  readonly settings: Settings
+  readonly settings: PageSettings
   readonly preprocessing: Preprocessing
   /** Round as well, to compare. */
   readonly compare: boolean
@@ -107,7 +96,7 @@ export type RunEvent =
 
 export interface JobApi {
   openModel(files: readonly File[]): Promise<Outcome<ModelSummary>>
-  plan(settings: Settings): Promise<Outcome<ModelPlan>>
+  plan(settings: PageSettings): Promise<Outcome<ModelPlan>>
   /** Null takes the data away. */
   openCalibration(
     files: readonly File[] | null,

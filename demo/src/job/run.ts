@@ -1,6 +1,6 @@
 /**
- * One run from beginning to end: quantize, round as well to compare, look at accuracy and at a few answers. Says at
- * every moment how far the whole has come; between two runs of the network it listens for an abort.
+ * One run from beginning to end: quantize, round as well to compare, measure the accuracy and compare a few answers. It
+ * reports the share of the whole that is done. An abort takes effect between two runs of the network.
  */
 import {
   evaluate,
@@ -12,7 +12,8 @@ import {
   type RunnerSession,
 } from 'gpfq/onnx'
 import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
-import { isRounding, optionsOf, outputName, roundingOf } from '../settings.ts'
+import { outputName } from '../command.ts'
+import { isRounding, optionsOf, roundingOf } from '../pageSettings.ts'
 import { sampleAnswers } from './answers.ts'
 import type { Data } from './data.ts'
 import { outcomeOf } from './failure.ts'
@@ -47,7 +48,7 @@ export async function run({ settings, compare }: RunRequest, inputs: RunInputs):
     rounded = await quantizeModel(model.bytes, { ...rounding, onProgress: steps.listen('round', true) })
     steps.end('round')
   }
-  // Labels may be wrong or memory short: the model is there all the same.
+  // The comparison may fail for wrong labels or lack of memory. The model is kept all the same.
   const looked = await outcomeOf(() =>
     look(inputs, quantized.model, rounded?.model, (share) =>
       steps.progress('look', share, test === null ? 'comparing answers' : 'checking accuracy'),
@@ -76,7 +77,7 @@ function sources({ model, calibration, runner, signal }: RunInputs) {
   }
 }
 
-/** Accuracy where there are labels, and a few answers. */
+/** Measures the accuracy where there are labels, and compares a few answers. */
 async function look(
   { model, calibration, test, runner, signal }: RunInputs,
   quantized: Uint8Array,
@@ -129,7 +130,7 @@ async function withSession<T>(
 
 type Step = 'quantize' | 'round' | 'look'
 
-/** Shares of the whole. What a page hears is thinned out: more than twenty times a second nobody can read. */
+/** Progress of the steps as a share of the whole, reported at most twenty times a second. */
 class Steps {
   readonly #onEvent: (event: RunEvent) => void
   readonly #weights: Readonly<Record<Step, number>>
@@ -173,5 +174,9 @@ class Steps {
 
 export function needModel(model: Model | null): Model {
   if (model !== null) return model
-  throw new GpfqError('INVALID_MODEL', 'Choose a model first.')
+  throw new GpfqError('INVALID_MODEL', {
+    place: 'model',
+    problem: 'none is chosen',
+    hint: 'choose a model first',
+  })
 }

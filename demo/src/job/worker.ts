@@ -1,10 +1,10 @@
 /**
- * The page's worker: holds the model and the data, plans, runs. ONNX Runtime computes on the thread that calls it, so it
- * must never be the page's own; it is loaded when it is first needed. Kernels of gpfq run on threads of their own again.
+ * The page's worker: holds the model and the data, plans and runs. ONNX Runtime computes on the thread that calls it, so
+ * it runs here and not on the page's thread; it is loaded at the first run. Kernels of gpfq have threads of their own.
  */
 import { expose } from 'comlink'
 import { createOrtWebRunner, planModel, type Runner } from 'gpfq/onnx'
-import { optionsOf } from '../settings.ts'
+import { optionsOf } from '../pageSettings.ts'
 import { type Data, readData } from './data.ts'
 import { outcomeOf } from './failure.ts'
 import { type Model, readModel } from './model.ts'
@@ -19,7 +19,7 @@ let running: AbortController | null = null
 
 let opening: Promise<unknown> = Promise.resolve()
 
-/** Opens one after the other: what was asked for last is held in the end, and no data of the model before. */
+/** Opens one after the other, so that the last request decides and no data of an earlier model stays. */
 function inTurn<T>(open: () => Promise<T>): Promise<Outcome<T>> {
   const outcome = opening.then(() => outcomeOf(open))
   opening = outcome

@@ -1,27 +1,29 @@
-/** Everything else that the library lets one choose, for those who know what they want. */
-import type { Radius } from 'gpfq/onnx'
-import type { Settings } from '../job/protocol.ts'
-import { levelsForText, levelsOf } from '../settings.ts'
+/** Every other setting of the library, folded away: scales, the method's options, layers, storage. */
+import type { Format } from 'gpfq/onnx'
+import type { PageSettings } from '../job/protocol.ts'
+import { entryOf, levelsForText, levelsOf } from '../pageSettings.ts'
 import type { SectionProps } from './App.tsx'
-import { NumberField, WordsField } from './fields.tsx'
-import { FORMATS } from './SettingsSection.tsx'
+import { CheckField, NumberField, SelectField, WordsField } from './fields.tsx'
+import { MethodFields } from './MethodFields.tsx'
+import { ScaleFields } from './ScaleFields.tsx'
 
-type Rule = Radius['rule']
-
-const RULES: readonly (readonly [Rule, string])[] = [
-  ['search', 'least output error'],
-  ['mse', 'least weight error'],
-  ['max', 'largest weight'],
-  ['median', 'factor × median weight'],
-  ['mean-max', 'factor × mean of largest weights'],
-  ['value', 'a fixed number'],
+const FORMATS: readonly (readonly [Format | 'auto', string])[] = [
+  ['auto', 'the smallest that runs at full speed'],
+  ['packed', 'packed: smallest file, unpacked once at load'],
+  ['qdq', 'qdq: standard DequantizeLinear'],
+  ['nbits', 'nbits: MatMulNBits, fast on native CPUs'],
+  ['float', 'float: quantized values as float32, nothing saved'],
 ]
+
+/** The settings, and the function that changes some of them. */
+export interface FieldsProps {
+  readonly settings: PageSettings
+  readonly set: (change: Partial<PageSettings>) => void
+}
 
 export function AdvancedSettings({ session, state }: SectionProps) {
   const { settings, compare, threaded } = state
-  const { scalePer, radius } = settings
-  const scope = typeof scalePer === 'string' ? scalePer : 'group'
-  const set = session.changeSettings.bind(session)
+  const set: FieldsProps['set'] = (change) => void session.changeSettings(change)
   return (
     <details>
       <summary>More settings</summary>
@@ -33,136 +35,12 @@ export function AdvancedSettings({ session, state }: SectionProps) {
           least={2}
           most={256}
           whole
-          onChange={(levels) => void set({ levels })}
+          onChange={(levels) => set({ levels, targetPercent: null })}
         />
-        <label>
-          One scale per
-          <select
-            value={scope}
-            onChange={({ currentTarget: { value } }) =>
-              void set({
-                scalePer: value === 'group' ? { group: 32 } : value === 'layer' ? 'layer' : 'neuron',
-              })
-            }
-          >
-            <option value="neuron">neuron (output channel)</option>
-            <option value="layer">layer</option>
-            <option value="group">group of inputs</option>
-          </select>
-        </label>
-        {typeof scalePer === 'object' && (
-          <NumberField
-            label="Inputs in a group"
-            value={scalePer.group}
-            least={1}
-            whole
-            onChange={(group) => group !== null && void set({ scalePer: { group } })}
-          />
-        )}
-        <label>
-          Largest value by
-          <select
-            value={radius.rule}
-            onChange={({ currentTarget: { value } }) => void set({ radius: radiusOf(value) })}
-          >
-            {RULES.map(([rule, text]) => (
-              <option key={rule} value={rule}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </label>
-        {'factor' in radius && (
-          <NumberField
-            label="Factor"
-            value={radius.factor}
-            onChange={(factor) => factor !== null && void set({ radius: { ...radius, factor } })}
-          />
-        )}
-        {'value' in radius && (
-          <NumberField
-            label="Value"
-            value={radius.value}
-            onChange={(value) => value !== null && void set({ radius: { rule: 'value', value } })}
-          />
-        )}
-        <NumberField
-          label="Passes of refinement afterwards"
-          value={settings.passes}
-          placeholder="0"
-          least={0}
-          most={1000}
-          whole
-          onChange={(passes) => void set({ passes: passes ?? 0 })}
-        />
-        {settings.method !== 'msq' && (
-          <label>
-            Order of inputs
-            <select
-              value={settings.actOrder === null ? '' : String(settings.actOrder)}
-              onChange={({ currentTarget: { value } }) =>
-                void set({ actOrder: value === '' ? null : value === 'true' })
-              }
-            >
-              <option value="">as the method prefers</option>
-              <option value="true">strongest first</option>
-              <option value="false">as they come</option>
-            </select>
-          </label>
-        )}
-        {(settings.method === 'gptq' || settings.method === 'qronos') && (
-          <NumberField
-            label="Damping"
-            value={settings.damping}
-            placeholder="0.01"
-            onChange={(damping) => void set({ damping })}
-          />
-        )}
-        {settings.method === 'gpfq' && (
-          <NumberField
-            label="Share of zeros, at least"
-            value={settings.zeros}
-            placeholder="as many as come"
-            most={0.99}
-            onChange={(zeros) => void set({ zeros })}
-          />
-        )}
-        <label>
-          Stored as
-          <select
-            value={settings.format}
-            onChange={({ currentTarget: { value } }) => {
-              const format = FORMATS.find(([name]) => name === value)?.[0]
-              if (format !== undefined) void set({ format })
-            }}
-          >
-            {FORMATS.map(([format, text]) => (
-              <option key={format} value={format}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </label>
-        <NumberField
-          label="Patches per convolution, 0 for all"
-          value={settings.patches}
-          least={0}
-          whole
-          onChange={(patches) => patches !== null && void set({ patches })}
-        />
-        <LevelsForField settings={settings} onChange={(levelsFor) => void set({ levelsFor })} />
-        <WordsField
-          label="Only layers named"
-          value={settings.include}
-          placeholder="all; conv* for a pattern"
-          onChange={(include) => void set({ include })}
-        />
-        <WordsField
-          label="Leave out layers named"
-          value={settings.exclude}
-          placeholder="none"
-          onChange={(exclude) => void set({ exclude })}
-        />
+        {!entryOf(settings).ownScales && <ScaleFields settings={settings} set={set} />}
+        <MethodFields settings={settings} set={set} />
+        <StorageFields settings={settings} set={set} />
+        <LayerFields settings={settings} set={set} />
         {threaded && (
           <NumberField
             label="Threads"
@@ -170,22 +48,22 @@ export function AdvancedSettings({ session, state }: SectionProps) {
             least={1}
             most={64}
             whole
-            onChange={(threads) => threads !== null && void set({ threads })}
+            onChange={(threads) => threads !== null && set({ threads })}
           />
         )}
       </div>
       <div class="checks">
-        <Check
+        <CheckField
           label="Fold BatchNormalization into the weights before it"
           checked={settings.foldBatchNorm}
-          onChange={(foldBatchNorm) => void set({ foldBatchNorm })}
+          onChange={(foldBatchNorm) => set({ foldBatchNorm })}
         />
-        <Check
+        <CheckField
           label="Correct biases by the mean error of each layer"
           checked={settings.biasCorrection}
-          onChange={(biasCorrection) => void set({ biasCorrection })}
+          onChange={(biasCorrection) => set({ biasCorrection })}
         />
-        <Check
+        <CheckField
           label="Round as well, to compare (takes longer)"
           checked={compare}
           onChange={(wanted) => session.changeCompare(wanted)}
@@ -195,50 +73,56 @@ export function AdvancedSettings({ session, state }: SectionProps) {
   )
 }
 
-interface LevelsForProps {
-  readonly settings: Settings
-  readonly onChange: (levelsFor: Settings['levelsFor']) => void
-}
-
-/** Other bits for some layers, as the command line has it: conv1*=8. */
-function LevelsForField({ settings, onChange }: LevelsForProps) {
+function StorageFields({ settings, set }: FieldsProps) {
   return (
-    <WordsField
-      label="Other bits for layers named"
-      value={levelsForText(settings.levelsFor)}
-      placeholder="none; conv1*=8 for a pattern"
-      check={(word) => (/^.+=[2-8]$/.test(word) ? null : 'NAME=BITS with 2 to 8 bits, please.')}
-      onChange={(words) =>
-        onChange(
-          words.map((word) => ({ pattern: word.slice(0, -2), levels: 2 ** Number(word.slice(-1)) - 1 })),
-        )
-      }
-    />
-  )
-}
-
-interface CheckProps {
-  readonly label: string
-  readonly checked: boolean
-  readonly onChange: (checked: boolean) => void
-}
-
-function Check({ label, checked, onChange }: CheckProps) {
-  return (
-    <label>
-      <input
-        type="checkbox"
-        checked={checked}
-        onChange={({ currentTarget }) => onChange(currentTarget.checked)}
+    <>
+      <SelectField
+        label="Stored as"
+        value={settings.format}
+        options={FORMATS}
+        onChange={(format) => set({ format })}
       />
-      <span>{label}</span>
-    </label>
+      <NumberField
+        label="Patches per convolution, 0 for all"
+        value={settings.patches}
+        least={0}
+        whole
+        onChange={(patches) => patches !== null && set({ patches })}
+      />
+    </>
   )
 }
 
-function radiusOf(rule: string): Radius {
-  if (rule === 'median') return { rule, factor: 3 }
-  if (rule === 'mean-max') return { rule, factor: 1 }
-  if (rule === 'value') return { rule, value: 1 }
-  return rule === 'mse' || rule === 'max' ? { rule } : { rule: 'search' }
+/** Layers by name; other bits as on the command line, conv1*=8. */
+function LayerFields({ settings, set }: FieldsProps) {
+  return (
+    <>
+      <WordsField
+        label="Other bits for layers named"
+        value={levelsForText(settings.levelsFor)}
+        placeholder="none; conv1*=8 for a pattern"
+        check={(word) => (/^.+=[2-8]$/.test(word) ? null : 'NAME=BITS with 2 to 8 bits, please.')}
+        onChange={(words) =>
+          set({
+            levelsFor: words.map((word) => ({
+              pattern: word.slice(0, -2),
+              levels: 2 ** Number(word.slice(-1)) - 1,
+            })),
+          })
+        }
+      />
+      <WordsField
+        label="Only layers named"
+        value={settings.include}
+        placeholder="all; conv* for a pattern"
+        onChange={(include) => set({ include })}
+      />
+      <WordsField
+        label="Leave out layers named"
+        value={settings.exclude}
+        placeholder="none"
+        onChange={(exclude) => set({ exclude })}
+      />
+    </>
+  )
 }

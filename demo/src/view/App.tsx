@@ -1,4 +1,4 @@
-/** The page from top to bottom: what it is for, model, data, how small, layers, run, results. */
+/** The page from top to bottom: purpose, model, data, settings, layers, run, results. */
 import type { FunctionComponent } from 'preact'
 import { memo } from 'preact/compat'
 import { useEffect, useState } from 'preact/hooks'
@@ -15,7 +15,7 @@ export interface SectionProps {
   readonly state: State
 }
 
-/** A section that is drawn again only if one of these parts of the state has changed: a run changes `run` all the time. */
+/** A section that is drawn again only if one of these parts of the state has changed. A run changes `run` often. */
 function drawnFor(section: FunctionComponent<SectionProps>, parts: readonly (keyof State)[]) {
   return memo(section, (before, after) => parts.every((part) => before.state[part] === after.state[part]))
 }

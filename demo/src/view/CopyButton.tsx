@@ -1,4 +1,4 @@
-/** A command to copy: shown, so that it can be read and selected, with a button that copies it. */
+/** A command, shown so that it can be read and selected, with a button that copies it. */
 import { useEffect, useState } from 'preact/hooks'
 
 export function CopyButton({ text, label }: { readonly text: string; readonly label: string }) {
@@ -21,7 +21,7 @@ export function CopyButton({ text, label }: { readonly text: string; readonly la
   )
 }
 
-/** Where the clipboard is closed to pages, the command is still there to be selected. */
+/** Copies a text; false where the browser keeps pages from the clipboard. The text can be selected then. */
 async function copy(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text)

@@ -1,6 +1,6 @@
-/** Choosing the data: inputs to calibrate on, labelled ones to test with, and how both become the network's input. */
-import type { DataSummary } from '../job/protocol.ts'
-import type { Choice } from '../session.ts'
+/** The choice of the data: inputs to calibrate on, labelled inputs to test with, and how both are preprocessed. */
+import type { DataSummary, Preprocessing } from '../job/protocol.ts'
+import type { Choice, Session } from '../session.ts'
 import type { SectionProps } from './App.tsx'
 import { NumberField, NumbersField } from './fields.tsx'
 import { Drop, Problem } from './parts.tsx'
@@ -31,55 +31,7 @@ export function DataSection({ session, state }: SectionProps) {
           </button>
         </p>
       )}
-      <details>
-        <summary>How the data is prepared</summary>
-        <p class="quiet">
-          Each number becomes (x ÷ divisor − mean) ÷ standard deviation, as it was when the network was
-          trained. Mean and deviation: one number, or one per channel.
-        </p>
-        <div class="fields">
-          <NumberField
-            label="Divide by"
-            value={preprocessing.scale}
-            placeholder="1"
-            onChange={(scale) => void session.changePreprocessing({ scale })}
-          />
-          <NumbersField
-            label="Mean"
-            value={preprocessing.mean}
-            placeholder="0"
-            onChange={(mean) => void session.changePreprocessing({ mean })}
-          />
-          <NumbersField
-            label="Standard deviation"
-            value={preprocessing.std}
-            placeholder="1"
-            onChange={(std) => void session.changePreprocessing({ std })}
-          />
-          <label>
-            Order of axes in array files
-            <select
-              value={preprocessing.layout ?? ''}
-              onChange={({ currentTarget: { value } }) =>
-                void session.changePreprocessing({
-                  layout: value === 'nchw' || value === 'nhwc' ? value : null,
-                })
-              }
-            >
-              <option value="">as in the model</option>
-              <option value="nchw">channels, height, width</option>
-              <option value="nhwc">height, width, channels</option>
-            </select>
-          </label>
-          <NumberField
-            label="Samples to use, at most"
-            value={preprocessing.samples}
-            least={1}
-            whole
-            onChange={(samples) => samples !== null && void session.changePreprocessing({ samples })}
-          />
-        </div>
-      </details>
+      <PreprocessingFields session={session} preprocessing={preprocessing} />
       <h3>
         Test data <span class="optional">optional</span>
       </h3>
@@ -94,6 +46,65 @@ export function DataSection({ session, state }: SectionProps) {
         onRemove={() => void session.chooseTest(null)}
       />
     </section>
+  )
+}
+
+interface PreprocessingProps {
+  readonly session: Session
+  readonly preprocessing: Preprocessing
+}
+
+function PreprocessingFields({ session, preprocessing }: PreprocessingProps) {
+  return (
+    <details>
+      <summary>How the data is prepared</summary>
+      <p class="quiet">
+        Each number becomes (x ÷ divisor − mean) ÷ standard deviation, as it was when the network was trained.
+        Mean and deviation: one number, or one per channel.
+      </p>
+      <div class="fields">
+        <NumberField
+          label="Divide by"
+          value={preprocessing.scale}
+          placeholder="1"
+          onChange={(scale) => void session.changePreprocessing({ scale })}
+        />
+        <NumbersField
+          label="Mean"
+          value={preprocessing.mean}
+          placeholder="0"
+          onChange={(mean) => void session.changePreprocessing({ mean })}
+        />
+        <NumbersField
+          label="Standard deviation"
+          value={preprocessing.std}
+          placeholder="1"
+          onChange={(std) => void session.changePreprocessing({ std })}
+        />
+        <label>
+          Order of axes in array files
+          <select
+            value={preprocessing.layout ?? ''}
+            onChange={({ currentTarget: { value } }) =>
+              void session.changePreprocessing({
+                layout: value === 'nchw' || value === 'nhwc' ? value : null,
+              })
+            }
+          >
+            <option value="">as in the model</option>
+            <option value="nchw">channels, height, width</option>
+            <option value="nhwc">height, width, channels</option>
+          </select>
+        </label>
+        <NumberField
+          label="Samples to use, at most"
+          value={preprocessing.samples}
+          least={1}
+          whole
+          onChange={(samples) => samples !== null && void session.changePreprocessing({ samples })}
+        />
+      </div>
+    </details>
   )
 }
 

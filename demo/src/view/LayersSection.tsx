@@ -1,4 +1,4 @@
-/** The layers: what will be done with each and what will not, and while it runs how far each has come. */
+/** The layers: how each will be stored, which are left out, and during a run the error of each. */
 import type { LayerReport, ModelPlan } from 'gpfq/onnx'
 import { errorText, formatBytes, shapeText } from 'gpfq/report'
 import { memo } from 'preact/compat'
@@ -41,6 +41,7 @@ export function LayersSection({ state }: SectionProps) {
                         : 'waiting'
                   }
                   report={run.own.get(layer.name)}
+                  open={plan.settings.targetSize !== null}
                 />
               ))}
             </tbody>
@@ -56,26 +57,25 @@ interface RowProps {
   readonly layer: ModelPlan['layers'][number]
   readonly status: 'planned' | 'waiting' | 'current'
   readonly report: LayerReport | undefined
+  /** The run chooses the levels, so that the plan's sizes are not those of the result. */
+  readonly open: boolean
 }
 
-const Row = memo(({ layer, status, report }: RowProps) => (
+const Row = memo(({ layer, status, report, open }: RowProps) => (
   <tr class={status}>
     <th scope="row">{layer.name}</th>
     <td>{shapeText(layer)}</td>
     <td class="number">
-      {formatBytes(layer.bytesIn)} → {formatBytes(layer.bytesOut)}
+      {formatBytes(layer.bytesIn)}
+      {(report !== undefined || !open) && ` → ${formatBytes((report ?? layer).bytesOut)}`}
     </td>
-    <td class="number">{stateText(layer, status, report)}</td>
+    <td class="number">{stateText({ layer, status, report, open })}</td>
   </tr>
 ))
 
-function stateText(
-  layer: RowProps['layer'],
-  status: RowProps['status'],
-  report: LayerReport | undefined,
-): string {
+function stateText({ layer, status, report, open }: RowProps): string {
   if (report !== undefined) return report.relativeError === null ? 'done' : errorText(report.relativeError)
-  if (status === 'planned') return `${layer.levels} values, ${layer.format}`
+  if (status === 'planned') return open ? 'chosen in the run' : `${layer.levels} values, ${layer.format}`
   return status === 'current' ? 'choosing…' : '–'
 }
 

@@ -1,6 +1,6 @@
 /**
- * Errors by depth while they come in, drawn by uPlot, which is loaded once a model is chosen. Long networks take a
- * while: this shows early whether it is worth waiting. The table above has the same numbers for those who cannot see it.
+ * The errors of the layers during a run, drawn by uPlot, which is loaded once a model is chosen. A long network takes a
+ * while, and the first errors show whether it is worth waiting for. The table above has the same numbers as text.
  */
 import type { ModelPlan } from 'gpfq/onnx'
 import { useEffect, useRef } from 'preact/hooks'
@@ -42,7 +42,7 @@ export function LiveErrors({ run, plan }: { readonly run: RunState; readonly pla
   return <div ref={place} class="live" aria-hidden="true" />
 }
 
-/** Called ahead of time, so that nothing is parsed while a run has the machine. */
+/** Loads uPlot. Called before a run, which needs the processor for itself. */
 export async function loadChart(): Promise<typeof uPlot> {
   const [{ default: UPlot }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')])
   return UPlot
@@ -57,7 +57,7 @@ function dataOf(names: readonly string[], { own, rounded }: RunState): uPlot.Ali
   return [names.map((_, i) => i), errors(own), errors(rounded)]
 }
 
-/** Colours are those of the pictures, taken from the page, which knows light from dark. */
+/** Options of the chart. Colours come from the style of the page, which has a light and a dark scheme. */
 function optionsFor(width: number, nameOf: (index: number) => string): uPlot.Options {
   const style = getComputedStyle(document.documentElement)
   const colour = (name: string) => style.getPropertyValue(name).trim()

@@ -1,4 +1,4 @@
-/** Choosing the model: a file, with its external data if it has any, or the built-in example. */
+/** The choice of the model: a file, with its external data if it has any, or the built-in example. */
 import type { RunnerInput } from 'gpfq/onnx'
 import { formatBytes } from 'gpfq/report'
 import type { SectionProps } from './App.tsx'

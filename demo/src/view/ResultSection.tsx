@@ -1,4 +1,4 @@
-/** What came out: the numbers that matter, downloads, pictures, and each layer up close. */
+/** The result: the main numbers, downloads, pictures, and each layer up close. */
 import type { LayerReport } from 'gpfq/onnx'
 import {
   accuracyPicture,
@@ -20,20 +20,18 @@ import { Facts, Picture, Problem } from './parts.tsx'
 
 interface ResultProps {
   readonly result: RunResult
-  /** Whether answers are to test data. */
+  /** Whether the answers are those to test data; else to calibration data. */
   readonly tested: boolean
 }
 
 export const ResultSection = memo(({ result, tested }: ResultProps) => {
-  const { document, model, lookFailure } = result
-  const { report, rounded, accuracy, answers } = document
-  const name = methodName(report)
+  const { document, lookFailure } = result
+  const { report, accuracy } = document
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => {
     heading.current?.focus({ preventScroll: true })
     heading.current?.scrollIntoView({ block: 'start', behavior: 'auto' })
   }, [result])
-  const stem = document.output.replace(/\.onnx$/, '')
   return (
     <section aria-labelledby="results" class="results">
       <h2 id="results" ref={heading} tabIndex={-1}>
@@ -50,19 +48,7 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
           </div>
         ))}
       </dl>
-      <div class="actions">
-        <Download label="Download the model" name={document.output} primary make={() => model} />
-        <Download
-          label="Report"
-          name={`${stem}.html`}
-          make={() => new Blob([renderReport(document)], { type: 'text/html' })}
-        />
-        <Download
-          label="Report as JSON"
-          name={`${stem}.json`}
-          make={() => new Blob([jsonOf(document)], { type: 'application/json' })}
-        />
-      </div>
+      <Downloads result={result} />
       <p class="quiet">The file loads in ONNX Runtime as it is. {useText(report.layers)}</p>
       {lookFailure !== null && (
         <>
@@ -78,9 +64,53 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
         <>
           <h3>Accuracy</h3>
           <p class="quiet">The networks on the same labelled data, none of it used for quantizing.</p>
-          <Picture of={accuracyPicture(accuracy, name)} />
+          <Picture of={accuracyPicture(accuracy, methodName(report))} />
         </>
       )}
+      <Pictures document={document} tested={tested} />
+      {report.notes.length > 0 && (
+        <>
+          <h3>Notes</h3>
+          <ul class="plain">
+            {report.notes.map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  )
+})
+
+function Downloads({ result: { document, model } }: Pick<ResultProps, 'result'>) {
+  const stem = document.output.replace(/\.onnx$/, '')
+  return (
+    <div class="actions">
+      <Download label="Download the model" name={document.output} primary make={() => model} />
+      <Download
+        label="Report"
+        name={`${stem}.html`}
+        make={() => new Blob([renderReport(document)], { type: 'text/html' })}
+      />
+      <Download
+        label="Report as JSON"
+        name={`${stem}.json`}
+        make={() => new Blob([jsonOf(document)], { type: 'application/json' })}
+      />
+    </div>
+  )
+}
+
+interface PicturesProps {
+  readonly document: ReportDocument
+  readonly tested: boolean
+}
+
+function Pictures({ document, tested }: PicturesProps) {
+  const { report, rounded, answers } = document
+  const name = methodName(report)
+  return (
+    <>
       <h3>Error by layer</h3>
       <p class="quiet">{errorLegend(rounded !== undefined)}</p>
       <Picture of={errorPicture(report.layers, rounded?.layers, name)} />
@@ -98,21 +128,11 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
           <Picture of={answersPicture(answers, name)} />
         </>
       )}
-      {report.notes.length > 0 && (
-        <>
-          <h3>Notes</h3>
-          <ul class="plain">
-            {report.notes.map((note) => (
-              <li key={note}>{note}</li>
-            ))}
-          </ul>
-        </>
-      )}
-    </section>
+    </>
   )
-})
+}
 
-/** What the forms of the layers are good for, and what they cost: docs/FORMATS.md. */
+/** What the formats of the layers mean for size and speed (docs/FORMATS.md). */
 function useText(layers: readonly LayerReport[]): string {
   const stored = new Set(layers.map(({ format }) => format))
   if (stored.has('qdq') || stored.has('nbits'))
@@ -169,7 +189,7 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
 }
 
-/** As the command line writes it, and what the page knows besides. */
+/** The report as the command line writes it, with accuracy and answers. */
 function jsonOf({ model, output, report, ...more }: ReportDocument): string {
   const answers = more.answers?.map(({ image: _, ...rest }) => rest)
   return `${JSON.stringify({ model, output, ...report, ...more, answers }, null, 2)}\n`

@@ -1,8 +1,9 @@
-/** Starting, watching and cancelling a run. */
+/** The buttons that start and cancel a run, and its progress. */
 import { formatSeconds } from 'gpfq/report'
 import { useEffect, useRef } from 'preact/hooks'
+import { commandOf, inputNamed } from '../command.ts'
+import { needsCalibration } from '../pageSettings.ts'
 import type { State } from '../session.ts'
-import { commandOf, inputNamed, needsCalibration } from '../settings.ts'
 import type { SectionProps } from './App.tsx'
 import { CopyButton } from './CopyButton.tsx'
 import { LiveErrors, loadChart } from './LiveErrors.tsx'
@@ -15,7 +16,7 @@ export function RunSection({ session, state }: SectionProps) {
   useEffect(() => void loadChart(), [])
   const button = useRef<HTMLButtonElement>(null)
   const wasRunning = useRef(false)
-  // The button that had the focus is replaced by another: it must not get lost.
+  // The button with the focus is replaced by another, which takes the focus.
   useEffect(() => {
     if (wasRunning.current !== running && document.activeElement === document.body) button.current?.focus()
     wasRunning.current = running
@@ -94,7 +95,7 @@ function leftText(seconds: number | null): string {
     : `about ${formatSeconds(Math.max(1, Math.round(seconds))).replace('.0', '')} left`
 }
 
-/** For a screen reader: what happened, and every quarter of the way. */
+/** The text for screen readers: the outcome, and each quarter of the progress. */
 function statusText({ run, plan }: State): string {
   const layers = plan?.layers.length ?? 0
   switch (run.status) {

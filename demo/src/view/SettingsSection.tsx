@@ -1,37 +1,43 @@
-/** How small: bits and method, with the size that results; the rest folded away. */
-import type { Format, Method } from 'gpfq/onnx'
+/** The size and the method, with the size of the file that results. Other settings are folded away. */
+import { BEST, methodEntry } from 'gpfq/onnx'
 import { formatBytes, timesSmaller } from 'gpfq/report'
-import { levelsOf } from '../settings.ts'
+import type { PageSettings } from '../job/protocol.ts'
+import { entryOf, levelsOf, PAGE_METHODS } from '../pageSettings.ts'
 import { AdvancedSettings } from './AdvancedSettings.tsx'
 import type { SectionProps } from './App.tsx'
+import { NumberField } from './fields.tsx'
 
 const BITS = [2, 3, 4, 5, 6, 7, 8] as const
 
-const METHODS: readonly { readonly method: Method; readonly name: string; readonly what: string }[] = [
-  {
-    method: 'gpfq',
-    name: 'Path following (GPFQ)',
-    what: 'each weight makes up for those before it; fast and sturdy',
-  },
-  { method: 'spfq', name: 'Stochastic path following (SPFQ)', what: 'the same with chance in its rounding' },
-  { method: 'gptq', name: 'GPTQ', what: 'those after a weight make up for its error' },
-  { method: 'qronos', name: 'Qronos', what: 'corrects past errors and those of earlier layers; slower' },
-  { method: 'msq', name: 'Rounding', what: 'each weight goes to its nearest value by itself' },
-]
+interface MethodWords {
+  readonly method: PageSettings['method']
+  readonly title: string
+  readonly what: string
+}
 
-export const FORMATS: readonly (readonly [Format | 'auto', string])[] = [
-  ['auto', 'the smallest that runs at full speed'],
-  ['packed', 'packed: smallest file, unpacked once at load'],
-  ['qdq', 'qdq: standard DequantizeLinear'],
-  ['nbits', 'nbits: MatMulNBits, fast on native CPUs'],
-  ['float', 'float: quantized values as float32, nothing saved'],
+/** The preset and the methods, in the words of the library's table. */
+const METHODS: readonly MethodWords[] = [
+  { method: 'best', title: BEST.title, what: BEST.what },
+  ...PAGE_METHODS.map((method) => ({ ...methodEntry(method), method })),
 ]
 
 export function SettingsSection({ session, state }: SectionProps) {
-  const { settings } = state
   return (
     <section aria-labelledby="settings">
       <h2 id="settings">How small?</h2>
+      <SizeFields session={session} state={state} />
+      <Size state={state} />
+      <MethodFieldset session={session} state={state} />
+      <AdvancedSettings session={session} state={state} />
+    </section>
+  )
+}
+
+function SizeFields({ session, state: { settings } }: SectionProps) {
+  const { levels, targetPercent } = settings
+  const same = levels === null && targetPercent === null
+  return (
+    <>
       <fieldset class="bits">
         <legend>Bits per weight</legend>
         <div class="segments">
@@ -41,35 +47,58 @@ export function SettingsSection({ session, state }: SectionProps) {
                 type="radio"
                 name="bits"
                 value={bits}
-                checked={settings.levels === null && settings.bits === bits}
-                onChange={() => void session.changeSettings({ bits, levels: null })}
+                checked={same && settings.bits === bits}
+                onChange={() => void session.changeSettings({ bits, levels: null, targetPercent: null })}
               />
               <span>{bits}</span>
             </label>
           ))}
         </div>
-        <p class="quiet">{bitsAdvice(levelsOf(settings))}</p>
+        <p class="quiet">{targetPercent === null ? bitsAdvice(levelsOf(settings)) : TARGET_ADVICE}</p>
       </fieldset>
-      <Size state={state} />
-      <fieldset class="methods">
-        <legend>Method</legend>
-        {METHODS.map(({ method, name, what }) => (
-          <label key={method}>
-            <input
-              type="radio"
-              name="method"
-              value={method}
-              checked={settings.method === method}
-              onChange={() => void session.changeSettings({ method })}
-            />
-            <span>
-              {name} <span class="quiet">{what}</span>
-            </span>
-          </label>
-        ))}
-      </fieldset>
-      <AdvancedSettings session={session} state={state} />
-    </section>
+      <div class="fields">
+        <NumberField
+          label="Or a size in % of the weights"
+          value={targetPercent}
+          placeholder="same bits for all layers"
+          most={100}
+          onChange={(percent) => void session.changeSettings({ targetPercent: percent, levels: null })}
+        />
+      </div>
+    </>
+  )
+}
+
+const TARGET_ADVICE = '2 to 8 bits for each layer, chosen in the run by what the layer loses.'
+
+function MethodFieldset({ session, state: { settings } }: SectionProps) {
+  const { paper } = entryOf(settings)
+  return (
+    <fieldset class="methods">
+      <legend>Method</legend>
+      {METHODS.map(({ method, title, what }) => (
+        <label key={method}>
+          <input
+            type="radio"
+            name="method"
+            value={method}
+            checked={settings.method === method}
+            onChange={() => void session.changeSettings({ method })}
+          />
+          <span>
+            {title} <span class="quiet">{what}</span>
+          </span>
+        </label>
+      ))}
+      {paper !== null && (
+        <p class="quiet">
+          Paper:{' '}
+          <a href={`https://arxiv.org/abs/${paper.arXiv}`} rel="noreferrer">
+            {paper.title}
+          </a>
+        </p>
+      )}
+    </fieldset>
   )
 }
 
@@ -81,12 +110,17 @@ function bitsAdvice(levels: number): string {
   return `${values}. Next to no loss.`
 }
 
-/** What the file will weigh, by the plan; known before anything runs. The plan's notes name weights of which a float copy stays. */
+/**
+ * The size of the file by the plan, which is known before anything runs. With a target it is the most that the layers may
+ * take. The plan's notes name weights of which a float copy stays.
+ */
 function Size({ state: { model, plan } }: Pick<SectionProps, 'state'>) {
   const before = model.summary?.bytes ?? 0
   if (plan === null) return <p class="size" aria-live="polite" />
+  const { targetSize } = plan.settings
   const taken = plan.layers.reduce((sum, layer) => sum + layer.bytesIn, 0)
-  const written = plan.layers.reduce((sum, layer) => sum + layer.bytesOut, 0)
+  const planned = plan.layers.reduce((sum, layer) => sum + layer.bytesOut, 0)
+  const written = targetSize === null ? planned : targetSize * taken
   const after = Math.max(0, before - taken) + written
   if (after >= before)
     return (
@@ -97,7 +131,10 @@ function Size({ state: { model, plan } }: Pick<SectionProps, 'state'>) {
     )
   return (
     <p class="size" aria-live="polite">
-      <span class="quiet">{formatBytes(before)} →</span> <b>about {formatBytes(after)}</b>
+      <span class="quiet">{formatBytes(before)} →</span>{' '}
+      <b>
+        {targetSize === null ? 'about' : 'at most about'} {formatBytes(Math.round(after))}
+      </b>
       <span class="quiet">, {timesSmaller(before, after)}</span>
     </p>
   )

@@ -1,4 +1,4 @@
-/** What was dropped on the page, folders opened: their files, in the order of their names. */
+/** The files that were dropped on the page, those of folders included, in the order of their names. */
 export async function droppedFiles(transfer: DataTransfer): Promise<readonly File[]> {
   // Entries must be taken before anything is awaited: the browser empties the transfer afterwards.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null)
@@ -17,7 +17,7 @@ async function filesOf(entry: FileSystemEntry): Promise<readonly File[]> {
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
       reader.readEntries(resolve, reject),
     )
-    if (some.length === 0) break // a folder is handed out in portions
+    if (some.length === 0) break // readEntries gives a folder in portions
     found.push(...some)
   }
   return (await Promise.all(found.map(filesOf))).flat()

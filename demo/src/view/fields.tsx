@@ -1,4 +1,4 @@
-/** Form fields that keep what is typed and hand on what makes sense. A field that makes none says so, and nothing changes. */
+/** Form fields that keep what is typed. A value that is not allowed shows an error and changes nothing. */
 import { useEffect, useId, useState } from 'preact/hooks'
 
 interface FieldProps<T> {
@@ -10,7 +10,7 @@ interface FieldProps<T> {
 
 interface TextFieldProps<T> extends FieldProps<T> {
   readonly write: (value: T) => string
-  /** The value of a text, or what is wrong with it. */
+  /** The value of a text, or the error to show. */
   readonly read: (text: string) => { readonly value: T } | { readonly wrong: string }
   readonly numeric?: boolean
 }
@@ -99,7 +99,7 @@ export function NumbersField(field: FieldProps<readonly number[]>) {
 }
 
 interface WordsFieldProps extends FieldProps<readonly string[]> {
-  /** What is wrong with a word, null if nothing is. */
+  /** The error to show for a word, or null. */
   readonly check?: (word: string) => string | null
 }
 
@@ -120,4 +120,52 @@ export function WordsField({ check, ...field }: WordsFieldProps) {
 
 function words(text: string): readonly string[] {
   return text.split(/[\s,]+/).filter((word) => word !== '')
+}
+
+interface SelectFieldProps<T extends string> {
+  readonly label: string
+  readonly value: T
+  readonly options: readonly (readonly [value: T, text: string])[]
+  readonly onChange: (value: T) => void
+}
+
+/** A choice of one value. */
+export function SelectField<T extends string>({ label, value, options, onChange }: SelectFieldProps<T>) {
+  return (
+    <label>
+      {label}
+      <select
+        value={value}
+        onChange={({ currentTarget }) => {
+          const chosen = options.find(([each]) => each === currentTarget.value)
+          if (chosen !== undefined) onChange(chosen[0])
+        }}
+      >
+        {options.map(([each, text]) => (
+          <option key={each} value={each}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  )
+}
+
+interface CheckFieldProps {
+  readonly label: string
+  readonly checked: boolean
+  readonly onChange: (checked: boolean) => void
+}
+
+export function CheckField({ label, checked, onChange }: CheckFieldProps) {
+  return (
+    <label>
+      <input
+        type="checkbox"
+        checked={checked}
+        onChange={({ currentTarget }) => onChange(currentTarget.checked)}
+      />
+      <span>{label}</span>
+    </label>
+  )
 }

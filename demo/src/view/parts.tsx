@@ -1,4 +1,4 @@
-/** Small parts that sections share: a failure in plain words, a place to drop files, a picture from the report. */
+/** Parts that sections share: a failure, an area to drop files on, a picture of the report, a list of facts. */
 import type { Html } from 'gpfq/report'
 import { useState } from 'preact/hooks'
 import type { Failure } from '../job/protocol.ts'
@@ -17,7 +17,7 @@ export function Problem({ failure }: { readonly failure: Failure | null }) {
 }
 
 interface DropProps {
-  /** What the file button is called. */
+  /** The text of the file button. */
   readonly label: string
   readonly hint?: string
   readonly accept?: string
@@ -25,7 +25,7 @@ interface DropProps {
   readonly onFiles: (files: readonly File[]) => void
 }
 
-/** A file button that files can be dropped on as well; the whole area is its label. */
+/** A file button. Files can be dropped on it, and its label is the whole area. */
 export function Drop({ label, hint, accept, disabled = false, onFiles }: DropProps) {
   const [over, setOver] = useState(false)
   return (
@@ -60,7 +60,7 @@ export function Drop({ label, hint, accept, disabled = false, onFiles }: DropPro
   )
 }
 
-/** A picture of the report; src/report escapes whatever it did not write itself. */
+/** A picture of the report. src/report has escaped all text of models and files in it. */
 export function Picture({ of }: { readonly of: Html }) {
   return <div class="picture" dangerouslySetInnerHTML={{ __html: of.text }} />
 }

@@ -1,0 +1,106 @@
+/**
+ * Values as they are typed: numbers, rules and patterns. A text that is none of them is a usage error that says what is
+ * allowed.
+ */
+import { InvalidArgumentError } from 'commander'
+import type { Radius, ScalePer, Sparsity } from '../options.js'
+
+export function parseRadius(text: string): Radius {
+  if (text === 'max' || text === 'mse' || text === 'search') return { rule: text }
+  const [rule, factor] = text.split(':')
+  if (rule === 'median' || rule === 'mean-max')
+    return { rule, factor: positive(factor ?? '', `${rule}:C with C > 0`) }
+  return { rule: 'value', value: positive(text, 'max, median:C, mean-max:C, mse, search, or a number > 0') }
+}
+
+export function parseScalePer(text: string): ScalePer {
+  if (text === 'layer' || text === 'neuron') return text
+  const size = /^group:(\d+)$/.exec(text)?.[1]
+  if (size === undefined || Number(size) < 1)
+    throw new InvalidArgumentError(
+      'Expected layer, neuron or group:SIZE with SIZE ≥ 1, for instance group:32.',
+    )
+  return { group: Number(size) }
+}
+
+export function parseSparsity(text: string): Sparsity {
+  const [rule, number = ''] = text.split(':')
+  const value = number.trim() === '' ? Number.NaN : Number(number)
+  if ((rule === 'soft' || rule === 'hard') && value >= 0 && Number.isFinite(value)) return { rule, value }
+  if (rule === 'target' && value >= 0 && value < 1) return { rule, value }
+  throw new InvalidArgumentError(
+    'Expected soft:λ or hard:λ with λ ≥ 0, or target:SHARE with SHARE from 0 to below 1.',
+  )
+}
+
+export function parseBits(text: string): number {
+  return whole(text, 2, 8)
+}
+
+/** Appends GLOB=BITS; the glob may have equals signs of its own. */
+export function collectBitsFor(
+  text: string,
+  before: readonly { pattern: string; levels: number }[] = [],
+): readonly { pattern: string; levels: number }[] {
+  const split = text.lastIndexOf('=')
+  if (split < 1) throw new InvalidArgumentError("Expected GLOB=BITS, for instance 'conv1*=8'.")
+  const levels = levelsOf(whole(text.slice(split + 1), 2, 8))
+  return [...before, { pattern: text.slice(0, split), levels }]
+}
+
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text]
+}
+
+/** Numbers separated by commas or spaces, in one argument or several. */
+export function collectNumbers(text: string, before: readonly number[] = []): readonly number[] {
+  const numbers = text
+    .split(/[\s,]+/)
+    .filter((part) => part !== '')
+    .map(Number)
+  if (numbers.length === 0 || !numbers.every(Number.isFinite))
+    throw new InvalidArgumentError('Expected numbers separated by commas, for instance 0.485,0.456,0.406.')
+  return [...before, ...numbers]
+}
+
+/** A whole number from `least` to `most`. */
+export function whole(text: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= least && value <= most))
+    throw new InvalidArgumentError(
+      `Expected a whole number ${most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`}.`,
+    )
+  return value
+}
+
+export function positive(text: string, allowed: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError(`Expected ${allowed}.`)
+  return value
+}
+
+export const positiveNumber = (text: string): number => positive(text, 'a number > 0')
+
+export function notNegative(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (!(value >= 0 && Number.isFinite(value)))
+    throw new InvalidArgumentError('Expected a number of at least 0.')
+  return value
+}
+
+/** Symmetric alphabets that hold zero: 2^b − 1 of the 2^b codes. */
+export function levelsOf(bits: number): number {
+  return 2 ** bits - 1
+}
+
+/** The name of an option on the command line, scale-per for scalePer. */
+export function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+/** The options that were given. The library takes missing options, and none that are undefined. */
+export function given<T extends object>(values: T): Defined<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>
+}
