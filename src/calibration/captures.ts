@@ -2,145 +2,177 @@
  * Captures: layers that read the same rows of the same tensors (q, k and v projections; gate and up) share one set of
  * samples, and so one H and one G. A capture's batches come out of the streams as views, ready for packing.
  */
-import { GRID } from '../methods/alphabet.js'
-import { preferCorrelation } from '../methods/convolution.js'
-import type { LayerShape } from '../methods/plan.js'
-import type { Recipe } from '../methods/recipe.js'
+import { preferCorrelation } from '../methods/correlationPlan.js'
+import type { SampleShape } from '../methods/samplePlan.js'
 import { type Convolution, type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
-import type { PlannedLayer } from '../model/plan.js'
-import type { Settings } from '../model/settings.js'
 import type { LayerUse } from '../onnx/layer.js'
-import { gatherFor } from './gather.js'
+import type { Network } from '../onnx/network.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { gatherFor, type RandomPatches } from './gather.js'
 import { floatsOf } from './outputError.js'
-import { checkSameShape, type Streams } from './streams.js'
+import type { Streams } from './streams.js'
+import { checkSameShape } from './streamTensors.js'
 
-export interface Capture {
-  readonly layers: readonly PlannedLayer[]
+/** What a capture has to know of a layer. */
+export interface CapturedLayer {
+  readonly name: string
+  readonly inputs: number // per group
+  readonly groups: number
+  /** Channels of a group that are paths of their own; 1 for one path through all of them. */
+  readonly planes: number
   readonly uses: readonly LayerUse[]
 }
 
-export function groupByCapture(layers: readonly PlannedLayer[]): Capture[] {
-  const captures = new Map<string, { layers: PlannedLayer[]; uses: readonly LayerUse[] }>()
-  for (const planned of layers) {
-    const { layer } = planned
+export interface Capture {
+  readonly layers: readonly CapturedLayer[]
+  readonly uses: readonly LayerUse[]
+}
+
+export function groupByCapture(layers: readonly CapturedLayer[]): Capture[] {
+  const captures = new Map<string, { layers: CapturedLayer[]; uses: readonly LayerUse[] }>()
+  for (const layer of layers) {
     const reads = layer.uses.map(({ input, sampling }) => ({ input, sampling }))
-    // Groups of a convolution have weights of their own shape each; sharing is for layers that see whole rows.
-    const own = layer.groups > 1 || planned.planes > 1
+    // Groups of a convolution have weights of their own shape each; only layers that read whole rows share them.
+    const own = layer.groups > 1 || layer.planes > 1
     const key = JSON.stringify([reads, layer.inputs, layer.groups, own ? layer.name : ''])
     const known = captures.get(key)
-    if (known === undefined) captures.set(key, { layers: [planned], uses: layer.uses })
-    else known.layers.push(planned)
+    if (known === undefined) captures.set(key, { layers: [layer], uses: layer.uses })
+    else known.layers.push(layer)
   }
   return [...captures.values()]
 }
 
+/** For messages. */
+export const placeOf = ({ layers }: Capture): string =>
+  layers.map(({ name }) => `layer '${name}'`).join(', ')
+
+/** How rows are taken. */
+export interface CaptureRule {
+  /** Most rows of a convolution, 0 for all. */
+  readonly patches: number
+  /** Patches drawn at random instead. */
+  readonly random: RandomPatches | null
+  /** All of G, not its lower triangle alone. */
+  readonly wholeG: boolean
+  readonly means: boolean
+}
+
 export interface CapturedSamples {
-  readonly shape: LayerShape
+  readonly shape: SampleShape
   batches(): AsyncIterable<SampleBatch>
 }
 
-/** The samples of a capture as the streams hold them now. */
+/**
+ * Samples of a segment of the canonical sum: a power of two, so that there are eight segments or more where there are as
+ * many samples. It depends on the number of all samples alone, so shards that are cut at its multiples merge to the same
+ * bytes at every layer.
+ */
+export const segmentSamples = (total: number): number =>
+  2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, total) / 8)))
+
+/** The samples of a capture in the streams' shard, at the stage at hand. @param network as in the stage's advance */
 export function captureSamples(
   { layers, uses }: Capture,
   streams: Streams,
-  { patches, randomPatches }: Pick<Settings, 'patches' | 'randomPatches'>,
-  recipe: Recipe,
-  searching: boolean,
+  network: Network,
+  rule: CaptureRule,
 ): CapturedSamples {
-  const { layer, planes } = layers[0]!
+  const { name, planes, ...layer } = layers[0]!
   const inputs = layer.inputs / planes
   const groups = layer.groups * planes
-  const random = randomPatches === null ? null : { share: randomPatches, seed: recipe.seed ?? 0 }
-  const same = !uses.some(({ input }) => streams.differs(input))
-  const batchCount = streams.batches
-  const images = Array.from({ length: batchCount }, (_, batch) => streams.dims(batch, uses[0]!.input)[0] ?? 1)
-  const total = images.reduce((sum, count) => sum + count, 0)
-  const perUse = patches === 0 ? 0 : Math.max(1, Math.floor(patches / uses.length))
+  const streamsEqual = !uses.some(({ input }) => streams.differs(input))
+  const perUse = rule.patches === 0 ? 0 : Math.max(1, Math.floor(rule.patches / uses.length))
+  const { shard } = streams
 
-  function gather(use: LayerUse, batch: number): Gather {
+  /** Rows of one use in a batch, or in one image of it. */
+  function gather(use: LayerUse, batch: number, image: number | null): Gather {
+    const dims = streams.dims(batch, use.input)
+    const images = dims[0] ?? 1
+    const perSample = images / Math.max(1, streams.samples(batch))
+    const before = streams.firstSample(batch) * perSample
     return gatherFor({
-      place: `layer '${layer.name}'`,
+      place: `layer '${name}'`,
       sampling: use.sampling,
-      dims: streams.dims(batch, use.input),
-      inputs,
-      groups,
-      firstImage: images.slice(0, batch).reduce((sum, count) => sum + count, 0),
-      images: total,
+      dims: image === null ? dims : [1, ...dims.slice(1)],
+      ...{ inputs, groups },
+      firstImage: before + (image ?? 0),
+      images: shard.total * perSample,
       patches: perUse,
-      random,
+      random: rule.random,
     })
   }
+
   async function* batches(): AsyncIterable<SampleBatch> {
     const names = [...new Set(uses.map(({ input }) => input))]
-    for (let batch = 0; batch < batchCount; batch++) {
-      const tensors = await streams.tensors(batch, names)
-      for (const use of uses) {
-        const { float, quantized } = tensors.get(use.input)!
-        if (quantized !== null)
-          checkSameShape(`layer '${layer.name}', its input '${use.input}'`, float, quantized)
-        const x = floatsOf(float)
-        yield {
-          x,
-          xq: same ? null : quantized === null ? x : floatsOf(quantized),
-          gather: gather(use, batch),
+    for (let batch = 0; batch < streams.batches; batch++) {
+      const tensors = await streams.tensors(network, batch, names)
+      const images = uses.length > 1 ? imagesInCommon(uses.map(({ input }) => streams.dims(batch, input))) : 1
+      // Rows of several uses take turns sample by sample, so that their order does not depend on the batches.
+      for (let image = 0; image < images; image++) {
+        for (const use of uses) {
+          const { float, quantized } = tensors.get(use.input)!
+          if (quantized !== null) checkSameShape(`layer '${name}', its input '${use.input}'`, float, quantized)
+          const own = images > 1 ? image : null
+          const x = valuesOf(float, own)
+          const xq = streamsEqual ? null : quantized === null ? x : valuesOf(quantized, own)
+          yield { x, xq, gather: gather(use, batch, own) }
         }
       }
     }
   }
 
-  let rows = 0
-  let batchBytes = 0
-  let batchPaddedBytes = 0
-  let batchRows = 0
-  const convolutions = new Map<string, Convolution | null>()
-  for (const use of uses) {
-    for (let batch = 0; batch < batchCount; batch++) {
-      const plan = gather(use, batch)
-      rows += plan.rows
-      batchRows = Math.max(batchRows, plan.rows)
-      const { convolution = null } = plan
-      convolutions.set(JSON.stringify(convolution), convolution)
-      batchPaddedBytes = Math.max(batchPaddedBytes, paddedBytes(plan))
-      batchBytes = Math.max(
-        batchBytes,
-        4 * streams.dims(batch, use.input).reduce((product, dim) => product * dim, 1),
-      )
-    }
-  }
-  const shape: LayerShape = {
-    samples: rows,
-    inputs,
-    neurons: Math.max(...layers.map((planned) => planned.layer.neurons)),
-    groups,
-    same,
-    candidates: searching ? GRID.length : 1,
-    blockSize: Math.min(...layers.map(({ blockSize }) => blockSize)),
-    batchBytes,
-    batchPaddedBytes,
-    batchRows,
-    recipe,
-  }
-  const [convolution = null, ...others] = convolutions.values()
-  const correlates = convolution !== null && others.length === 0
-  return {
-    batches,
-    shape: correlates ? preferCorrelation(shape, convolution) : shape,
-  }
+  const shape = shapeOf(streams, uses, (use, batch) => gather(use, batch, null), {
+    ...{ inputs, groups, streamsEqual, wholeG: rule.wholeG, means: rule.means },
+  })
+  return { batches, shape }
 }
 
-/** A layer that is quantized from its weights alone. */
-export function shapeWithoutSamples({ layer, blockSize, planes }: PlannedLayer, recipe: Recipe): LayerShape {
-  return {
-    samples: 0,
-    inputs: layer.inputs / planes,
-    neurons: layer.neurons,
-    groups: layer.groups * planes,
-    same: true,
-    candidates: 1,
-    blockSize,
-    batchBytes: 0,
-    batchPaddedBytes: 0,
-    batchRows: 0,
-    recipe,
+/** Images that all tensors of a batch have on their leading axis; 1 where they differ or have no other axes. */
+function imagesInCommon(dims: readonly (readonly number[])[]): number {
+  const counts = new Set(dims.map((own) => (own.length > 2 ? (own[0] ?? 1) : 1)))
+  return counts.size === 1 ? [...counts][0]! : 1
+}
+
+/** The floats of a tensor, or of one image of it. */
+function valuesOf(tensor: Tensor, image: number | null): Float32Array {
+  const values = floatsOf(tensor)
+  if (image === null) return values
+  const length = values.length / (tensor.dims[0] ?? 1)
+  return values.subarray(image * length, (image + 1) * length)
+}
+
+/** Sizes of all batches, and whether correlations of a convolution's channels take less work than its patches. */
+function shapeOf(
+  streams: Streams,
+  uses: readonly LayerUse[],
+  gather: (use: LayerUse, batch: number) => Gather,
+  known: Pick<SampleShape, 'inputs' | 'groups' | 'streamsEqual' | 'wholeG' | 'means'>,
+): SampleShape {
+  const sizes = { rows: 0, batchBytes: 0, batchPaddedBytes: 0, batchRows: 0 }
+  const convolutions = new Map<string, Convolution | null>()
+  let perSample = 1
+  for (let batch = 0; batch < streams.batches; batch++) {
+    let rows = 0
+    for (const use of uses) {
+      const plan = gather(use, batch)
+      const { convolution = null } = plan
+      convolutions.set(JSON.stringify(convolution), convolution)
+      rows += plan.rows
+      sizes.batchRows = Math.max(sizes.batchRows, plan.rows)
+      sizes.batchPaddedBytes = Math.max(sizes.batchPaddedBytes, paddedBytes(plan))
+      const count = streams.dims(batch, use.input).reduce((product, dim) => product * dim, 1)
+      sizes.batchBytes = Math.max(sizes.batchBytes, 4 * count)
+    }
+    sizes.rows += rows
+    perSample = Math.max(perSample, Math.ceil(rows / Math.max(1, streams.samples(batch))))
   }
+  const shape: SampleShape = {
+    ...known,
+    ...sizes,
+    segmentRows: perSample * segmentSamples(streams.shard.total),
+  }
+  const [convolution = null, ...others] = convolutions.values()
+  return convolution !== null && others.length === 0
+    ? preferCorrelation(shape, convolution)
+    : shape
 }

@@ -8,7 +8,8 @@
  * pads and dilations) ⌊pL + 1⌋ are drawn with replacement, all L of them for p = 1.
  */
 import { GpfqError } from '../errors.js'
-import { type Convolution, type Gather, type Padding, tapOffsets } from '../methods/samples.js'
+import { patchGather, patchGrid } from '../methods/patches.js'
+import type { Convolution, Gather } from '../methods/samples.js'
 import type { Sampling } from '../onnx/layer.js'
 import { resolvePads } from '../onnx/patches.js'
 import { drawAt } from '../random.js'
@@ -103,17 +104,10 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
     throw mismatch(place, `(batch, ${channels}, height, width)`, dims)
   }
   const { pads, outHeight, outWidth } = resolvePads(sampling, height, width)
-  const [top, left, bottom, right] = pads
-  const paddedHeight = height + top + bottom
-  const paddedWidth = width + left + right
-  const plane = paddedHeight * paddedWidth
-  const padded = top + left + bottom + right > 0
-  const padding: Padding | null = padded
-    ? { planes: batch * channels, height, width, paddedHeight, paddedWidth, top, left }
-    : null
-
+  const geometry = { ...sampling, pads }
+  const shape = { images: batch, channels, height, width, groups }
+  const { padded, at } = patchGrid(geometry, shape)
   const random = request.random ?? null
-  const at = (b: number, y: number, x: number): number => 4 * (b * channels * plane + y * paddedWidth + x)
   const rowAt =
     random === null
       ? evenRows(request, batch, outHeight * outWidth, (b, position) =>
@@ -123,28 +117,19 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
             (position % outWidth) * sampling.strides[1],
           ),
         )
-      : randomRows(request, random, batch, sampling, [paddedHeight, paddedWidth], at)
-  const columnAt = tapOffsets(sampling, inputs, [paddedHeight, paddedWidth])
-  const groupBytes = 4 * (channels / groups) * plane
-  const rows = rowAt.length
+      : randomRows(request, random, batch, sampling, padded, at)
   const everywhere =
     random === null &&
-    rows === batch * outHeight * outWidth &&
+    rowAt.length === batch * outHeight * outWidth &&
     sampling.strides.every((stride) => stride === 1)
-  const convolution: Convolution | null = everywhere
-    ? {
-        kernel: sampling.kernel,
-        dilations: sampling.dilations,
-        size: [height, width],
-        pads: [top, left],
-        out: [outHeight, outWidth],
-      }
-    : null
-  return {
-    ...{ rows, inputs, groups, groupBytes, rowAt, columnAt, padding, convolution },
-    contiguous: false,
-    images: batch,
+  const convolution: Convolution = {
+    kernel: sampling.kernel,
+    dilations: sampling.dilations,
+    size: [height, width],
+    pads: [pads[0], pads[1]],
+    out: [outHeight, outWidth],
   }
+  return patchGather(geometry, shape, rowAt, everywhere ? convolution : null)
 }
 
 /** Rows of the rule above, spread evenly. */
@@ -194,8 +179,10 @@ export function patchesPerImage(positions: number, images: number, patches: numb
 }
 
 function mismatch(place: string, expected: string, dims: readonly number[]): GpfqError {
-  return new GpfqError(
-    'INVALID_MODEL',
-    `${place}: expected an input of shape ${expected}, got (${dims.join(', ')}); the model and its data do not fit`,
-  )
+  return new GpfqError('INVALID_MODEL', {
+    place,
+    expected: `an input of shape ${expected}`,
+    got: `(${dims.join(', ')})`,
+    hint: 'the model and its data do not fit',
+  })
 }

@@ -1,32 +1,45 @@
 /**
- * The two streams of calibration: the float network and the network quantized so far, run side by side over all batches,
- * stage by stage, each node once per stream: linear in depth. Only tensors that somebody still needs are held.
- * Where nothing before a tensor was quantized the streams are one, and it is computed and held once.
+ * The two streams of calibration over one shard of the samples: the float network and the network quantized so far run side
+ * by side over all batches, stage by stage, each node once per stream: linear in depth. Only tensors that are still needed
+ * are held. Where nothing before a tensor is quantized, it is computed and held once.
  *
- * Tensors are held within a budget. Batches beyond it keep only their inputs and are computed anew, through the same
- * segments and so to the same bytes, whenever a stage needs them: slower, never different.
+ * Tensors are held within a budget. Batches beyond it keep only their inputs and are computed again, by the same segments
+ * and so to the same bytes, whenever a stage needs them: slower, never different. Which network the quantized stream runs is
+ * an argument of every call, not a state of the streams.
  */
-import type { ModelProto } from 'onnx-buf'
-import { GpfqError } from '../errors.js'
+import { rangeError } from '../checks.js'
 import { indexGraph } from '../onnx/graph.js'
-import { extractSegment, type SegmentInput } from '../onnx/segment.js'
+import type { Network } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
 import { ELEM_TYPES } from '../onnx/tensor.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import type { Runner, RunnerSession } from './runner.js'
+import {
+  bytesHeld,
+  checkSameShape,
+  freshPair,
+  type HeldPair,
+  inputBytes,
+  keepOnly,
+  notComputed,
+  type OutputPair,
+  type Pair,
+  runOn,
+  samplesIn,
+} from './streamTensors.js'
 
-/** A tensor of one batch in both streams. */
-export interface Pair {
-  readonly float: Tensor
-  /** Null where the quantized stream is still the float one. */
-  readonly quantized: Tensor | null
+/** Some of the calibration samples: batches of them, and where they lie among all. */
+export interface Shard {
+  readonly batches: readonly Feeds[]
+  /** Samples before the first one of these. */
+  readonly first: number
+  /** Samples of all shards. */
+  readonly total: number
 }
 
-/** A layer's output in both streams, for one batch: what its error is measured on. */
-export interface OutputPair {
-  readonly tensor: string
-  readonly float: Tensor
-  readonly quantized: Tensor
+/** All samples as one shard. */
+export function wholeShard(batches: readonly Feeds[]): Shard {
+  return { batches, first: 0, total: batches.reduce((sum, feeds) => sum + samplesIn(feeds), 0) }
 }
 
 export interface RunContext {
@@ -40,61 +53,69 @@ export interface StreamPlan {
   /** Most bytes of live tensors of all batches, if all were held. */
   readonly bytes: number
   readonly batches: number
-  /** Batches whose tensors are held; the others are recomputed. */
+  /** Batches whose tensors are held; the others are computed again. */
   readonly resident: number
 }
 
 /** Bytes of calibration tensors held at most: leaves room for ONNX Runtime and the 4 GiB of the kernels. */
 const BUDGET_BYTES = 1.5 * 2 ** 30
 
-type Held = Map<string, Tensor>
-interface HeldPair {
-  readonly float: Held
-  readonly quantized: Held // only what differs
-}
 interface StageSessions {
   readonly float: RunnerSession | null
   readonly quantized: RunnerSession | null
 }
 
 export class Streams {
+  readonly shard: Shard
   readonly stages: readonly Stage[]
-  /** Dequantized weights of finished layers, layer name → (groups, inputs, neurons). */
-  readonly weights = new Map<string, Float32Array>()
-  /** The model that the quantized stream runs: with corrected biases, if any. */
-  quantizedModel: ModelProto
   readonly #runner: Runner
-  readonly #model: ModelProto
-  readonly #feeds: readonly Feeds[]
+  readonly #float: Network
   readonly #budget: number
   readonly #held: HeldPair[]
   readonly #sessions = new Map<number, StageSessions>()
   readonly #types = new Map<string, Tensor['type']>()
   readonly #dims: Map<string, readonly number[]>[]
+  readonly #firstSample: number[]
   #resident = 0
   #stage = -1
   #peakBytes = 0
 
+  /** @param float the float network */
   constructor(
     runner: Runner,
-    model: ModelProto,
-    feeds: readonly Feeds[],
+    float: Network,
+    shard: Shard,
     stages: readonly Stage[],
     budget: number = BUDGET_BYTES,
   ) {
     this.#runner = runner
-    this.#model = model
-    this.quantizedModel = model
-    this.#feeds = feeds
+    this.#float = float
+    this.shard = shard
     this.stages = stages
-    for (const [name, { type }] of Object.entries(feeds[0] ?? {})) this.#types.set(name, type)
+    const { batches } = shard
+    for (const [name, { type }] of Object.entries(batches[0] ?? {})) this.#types.set(name, type)
     this.#budget = budget
-    this.#held = feeds.map(freshPair)
-    this.#dims = feeds.map((batch) => new Map(Object.entries(batch).map(([name, { dims }]) => [name, dims])))
+    this.#held = batches.map(freshPair)
+    this.#dims = batches.map(
+      (batch) => new Map(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
+    )
+    this.#firstSample = batches.map((_, i) =>
+      batches.slice(0, i).reduce((sum, feeds) => sum + samplesIn(feeds), shard.first),
+    )
   }
 
   get batches(): number {
-    return this.#feeds.length
+    return this.shard.batches.length
+  }
+
+  /** Samples of a batch. */
+  samples(batch: number): number {
+    return samplesIn(this.shard.batches[batch])
+  }
+
+  /** Samples before a batch, of all shards. */
+  firstSample(batch: number): number {
+    return this.#firstSample[batch] ?? this.shard.first
   }
 
   /** Most bytes of tensors ever held. */
@@ -104,25 +125,21 @@ export class Streams {
 
   /** A model input as it was fed. */
   feed(batch: number, input: string): Tensor {
-    const tensor = this.#feeds[batch]?.[input]
-    if (tensor === undefined) {
-      throw new GpfqError(
-        'INVALID_DATA',
-        `calibration: expected data for the model's input '${input}', got none`,
-      )
-    }
+    const tensor = this.shard.batches[batch]?.[input]
+    if (tensor === undefined) throw notComputed(input)
     return tensor
   }
 
   /** Runs the first batch once through the float network to learn all sizes, and plans what to hold. Call once, first. */
   async plan(): Promise<StreamPlan> {
+    const { batches } = this.shard
     const outputs = [...new Set(this.stages.flatMap((stage) => stage.outputs))]
-    const inputs = indexGraph(this.#model).inputs
-    const session = await this.#load(this.#model, inputs, outputs, new Map())
-    const first = freshPair(this.#feeds[0] ?? {})
+    const inputs = indexGraph(this.#float.float).inputs
+    const session = await this.#load(this.#float, inputs, outputs)
+    const first = freshPair(batches[0] ?? {})
     let tensors: Readonly<Record<string, Tensor>>
     try {
-      tensors = await run(session, inputs, (tensor) => first.float.get(tensor))
+      tensors = await runOn(session, inputs, (tensor) => first.float.get(tensor))
     } finally {
       await session?.close()
     }
@@ -137,9 +154,9 @@ export class Streams {
       )
       perBatch = Math.max(perBatch, bytes)
     }
-    // Other batches hold as much more as they bring.
-    const share = perBatch / Math.max(1, inputBytes(this.#feeds[0]))
-    const sizes = this.#feeds.map((feeds) => share * inputBytes(feeds))
+    // Other batches hold as much more as their inputs are larger.
+    const share = perBatch / Math.max(1, inputBytes(batches[0]))
+    const sizes = batches.map((feeds) => share * inputBytes(feeds))
     let left = this.#budget
     this.#resident = 0
     for (const bytes of sizes) {
@@ -154,25 +171,37 @@ export class Streams {
     }
   }
 
-  /** Runs the next stage's nodes in both streams; `measure` sees the outputs of layers quantized earlier. */
-  async advance(measure: (pair: OutputPair) => void, { signal, onProgress }: RunContext): Promise<Stage> {
+  /** Runs the next stage's nodes in both streams; `visit` sees the outputs of layers quantized earlier. */
+  async advance(
+    network: Network,
+    visit: (pair: OutputPair) => void,
+    { signal, onProgress }: RunContext,
+  ): Promise<Stage> {
     const index = ++this.#stage
     const stage = this.#stageAt(index)
     for (let batch = 0; batch < this.batches; batch++) {
       signal?.throwIfAborted()
       const held = batch < this.#resident ? this.#held[batch]! : null
-      if (held !== null) await this.#runStage(index, held, measure)
-      const { float } = held ?? (await this.#chain(batch, index, measure))
+      if (held !== null) await this.#runStage(network, index, batch, held, visit)
+      const { float } = held ?? (await this.#chain(network, batch, index, visit))
       for (const [name, { dims }] of float) this.#dims[batch]!.set(name, dims)
       onProgress((batch + 1) / this.batches)
     }
-    this.#peakBytes = Math.max(this.#peakBytes, this.#heldBytes())
+    const bytes = this.#held.reduce((sum, held) => sum + bytesHeld(held), 0)
+    this.#peakBytes = Math.max(this.#peakBytes, bytes)
     return stage
   }
 
-  /** Tensors that the stage at hand holds, of one batch. */
-  async tensors(batch: number, names: readonly string[]): Promise<ReadonlyMap<string, Pair>> {
-    const held = batch < this.#resident ? this.#held[batch]! : await this.#chain(batch, this.#stage, ignore)
+  /** Tensors that the stage at hand holds, of one batch. @param network as in the stage's advance */
+  async tensors(
+    network: Network,
+    batch: number,
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, Pair>> {
+    const held =
+      batch < this.#resident
+        ? this.#held[batch]!
+        : await this.#chain(network, batch, this.#stage, () => {})
     return new Map(
       names.map((name) => {
         const float = held.float.get(name)
@@ -197,20 +226,20 @@ export class Streams {
     )
   }
 
-  /** Ends the stage at hand: what no later stage reads is forgotten. */
+  /** Ends the stage at hand: tensors that no later stage reads are dropped. */
   async release(): Promise<void> {
-    const stage = this.#stageAt(this.#stage)
-    for (const held of this.#held) keepOnly(held, new Set(stage.live))
-    if (this.#resident === this.batches) await this.#closeSessions()
+    const live = new Set(this.#stageAt(this.#stage).live)
+    for (const held of this.#held) keepOnly(held, live)
+    if (this.#resident === this.batches) await this.close()
   }
 
-  /** Computes the quantized stream anew, inputs to here: for weights tied across depth, once they are quantized. */
-  async replay({ signal, onProgress }: RunContext): Promise<void> {
-    await this.#closeSessions()
-    const given = new Set(Object.keys(this.#feeds[0] ?? {}))
+  /** Computes the quantized stream again, inputs to here: for weights tied across depth, once they are quantized. */
+  async replay(network: Network, { signal, onProgress }: RunContext): Promise<void> {
+    await this.close()
+    const given = new Set(Object.keys(this.shard.batches[0] ?? {}))
     for (let batch = 0; batch < this.#resident; batch++) {
       signal?.throwIfAborted()
-      const again = await this.#chain(batch, this.#stage, ignore)
+      const again = await this.#chain(network, batch, this.#stage, () => {})
       for (const name of this.#stageAt(this.#stage).live) {
         const tensor = again.quantized.get(name)
         if (tensor !== undefined && !given.has(name)) this.#held[batch]!.quantized.set(name, tensor)
@@ -219,61 +248,53 @@ export class Streams {
     }
   }
 
-  /** Runs some tensors of both streams from what the stage at hand holds, and keeps nothing. */
-  async probe(
-    tensors: readonly string[],
-    given: readonly string[],
-    visit: (pair: OutputPair) => void,
-    { signal }: RunContext,
-  ): Promise<void> {
-    const float = await this.#load(this.#model, given, tensors, new Map())
-    const quantized = await this.#load(this.quantizedModel, given, tensors, this.weights)
-    try {
-      for (let batch = 0; batch < this.batches; batch++) {
-        signal?.throwIfAborted()
-        const pairs = await this.tensors(batch, given)
-        const floats = await run(float, given, (name) => pairs.get(name)?.float)
-        const others = await run(
-          quantized,
-          given,
-          (name) => pairs.get(name)?.quantized ?? pairs.get(name)?.float,
-        )
-        for (const pair of outputPairs(tensors, floats, others)) visit(pair)
-      }
-    } finally {
+  /** Closes all sessions. */
+  async close(): Promise<void> {
+    const open = [...this.#sessions.values()]
+    this.#sessions.clear()
+    for (const { float, quantized } of open) {
       await float?.close()
       await quantized?.close()
     }
   }
 
-  async close(): Promise<void> {
-    await this.#closeSessions()
-  }
-
-  /** Stages 0..`last` from the batch's inputs; `measure` sees the last one's outputs. */
-  async #chain(batch: number, last: number, measure: (pair: OutputPair) => void): Promise<HeldPair> {
-    const held = freshPair(this.#feeds[batch] ?? {})
+  /** Stages 0..`last` from the batch's inputs; `visit` sees the last one's outputs. */
+  async #chain(
+    network: Network,
+    batch: number,
+    last: number,
+    visit: (pair: OutputPair) => void,
+  ): Promise<HeldPair> {
+    const held = freshPair(this.shard.batches[batch] ?? {})
     for (let index = 0; index <= last; index++) {
-      await this.#runStage(index, held, index === last ? measure : ignore)
+      await this.#runStage(network, index, batch, held, index === last ? visit : () => {})
       if (index < last) keepOnly(held, new Set(this.#stageAt(index).live))
     }
     return held
   }
 
   async #runStage(
+    network: Network,
     index: number,
+    batch: number,
     { float, quantized }: HeldPair,
-    measure: (pair: OutputPair) => void,
+    visit: (pair: OutputPair) => void,
   ): Promise<void> {
     const stage = this.#stageAt(index)
-    const sessions = await this.#sessionsOf(index)
-    const floats = await run(sessions.float, stage.inputs, (name) => float.get(name))
-    const others = await run(
+    const sessions = await this.#sessionsOf(network, index)
+    const floats = await runOn(sessions.float, stage.inputs, (name) => float.get(name))
+    const others = await runOn(
       sessions.quantized,
       stage.inputs,
       (name) => quantized.get(name) ?? float.get(name),
     )
-    for (const pair of outputPairs(stage.measured, floats, others)) measure(pair)
+    const place = { firstSample: this.#firstSample[batch]!, samples: this.samples(batch) }
+    for (const tensor of stage.measured) {
+      const [y, z] = [floats[tensor], others[tensor] ?? floats[tensor]]
+      if (y === undefined || z === undefined) continue
+      checkSameShape(`output '${tensor}'`, y, z)
+      visit({ tensor, float: y, quantized: z, ...place })
+    }
     for (const name of stage.outputs) {
       if (floats[name] !== undefined) float.set(name, floats[name])
       if (others[name] !== undefined) quantized.set(name, others[name])
@@ -281,36 +302,32 @@ export class Streams {
     keepOnly({ float, quantized }, keptIn(stage))
   }
 
-  async #sessionsOf(index: number): Promise<StageSessions> {
+  async #sessionsOf(network: Network, index: number): Promise<StageSessions> {
     const known = this.#sessions.get(index)
     if (known !== undefined) return known
     const stage = this.#stageAt(index)
     const fetches = [...new Set([...stage.outputs, ...stage.measured])]
-    // After a replay more can differ than the plan of an earlier stage knew: then all of it is fetched.
+    // After a replay more can differ than the plan of an earlier stage says: then all of it is fetched.
     const changed = new Set([...stage.changed, ...stage.measured])
     const replayed = this.stages.slice(0, this.#stage + 1).some(({ replay }, i) => replay && i >= index)
     const differing = replayed ? fetches : fetches.filter((name) => changed.has(name))
     const sessions = {
-      float: await this.#load(this.#model, stage.inputs, fetches, new Map()),
+      float: await this.#load(this.#float, stage.inputs, fetches),
       // While nothing is quantized, the streams are one.
-      quantized:
-        this.weights.size === 0
-          ? null
-          : await this.#load(this.quantizedModel, stage.inputs, differing, this.weights),
+      quantized: network.isFloat ? null : await this.#load(network, stage.inputs, differing),
     }
     this.#sessions.set(index, sessions)
     return sessions
   }
 
   async #load(
-    model: ModelProto,
+    network: Network,
     given: readonly string[],
     fetches: readonly string[],
-    weights: ReadonlyMap<string, Float32Array>,
   ): Promise<RunnerSession | null> {
     if (fetches.length === 0) return null
-    const inputs: SegmentInput[] = given.map((name) => ({ name, elemType: ELEM_TYPES[this.#typeOf(name)] }))
-    return this.#runner.load(extractSegment(model, indexGraph(model).order, inputs, fetches, weights))
+    const inputs = given.map((name) => ({ name, elemType: ELEM_TYPES[this.#typeOf(name)] }))
+    return this.#runner.load(network.segment(inputs, fetches))
   }
 
   #typeOf(name: string): Tensor['type'] {
@@ -321,93 +338,12 @@ export class Streams {
 
   #stageAt(index: number): Stage {
     const stage = this.stages[index]
-    if (stage === undefined)
-      throw new RangeError(`stage: expected 0..${this.stages.length - 1}, got ${index}`)
+    if (stage === undefined) throw rangeError('stage', `0 to ${this.stages.length - 1}`, index)
     return stage
   }
-
-  async #closeSessions(): Promise<void> {
-    const open = [...this.#sessions.values()]
-    this.#sessions.clear()
-    for (const { float, quantized } of open) {
-      await float?.close()
-      await quantized?.close()
-    }
-  }
-
-  #heldBytes(): number {
-    let bytes = 0
-    for (const { float, quantized } of this.#held) {
-      for (const { data } of [...float.values(), ...quantized.values()]) bytes += data.byteLength
-    }
-    return bytes
-  }
 }
-
-const ignore = (): void => {}
-
-const freshPair = (feeds: Feeds): HeldPair => ({
-  float: new Map(Object.entries(feeds)),
-  quantized: new Map(),
-})
-
-const inputBytes = (feeds: Feeds = {}): number =>
-  Object.values(feeds).reduce((sum, { data }) => sum + data.byteLength, 0)
 
 /** What a stage keeps while its layers are quantized. */
 function keptIn({ live, outputs, quantize }: Stage): Set<string> {
   return new Set([...live, ...outputs, ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input))])
-}
-
-function keepOnly({ float, quantized }: HeldPair, names: ReadonlySet<string>): void {
-  for (const held of [float, quantized])
-    for (const name of held.keys()) if (!names.has(name)) held.delete(name)
-}
-
-async function run(
-  session: RunnerSession | null,
-  given: readonly string[],
-  find: (tensor: string) => Tensor | undefined,
-): Promise<Readonly<Record<string, Tensor>>> {
-  if (session === null) return {}
-  const wanted = new Set(session.inputs.map(({ name }) => name))
-  const feeds: Record<string, Tensor> = {}
-  for (const name of given) {
-    if (!wanted.has(name)) continue
-    const tensor = find(name)
-    if (tensor === undefined) throw notComputed(name)
-    feeds[name] = tensor
-  }
-  return session.run(feeds)
-}
-
-function* outputPairs(
-  tensors: readonly string[],
-  floats: Readonly<Record<string, Tensor>>,
-  others: Readonly<Record<string, Tensor>>,
-): Iterable<OutputPair> {
-  for (const tensor of tensors) {
-    const float = floats[tensor]
-    const quantized = others[tensor] ?? float
-    if (float === undefined || quantized === undefined) continue
-    checkSameShape(`output '${tensor}'`, float, quantized)
-    yield { tensor, float, quantized }
-  }
-}
-
-/** Samples of the two streams are compared one by one: shapes must not depend on values. */
-export function checkSameShape(place: string, float: Tensor, quantized: Tensor): void {
-  if (float.dims.join() === quantized.dims.join()) return
-  throw new GpfqError(
-    'UNSUPPORTED_MODEL',
-    `${place}: expected the same shape in the float and the quantized network, got (${float.dims.join(', ')}) and ` +
-      `(${quantized.dims.join(', ')}), which follow from values; exclude the layers before and behind it`,
-  )
-}
-
-function notComputed(name: string): GpfqError {
-  return new GpfqError(
-    'INVALID_DATA',
-    `calibration: expected a value for '${name}', got none; does the data cover every model input?`,
-  )
 }

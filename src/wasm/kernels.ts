@@ -124,7 +124,20 @@ export function gram(a: {
   const items = a.groups * perGroup
   return task(
     'gram',
-    [a.a, a.b, a.c, a.total, a.rows, a.panels, a.groups, panelBytes, blockBytes, a.triangular, a.lower, a.edge],
+    [
+      a.a,
+      a.b,
+      a.c,
+      a.total,
+      a.rows,
+      a.panels,
+      a.groups,
+      panelBytes,
+      blockBytes,
+      a.triangular,
+      a.lower,
+      a.edge,
+    ],
     items,
     Math.max(1, Math.min(mostItems(items), Math.floor(2e6 / flops))),
   )

@@ -1,0 +1,89 @@
+/**
+ * A network as a value: the float model, the solutions of the layers quantized so far, and the corrections of their biases.
+ * It never changes; `with` gives another one. What the quantized stream of calibration runs and what is written to the file
+ * both come from here, so they are the same network.
+ */
+import type { ModelProto } from 'onnx-buf'
+import { dequantize } from '../methods/alphabet.js'
+import { correctBiases } from './biasCorrection.js'
+import { indexGraph } from './graph.js'
+import type { Format, Layer, QuantizedWeight } from './layer.js'
+import { extractSegment, type SegmentInput } from './segment.js'
+import { type WrittenModel, writeQuantized } from './writeQuantized.js'
+
+/** A layer and what was found for it. */
+export interface SolvedLayer {
+  readonly layer: Layer
+  readonly quantized: QuantizedWeight
+  /** Added to the layer's outputs, (groups·neurons). */
+  readonly correction?: Float32Array
+}
+
+export class Network {
+  /** The float model. */
+  readonly float: ModelProto
+  /** By layer name, in the order in which they were solved. */
+  readonly solved: ReadonlyMap<string, SolvedLayer>
+  /** The float model with corrected biases. */
+  readonly #corrected: ModelProto
+  readonly #values: ReadonlyMap<string, Float32Array>
+
+  private constructor(
+    float: ModelProto,
+    corrected: ModelProto,
+    solved: ReadonlyMap<string, SolvedLayer>,
+    values: ReadonlyMap<string, Float32Array>,
+  ) {
+    this.float = float
+    this.#corrected = corrected
+    this.solved = solved
+    this.#values = values
+  }
+
+  /** The float network, with nothing quantized. @param model every node has a name if biases are to be corrected */
+  static of(model: ModelProto): Network {
+    return new Network(model, model, new Map(), new Map())
+  }
+
+  /** Whether nothing is quantized. */
+  get isFloat(): boolean {
+    return this.solved.size === 0
+  }
+
+  /** The network with more layers quantized. */
+  with(layers: readonly SolvedLayer[]): Network {
+    const solved = new Map(this.solved)
+    const values = new Map(this.#values)
+    let corrected = this.#corrected
+    for (const entry of layers) {
+      const { layer, quantized, correction } = entry
+      solved.set(layer.name, entry)
+      values.set(layer.name, dequantize(quantized, layer))
+      if (correction !== undefined) corrected = correctBiases(corrected, layer, correction)
+    }
+    return new Network(this.float, corrected, solved, values)
+  }
+
+  /**
+   * Bytes of a model that computes some tensors of this network from others.
+   * @throws TypeError, RangeError as extractSegment
+   */
+  segment(inputs: readonly SegmentInput[], outputs: readonly string[]): Uint8Array {
+    const model = this.#corrected
+    return extractSegment(model, indexGraph(model).order, inputs, outputs, this.#values)
+  }
+
+  /** The network as a model of its own, each layer's weight in its format. @param formats by layer name */
+  write(formats: ReadonlyMap<string, Format>, info: string): WrittenModel {
+    const entries = [...this.solved.values()].map(({ layer, quantized }) => ({
+      ...{ layer, quantized },
+      format: formats.get(layer.name) ?? 'float',
+    }))
+    const corrections = new Map(
+      [...this.solved].flatMap(([name, { correction }]) =>
+        correction === undefined ? [] : [[name, correction] as const],
+      ),
+    )
+    return writeQuantized(this.float, entries, corrections, info)
+  }
+}
