@@ -3,7 +3,7 @@
  * and of predicted threads are made of. Same kernels, same tiles, same results.
  */
 import { readFile } from 'node:fs/promises'
-import { CONTROL_BYTES, type Job, tilesOf } from '#src/engine/job.js'
+import { CONTROL_BYTES, type Job, tilesOfTask } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
 import { instantiate, runTile } from '#src/engine/tiles.js'
 import type { Executor } from '#src/executor/executor.js'
@@ -45,7 +45,7 @@ export async function createTileTimer(): Promise<TileTimer> {
     const phases = job.map((phase) => {
       let tile = 0
       return phase.map((task) => {
-        const tiles = Array.from({ length: tilesOf(task) }, () => {
+        const tiles = Array.from({ length: tilesOfTask(task) }, () => {
           const begin = performance.now()
           runTile(kernels, phase, tile++, 0)
           return (performance.now() - begin) / 1000

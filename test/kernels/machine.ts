@@ -7,7 +7,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { expect } from 'vitest'
-import { type Task, tilesOf } from '#src/engine/job.js'
+import { type Task, tilesOfTask } from '#src/engine/job.js'
 import { randomFrom } from '../random.js'
 
 const PAGES = 1024
@@ -116,7 +116,7 @@ export class Machine {
   run(task: Task, { seed, workers = 1 }: RunOrder = {}): void {
     const kernel = this.#kernels[task.kernel]
     if (kernel === undefined) throw new Error(`machine: expected a kernel, got "${task.kernel}"`)
-    const tiles = Array.from({ length: tilesOf(task) }, (_, tile) => tile)
+    const tiles = Array.from({ length: tilesOfTask(task) }, (_, tile) => tile)
     if (seed !== undefined) shuffle(tiles, seed)
     tiles.forEach((tile, turn) => {
       const begin = tile * task.step
