@@ -6,7 +6,7 @@ const never = new Promise<never>(() => {})
 const error = workerFailed('it died')
 
 describe('workerFailed', () => {
-  it('carries its fields, and its text is made of them', () => {
+  it('has the fields of an error, and its text is made of them', () => {
     expect(error).toMatchObject({ code: 'WORKER_FAILED', place: 'worker', hint: 'new-quantizer' })
     expect(error.message).toBe('worker: failed: it died; create a new quantizer')
     expect(workerFailed(new Error('a trap')).problem).toBe('failed: a trap')

@@ -27,7 +27,9 @@ describe('take', () => {
     let finish = (): void => {}
     const first = turns.take(() => new Promise<void>((resolve) => (finish = resolve)))
     let started = false
-    const second = turns.take(async () => void (started = true), stop.signal)
+    const second = turns.take(async () => {
+      started = true
+    }, stop.signal)
     stop.abort(new Error('not needed'))
     await expect(second).rejects.toThrow('not needed')
     finish()
