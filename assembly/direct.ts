@@ -13,7 +13,7 @@
 import { BLOCK, matrixBytes } from './gram'
 import { diagonal } from './project'
 import { ALIVE, step } from './substitute'
-import { carry, multiply, PANEL, ROW } from './tile'
+import { multiplyRows, multiply, PANEL, ROW } from './tile'
 
 /** Neuron panels that advance together: 4 rows of a block of X are read once for all of them, 2 × 8 KB of W and −Q stay near. */
 const ABREAST: i32 = 4
@@ -61,8 +61,8 @@ export function advance(
           let to = residual + <usize>v * RESIDUAL + <usize>row * ROW
           let b = at
           for (let k = v; k < stop; k++) {
-            if (x) carry(x + quad, w + b, xq + quad, n + b, to, edge)
-            else carry(xq + quad, n + b, 0, 0, to, edge)
+            if (x) multiplyRows(x + quad, w + b, xq + quad, n + b, to, edge)
+            else multiplyRows(xq + quad, n + b, 0, 0, to, edge)
             b += columnBytes
             to += RESIDUAL
           }
