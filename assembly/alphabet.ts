@@ -1,7 +1,7 @@
 /**
- * The formula of every alphabet, for 8 neurons at a time: code = clamp(nearest(v / s + z), 0, top), value = s·(code − z).
- * Here s is a scale, z a zero point, and nearest rounds halves to even. Float32, one rounding an operation. Scales and zero
- * points lie in panels [group][panel][scale block][8].
+ * The formula of every alphabet, for 8 neurons at a time: code = clamp(nearest(v / s + z), 0, top), value = s·(code −
+ * z). Here s is a scale, z a zero point, and nearest rounds halves to even. Float32, one rounding an operation. Scales
+ * and zero points lie in panels [group][panel][scale block][8].
  */
 
 /** Codes of 4 values as float32: clamp(nearest(v / s + z), 0, top). */

@@ -1,24 +1,26 @@
 /**
- * Beacon (2508.20293) chooses codes without a given scale. It maximizes the cosine between Xw and Xq z over the integers
- * z = code − zero; the best scale follows from z. With H = XqᵀXq and G = XqᵀX
+ * Beacon (2508.20293) chooses codes without a given scale. It maximizes the cosine between Xw and Xq z over the
+ * integers z = code − zero; the best scale follows from z. With H = XqᵀXq and G = XqᵀX
  *
  *     cos ∝ zᵀGw / √(zᵀHz),     scale = zᵀGw / zᵀHz
  *
  * A greedy pass chooses z_t for t = 1, 2, … as if input t were the last one of the layer. The earlier inputs give
- * a = z_<tᵀG_<t,≤t w_≤t, c = z_<tᵀH z_<t and h = H_t,<t z_<t. With R_t = G_t,≤t w_≤t, the pass takes the p with the largest
- * (a + pR_t) / √(c + 2ph + p²H_tt). Then further passes, called loops, choose each z_t again with all other inputs present,
- * like descend.ts, and keep the larger cosine.
- * As long as all chosen z are zero, the cosine is the same for all p of one sign. In that case the weight is rounded, at the
- * scale whose alphabet just reaches the largest weight.
+ * a = z_<tᵀG_<t,≤t w_≤t, c = z_<tᵀH z_<t and h = H_t,<t z_<t. With R_t = G_t,≤t w_≤t, the pass takes the p with the
+ * largest (a + pR_t) / √(c + 2ph + p²H_tt). Then further passes, called loops, choose each z_t again with all other
+ * inputs present, like descend.ts, and keep the larger cosine. As long as all chosen z are zero, the cosine is the same
+ * for all p of one sign. In that case the weight is rounded, at the scale whose alphabet just reaches the largest
+ * weight.
  *
- * The paper works with a Cholesky factor of H. Written out, its formulas contain only H, so nothing is factored or damped.
+ * The paper works with a Cholesky factor of H. Written out, its formulas contain only H, so nothing is factored or
+ * damped.
  *
- * Over the reals the maximum is at p* = (ah − R_t c) / (R_t h − aH_tt). On the alphabet it is next to p* or at an end, so
- * four values are tried, whatever the number of levels. They are tried in ascending order, and the first of equals wins.
+ * Over the reals the maximum is at p* = (ah − R_t c) / (R_t h − aH_tt). On the alphabet it is next to p* or at an end,
+ * so four values are tried, whatever the number of levels. They are tried in ascending order, and the first of equals
+ * wins.
  *
- * Neurons are SIMD lanes. Rows are processed in blocks of 128, and sums over inputs run in blocks of 256. The arithmetic is
- * float32; a and c are summed again in float64 before every loop and for the scale. A dead input (H_tt = 0) takes the code
- * nearest to w_t once the scale is known.
+ * Neurons are SIMD lanes. Rows are processed in blocks of 128, and sums over inputs run in blocks of 256. The
+ * arithmetic is float32; a and c are summed again in float64 before every loop and for the scale. A dead input
+ * (H_tt = 0) takes the code nearest to w_t once the scale is known.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
@@ -253,8 +255,8 @@ function sumTotals(z: usize, y: usize, r: usize, s: usize, sums: usize, bytes: u
 }
 
 /**
- * Writes scales and codes. If a scale is negative, z is negated and the scale becomes positive. Dead inputs are rounded at
- * the found scale. Neurons whose scale is not accepted (see WIDEST) are rounded at the first scale, `start`.
+ * Writes scales and codes. If a scale is negative, z is negated and the scale becomes positive. Dead inputs are rounded
+ * at the found scale. Neurons whose scale is not accepted (see WIDEST) are rounded at the first scale, `start`.
  */
 function finish(
   matrix: usize, w: usize, r: usize, s: usize, start: usize, z: usize, y: usize, codes: usize, found: usize,

@@ -1,21 +1,21 @@
 /**
- * Two results for complete codes, from H = XqᵀXq and G = XqᵀX alone: the exact output error of the codes, and codes improved
- * by cyclic coordinate descent. With b = Gw and the remaining correlation P = b − Hq,
+ * Two results for complete codes, from H = XqᵀXq and G = XqᵀX alone: the exact output error of the codes, and codes
+ * improved by cyclic coordinate descent. With b = Gw and the remaining correlation P = b − Hq,
  *
  *     ‖Xw − Xq q‖² − ‖Xw‖² = −Σ_t q_t (P_t + b_t)
  *     q_t ← A(q_t + P_t / H_tt)       the best value of input t given all others; then P −= H_·t (change of q_t)
  *
- * COMQ and AXE note that the quadratic error of a layer needs no samples; the last step of Beacon (2508.20293) is such a
- * descent. A change is kept only if it lowers the error, δ(δH_tt − 2P_t) < 0, so the error never rises, whatever value the
- * alphabet rounds to.
+ * COMQ and AXE note that the quadratic error of a layer needs no samples; the last step of Beacon (2508.20293) is such
+ * a descent. A change is kept only if it lowers the error, δ(δH_tt − 2P_t) < 0, so the error never rises, whatever
+ * value the alphabet rounds to.
  *
- * Neurons are SIMD lanes, inputs are visited in order, and H must be full. Blocked like substitute.ts: the rows of a block
- * of 128 are changed one after another, then the block's changes are applied to P of all rows through the register tile.
- * N²K multiply-adds for P and N²K a pass, less where a block of 128 inputs does not change. A strip of columns ends its
- * passes with the first one that changes nothing in it.
+ * Neurons are SIMD lanes, inputs are visited in order, and H must be full. Blocked like substitute.ts: the rows of a
+ * block of 128 are changed one after another, then the block's changes are applied to P of all rows through the
+ * register tile. N²K multiply-adds for P and N²K a pass, less where a block of 128 inputs does not change. A strip of
+ * columns ends its passes with the first one that changes nothing in it.
  *
- * Order of summation: P is summed over inputs ascending in blocks of 256. Changes are added in blocks of 128, and inside a
- * block in rows of 8. P is float32; errors are summed in float64.
+ * Order of summation: P is summed over inputs ascending in blocks of 256. Changes are added in blocks of 128, and
+ * inside a block in rows of 8. P is float32; errors are summed in float64.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'

@@ -1,10 +1,10 @@
 /**
- * The exact output error on given samples, computed from the samples themselves: Y = XW and E = XW − XqQ, reduced to sums of
- * squares per neuron. E is the final residual u_N of the recursion of 2010.15979. 2mNK multiply-adds: a tile of Y is
- * computed, then −XqQ is added to it. A separate kernel, so that choosing codes does not pay for it.
+ * The exact output error on given samples, computed from the samples themselves: Y = XW and E = XW − XqQ, reduced to
+ * sums of squares per neuron. E is the final residual u_N of the recursion of 2010.15979. 2mNK multiply-adds: a tile of
+ * Y is computed, then −XqQ is added to it. A separate kernel, so that choosing codes does not pay for it.
  *
- * Numerics: an element of Y or E is a float32 sum over inputs ascending, one rounding a term. Squares are summed in float64;
- * the caller adds the sums of the sample blocks in order.
+ * Numerics: an element of Y or E is a float32 sum over inputs ascending, one rounding a term. Squares are summed in
+ * float64; the caller adds the sums of the sample blocks in order.
  */
 import { BLOCK } from './gram'
 import { multiplyRows, PANEL, ROW } from './tile'

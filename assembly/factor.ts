@@ -1,7 +1,7 @@
 /**
- * The factorization H + λI = LᵀΔL with L unit lower triangular, for GPTQ and Qronos. In its usual form (OPTQ, 2210.17323)
- * GPTQ spreads the error of input t over later inputs, by the Cholesky factor of (H + λI)⁻¹. Written out, that is a
- * quantized forward substitution with L,
+ * The factorization H + λI = LᵀΔL with L unit lower triangular, for GPTQ and Qronos. In its usual form (OPTQ,
+ * 2210.17323) GPTQ spreads the error of input t over later inputs, by the Cholesky factor of (H + λI)⁻¹. Written out,
+ * that is a quantized forward substitution with L,
  *
  *     q_t = A((Lv)_t − Σ_{s<t} L_ts q_s)
  *
@@ -11,9 +11,10 @@
  *
  *     A_ab = (H + λI)_{n−1−a, n−1−b} = C Cᵀ,    L_ts = C_{n−1−s, n−1−t} / C_{n−1−t, n−1−t},    Δ_t = C²_{n−1−t, n−1−t}
  *
- * Numerics: float64 throughout (the sums in H are float32). Each group's A is (n, n) row-major, n = 8·panels, with the lower
- * triangle only; the padding is the identity. The factorization is blocked by columns and left-looking. Every element is one
- * sum over ascending k, two lanes of k at a time, so no result depends on tiles or threads. n³/6 multiply-adds.
+ * Numerics: float64 throughout (the sums in H are float32). Each group's A is (n, n) row-major, n = 8·panels, with the
+ * lower triangle only; the padding is the identity. The factorization is blocked by columns and left-looking. Every
+ * element is one sum over ascending k, two lanes of k at a time, so no result depends on tiles or threads. n³/6
+ * multiply-adds.
  */
 import { matrixBytes, panelAt } from './gram'
 import { ROW } from './tile'
@@ -116,7 +117,7 @@ function dot(a: usize, b: usize, steps: i32): f64 {
 /**
  * The Cholesky factor of the diagonal block [from, to), in place. Items: groups.
  * @param least float64 [group]: smallest pivot that counts as positive
- * @param failed i32 [group]: set to 1 if a pivot is smaller or NaN; the pivot is then replaced by 1, so that nothing overflows
+ * @param failed i32 [group]: set to 1 if a pivot is smaller or NaN; that pivot is replaced by 1, and nothing overflows
  * @param inputs rows that are not padding; they are the last rows
  */
 export function factorBlock(
@@ -182,8 +183,8 @@ export function unitLower(c: usize, l: usize, panels: i32, begin: i32, end: i32)
 /**
  * The target of Qronos (2505.11695, thm. 3.1 written with L): R = Lw + Δ⁻¹L⁻ᵀ(G − H)w instead of Lw, so that
  * Lᵀ Δ R = (G + λI)w. When the first input is chosen, all later weights are still unquantized, so for it
- * R_0 = w_0 + ((G − H)w)_0 / H_00. Computed by forward substitution with C in reversed order, two rows at a time, float64.
- * Items: (group, neuron panel).
+ * R_0 = w_0 + ((G − H)w)_0 / H_00. Computed by forward substitution with C in reversed order, two rows at a time, in
+ * float64. Items: (group, neuron panel).
  * @param u [group][neuron panel][8·panels][8] tril(G − H)·W of project.ts
  * @param v same shape, triu(G − H, 1)·W
  * @param r same shape: Lw, overwritten by R

@@ -1,16 +1,17 @@
 /**
- * The path of substitute.ts with a search for scales, for inputs in blocks with a scale each. At each block the path forks:
- * every fraction of the block's largest scale is followed through the block. The fraction that is kept leaves the shortest
- * residual u after the block's last input; later inputs do not enter that residual. With n = −q, over the block's rows,
+ * The path of substitute.ts with a search for scales, for inputs in blocks with a scale each. At each block the path
+ * forks: every fraction of the block's largest scale is followed through the block. The fraction that is kept leaves
+ * the shortest residual u after the block's last input; later inputs do not enter that residual. With n = −q, over the
+ * block's rows,
  *
  *     ‖u‖² = a term without n + Σ_t n_t (H_tt n_t + 2 p_t + 2 S_t),  S_t = Σ_{t<s≤last} G_ts w_s
  *
- * This is the error of project.ts with the inputs after the block left out. With one block it is the search for one scale a
- * neuron.
+ * This is the error of project.ts with the inputs after the block left out. With one block it is the search for one
+ * scale a neuron.
  *
- * Order of summation of p: panels before the block's first one in blocks of 256 inputs, then the panels of the block, then
- * the rows of the 8-row panel. Errors are float64. Cost a neuron: N²/2 multiply-adds for the path, and 14 times the
- * triangles inside the blocks.
+ * Order of summation of p: panels before the block's first one in blocks of 256 inputs, then the panels of the block,
+ * then the rows of the 8-row panel. Errors are float64. Cost a neuron: N²/2 multiply-adds for the path, and 14 times
+ * the triangles inside the blocks.
  */
 import { BLOCK, panelAt } from './gram'
 import { product } from './product'

@@ -1,14 +1,14 @@
 /**
- * First-order sigma-delta quantization of weights on a frame (2404.08131). Each run of d weights x of a neuron becomes the
- * codes of its F > d coefficients <e_k, x>. The error of a code is added to the next coefficient,
+ * First-order sigma-delta quantization of weights on a frame (2404.08131). Each run of d weights x of a neuron becomes
+ * the codes of its F > d coefficients <e_k, x>. The error of a code is added to the next coefficient,
  *
  *     v = u + <e_k, x>,  q_k = A(v),  u = v − q_k,        x̂ = (d/F) Σ_k q_k e_k.
  *
- * The alphabet of a neuron reaches to its largest coefficient. The coefficients are computed twice, once for the scale and
- * once for the codes, because there are more of them than weights. Samples are not used.
+ * The alphabet of a neuron reaches to its largest coefficient. The coefficients are computed twice, once for the scale
+ * and once for the codes, because there are more of them than weights. Samples are not used.
  *
- * Numerics: float32, sums in the order of their index. 3·F·N multiply-adds a neuron, limited by loads; 8 neurons are SIMD
- * lanes.
+ * Numerics: float32, sums in the order of their index. 3·F·N multiply-adds a neuron, limited by loads; 8 neurons are
+ * SIMD lanes.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { ROW } from './tile'

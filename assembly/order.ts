@@ -1,6 +1,6 @@
 /**
- * Gram matrices in another order of the inputs, transposed, and subtracted: needed by activation order, Beacon and Qronos.
- * Data is moved without arithmetic, except for one subtraction an element.
+ * Gram matrices in another order of the inputs, transposed, and subtracted: needed by activation order, Beacon and
+ * Qronos. Data is moved without arithmetic, except for one subtraction an element.
  */
 import { matrixBytes, panelAt } from './gram'
 import { ROW } from './tile'

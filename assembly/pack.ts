@@ -1,8 +1,8 @@
 /**
- * Gathers any strided source into panels of 8 columns, [block][group][panel][rows][8]; columns beyond the last are zero. The
- * element (row, column) of group g lies at source + g·groupBytes + rowAt[row] + columnAt[column], in bytes. For a dense
- * matrix columnAt = 4·column; for the patches of a convolution columnAt has the offsets of its taps. So the m × N matrix of
- * patches exists nowhere but in the panels.
+ * Gathers any strided source into panels of 8 columns, [block][group][panel][rows][8]; columns beyond the last are
+ * zero. The element (row, column) of group g lies at source + g·groupBytes + rowAt[row] + columnAt[column], in bytes.
+ * For a dense matrix columnAt = 4·column; for the patches of a convolution columnAt has the offsets of its taps. So the
+ * m × N matrix of patches exists nowhere but in the panels.
  *
  * Data is moved without arithmetic.
  */

@@ -1,6 +1,6 @@
 /**
- * Peaks of the machine, measured by the module itself, so that the code generation of the engine is included. Every bench
- * divides by them. No method uses these kernels.
+ * Peaks of the machine, measured by the module itself, so that the code generation of the engine is included. Every
+ * bench divides by them. No method uses these kernels.
  */
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The products that all paths share: 8 rows of a matrix times the columns of one panel of neurons, or of several. Order of
- * summation: the panels k0..k1 ascending, from zero, then added to c once (tile.ts).
+ * The products that all paths share: 8 rows of a matrix times the columns of one panel of neurons, or of several. Order
+ * of summation: the panels k0..k1 ascending, from zero, then added to c once (tile.ts).
  */
 import { panelAt } from './gram'
 import { multiply, ROW } from './tile'
@@ -16,8 +16,9 @@ export function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0:
 }
 
 /**
- * `product` for `count` panels of neurons. In between, the same columns of the next 8 rows are read, one byte of each cache
- * line. This prefetches them: they lie elsewhere in memory, and a core's own prefetcher follows consecutive addresses only.
+ * `product` for `count` panels of neurons. In between, the same columns of the next 8 rows are read, one byte of each
+ * cache line. This prefetches them: they lie elsewhere in memory, and a core's own prefetcher only follows consecutive
+ * addresses.
  * @param stride bytes from one b to the next, and from one c to the next
  */
 export function products(

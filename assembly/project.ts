@@ -1,13 +1,13 @@
 /**
- * The part of the Gram form that does not depend on the codes: R = tril(G)·W and, for the output error, S = triu(G, 1)·W.
- * R_t is the correlation of input t with the output of the analog network for the inputs up to t; S_t is the part of the
- * later inputs.
+ * The part of the Gram form that does not depend on the codes: R = tril(G)·W and, for the output error, S = triu(G,
+ * 1)·W. R_t is the correlation of input t with the output of the analog network for the inputs up to t; S_t is the part
+ * of the later inputs.
  *
  *     p_t = R_t − Σ_{s<t} H_ts q_s          (substitute.ts)
  *     ‖Xw − Xq q‖² = ‖Xw‖² + Σ_t q_t (H_tt q_t − 2 p_t − 2 S_t)
  *
- * The second line follows from tr(QᵀHQ) = 2 Σ q_t (L q)_t + Σ H_tt q_t² with L = tril(H, −1) and (Lq)_t = R_t − p_t. So the
- * error needs no further product with H.
+ * The second line follows from tr(QᵀHQ) = 2 Σ q_t (L q)_t + Σ H_tt q_t² with L = tril(H, −1) and (Lq)_t = R_t − p_t. So
+ * the error needs no further product with H.
  *
  * Order of summation: inputs s ascending in blocks of 256, each summed from zero; then the diagonal 8 × 8 block.
  */

@@ -2,18 +2,19 @@
  * The path itself: a forward substitution that quantizes. With p = R_t − Σ_{s<t} H_ts q_s, row after row
  *
  *     q_t = A(p / H_tt)          greedy path following (2010.15979 in Gram form), or
- *     q_t = A(w_t)               where H_tt = 0 (a dead input), and for MSQ, which gets its output error from this kernel.
+ *     q_t = A(w_t)               where H_tt = 0 (a dead input), and for MSQ, whose output error this kernel computes.
  *
- * Neurons are independent; the 8 of a panel are SIMD lanes. Only the order of the inputs is sequential. Blocked like TRSM:
- * 256 rows at a time receive all inputs before the block through the register tile. Then each 8 rows of the block receive
- * the block's earlier rows through the tile, and the rows of the diagonal 8 × 8 block one by one. −q is stored instead of q,
- * so that every update is an addition.
+ * Neurons are independent; the 8 of a panel are SIMD lanes. Only the order of the inputs is sequential. Blocked like
+ * TRSM: 256 rows at a time receive all inputs before the block through the register tile. Then each 8 rows of the block
+ * receive the block's earlier rows through the tile, and the rows of the diagonal 8 × 8 block one by one. −q is stored
+ * instead of q, so that every update is an addition.
  *
- * Where H = G (Xq = X) the two sums of p combine and no R is needed: p = H_tt w_t + Σ_{s<t} H_ts (w_s − q_s). Then w − q is
- * stored, and q_t = A(w_t + Σ_{s<t} H_ts (w_s − q_s) / H_tt). That is half the work of projecting and substituting.
+ * Where H = G (Xq = X) the two sums of p combine and no R is needed: p = H_tt w_t + Σ_{s<t} H_ts (w_s − q_s). Then w −
+ * q is stored, and q_t = A(w_t + Σ_{s<t} H_ts (w_s − q_s) / H_tt). That is half the work of projecting and
+ * substituting.
  *
- * Order of summation of p: inputs before the row block ascending in blocks of 256, then the inputs of the row block, then
- * those of the 8-row block. It depends on shapes only. The error is a float64 sum over rows, see project.ts.
+ * Order of summation of p: inputs before the row block ascending in blocks of 256, then the inputs of the row block,
+ * then those of the 8-row block. It depends on shapes only. The error is a float64 sum over rows, see project.ts.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { fork } from './fork'
@@ -21,7 +22,7 @@ import { BLOCK, matrixBytes, panelAt } from './gram'
 import { products } from './product'
 import { ROW } from './tile'
 
-/** Panels of 8 rows in a row block: 256 rows, so that whole blocks of 256 inputs lie before it and few tiles are short. */
+/** Panels of 8 rows in a row block: 256 rows, so that whole blocks of inputs lie before it and few tiles are short. */
 const ROWS: i32 = 32
 
 /** Smallest diagonal entry that counts as alive: below it 1/H_tt is not a finite float32. */
@@ -35,7 +36,7 @@ export const ALIVE: f32 = 1.1754943508222875e-38
  * @param weights [group][neuron panel][8·panels][8]
  * @param r [group][neuron panel][8·panels][8], from project.ts, or 0 where H = G and no errors are wanted
  * @param s same shape, or 0 if no errors are wanted
- * @param scales [group][candidate][neuron panel][scale block][8]; with g the largest scales, overwritten by the chosen ones
+ * @param scales [group][candidate][neuron panel][scale block][8]; with g the largest, overwritten by the chosen ones
  * @param zeros same shape
  * @param codes [column][8·panels][8] bytes, or 0 if only errors are wanted
  * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖², or 0
@@ -128,7 +129,7 @@ export function substitute(
   }
 }
 
-/** p(rows of panels [p0, p1)) += H[·, panels k0..k1)·(−q) for `count` columns; the first row of p is that of panel `base`. */
+/** p(rows of panels [p0, p1)) += H[·, panels k0..k1)·(−q) for `count` columns; p starts with the rows of panel `base`. */
 function update(
   matrix: usize, q: usize, panels: i32, triangular: i32, pathBytes: usize, columnBytes: usize,
   k0: i32, k1: i32, p0: i32, p1: i32, base: i32, count: i32,

@@ -1,30 +1,31 @@
 /**
  * The register tiles: the two inner loops in which nearly all time is spent.
  *
- * Every large operand lies in panels: 8 columns wide, rows of 8 floats (32 bytes) one after another. `multiply` computes the
- * two 4 × 8 halves of AᵀB, summed over the common rows of two panels. `multiplyRows` computes 4 rows of A·B, where A lies in
- * panels.
+ * Every large operand lies in panels: 8 columns wide, rows of 8 floats (32 bytes) one after another. `multiply`
+ * computes the two 4 × 8 halves of AᵀB, summed over the common rows of two panels. `multiplyRows` computes 4 rows of
+ * A·B, where A lies in panels.
  *
- * Numerics: float32. `multiply` sums a tile from zero over its k steps in order and then adds it to memory once, so a long
- * sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within a short sum, (m/256)·2⁻²⁴ across them. `multiplyRows`
- * starts with the tile in memory, one rounding a term. The second module, for `fastMath`, is compiled from the same sources
- * with relaxed SIMD. There multiply and add are one instruction with one rounding or two with two, depending on the machine,
- * so the last bits differ between machines.
+ * Numerics: float32. `multiply` sums a tile from zero over its k steps in order and then adds it to memory once, so a
+ * long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within a short sum, (m/256)·2⁻²⁴ across them.
+ * `multiplyRows` starts with the tile in memory, one rounding a term. The second module, for `fastMath`, is compiled
+ * from the same sources with relaxed SIMD. There multiply and add are one instruction with one rounding or two with
+ * two, depending on the machine, so the last bits differ between machines.
  *
  * Why 4 × 8, and no unrolling by hand: V8 has 15 vector registers and keeps all loads of a loop body alive at once. 8
  * accumulators + 4 splats + 2 columns + 1 product are exactly 15. Larger tiles, and bodies unrolled by hand, spill
  * (docs/PERFORMANCE.md).
  *
- * Why the loops have this form: every instruction beside the 22 of a step costs time, because a core takes in about six a
- * cycle, and their order costs time too.
- * - V8 itself unrolls an inner loop of this size, block by block and without spills, but only inside another loop. So one
- *   function computes both halves of a tile.
+ * Why the loops have this form: every instruction beside the 22 of a step costs time, because a core takes in about six
+ * a cycle, and their order costs time too.
+ * - V8 itself unrolls an inner loop of this size, block by block and without spills, but only inside another loop. So
+ *   one function computes both halves of a tile.
  * - V8 omits the extension of an address to 64 bits if the address comes from an addition, but not if it comes from the
  *   loop. So pointers advance before they are used.
- * - V8 reuses the addresses of splats that the step before the loop has computed. So the first step stands before the loop.
+ * - V8 reuses the addresses of splats that the step before the loop has computed. So the first step stands before the
+ *   loop.
  * - TurboFan places arithmetic as late as it can, and last the arithmetic of the sums that are stored first. So rows
- *   descend, which puts each load beside its products: six loads in a row keep a Zen 4 core from taking in anything else.
- *   The second column comes first: a Zen 5 core then takes 4.3 cycles a step instead of 4.5.
+ *   descend, which puts each load beside its products: six loads in a row keep a Zen 4 core from taking in anything
+ *   else. The second column comes first: a Zen 5 core then takes 4.3 cycles a step instead of 4.5.
  */
 
 /** a·b + c, fused only in the module with relaxed SIMD. */
@@ -37,9 +38,9 @@ function madd(a: v128, b: v128, c: v128): v128 {
 export const ROW: usize = 32
 
 /**
- * Bytes from one panel of 256 samples to the next, wherever panels of samples are written […][256][8]. This is a cache line
- * more than a panel takes. Without it the same rows of all panels would fall into one set of the first-level cache, which
- * holds 8 to 12 lines.
+ * Bytes from one panel of 256 samples to the next, wherever panels of samples are written […][256][8]. This is a cache
+ * line more than a panel takes. Without it the same rows of all panels would fall into one set of the first-level cache,
+ * which holds 8 to 12 lines.
  */
 export const PANEL: usize = 256 * ROW + 64
 

@@ -1,16 +1,16 @@
 /**
- * The vertex walk (Maly & Saab, 2209.03487). It moves the weights w of one neuron without changing Xw, until all but at most
- * rank X of them are at ±c, c = ‖w‖∞. Only the few weights in between are left to round.
+ * The vertex walk (Maly & Saab, 2209.03487). It moves the weights w of one neuron without changing Xw, until all but at
+ * most rank X of them are at ±c, c = ‖w‖∞. Only the few weights in between are left to round.
  *
  * Computed like the simplex method with bounds. The state is a basis of columns of X, at first the unit vectors (whose
- * weights must stay zero), and the inverse of the basis. The inputs enter one after another. With a = B⁻¹X_j, a change of w_j
- * by τ and of the basic weights by −aτ leaves Xw as it is. If a has a nonzero entry at a unit vector, j replaces that unit
- * vector in the basis, and no weight moves. Otherwise w_j moves towards the bound of its own sign until it or a basic weight
- * reaches its bound; a basic weight that does is replaced by j in the basis. Each input enters once: N steps of 2m²
- * multiply-adds in float64.
+ * weights must stay zero), and the inverse of the basis. The inputs enter one after another. With a = B⁻¹X_j, a change
+ * of w_j by τ and of the basic weights by −aτ leaves Xw as it is. If a has a nonzero entry at a unit vector, j replaces
+ * that unit vector in the basis, and no weight moves. Otherwise w_j moves towards the bound of its own sign until it or
+ * a basic weight reaches its bound; a basic weight that does is replaced by j in the basis. Each input enters once: N
+ * steps of 2m² multiply-adds in float64.
  *
- * Pivots smaller than 10⁻⁹ of the largest entry of the column count as zero; the first of equals leaves. No result depends
- * on threads, because a neuron is one item.
+ * Pivots smaller than 10⁻⁹ of the largest entry of the column count as zero; the first of equals leaves. No result
+ * depends on threads, because a neuron is one item.
  */
 import { BLOCK } from './gram'
 import { PANEL, ROW } from './tile'
@@ -22,8 +22,8 @@ const TINY: f64 = 1e-9
  * Moves the weights of each neuron. Items: (group, neuron).
  * @param x panels [sample block][group][panel][256][8] of Xq, all samples
  * @param weights [group][neuron panel][8·panels][8], moved in place
- * @param scratch [worker]: float64 inverse (m, even), x(even), a(even), z(inputs); int32 basis(even), −1 for a unit vector;
- *   even is m rounded up to an even number
+ * @param scratch [worker]: float64 inverse (m, even), x(even), a(even), z(inputs); int32 basis(even), −1 for a unit
+ *   vector; `even` is m rounded up to an even number
  */
 export function vertexWalk(
   x: usize, weights: usize, scratch: usize, rows: i32, inputs: i32, panels: i32, neurons: i32, neuronPanels: i32, groups: i32,

@@ -1,11 +1,11 @@
 /**
- * Jobs as plain data. A job is a list of phases, a phase a list of tasks, a task one kernel with its arguments over items
- * [0, items), cut into tiles of `step` items. The tiles of one phase may run in any order and on any thread; a phase
- * starts when the one before it is complete.
+ * Jobs as plain data. A job is a list of phases, a phase a list of tasks, a task one kernel with its arguments over
+ * items [0, items), cut into tiles of `step` items. The tiles of one phase may run in any order and on any thread; a
+ * phase starts when the one before it is complete.
  *
- * All counters live in control blocks at the bottom of the shared memory, so that taking a tile is one atomic add and no
- * message is posted while a job runs. There are two blocks, used by jobs alternately: while one job runs, the next is
- * already posted, and a worker that has finished the first goes on with it.
+ * All counters live in control blocks at the bottom of the shared memory, so that taking a tile is one atomic add and
+ * no message is posted while a job runs. There are two blocks, used by jobs alternately: while one job runs, the next
+ * is already posted, and a worker that has finished the first goes on with it.
  */
 export interface Task {
   /** Name of an export of the module. */

@@ -1,10 +1,10 @@
 /**
- * The worker pool: several workers on one shared memory run jobs one after another, in the order in which they were given.
- * Starting a job takes one comlink call to each worker; tiles and stopping go through the control blocks (job.ts). The
- * caller's thread only awaits, so its event loop stays free.
+ * The worker pool: several workers on one shared memory run jobs one after another, in the order in which they were
+ * given. Starting a job takes one comlink call to each worker; tiles and stopping go through the control blocks
+ * (job.ts). The caller's thread only awaits, so its event loop stays free.
  *
- * Two jobs are posted to the workers at a time, so that the second starts without waiting for the caller. A job has ended
- * when one worker returns from it: by then all its tiles are done, and a worker that comes late finds none.
+ * Two jobs are posted to the workers at a time, so that the second starts without waiting for the caller. A job has
+ * ended when one worker returns from it: by then all its tiles are done, and a worker that comes late finds none.
  *
  * A failure of a worker closes the pool: see workerGroup.ts.
  */

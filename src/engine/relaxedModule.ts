@@ -1,15 +1,15 @@
 /**
- * The module built with relaxed SIMD (assembly/tile.ts). It multiplies and adds in one instruction where the machine has
- * one, which can be faster. Machines with and without that instruction round differently, so codes may differ between
- * machines where two values are almost equally near. So the module is used only if the caller asks for it, and only if
- * it computes a known answer in this runtime.
+ * The module built with relaxed SIMD (assembly/tile.ts). It multiplies and adds in one instruction where the machine
+ * has one, which can be faster. Machines with and without that instruction round differently, so codes may differ
+ * between machines where two values are almost equally near. So the module is used only if the caller asks for it, and
+ * only if it computes a known answer in this runtime.
  */
 import { platform } from '#platform'
 import { loadModule } from '../platform/init.js'
 import { memoizeAsync } from '../platform/memoizeAsync.js'
 import { instantiate } from './tiles.js'
 
-/** A module with one function, () → v128 of relaxed_madd(0, 0, 0). It validates only where the runtime has relaxed SIMD. */
+/** A module with one function, () → v128 of relaxed_madd(0, 0, 0). It is valid only where there is relaxed SIMD. */
 const PROBE = Uint8Array.of(
   ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
   ...[1, 5, 1, 0x60, 0, 1, 0x7b], // types: () → v128
@@ -35,7 +35,7 @@ async function computesRight(compiled: WebAssembly.Module): Promise<boolean> {
   return (await knownAnswer(compiled)).every((value, i) => value === expected[i])
 }
 
-/** The memory after U += X₀W and Z = X₁ᵀU, which use both register tiles: 4 samples, two panels of inputs, one of neurons. */
+/** The memory after U += X₀W and Z = X₁ᵀU: 4 samples, two panels of inputs, one of neurons, both register tiles. */
 async function knownAnswer(module: WebAssembly.Module): Promise<Float32Array> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
   const floats = new Float32Array(memory.buffer)

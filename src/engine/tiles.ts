@@ -1,6 +1,6 @@
 /**
- * Running one tile: which items of which task it stands for, and the call of the kernel. Used by the workers of the pool
- * (worker.ts) and by the pool on the calling thread (inline.ts), so that both run the same tiles.
+ * Running one tile: which items of which task it stands for, and the call of the kernel. Used by the workers of the
+ * pool (worker.ts) and by the pool on the calling thread (inline.ts), so that both run the same tiles.
  */
 import { type Phase, tilesOfTask } from './job.js'
 

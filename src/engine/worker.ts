@@ -1,8 +1,8 @@
 /**
- * What a worker of the pool does, whatever runtime it lives in (workers/web.ts and workers/node.ts expose it): instantiate
- * the module on the shared memory and run jobs, taking tiles from the shared counters until none is left. At the end of
- * a phase it waits for the other workers on the counter of completed tiles. It contains no quantization, and it allocates
- * nothing while a job runs.
+ * What a worker of the pool does, whatever runtime it lives in (workers/web.ts and workers/node.ts expose it):
+ * instantiate the module on the shared memory and run jobs, taking tiles from the shared counters until none is left.
+ * At the end of a phase it waits for the other workers on the counter of completed tiles. It contains no quantization,
+ * and it allocates nothing while a job runs.
  */
 import { controlBlocks, doneAt, type Job, nextAt, SHARES, STOP, tilesOfPhase } from './job.js'
 import { instantiate, type Kernels, runTile } from './tiles.js'

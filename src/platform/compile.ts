@@ -1,6 +1,6 @@
 /**
- * Compiles the module from whatever a caller has: compiled already, bytes, or a Response. A Response is compiled while it
- * streams, unless its server names the wrong content type; then its bytes are read first.
+ * Compiles the module from whatever a caller has: compiled already, bytes, or a Response. A Response is compiled while
+ * it streams, unless its server names the wrong content type; then its bytes are read first.
  */
 import { typeError } from '../checks.js'
 import { GpfqError, isDescribed } from '../errors.js'

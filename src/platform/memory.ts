@@ -1,6 +1,6 @@
 /**
- * The memory that the kernels run on. It is a shared memory everywhere, because the module imports one. Every runtime can
- * create it, but not every page may post it to a worker. Only posting one shows whether that works: a page can be
+ * The memory that the kernels run on. It is a shared memory everywhere, because the module imports one. Every runtime
+ * can create it, but not every page may post it to a worker. Only posting one shows whether that works: a page can be
  * cross-origin isolated and still lack SharedArrayBuffer (WebKitGTK), and a page that is not isolated can create shared
  * memories.
  */

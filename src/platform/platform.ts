@@ -1,8 +1,8 @@
 /**
  * Everything that differs between runtimes: where the module's bytes are, how a worker is started, how many threads are
- * useful. Each runtime has one small file that implements this interface. The import "#platform" in package.json chooses
- * the file by the conditions that runtimes and bundlers set, so no code detects the runtime. Options of init() take
- * precedence (init.ts).
+ * useful. Each runtime has one small file that implements this interface. The import "#platform" in package.json
+ * chooses the file by the conditions that runtimes and bundlers set, so no code detects the runtime. Options of init()
+ * take precedence (init.ts).
  */
 import type { Listen, WorkerLike } from './worker.js'
 

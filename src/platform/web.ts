@@ -1,8 +1,8 @@
 /**
- * Browsers: the module and the worker are files beside the script. Both are named as `new URL(…, import.meta.url)`, which
- * bundlers recognize, and copy the files into their output. worker.js is bundled into one file, because import maps do not
- * apply inside workers. A browser starts no worker from another origin; there the worker is a blob of one line that
- * imports the script.
+ * Browsers: the module and the worker are files beside the script. Both are named as `new URL(…, import.meta.url)`,
+ * which bundlers recognize, and copy the files into their output. worker.js is bundled into one file, because import
+ * maps do not apply inside workers. A browser starts no worker from another origin; there the worker is a blob of one
+ * line that imports the script.
  */
 import { compileFrom, WITHOUT_FAST } from './compile.js'
 import type { Platform } from './platform.js'

@@ -33,7 +33,7 @@ export interface SpawnedWorker {
 /** Calls `fail` when a worker dies, and returns its endpoint. Each platform has one for its kinds of workers. */
 export type Listen = (worker: WorkerLike, fail: (reason: string) => void) => Endpoint
 
-/** @param onFailure called if the worker dies, does not load or throws outside of a call, unless it was terminated here */
+/** @param onFailure called if the worker dies, does not load or throws outside of a call; not after terminate() */
 export function adoptWorker(
   worker: WorkerLike,
   listen: Listen,
