@@ -1,6 +1,6 @@
 /**
- * fastMath: the fallback to the standard kernels, and codes that are close to theirs. Node 20 has relaxed SIMD only behind
- * a flag, so each test runs in a child process; test:everywhere covers the runtimes that have it without a flag.
+ * fastMath: the fallback to the standard kernels, and codes that are close to theirs. Node 20 has relaxed SIMD only
+ * behind a flag, so each test runs in a child process; test:everywhere covers the runtimes that have it without a flag.
  */
 import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
