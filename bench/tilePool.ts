@@ -1,6 +1,6 @@
 /**
- * A pool of one that carries out every tile on this very thread and writes down what each took: what the tables of methods
- * and of predicted threads are made of. Same kernels, same tiles, same results.
+ * A pool that runs every tile on the calling thread and records its time, for the tables of methods and of predicted
+ * threads. Same kernels, same tiles, same results.
  */
 import { readFile } from 'node:fs/promises'
 import { CONTROL_BYTES, type Job, tilesOfTask } from '#src/engine/job.js'
@@ -30,7 +30,7 @@ export interface TimedRun {
 
 export interface TileTimer {
   readonly executor: Executor
-  /** Everything that `act` had carried out. */
+  /** All jobs that ran during `act`. */
   time(act: () => Promise<unknown>): Promise<TimedRun>
 }
 

@@ -240,7 +240,7 @@ export class BatchNorm implements TrainLayer {
   }
 }
 
-/** max(x, 0), in place in both directions: what it overwrites is nobody's input. */
+/** max(x, 0), in place in both directions: no other layer reads the values that it overwrites. */
 export class Relu implements TrainLayer {
   readonly parameters: readonly Parameter[] = []
   private y: Float64Array = new Float64Array(0)
