@@ -16,7 +16,7 @@ export type WasmSource = WebAssembly.Module | ArrayBuffer | Uint8Array<ArrayBuff
 export async function compileFrom(
   source: WasmSource | Promise<WasmSource>,
   place: string,
-  hint = 'name its place, or give the module itself, with init({ wasm })',
+  hint = 'give its URL, or the module itself, to init({ wasm })',
 ): Promise<WebAssembly.Module> {
   try {
     const found = await source

@@ -16,7 +16,7 @@ export interface Matrix {
 
 export const panelsOf = (columns: number): number => Math.ceil(columns / 8)
 
-/** Fills a float array with zeros, then lets `put` write elements. */
+/** Fills a float array with zeros and calls `put` with a function that writes elements. */
 function filled(length: number, put: (out: Float32Array) => void): Float32Array {
   const out = new Float32Array(length)
   put(out)
