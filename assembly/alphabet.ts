@@ -1,6 +1,7 @@
 /**
- * The one alphabet formula, 8 neurons at a time: code = clamp(nearest(v / s + z), 0, top), value = s·(code − z).
- * nearest is half-to-even. Scales and zero points lie in panels [group][panel][scale block][8].
+ * The formula of every alphabet, for 8 neurons at a time: code = clamp(nearest(v / s + z), 0, top), value = s·(code −
+ * z). Here s is a scale, z a zero point, and nearest rounds halves to even. Float32, one rounding an operation. Scales
+ * and zero points lie in panels [group][panel][scale block][8].
  */
 
 /** Codes of 4 values as float32: clamp(nearest(v / s + z), 0, top). */
@@ -10,7 +11,7 @@ export function nearestCode(v_f32x4: v128, s_f32x4: v128, z_f32x4: v128, top_f32
   return f32x4.pmin(f32x4.pmax(code_f32x4, f32x4.splat(0)), top_f32x4)
 }
 
-/** Stores 8 codes, whole numbers of 0..255, as bytes: 2²³ + code has the bits of 2²³, plus code. */
+/** Stores 8 codes, whole numbers in 0..255, as bytes. The bits of the float 2²³ + code are those of 2²³ plus code. */
 @inline
 export function storeCodes(to: usize, low_f32x4: v128, high_f32x4: v128): void {
   const base_f32x4 = f32x4.splat(8388608)
@@ -22,7 +23,7 @@ export function storeCodes(to: usize, low_f32x4: v128, high_f32x4: v128): void {
 }
 
 /**
- * Memoryless scalar quantization (MSQ): every weight to its nearest value. Items: (group, panel).
+ * Memoryless scalar quantization (MSQ): rounds every weight to its nearest value. Items: (group, panel).
  * @param weights [group][panel][inputs8][8] float32
  * @param codes same shape, bytes
  */
@@ -49,8 +50,8 @@ export function round(
 }
 
 /**
- * −q = s·(z − code) from codes, for what needs the values again. Items: (group, panel).
- * @param negated [group][panel][inputs8][8] float32
+ * Computes −q = s·(z − code) from codes. Items: (group, panel).
+ * @param negated [group][panel][inputs8][8] float32, overwritten; zero in the padding
  */
 export function dequantize(
   codes: usize, scales: usize, zeros: usize, negated: usize,

@@ -1,52 +1,56 @@
 /**
- * Beacon (2508.20293): codes without a scale. What counts is the angle between Xw and Xq z for z = code − zero, and with
- * r, s and H alone
+ * Beacon (2508.20293) chooses codes without a given scale. It maximizes the cosine between Xw and Xq z over the
+ * integers z = code − zero; the best scale follows from z. With H = XqᵀXq and G = XqᵀX
  *
  *     cos ∝ zᵀGw / √(zᵀHz),     scale = zᵀGw / zᵀHz
  *
- * A greedy pass chooses each z_t as if the layer ended with input t: with what the prefix has, a = z_<tᵀG_<t,≤t w_≤t,
- * c = z_<tᵀH z_<t, h = H_t,<t z_<t, and R_t = G_t,≤t w_≤t, it takes the p with the largest (a + pR_t) / √(c + 2ph + p²H_tt).
- * Then loops go through the inputs again with all others there, as descend.ts does, and keep what is larger.
- * While nothing but zeros is chosen all p of one sign are alike, for one column has one direction: there the value is
- * rounded at the scale whose alphabet just holds the largest weight.
+ * A greedy pass chooses z_t for t = 1, 2, … as if input t were the last one of the layer. The earlier inputs give
+ * a = z_<tᵀG_<t,≤t w_≤t, c = z_<tᵀH z_<t and h = H_t,<t z_<t. With R_t = G_t,≤t w_≤t, the pass takes the p with the
+ * largest (a + pR_t) / √(c + 2ph + p²H_tt). Then further passes, called loops, choose each z_t again with all other
+ * inputs present, like descend.ts, and keep the larger cosine. As long as all chosen z are zero, the cosine is the same
+ * for all p of one sign. In that case the weight is rounded, at the scale whose alphabet just reaches the largest
+ * weight.
  *
- * The paper works with a Cholesky factor of H; written out, only H is left, so nothing is factored and nothing damped.
+ * The paper works with a Cholesky factor of H. Written out, its formulas contain only H, so nothing is factored or
+ * damped.
  *
- * The maximum over the reals is at p* = (ah − R_t c) / (R_t h − aH_tt); on the alphabet it is beside p* or at an end, so
- * four values are tried whatever the number of levels, ascending, the first of equals winning.
+ * Over the reals the maximum is at p* = (ah − R_t c) / (R_t h − aH_tt). On the alphabet it is next to p* or at an end,
+ * so four values are tried, whatever the number of levels. They are tried in ascending order, and the first of equals
+ * wins.
  *
- * Neurons are lanes. Blocked by 128 rows, sums over inputs in blocks of 256. Float32; a and c are summed anew in float64
- * before every loop and for the scale. A dead input (H_tt = 0) takes the value nearest to w_t once the scale is known.
+ * Neurons are SIMD lanes. Rows are processed in blocks of 128, and sums over inputs run in blocks of 256. The
+ * arithmetic is float32; a and c are summed again in float64 before every loop and for the scale. A dead input
+ * (H_tt = 0) takes the code nearest to w_t once the scale is known.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { product } from './product'
+import { ALIVE } from './substitute'
 import { ROW } from './tile'
 
 /** Panels of 8 rows in a row block: 128 rows. */
 const ROWS: i32 = 16
 
-const ALIVE: f32 = 1.1754943508222875e-38
-
 /**
- * Largest scale in units of the first. Where H has a rank of one or two every z points where Xw points, or nearly, so that
- * rounding chooses among them, and Xq z can be so short that no scale makes up for it: then there is nothing to be found.
- * Where there is a direction to look for, scales of twice the first are rare.
+ * Largest accepted scale, in units of the given first scale. If H has a rank of one or two, every Xq z is parallel to Xw,
+ * or nearly so. Rounding errors then decide between them, and Xq z can be so short that the scale becomes huge. Such a
+ * result is discarded. For layers of higher rank a scale of twice the first is already rare.
  */
 const WIDEST: f32 = 8
 
 /**
- * Items: (group, neuron panel).
+ * Chooses codes and scale of 8 neurons. Items: (group, neuron panel).
  * @param h full matrix of gram.ts
  * @param gt the same of Gᵀ
  * @param weights [group][neuron panel][8·panels][8]
  * @param r same shape, tril(G)·W
  * @param s same shape, triu(G, 1)·W
- * @param scales [group][neuron panel][8]: max|w| over the largest z
+ * @param scales [group][neuron panel][8] the first scales, max|w| / largest z
  * @param codes [group][neuron panel][8·panels][8] bytes
- * @param found [group][neuron panel][8] float32 scales
+ * @param found [group][neuron panel][8] float32, the scales of the result, written
  * @param scratch [worker][2·8·panels + 288][8] float32
- * @param zero of the alphabet: z = code − zero
+ * @param zero zero point of the alphabet: z = code − zero
+ * @param loops passes after the greedy one; fewer are made if one changes nothing
  */
 export function beacon(
   h: usize, gt: usize, weights: usize, r: usize, s: usize, scales: usize, codes: usize, found: usize, scratch: usize,
@@ -56,7 +60,7 @@ export function beacon(
   const columnBytes = <usize>panels << 8
   const z = scratch + <usize>worker * ((columnBytes << 1) + ((<usize>(2 * ROWS + 4)) << 8))
   const y = z + columnBytes // Hz
-  const change = y + columnBytes // of 128 rows; in the greedy pass h of 128 rows, then x
+  const change = y + columnBytes // changes of z in 128 rows; in the greedy pass h of 128 rows, then x of 128 rows
   const sums = change + ((<usize>(2 * ROWS)) << 8) // a(8), c(8) float32, then 8 rows of y
   for (let item = begin; item < end; item++) {
     const group = item / neuronPanels
@@ -69,11 +73,11 @@ export function beacon(
       for (let i = 0; i < panels; i++) product(matrix, panels, 0, i, k, min(panels, k + (BLOCK >> 3)), z, y + (<usize>i << 8))
     }
     for (let loop = 0; loop < loops; loop++) {
-      total(z, y, r + at, s + at, sums, columnBytes)
+      sumTotals(z, y, r + at, s + at, sums, columnBytes)
       let moved = false
       for (let b = 0; b < panels; b += ROWS) {
         const high = min(panels, b + ROWS)
-        if (!turn(matrix, r + at, s + at, z, y, change, sums, inputs, panels, top, zero, b, high)) continue
+        if (!improveRows(matrix, r + at, s + at, z, y, change, sums, inputs, panels, top, zero, b, high)) continue
         moved = true
         const shifted = change - (<usize>b << 8)
         for (let i = 0; i < panels; i++) product(matrix, panels, 0, i, b, high, shifted, y + (<usize>i << 8))
@@ -85,7 +89,7 @@ export function beacon(
   }
 }
 
-/** The greedy pass: z of one panel of neurons. */
+/** The greedy pass: writes z of one panel of neurons. x is z_<tᵀG_<t,t, summed from the rows of Gᵀ. */
 function greedy(
   matrix: usize, transposed: usize, w: usize, r: usize, scale: usize, z: usize, work: usize, sums: usize,
   inputs: i32, panels: i32, top: f32, zero: f32,
@@ -145,8 +149,8 @@ function greedy(
   }
 }
 
-/** One loop over rows of panels [b, high): writes the changes of z; whether there were any. */
-function turn(
+/** One loop over the rows of panels [b, high). Writes the changes of z; returns whether there were any. */
+function improveRows(
   matrix: usize, r: usize, s: usize, z: usize, y: usize, change: usize, sums: usize,
   inputs: i32, panels: i32, top: f32, zero: f32, b: i32, high: i32,
 ): bool {
@@ -188,32 +192,32 @@ function turn(
   return v128.any_true(moved_v128)
 }
 
-/** c + 2ph + p²n: the squared length with p more of an input. */
+/** c + 2ph + p²n: the squared length after p times an input is added. */
 @inline
 function length(c_f32x4: v128, h_f32x4: v128, n_f32x4: v128, p_f32x4: v128): v128 {
   return f32x4.add(c_f32x4, f32x4.mul(p_f32x4, f32x4.add(f32x4.add(h_f32x4, h_f32x4), f32x4.mul(p_f32x4, n_f32x4))))
 }
 
-/** The p with the largest (a + pr) / √(c + 2ph + p²n); `held` unless another is larger. */
+/** The p with the largest (a + pr) / √(c + 2ph + p²n); `held` if no score is larger than its own. */
 @inline
 function best(
   a_f32x4: v128, r_f32x4: v128, c_f32x4: v128, h_f32x4: v128, n_f32x4: v128, held_f32x4: v128, top: f32, zero: f32,
 ): v128 {
   const zero_f32x4 = f32x4.splat(zero)
   const top_f32x4 = f32x4.splat(top)
-  // Products of two sums would overflow long before the sums do: all are taken in units of 2^⌊log₂ n⌋, which changes no bit.
+  // Products of two sums would overflow long before the sums do. So all sums are divided by 2^⌊log₂ n⌋, which is exact.
   const unit_f32x4 = v128.and(n_f32x4, i32x4.splat(0x7f800000))
   const c1_f32x4 = f32x4.div(c_f32x4, unit_f32x4), h1_f32x4 = f32x4.div(h_f32x4, unit_f32x4)
   const n1_f32x4 = f32x4.div(n_f32x4, unit_f32x4)
   const above = f32x4.sub(f32x4.mul(a_f32x4, h1_f32x4), f32x4.mul(r_f32x4, c1_f32x4))
   const below = f32x4.sub(f32x4.mul(r_f32x4, h1_f32x4), f32x4.mul(a_f32x4, n1_f32x4))
-  // Where there is no maximum (0 / 0), pmax and pmin turn NaN into an end of the alphabet.
+  // If there is no maximum (0 / 0), pmax and pmin replace the NaN by an end of the alphabet.
   const middle_f32x4 = f32x4.floor(f32x4.add(f32x4.div(above, below), zero_f32x4))
   const low_f32x4 = f32x4.pmin(top_f32x4, f32x4.pmax(f32x4.splat(0), middle_f32x4))
   const high_f32x4 = f32x4.pmin(top_f32x4, f32x4.add(low_f32x4, f32x4.splat(1)))
   let best_f32x4 = held_f32x4
   let most_f32x4 = score(a_f32x4, r_f32x4, c_f32x4, h_f32x4, n_f32x4, held_f32x4)
-  // A held NaN has no score: anything is larger.
+  // In the greedy pass `held` is NaN, whose score must be lower than every other.
   most_f32x4 = v128.bitselect(most_f32x4, f32x4.splat(-Infinity), f32x4.eq(most_f32x4, most_f32x4))
   let p_f32x4 = f32x4.neg(zero_f32x4)
   for (let tried = 0; tried < 4; tried++) {
@@ -228,7 +232,7 @@ function best(
   return best_f32x4
 }
 
-/** (a + pr) / √(c + 2ph + p²n), 0 where the length is. */
+/** (a + pr) / √(c + 2ph + p²n), or 0 where the length is 0. */
 @inline
 function score(a_f32x4: v128, r_f32x4: v128, c_f32x4: v128, h_f32x4: v128, n_f32x4: v128, p_f32x4: v128): v128 {
   const length_f32x4 = length(c_f32x4, h_f32x4, n_f32x4, p_f32x4)
@@ -236,8 +240,8 @@ function score(a_f32x4: v128, r_f32x4: v128, c_f32x4: v128, h_f32x4: v128, n_f32
   return v128.andnot(score_f32x4, f32x4.le(length_f32x4, f32x4.splat(0)))
 }
 
-/** sums = zᵀ(r + s) and zᵀy, summed in float64. */
-function total(z: usize, y: usize, r: usize, s: usize, sums: usize, bytes: usize): void {
+/** Writes zᵀ(r + s) and zᵀy to `sums`, summed in float64. */
+function sumTotals(z: usize, y: usize, r: usize, s: usize, sums: usize, bytes: usize): void {
   for (let k: usize = 0; k < 32; k += 4) {
     let a: f64 = 0, c: f64 = 0
     for (let at = k; at < bytes; at += 32) {
@@ -251,8 +255,8 @@ function total(z: usize, y: usize, r: usize, s: usize, sums: usize, bytes: usize
 }
 
 /**
- * Scales, and codes with positive ones. Dead inputs are rounded, and neurons without a scale (see WIDEST) at that of the
- * start.
+ * Writes scales and codes. If a scale is negative, z is negated and the scale becomes positive. Dead inputs are rounded
+ * at the found scale. Neurons whose scale is not accepted (see WIDEST) are rounded at the first scale, `start`.
  */
 function finish(
   matrix: usize, w: usize, r: usize, s: usize, start: usize, z: usize, y: usize, codes: usize, found: usize,
@@ -284,8 +288,8 @@ function finish(
     let c0_f32x4: v128, c1_f32x4: v128
     const s0_f32x4 = v128.load(found), s1_f32x4 = v128.load(found, 16)
     if (norm >= ALIVE) {
-      c0_f32x4 = f32x4.add(turned(v128.load(z + at), s0_f32x4), zero_f32x4)
-      c1_f32x4 = f32x4.add(turned(v128.load(z + at, 16), s1_f32x4), zero_f32x4)
+      c0_f32x4 = f32x4.add(withSignOf(v128.load(z + at), s0_f32x4), zero_f32x4)
+      c1_f32x4 = f32x4.add(withSignOf(v128.load(z + at, 16), s1_f32x4), zero_f32x4)
     } else {
       c0_f32x4 = nearestCode(v128.load(w + at), f32x4.abs(s0_f32x4), zero_f32x4, top_f32x4)
       c1_f32x4 = nearestCode(v128.load(w + at, 16), f32x4.abs(s1_f32x4), zero_f32x4, top_f32x4)
@@ -296,8 +300,8 @@ function finish(
   v128.store(found, f32x4.abs(v128.load(found, 16)), 16)
 }
 
-/** −z where the scale is negative: the alphabet is symmetric. */
+/** −z where the scale is negative, else z. The alphabet is symmetric, so −z is in it. */
 @inline
-function turned(z_f32x4: v128, s_f32x4: v128): v128 {
+function withSignOf(z_f32x4: v128, s_f32x4: v128): v128 {
   return v128.xor(z_f32x4, v128.and(s_f32x4, i32x4.splat(0x80000000)))
 }

@@ -1,44 +1,45 @@
 /**
- * What follows once codes are there, from H = XqᵀXq and G = XqᵀX alone: the exact output error of any codes, and cyclic
- * coordinate descent on them. With b = Gw and the correlation left, P = b − Hq,
+ * Two results for complete codes, from H = XqᵀXq and G = XqᵀX alone: the exact output error of the codes, and codes
+ * improved by cyclic coordinate descent. With b = Gw and the remaining correlation P = b − Hq,
  *
  *     ‖Xw − Xq q‖² − ‖Xw‖² = −Σ_t q_t (P_t + b_t)
- *     q_t ← A(q_t + P_t / H_tt)       the best value for input t given all others; then P −= H_·t (change of q_t)
+ *     q_t ← A(q_t + P_t / H_tt)       the best value of input t given all others; then P −= H_·t (change of q_t)
  *
- * (COMQ's and AXE's remark that the layer's quadratic needs no samples; also the last step of Beacon, 2508.20293.) A
- * change is kept only if it lowers the error, δ(δH_tt − 2P_t) < 0, so the error never rises, whatever is rounded.
+ * COMQ and AXE note that the quadratic error of a layer needs no samples; the last step of Beacon (2508.20293) is such
+ * a descent. A change is kept only if it lowers the error, δ(δH_tt − 2P_t) < 0, so the error never rises, whatever
+ * value the alphabet rounds to.
  *
- * Neurons are lanes, inputs in order; H is needed whole. Blocked like substitute.ts: 128 rows settle among themselves,
- * then all rows receive their changes through the register tile. N²K multiply-adds for P, N²K a pass, less where a
- * block of 128 inputs does not change. A column stops at the first pass that changes nothing in its strip.
+ * Neurons are SIMD lanes, inputs are visited in order, and H must be full. Blocked like substitute.ts: the rows of a
+ * block of 128 are changed one after another, then the block's changes are applied to P of all rows through the
+ * register tile. N²K multiply-adds for P and N²K a pass, less where a block of 128 inputs does not change. A strip of
+ * columns ends its passes with the first one that changes nothing in it.
  *
- * Order of summation: P over inputs ascending in blocks of 256; changes in blocks of 128, inside of them in rows of 8.
- * P is float32, errors are summed in float64.
+ * Order of summation: P is summed over inputs ascending in blocks of 256. Changes are added in blocks of 128, and
+ * inside a block in rows of 8. P is float32; errors are summed in float64.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { product } from './product'
+import { ALIVE } from './substitute'
 import { ROW } from './tile'
 
 /** Panels of 8 rows in a row block: 128 rows. */
 const ROWS: i32 = 16
 
-/** Smallest diagonal entry that counts as alive, as in substitute.ts. */
-const ALIVE: f32 = 1.1754943508222875e-38
-
 /**
- * Items: columns = (group, candidate, neuron panel), panel fastest.
+ * Measures and improves the codes of each column. Items: columns = (group, candidate, neuron panel); the panel varies
+ * fastest.
  * @param h matrix of gram.ts of Xq, full
  * @param r [group][neuron panel][8·panels][8] tril(G)·W of project.ts
  * @param s same shape, triu(G, 1)·W; r + s is b
  * @param scales [group][candidate][neuron panel][scale block][8]
  * @param zeros same shape
- * @param codes [column][8·panels][8] bytes, bettered in place
- * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖² of the codes as they are left
+ * @param codes [column][8·panels][8] bytes, improved in place
+ * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖² of the final codes, written
  * @param scratch [worker][strip][2·8·panels + 136][8] float32
- * @param passes 0 only measures
- * @param sparse 1 leaves zeros zero
- * @param strip columns that advance together
+ * @param passes at most; with 0 only the errors are computed
+ * @param sparse 1 keeps values that are zero
+ * @param strip columns that are processed together, so that each panel of H is read once for all of them
  */
 export function descend(
   h: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize, scratch: usize,
@@ -84,7 +85,7 @@ export function descend(
         for (let v = 0; v < count; v++) {
           const q = path + <usize>v * pathBytes
           const change = q + (columnBytes << 1)
-          if (!settle(
+          if (!improveRows(
             matrix, q, change, begin + v, scales, zeros, errors + (<usize>(begin + v) << 6),
             inputs, panels, scaleBlocks, scaleBlockSize, top, sparse, b, high,
           )) continue
@@ -109,13 +110,13 @@ export function descend(
   }
 }
 
-/** One pass over rows of panels [b, high): writes the changes of −q; whether there were any. */
-function settle(
+/** One pass over the rows of panels [b, high). Writes the changes of −q; returns whether there were any. */
+function improveRows(
   matrix: usize, q: usize, change: usize, item: i32, scales: usize, zeros: usize, errors: usize,
   inputs: i32, panels: i32, scaleBlocks: i32, scaleBlockSize: i32, top: f32, sparse: i32, b: i32, high: i32,
 ): bool {
   const columnBytes = <usize>panels << 8
-  const rows8 = change + ((<usize>ROWS) << 8) // P of the 8 rows at hand
+  const rows8 = change + ((<usize>ROWS) << 8) // P of the current 8 rows
   const top_f32x4 = f32x4.splat(top)
   const sparse_i32x4 = i32x4.splat(sparse ? -1 : 0)
   let moved_v128 = i32x4.splat(0)
@@ -139,15 +140,15 @@ function settle(
         }
         const scale = <usize>(item * scaleBlocks + row / scaleBlockSize) << 5
         const n = q + (<usize>row << 5)
-        const n0_f32x4 = better(v128.load(n), p0_f32x4, norm, v128.load(scales + scale), v128.load(zeros + scale), top_f32x4, sparse_i32x4)
-        const n1_f32x4 = better(v128.load(n, 16), p1_f32x4, norm, v128.load(scales + scale, 16), v128.load(zeros + scale, 16), top_f32x4, sparse_i32x4)
+        const n0_f32x4 = improve(v128.load(n), p0_f32x4, norm, v128.load(scales + scale), v128.load(zeros + scale), top_f32x4, sparse_i32x4)
+        const n1_f32x4 = improve(v128.load(n, 16), p1_f32x4, norm, v128.load(scales + scale, 16), v128.load(zeros + scale, 16), top_f32x4, sparse_i32x4)
         d0_f32x4 = f32x4.sub(n0_f32x4, v128.load(n))
         d1_f32x4 = f32x4.sub(n1_f32x4, v128.load(n, 16))
         moved_v128 = v128.or(moved_v128, v128.or(f32x4.ne(d0_f32x4, f32x4.splat(0)), f32x4.ne(d1_f32x4, f32x4.splat(0))))
         v128.store(n, n0_f32x4)
         v128.store(n, n1_f32x4, 16)
-        addErrors(errors, gain(d0_f32x4, p0_f32x4, norm))
-        addErrors(errors + 32, gain(d1_f32x4, p1_f32x4, norm))
+        addErrors(errors, errorChange(d0_f32x4, p0_f32x4, norm))
+        addErrors(errors + 32, errorChange(d1_f32x4, p1_f32x4, norm))
       }
       v128.store(here + at, d0_f32x4)
       v128.store(here + at, d1_f32x4, 16)
@@ -156,26 +157,26 @@ function settle(
   return v128.any_true(moved_v128)
 }
 
-/** n = −q moved to the best value given all others, where that lowers the error. */
+/** The best n = −q given all others, if it lowers the error; else n. Zeros stay where `sparse` is set. */
 @inline
-function better(
+function improve(
   n_f32x4: v128, p_f32x4: v128, norm: f32, s_f32x4: v128, z_f32x4: v128, top_f32x4: v128, sparse_i32x4: v128,
 ): v128 {
   const v_f32x4 = f32x4.sub(f32x4.div(p_f32x4, f32x4.splat(norm)), n_f32x4)
   const c_f32x4 = nearestCode(v_f32x4, s_f32x4, z_f32x4, top_f32x4)
   const to_f32x4 = f32x4.mul(s_f32x4, f32x4.sub(z_f32x4, c_f32x4))
-  const lower = f32x4.lt(gain(f32x4.sub(to_f32x4, n_f32x4), p_f32x4, norm), f32x4.splat(0))
+  const lower = f32x4.lt(errorChange(f32x4.sub(to_f32x4, n_f32x4), p_f32x4, norm), f32x4.splat(0))
   const pinned = v128.and(sparse_i32x4, f32x4.eq(n_f32x4, f32x4.splat(0)))
   return v128.bitselect(to_f32x4, n_f32x4, v128.andnot(lower, pinned))
 }
 
-/** What the error gains by the change d of n = −q: d (d H_tt + 2 P). */
+/** The change of the error if n = −q changes by d: d (d H_tt + 2 P). */
 @inline
-function gain(d_f32x4: v128, p_f32x4: v128, norm: f32): v128 {
+function errorChange(d_f32x4: v128, p_f32x4: v128, norm: f32): v128 {
   return f32x4.mul(d_f32x4, f32x4.add(f32x4.mul(d_f32x4, f32x4.splat(norm)), f32x4.add(p_f32x4, p_f32x4)))
 }
 
-/** n(8·panels, 8) = −q of one column; 0 in the padding. */
+/** Writes n(8·panels, 8) = −q of one column; 0 in the padding. */
 function negate(
   code: usize, scales: usize, zeros: usize, n: usize,
   item: i32, inputs: i32, panels: i32, scaleBlocks: i32, scaleBlockSize: i32,
@@ -193,7 +194,7 @@ function negate(
   memory.fill(n, 0, <usize>((panels << 3) - inputs) * ROW)
 }
 
-/** Codes of values −q that came from codes: nearest(z − n / s), exact within the alphabet. */
+/** Writes the codes of values n = −q of the alphabet: nearest(z − n / s), which is exact. */
 function encode(
   n: usize, scales: usize, zeros: usize, code: usize,
   item: i32, inputs: i32, scaleBlocks: i32, scaleBlockSize: i32,

@@ -1,15 +1,16 @@
 /**
- * The exact output error on given samples, from the samples themselves: E = XW − XqQ and Y = XW, reduced to sums of
- * squares per neuron. Costs 2mNK multiply-adds (mNK when Xq = X, on W − Q, and another mNK for Y) and is what the direct
- * recursion ends with, u_N; kept apart so that choosing codes is not charged with it.
+ * The exact output error on given samples, computed from the samples themselves: Y = XW and E = XW − XqQ, reduced to
+ * sums of squares per neuron. E is the final residual u_N of the recursion of 2010.15979. 2mNK multiply-adds: a tile of
+ * Y is computed, then −XqQ is added to it. A separate kernel, so that choosing codes does not pay for it.
  *
- * Sums of squares are float64; the caller adds the sample blocks in order.
+ * Numerics: an element of Y or E is a float32 sum over inputs ascending, one rounding a term. Squares are summed in
+ * float64; the caller adds the sums of the sample blocks in order.
  */
 import { BLOCK } from './gram'
-import { carry, PANEL, ROW } from './tile'
+import { multiplyRows, PANEL, ROW } from './tile'
 
 /**
- * Items: (sample block, group, `share` neuron panels).
+ * Adds the sums of squares of Y and E. Items: (sample block, group, run of `share` neuron panels).
  * @param x panels [sample block][group][panels][256][8]
  * @param xq same shape
  * @param w [group][neuron panel][8·panels][8] weights
@@ -39,16 +40,16 @@ export function outputError(
         const quad = panel + <usize>row * ROW
         const valid = min(4, steps - row)
         memory.fill(tile, 0, 128)
-        carry(x + quad, w + at, 0, 0, tile, panels)
+        multiplyRows(x + quad, w + at, 0, 0, tile, panels)
         addSquares(tile, to, valid)
-        carry(xq + quad, n + at, 0, 0, tile, panels)
+        multiplyRows(xq + quad, n + at, 0, 0, tile, panels)
         addSquares(tile, to + 64, valid)
       }
     }
   }
 }
 
-/** sums(8) float64 += squares of the first `rows` rows of tile(4, 8). */
+/** sums(8) float64 += the squares in the first `rows` rows of tile(4, 8). */
 function addSquares(tile: usize, sums: usize, rows: i32): void {
   for (let r = 0; r < rows; r++) {
     for (let k: usize = 0; k < 8; k++) {

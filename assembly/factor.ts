@@ -1,24 +1,26 @@
 /**
- * H + λI = LᵀΔL with L unit lower triangular: what GPTQ and Qronos need instead of an inverse. In their usual form
- * (OPTQ, 2210.17323) the error of input t is spread over later inputs by the Cholesky factor of (H + λI)⁻¹. Written out,
+ * The factorization H + λI = LᵀΔL with L unit lower triangular, for GPTQ and Qronos. In its usual form (OPTQ,
+ * 2210.17323) GPTQ spreads the error of input t over later inputs, by the Cholesky factor of (H + λI)⁻¹. Written out,
  * that is a quantized forward substitution with L,
  *
  *     q_t = A((Lv)_t − Σ_{s<t} L_ts q_s)
  *
- * (Babai's nearest plane, 2507.18553), the same kernel as GPFQ's with L in the place of H. L comes from the last input
- * to the first, so here everything lies in reversed order, where it is an ordinary Cholesky factor:
+ * (Babai's nearest plane, 2507.18553). So the kernel of GPFQ computes it, with L in the place of H, and no inverse is
+ * needed. L is computed from the last input to the first. In this file all inputs are in reversed order, in which the
+ * factor is an ordinary Cholesky factor:
  *
  *     A_ab = (H + λI)_{n−1−a, n−1−b} = C Cᵀ,    L_ts = C_{n−1−s, n−1−t} / C_{n−1−t, n−1−t},    Δ_t = C²_{n−1−t, n−1−t}
  *
- * Numerics: float64 throughout (the sums in H are float32). A is (n, n) row-major a group, n = 8·panels, lower triangle
- * only; padding is the identity. Blocked by columns, left-looking; every element is one sum over k ascending, two lanes
- * of k at a time, so nothing depends on tiles or threads. n³/6 multiply-adds.
+ * Numerics: float64 throughout (the sums in H are float32). Each group's A is (n, n) row-major, n = 8·panels, with the
+ * lower triangle only; the padding is the identity. The factorization is blocked by columns and left-looking. Every
+ * element is one sum over ascending k, two lanes of k at a time, so no result depends on tiles or threads. n³/6
+ * multiply-adds.
  */
 import { matrixBytes, panelAt } from './gram'
 import { ROW } from './tile'
 
 /**
- * A from H. Items: (group, row).
+ * Writes A = H + λI in reversed order. Items: (group, row).
  * @param h full or triangular matrix of gram.ts
  * @param damping float64 [group] λ
  */
@@ -36,7 +38,7 @@ export function reverse(
       store<f64>(out + (<usize>row << 3), 1)
       continue
     }
-    // The lower triangle of H: element (s, i) for s ≥ i.
+    // Reads the lower triangle of H: elements (s, i) with s ≥ i.
     const matrix = h + <usize>group * matrixBytes(panels, triangular)
     for (let b = 0; b <= row; b++) {
       const s = n - 1 - b
@@ -63,7 +65,7 @@ export function reduce(a: usize, n: i32, from: i32, to: i32, begin: i32, end: i3
   }
 }
 
-/** c(4, 2) −= Σ_k a[4, k]·b[2, k] of rows `rowBytes` apart, k in lanes of two. */
+/** c(4, 2) −= Σ_k a[4, k]·b[2, k]; rows are `rowBytes` apart, and two values of k are summed as lanes. */
 function dots(a: usize, b: usize, rowBytes: usize, steps: i32, c: usize): void {
   let c00_f64x2 = f64x2.splat(0), c01_f64x2 = f64x2.splat(0)
   let c10_f64x2 = f64x2.splat(0), c11_f64x2 = f64x2.splat(0)
@@ -90,15 +92,15 @@ function dots(a: usize, b: usize, rowBytes: usize, steps: i32, c: usize): void {
     p += 16
     b += 16
   }
-  takeAway(c, c00_f64x2, c01_f64x2)
-  takeAway(c + a1, c10_f64x2, c11_f64x2)
-  takeAway(c + a2, c20_f64x2, c21_f64x2)
-  takeAway(c + a3, c30_f64x2, c31_f64x2)
+  subtractLaneSums(c, c00_f64x2, c01_f64x2)
+  subtractLaneSums(c + a1, c10_f64x2, c11_f64x2)
+  subtractLaneSums(c + a2, c20_f64x2, c21_f64x2)
+  subtractLaneSums(c + a3, c30_f64x2, c31_f64x2)
 }
 
-/** c(2) −= the sums of the lanes of x and of y. */
+/** c[0] −= the sum of the lanes of x, c[1] −= the sum of the lanes of y. */
 @inline
-function takeAway(c: usize, x_f64x2: v128, y_f64x2: v128): void {
+function subtractLaneSums(c: usize, x_f64x2: v128, y_f64x2: v128): void {
   const low = i8x16.shuffle(x_f64x2, y_f64x2, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
   const high = i8x16.shuffle(x_f64x2, y_f64x2, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
   v128.store(c, f64x2.sub(v128.load(c), f64x2.add(low, high)))
@@ -115,8 +117,8 @@ function dot(a: usize, b: usize, steps: i32): f64 {
 /**
  * The Cholesky factor of the diagonal block [from, to), in place. Items: groups.
  * @param least float64 [group]: smallest pivot that counts as positive
- * @param failed i32 [group]: set to 1 at a smaller pivot (or NaN), which is then taken as 1 so that nothing overflows
- * @param inputs rows that are not padding, the last ones
+ * @param failed i32 [group]: set to 1 if a pivot is smaller or NaN; that pivot is replaced by 1, and nothing overflows
+ * @param inputs rows that are not padding; they are the last rows
  */
 export function factorBlock(
   a: usize, least: usize, failed: usize, inputs: i32, n: i32, from: i32, to: i32, begin: i32, end: i32,
@@ -157,9 +159,7 @@ export function solveBlock(a: usize, n: i32, from: i32, to: i32, begin: i32, end
   }
 }
 
-/**
- * L as a triangular matrix of gram.ts in float32, in the inputs' own order. Items: (group, panel).
- */
+/** Writes L as a triangular matrix of gram.ts in float32, in the original order of inputs. Items: (group, panel). */
 export function unitLower(c: usize, l: usize, panels: i32, begin: i32, end: i32): void {
   const n = panels << 3
   const rowBytes = <usize>n << 3
@@ -181,12 +181,13 @@ export function unitLower(c: usize, l: usize, panels: i32, begin: i32, end: i32)
 }
 
 /**
- * Qronos' target (2505.11695, thm. 3.1 written with L): R = Lw + Δ⁻¹L⁻ᵀ(G − H)w instead of Lw, so that Lᵀ Δ R = (G + λI)w,
- * and for the first input, which still sees all later weights unquantized, R_0 = w_0 + ((G − H)w)_0 / H_00.
- * Forward substitution with C in reversed order, two rows at a time, float64. Items: (group, neuron panel).
+ * The target of Qronos (2505.11695, thm. 3.1 written with L): R = Lw + Δ⁻¹L⁻ᵀ(G − H)w instead of Lw, so that
+ * Lᵀ Δ R = (G + λI)w. When the first input is chosen, all later weights are still unquantized, so for it
+ * R_0 = w_0 + ((G − H)w)_0 / H_00. Computed by forward substitution with C in reversed order, two rows at a time, in
+ * float64. Items: (group, neuron panel).
  * @param u [group][neuron panel][8·panels][8] tril(G − H)·W of project.ts
  * @param v same shape, triu(G − H, 1)·W
- * @param r same shape, Lw; becomes R
+ * @param r same shape: Lw, overwritten by R
  * @param scratch [worker][8·panels][8] float64
  */
 export function retarget(
@@ -212,7 +213,7 @@ export function retarget(
     for (let a = 0; a < n; a += 2) {
       const row = matrix + <usize>a * rowBytes
       const at = y + (<usize>a << 6)
-      takeRows(row, rowBytes, y, at, a)
+      subtractProduct(row, rowBytes, y, at, a)
       divide(at, load<f64>(row + (<usize>a << 3)))
       subtractScaled(at, at + 64, load<f64>(row + rowBytes + (<usize>a << 3)))
       divide(at + 64, load<f64>(row + rowBytes + (<usize>a << 3) + 8))
@@ -235,6 +236,7 @@ export function retarget(
   }
 }
 
+/** Writes 4 float32 lanes as float64. */
 @inline
 function promote(x_f32x4: v128, to: usize): void {
   v128.store(to, f64x2.promote_low_f32x4(x_f32x4))
@@ -242,7 +244,7 @@ function promote(x_f32x4: v128, to: usize): void {
 }
 
 /** to(2, 8) −= rows(2, steps)·y(steps, 8). */
-function takeRows(row: usize, rowBytes: usize, y: usize, to: usize, steps: i32): void {
+function subtractProduct(row: usize, rowBytes: usize, y: usize, to: usize, steps: i32): void {
   let c00_f64x2 = v128.load(to), c01_f64x2 = v128.load(to, 16), c02_f64x2 = v128.load(to, 32), c03_f64x2 = v128.load(to, 48)
   let c10_f64x2 = v128.load(to, 64), c11_f64x2 = v128.load(to, 80), c12_f64x2 = v128.load(to, 96), c13_f64x2 = v128.load(to, 112)
   const end = row + (<usize>steps << 3)

@@ -1,34 +1,37 @@
 /**
- * The path of substitute.ts where inputs come in blocks with a scale of their own: at each block it forks. Every fraction
- * of the block's largest scale is followed through the block, and of all the one is kept that leaves the residual shortest,
- * u after the block's last input, when all inputs behind it are still as they were. With n = −q, over the block's rows,
+ * The path of substitute.ts with a search for scales, for inputs in blocks with a scale each. At each block the path
+ * forks: every fraction of the block's largest scale is followed through the block. The fraction that is kept leaves
+ * the shortest residual u after the block's last input; later inputs do not enter that residual. With n = −q, over the
+ * block's rows,
  *
- *     ‖u‖² = what does not depend on the fraction + Σ_t n_t (H_tt n_t + 2 p_t + 2 S_t),  S_t = Σ_{t<s≤last} G_ts w_s
+ *     ‖u‖² = a term without n + Σ_t n_t (H_tt n_t + 2 p_t + 2 S_t),  S_t = Σ_{t<s≤last} G_ts w_s
  *
- * (project.ts, with the inputs behind the block left out). One block is the search for one scale a neuron.
+ * This is the error of project.ts with the inputs after the block left out. With one block it is the search for one
+ * scale a neuron.
  *
- * Order of summation of p: panels before the block's first one in blocks of 256, then the panels of the block, then the rows
- * of the 8-row panel. Cost: N²/2 multiply-adds a neuron for the path and 14 times the blocks' own triangles.
+ * Order of summation of p: panels before the block's first one in blocks of 256 inputs, then the panels of the block,
+ * then the rows of the 8-row panel. Errors are float64. Cost a neuron: N²/2 multiply-adds for the path, and 14 times
+ * the triangles inside the blocks.
  */
 import { BLOCK, panelAt } from './gram'
 import { product } from './product'
 import { step } from './substitute'
 
-/** Fractions .40, .45, … 1.00 of the largest scale: GRID of src/methods/alphabet.ts. */
+/** Number of fractions .40, .45, … 1.00 of the largest scale: GRID of src/methods/alphabet.ts. */
 const FRACTIONS: i32 = 13
 
 /**
- * One panel of 8 neurons. Of equal residuals the larger fraction's is kept.
- * @param h matrix of gram.ts of Xq, not triangular; of it the lower triangle is read
- * @param g same of XqᵀX, all of it
+ * Chooses scales and codes of one panel of 8 neurons. Of equal residuals the larger fraction is kept.
+ * @param h full matrix of gram.ts of Xq, of which the lower triangle is read
+ * @param g the same of XqᵀX, of which all is read
  * @param w (8·panels, 8)
  * @param r tril(G)·W, same shape
- * @param scales (blocks, 8): the largest, overwritten by those chosen
+ * @param scales (blocks, 8): the largest scales, overwritten by the chosen ones
  * @param zeros same shape
  * @param codes (8·panels, 8) bytes
- * @param scratch three times `scratchBytes`: −q and small things, p, S
- * @param size inputs in a block, of which the last may have fewer
- * @param alive smallest H_tt whose row follows the path
+ * @param scratch three times `scratchBytes`: −q and small arrays, then p, then S
+ * @param size inputs of a block; the last block may have fewer
+ * @param alive smallest H_tt whose row follows the path; other weights are rounded
  */
 export function fork(
   h: usize, g: usize, w: usize, r: usize, scales: usize, zeros: usize, codes: usize,
@@ -39,8 +42,8 @@ export function fork(
   const tile = scratch + (<usize>panels << 8) // 8 rows of p
   const errors = tile + 256 // (8) float64
   const least = errors + 64 // (8) float64
-  const most = least + 64 // (8) the block's largest scales
-  const best = most + 32 // (8) the scales chosen
+  const most = least + 64 // (8) the largest scales of the block
+  const best = most + 32 // (8) the best scales so far
   for (let b = 0; b < blocks; b++) {
     const low = b * size, high = min(inputs, low + size)
     const first = low >> 3, last = (high + 7) >> 3
@@ -83,12 +86,12 @@ export function fork(
   }
 }
 
-/** c(8, 8) += matrix[panel i, panels k0..k1)·b, 256 rows at a time. */
+/** c(8, 8) += matrix[panel i, panels k0..k1)·b, summed in blocks of 256 inputs. */
 function products(matrix: usize, panels: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize): void {
   for (let k = k0; k < k1; k += BLOCK >> 3) product(matrix, panels, 0, i, k, min(k1, k + (BLOCK >> 3)), b, c)
 }
 
-/** Row t of S: Σ_{t<u<high} G_tu w_u. */
+/** Writes row t of S: Σ_{t<u<high} G_tu w_u. */
 function ahead(g: usize, panels: i32, w: usize, s: usize, t: i32, high: i32): void {
   const column = g + panelAt(t >> 3, panels, 0) + (<usize>(t & 7) << 2)
   let sum0_f32x4 = f32x4.splat(0), sum1_f32x4 = f32x4.splat(0)

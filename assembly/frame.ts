@@ -1,26 +1,30 @@
 /**
- * First-order sigma-delta quantization of weights on a frame (2404.08131): each run of d weights x of a neuron becomes the
- * codes of its F > d coefficients <e_k, x>, and the error of a code is carried into the next coefficient,
+ * First-order sigma-delta quantization of weights on a frame (2404.08131). Each run of d weights x of a neuron becomes
+ * the codes of its F > d coefficients <e_k, x>. The error of a code is added to the next coefficient,
  *
  *     v = u + <e_k, x>,  q_k = A(v),  u = v − q_k,        x̂ = (d/F) Σ_k q_k e_k.
  *
- * The alphabet of a neuron reaches to its largest coefficient, so the coefficients are computed twice, for they are many more
- * than the weights. No samples. Float32, sums in the order of their index. 3·F·N multiply-adds a neuron. Bound: loads, 8
- * neurons at a time.
+ * The alphabet of a neuron reaches to its largest coefficient. The coefficients are computed twice, once for the scale
+ * and once for the codes, because there are more of them than weights. Samples are not used.
+ *
+ * Numerics: float32, sums in the order of their index. 3·F·N multiply-adds a neuron, limited by loads; 8 neurons are
+ * SIMD lanes.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { ROW } from './tile'
 
-/** Scale of a neuron without weights, whose values vanish. */
+/** Smallest scale, for neurons whose weights are all zero; its values are negligible. */
 const LEAST_SCALE: f32 = 8.673617379884035e-19 // 2⁻⁶⁰
 
 /**
- * Items: (group, neuron panel).
+ * Quantizes 8 neurons. Items: (group, neuron panel).
  * @param weights [group][neuron panel][8·panels][8] float32
- * @param basis (count, dimension) float32, the vectors e_k of norm 1
+ * @param basis (count, dimension) float32: the vectors e_k, of norm 1
+ * @param dimension d
+ * @param count F
  * @param scales [group][neuron panel][8] float32, written
  * @param codes [group][neuron panel][runs·count][8] bytes, written
- * @param values same shape as weights, x̂ is written
+ * @param values same shape as weights: x̂, written
  * @param scratch [worker][count][8] float32
  */
 export function frame(
@@ -90,7 +94,7 @@ export function frame(
   }
 }
 
-/** c(count, 8) = basis(count, dimension) · x(steps, 8), the rows of x from `steps` on being zero. */
+/** c(count, 8) = basis(count, dimension) · x(dimension, 8), where x has `steps` rows and the others count as zero. */
 function analyse(x: usize, basis: usize, c: usize, steps: i32, rowBytes: usize, last: usize): void {
   const end = x + <usize>steps * ROW
   for (let at = c; at < last; at += ROW) {

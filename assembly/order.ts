@@ -1,13 +1,13 @@
 /**
- * Gram matrices taken in another order of the inputs, and their difference: what act-order and Qronos need. Pure movement
- * of data but for one subtraction.
+ * Gram matrices in another order of the inputs, transposed, and subtracted: needed by activation order, Beacon and
+ * Qronos. Data is moved without arithmetic, except for one subtraction an element.
  */
 import { matrixBytes, panelAt } from './gram'
 import { ROW } from './tile'
 
 /**
  * to[i, s] = from[order[i], order[s]] of full matrices. Items: (group, panel i).
- * @param order u32 [group][8·panels], the padding in its place
+ * @param order u32 [group][8·panels]; entries of the padding map to themselves
  */
 export function permute(from: usize, to: usize, order: usize, panels: i32, begin: i32, end: i32): void {
   const groupBytes = matrixBytes(panels, 0)
@@ -38,7 +38,7 @@ export function transpose(from: usize, to: usize, panels: i32, begin: i32, end: 
     const panel = item % panels
     let out = to + <usize>(item / panels) * groupBytes + panelAt(panel, panels, 0)
     for (let s = 0; s < panels << 3; s++) {
-      // Element (s, i) of 8 columns i: rows of 32 bytes apart.
+      // Elements (s, i) of 8 columns i, which lie 32 bytes apart.
       const column = source + panelAt(s >> 3, panels, 0) + (<usize>panel << 8) + (<usize>(s & 7) << 2)
       for (let k: usize = 0; k < 8; k++) store<f32>(out + (k << 2), load<f32>(column + k * ROW))
       out += ROW
@@ -46,7 +46,7 @@ export function transpose(from: usize, to: usize, panels: i32, begin: i32, end: 
   }
 }
 
-/** c = a − b. Items: runs of 64 floats. */
+/** c = a − b, float32. Items: runs of 64 floats. */
 export function subtract(a: usize, b: usize, c: usize, begin: i32, end: i32): void {
   const high = <usize>end << 8
   for (let k = <usize>begin << 8; k < high; k += 16) {

@@ -1,21 +1,21 @@
 /**
- * Gathering: any strided source becomes panels of 8 columns, [block][group][panel][rows][8], zero-padded in the
- * last panel. One formula serves all: element (row, column) of group g lies at source + g·groupBytes + rowAt[row] +
- * columnAt[column] (bytes). A dense matrix has columnAt = 4·column, a convolution's patches have the offsets of its
- * taps, and so no m × N matrix of patches ever exists outside the panels.
+ * Gathers any strided source into panels of 8 columns, [block][group][panel][rows][8]; columns beyond the last are
+ * zero. The element (row, column) of group g lies at source + g·groupBytes + rowAt[row] + columnAt[column], in bytes.
+ * For a dense matrix columnAt = 4·column; for the patches of a convolution columnAt has the offsets of its taps. So the
+ * m × N matrix of patches exists nowhere but in the panels.
  *
- * Pure movement of data, no arithmetic.
+ * Data is moved without arithmetic.
  */
 import { ROW } from './tile'
 
 /**
  * Copies rows [0, rows) of the source to rows [toRow, toRow + rows) of the panels.
- * Items: (block − ⌊toRow / rows of a block⌋, group, panel), panel fastest.
+ * Items: (block − ⌊toRow / rows of a block⌋, group, panel); the panel varies fastest.
  * @param rowAt u32 (rows) byte offsets
  * @param columnAt u32 (columns) byte offsets
  * @param contiguous 1 if columnAt[c] = columnAt[0] + 4c
- * @param panelBytes from one panel to the next; a block has as many rows as fit, in whole eights
- * @param perGroup panels of one group in the target; those beyond the columns are zeroed
+ * @param panelBytes from one panel to the next; a block has as many rows as fit, a multiple of 8
+ * @param perGroup panels of one group in the target; panels beyond the columns are zeroed
  */
 export function pack(
   source: usize, groupBytes: usize, rowAt: usize, columnAt: usize, contiguous: i32,
@@ -43,6 +43,7 @@ export function pack(
   }
 }
 
+/** 8 columns that lie next to each other. */
 function packContiguous(from: usize, at: usize, rows: i32, to: usize): void {
   const end = to + <usize>rows * ROW
   while (to < end) {
@@ -54,6 +55,7 @@ function packContiguous(from: usize, at: usize, rows: i32, to: usize): void {
   }
 }
 
+/** 8 columns with an offset each. */
 function packTaps(from: usize, at: usize, taps: usize, rows: i32, to: usize): void {
   const t0 = from + <usize>load<u32>(taps), t1 = from + <usize>load<u32>(taps, 4)
   const t2 = from + <usize>load<u32>(taps, 8), t3 = from + <usize>load<u32>(taps, 12)
@@ -75,6 +77,7 @@ function packTaps(from: usize, at: usize, taps: usize, rows: i32, to: usize): vo
   }
 }
 
+/** The last panel, with `count` < 8 columns. */
 function packEdge(from: usize, at: usize, taps: usize, rows: i32, count: i32, to: usize): void {
   for (let r = 0; r < rows; r++) {
     const row = from + <usize>load<u32>(at)
@@ -89,8 +92,8 @@ function packEdge(from: usize, at: usize, taps: usize, rows: i32, count: i32, to
 }
 
 /**
- * Copies planes (height, width) into the middle of zeroed planes (paddedHeight, paddedWidth), so that taps outside
- * the image read zeros without a test. Items: planes.
+ * Copies planes (height, width) into zeroed planes (paddedHeight, paddedWidth), at row `top` and column `left`, so that
+ * taps outside the image read zeros without a bounds test. Items: planes.
  */
 export function padPlanes(
   source: usize, target: usize, height: i32, width: i32, paddedHeight: i32, paddedWidth: i32,

@@ -1,13 +1,15 @@
 /**
- * What the machine can do at most, measured by the module itself so that the engine's own code generation is in it: the
- * denominators of every bench. Not used by any method.
+ * Peaks of the machine, measured by the module itself, so that the code generation of the engine is included. Every
+ * bench divides by them. No method uses these kernels.
  */
 
 /**
- * m = m·y on 8 registers, three times a round, and s = s + y on 6 others, four times: 192 floating-point operations, no memory.
- * Two ports multiply and two add, and a multiplication may take four cycles, an addition three: fewer chains would wait
- * for themselves. 8 + 6 + 1 fill V8's 15 vector registers. y is an argument because newer V8 builds a constant anew at
- * every use, which takes longer than the arithmetic. Rounds are at least 1.
+ * Arithmetic without memory: in each round m = m·y on 8 registers three times and s = s + y on 6 others four times, which
+ * is 192 floating-point operations. A core has two ports that multiply and two that add; a multiplication may take four
+ * cycles and an addition three. With fewer independent chains the ports would wait for results. 8 + 6 + 1 registers are
+ * V8's 15 vector registers. y is an argument because newer versions of V8 build a constant again at every use, which
+ * takes longer than the arithmetic.
+ * @param rounds at least 1
  */
 export function probeArithmetic(rounds: i32, y: f32): f32 {
   const y_f32x4 = f32x4.splat(y)
@@ -84,7 +86,7 @@ export function probeArithmetic(rounds: i32, y: f32): f32 {
   return f32x4.extract_lane(m0_f32x4, 0)
 }
 
-/** Reads every 16 bytes of [from, from + bytes) on 4 accumulators; bytes is a multiple of 64. */
+/** Reads all of [from, from + bytes), 16 bytes at a time, into 4 accumulators. @param bytes a multiple of 64 */
 export function probeRead(from: usize, bytes: usize): i32 {
   let a0 = i32x4.splat(0), a1 = i32x4.splat(0), a2 = i32x4.splat(0), a3 = i32x4.splat(0)
   const end = from + bytes

@@ -1,11 +1,14 @@
-/** The products that all paths share: 8 rows of a matrix times the columns of one panel of neurons, or of several. */
+/**
+ * The products that all paths share: 8 rows of a matrix times the columns of one panel of neurons, or of several. Order
+ * of summation: the panels k0..k1 ascending, from zero, then added to c once (tile.ts).
+ */
 import { panelAt } from './gram'
 import { multiply, ROW } from './tile'
 
 /**
  * c(8, 8) += matrix[panel i, panels k0..k1)·b(k0..k1, 8).
- * @param matrix of gram.ts
- * @param b (8·panels, 8), from its first row on
+ * @param matrix matrix of gram.ts
+ * @param b (8·panels, 8); a pointer to its row 0, whatever k0 is
  */
 export function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize): void {
   const a = matrix + panelAt(i, panels, triangular) + (<usize>k0 << 8)
@@ -13,8 +16,10 @@ export function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0:
 }
 
 /**
- * `product` for `count` panels of neurons, `stride` bytes from one b and c to the next. Meanwhile the same columns of the next 8
- * rows are read, a byte of each cache line: they come from another place, and a core foresees only what lies in a row.
+ * `product` for `count` panels of neurons. In between, the same columns of the next 8 rows are read, one byte of each
+ * cache line. This prefetches them: they lie elsewhere in memory, and a core's own prefetcher only follows consecutive
+ * addresses.
+ * @param stride bytes from one b to the next, and from one c to the next
  */
 export function products(
   matrix: usize, panels: i32, triangular: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize, count: i32, stride: usize,

@@ -1,12 +1,13 @@
 /**
- * The part of the Gram form that does not depend on the codes: R = tril(G)·W, what the analog network has on each input
- * when the path arrives there, and for the output error S = triu(G, 1)·W, what is still to come.
+ * The part of the Gram form that does not depend on the codes: R = tril(G)·W and, for the output error, S = triu(G,
+ * 1)·W. R_t is the correlation of input t with the output of the analog network for the inputs up to t; S_t is the part
+ * of the later inputs.
  *
  *     p_t = R_t − Σ_{s<t} H_ts q_s          (substitute.ts)
  *     ‖Xw − Xq q‖² = ‖Xw‖² + Σ_t q_t (H_tt q_t − 2 p_t − 2 S_t)
  *
- * The second line follows from tr(QᵀHQ) = 2 Σ q_t (L q)_t + Σ H_tt q_t² with L = tril(H, −1) and (Lq)_t = R_t − p_t: the
- * error costs no further product with H.
+ * The second line follows from tr(QᵀHQ) = 2 Σ q_t (L q)_t + Σ H_tt q_t² with L = tril(H, −1) and (Lq)_t = R_t − p_t. So
+ * the error needs no further product with H.
  *
  * Order of summation: inputs s ascending in blocks of 256, each summed from zero; then the diagonal 8 × 8 block.
  */
@@ -14,15 +15,15 @@ import { BLOCK, matrixBytes, panelAt } from './gram'
 import { products } from './product'
 import { ROW } from './tile'
 
-/** Rows (in panels of 8) of one item: 64 inputs, whose 256 columns of G are 64 KB. */
+/** Panels of 8 rows in one item: 64 inputs. 256 columns of their rows of G take 64 KB. */
 const BAND: i32 = 8
 
 /**
- * R (and S unless 0) for bands of 64 inputs of one panel of 8 neurons. Items: (group, band, neuron panel).
+ * Computes R, and S unless s is 0, for bands of 64 inputs of one panel of 8 neurons. Items: (group, band, neuron panel).
  * @param g matrix of gram.ts
  * @param weights [group][neuron panel][8·panels][8]
  * @param r same shape, overwritten
- * @param s same shape or 0; needs all of G (triangular = 0)
+ * @param s same shape, overwritten, or 0; S needs the full G (triangular = 0)
  */
 export function project(
   g: usize, weights: usize, r: usize, s: usize, panels: i32, triangular: i32, neuronPanels: i32,
@@ -44,7 +45,7 @@ export function project(
   }
 }
 
-/** One of the triangles (upper = 0: s ≤ t, 1: s > t) for input panels [p0, p1) and `count` neuron panels. */
+/** The product with one triangle (upper = 0: s ≤ t, 1: s > t) for input panels [p0, p1) and `count` neuron panels. */
 function accumulate(
   matrix: usize, w: usize, out: usize, panels: i32, triangular: i32, p0: i32, p1: i32, count: i32, upper: i32,
 ): void {
@@ -71,7 +72,7 @@ function accumulate(
   }
 }
 
-/** c(8, 8) += the triangle of a diagonal block times w(8, 8); the block holds element (t, s) at s·32 + t·4. */
+/** c(8, 8) += a triangle of a diagonal block times w(8, 8). Element (t, s) of the block lies at s·32 + t·4. */
 export function diagonal(block: usize, w: usize, c: usize, upper: i32): void {
   let here = w
   const end = w + 8 * ROW

@@ -1,18 +1,20 @@
 /**
- * The path itself: quantized forward substitution. With p = R_t − Σ_{s<t} H_ts q_s, row after row
+ * The path itself: a forward substitution that quantizes. With p = R_t − Σ_{s<t} H_ts q_s, row after row
  *
  *     q_t = A(p / H_tt)          greedy path following (2010.15979 in Gram form), or
- *     q_t = A(w_t)               where H_tt = 0 (a dead input) and in MSQ, which shares the arithmetic of the error.
+ *     q_t = A(w_t)               where H_tt = 0 (a dead input), and for MSQ, whose output error this kernel computes.
  *
- * Neurons are independent lanes, 8 a panel; nothing but the order of inputs is sequential. Blocked like TRSM: 256 rows
- * at a time first receive all earlier inputs through the register tile, then the rows inside, 8 at a time by the tile
- * and the last 7 one by one. −q is stored, so that every update is a sum.
+ * Neurons are independent; the 8 of a panel are SIMD lanes. Only the order of the inputs is sequential. Blocked like
+ * TRSM: 256 rows at a time receive all inputs before the block through the register tile. Then each 8 rows of the block
+ * receive the block's earlier rows through the tile, and the rows of the diagonal 8 × 8 block one by one. −q is stored
+ * instead of q, so that every update is an addition.
  *
- * Where H = G (Xq = X) both sums of p are one, and no R is needed: p = H_tt w_t + Σ_{s<t} H_ts (w_s − q_s). Then w − q is
- * stored, and q_t = A(w_t + Σ_{s<t} H_ts (w_s − q_s) / H_tt): half the work of projecting and substituting.
+ * Where H = G (Xq = X) the two sums of p combine and no R is needed: p = H_tt w_t + Σ_{s<t} H_ts (w_s − q_s). Then w −
+ * q is stored, and q_t = A(w_t + Σ_{s<t} H_ts (w_s − q_s) / H_tt). That is half the work of projecting and
+ * substituting.
  *
- * Order of summation of p: earlier inputs ascending in blocks of 256, then of the row block, then of the 8-row block. It
- * depends on shapes only. The error sum is float64 over rows, see project.ts.
+ * Order of summation of p: inputs before the row block ascending in blocks of 256, then the inputs of the row block,
+ * then those of the 8-row block. It depends on shapes only. The error is a float64 sum over rows, see project.ts.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { fork } from './fork'
@@ -20,27 +22,27 @@ import { BLOCK, matrixBytes, panelAt } from './gram'
 import { products } from './product'
 import { ROW } from './tile'
 
-/** Panels of 8 rows in a row block: 256 rows, so that whole blocks of inputs lie before it and a tile is seldom short. */
+/** Panels of 8 rows in a row block: 256 rows, so that whole blocks of inputs lie before it and few tiles are short. */
 const ROWS: i32 = 32
 
 /** Smallest diagonal entry that counts as alive: below it 1/H_tt is not a finite float32. */
 export const ALIVE: f32 = 1.1754943508222875e-38
 
 /**
- * Items: columns = (group, candidate, neuron panel), panel fastest. Columns of an item range advance together, so that a
- * panel of H is read once for all of them.
+ * Chooses the codes of each column, and computes its output error. Items: columns = (group, candidate, neuron panel); the
+ * panel varies fastest. Columns of a strip are processed together, so that each panel of H is read once for all of them.
  * @param h matrix of gram.ts of Xq
- * @param g same of XqᵀX, to choose each block's scale on the way (fork.ts, one candidate), or 0
+ * @param g the same of XqᵀX, full, to choose a scale for each block on the way (fork.ts; one candidate only), or 0
  * @param weights [group][neuron panel][8·panels][8]
  * @param r [group][neuron panel][8·panels][8], from project.ts, or 0 where H = G and no errors are wanted
  * @param s same shape, or 0 if no errors are wanted
- * @param scales [group][candidate][neuron panel][scale block][8]; with g the largest, overwritten by those chosen
+ * @param scales [group][candidate][neuron panel][scale block][8]; with g the largest, overwritten by the chosen ones
  * @param zeros same shape
  * @param codes [column][8·panels][8] bytes, or 0 if only errors are wanted
  * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖², or 0
  * @param scratch [worker][strip, at least 3][8·panels + 264][8] float32
- * @param follow 1 follows the path, 0 rounds
- * @param strip columns that advance together
+ * @param follow 1 follows the path, 0 rounds each weight by itself
+ * @param strip columns that are processed together
  */
 export function substitute(
   h: usize, g: usize, weights: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize,
@@ -50,8 +52,8 @@ export function substitute(
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = <usize>panels << 8
-  // One column of scratch: −q (w − q without R), then 256 rows of p, and 256 bytes more, so that columns fall into
-  // different sets of a cache.
+  // Scratch of one column: −q (w − q without R), then 256 rows of p. 256 bytes more make the columns fall into different
+  // sets of a cache.
   const pathBytes = columnBytes + (<usize>(ROWS + 1) << 8)
   const q = scratch + <usize>worker * <usize>max(3, strip) * pathBytes
   const perGroup = candidates * neuronPanels
@@ -93,7 +95,7 @@ export function substitute(
           const row = (p << 3) + t
           const at = <usize>row << 5
           let path = q
-          if (t >= rows) { // padding: no weight, no code
+          if (t >= rows) { // the padding has neither weights nor codes
             for (let v = 0; v < count; v++, path += pathBytes) {
               v128.store(path + at, f32x4.splat(0))
               v128.store(path + at, f32x4.splat(0), 16)
@@ -127,7 +129,7 @@ export function substitute(
   }
 }
 
-/** p(rows of panels [p0, p1)) += H[·, panels k0..k1)·(−q) for `count` columns; p holds rows from panel `base` on. */
+/** p(rows of panels [p0, p1)) += H[·, panels k0..k1)·(−q) for `count` columns; p starts with the rows of panel `base`. */
 function update(
   matrix: usize, q: usize, panels: i32, triangular: i32, pathBytes: usize, columnBytes: usize,
   k0: i32, k1: i32, p0: i32, p1: i32, base: i32, count: i32,
@@ -138,13 +140,14 @@ function update(
 }
 
 /**
- * Row t of a diagonal 8 × 8 block for 8 neurons: finish p, choose the codes, store −q or w − q.
- * @param block H at (t, s): s·32 + t·4
+ * Row t of a diagonal 8 × 8 block for 8 neurons: completes p, chooses the codes, stores −q or w − q.
+ * @param block diagonal block of H; element (t, s) lies at s·32 + t·4
  * @param q −q (w − q where `same`) of the 8 rows, (8, 8)
  * @param p partial p of the 8 rows, (8, 8)
- * @param toS from the row of W to that of S, or 0 if no errors are wanted
- * @param alive smallest H_tt whose row follows the path
- * @param same H = G, and p has no R in it
+ * @param toS bytes from the row of W to that of S, or 0 if no errors are wanted
+ * @param alive smallest H_tt whose row follows the path; other weights are rounded
+ * @param same whether H = G; then p contains no R
+ * @param first whether this row starts the sum of the errors
  */
 @inline
 export function step(
@@ -199,7 +202,7 @@ export function step(
   }
 }
 
-/** errors(4) float64 += e(4) float32, or = e when first. */
+/** errors(4) float64 += e(4) float32; the first row overwrites them. */
 @inline
 function addErrors(errors: usize, e_f32x4: v128, first: bool): void {
   let low_f64x2 = f64x2.promote_low_f32x4(e_f32x4)

@@ -1,29 +1,34 @@
 /**
- * The register tiles: the two inner loops where nearly all time goes.
+ * The register tiles: the two inner loops in which nearly all time is spent.
  *
- * Every large operand lies in panels 8 columns wide, row after row of 8 floats (32 bytes). `multiply` forms the two
- * 4 × 8 tiles of AᵀB over the common rows of two panels; `carry` forms a 4 × 8 tile of A·B where A lies in panels.
+ * Every large operand lies in panels: 8 columns wide, rows of 8 floats (32 bytes) one after another. `multiply`
+ * computes the two 4 × 8 halves of AᵀB, summed over the common rows of two panels. `multiplyRows` computes 4 rows of
+ * A·B, where A lies in panels.
  *
- * Numerics: float32. A tile is summed from zero over its k steps in order and then added to memory once, so
- * a long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within, (m/256)·2⁻²⁴ across. The second module, for
- * `fastMath`, is these sources built with relaxed SIMD: there multiply and add may be one instruction with one rounding,
- * or two with two, as the machine likes, so that last bits differ between machines.
+ * Numerics: float32. `multiply` sums a tile from zero over its k steps in order and then adds it to memory once, so a
+ * long sum is a sum of short ones (k ≤ 256): error about k·2⁻²⁴ within a short sum, (m/256)·2⁻²⁴ across them.
+ * `multiplyRows` starts with the tile in memory, one rounding a term. The second module, for `fastMath`, is compiled
+ * from the same sources with relaxed SIMD. There multiply and add are one instruction with one rounding or two with
+ * two, depending on the machine, so the last bits differ between machines.
  *
- * Why 4 × 8 and not unrolled: V8 has 15 vector registers and keeps all loads of a loop body alive at once;
- * 8 accumulators + 4 splats + 2 columns + 1 product is exactly 15. Larger tiles and bodies unrolled by
- * hand spill (docs/PERFORMANCE.md).
+ * Why 4 × 8, and no unrolling by hand: V8 has 15 vector registers and keeps all loads of a loop body alive at once. 8
+ * accumulators + 4 splats + 2 columns + 1 product are exactly 15. Larger tiles, and bodies unrolled by hand, spill
+ * (docs/PERFORMANCE.md).
  *
- * Why the loops look odd: every instruction beside the 22 of a step costs, for a core takes in about six a cycle, and their
- * order costs too. V8 itself unrolls an inner loop of this size, block by block and without spills, only if it lies in
- * another loop: so both halves of a tile are formed by one function. It sees that an address needs no extension to 64 bits
- * when it comes from an addition, not from the loop: so pointers move before they are used. It does not compute again
- * what the step before the loop has computed, the addresses of splats: so the first step stands alone. And TurboFan puts
- * arithmetic as late as it can, that of the sums stored first last: rows descend, so that each load stands beside its
- * products (six loads in a row keep a Zen 4 core from taking in anything else), and the second column comes first (a
- * Zen 5 core takes 4.3 cycles a step instead of 4.5).
+ * Why the loops have this form: every instruction beside the 22 of a step costs time, because a core takes in about six
+ * a cycle, and their order costs time too.
+ * - V8 itself unrolls an inner loop of this size, block by block and without spills, but only inside another loop. So
+ *   one function computes both halves of a tile.
+ * - V8 omits the extension of an address to 64 bits if the address comes from an addition, but not if it comes from the
+ *   loop. So pointers advance before they are used.
+ * - V8 reuses the addresses of splats that the step before the loop has computed. So the first step stands before the
+ *   loop.
+ * - TurboFan places arithmetic as late as it can, and last the arithmetic of the sums that are stored first. So rows
+ *   descend, which puts each load beside its products: six loads in a row keep a Zen 4 core from taking in anything
+ *   else. The second column comes first: a Zen 5 core then takes 4.3 cycles a step instead of 4.5.
  */
 
-/** a·b + c: one place that says whether it may be fused. */
+/** a·b + c, fused only in the module with relaxed SIMD. */
 @inline
 function madd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(c, f32x4.mul(a, b))
@@ -33,8 +38,9 @@ function madd(a: v128, b: v128, c: v128): v128 {
 export const ROW: usize = 32
 
 /**
- * Bytes from a panel of 256 samples to the next, wherever panels of samples are written […][256][8]: a cache line more than
- * they take, or the same rows of all panels would fall into one set of the first-level cache, which holds 8 to 12 lines.
+ * Bytes from one panel of 256 samples to the next, wherever panels of samples are written […][256][8]. This is a cache
+ * line more than a panel takes. Without it the same rows of all panels would fall into one set of the first-level cache,
+ * which holds 8 to 12 lines.
  */
 export const PANEL: usize = 256 * ROW + 64
 
@@ -88,16 +94,16 @@ export function multiply(a: usize, b: usize, c: usize, steps: i32): void {
 }
 
 /**
- * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8) and the same of a second pair: rows of panels times a matrix, the
- * update of a residual, which is read and written once.
+ * c(4, 8) += Σ_p Σ_{t<8} a_p[0..4), t] · b[8p + t, 0..8), and the same for a second pair (a2, b2): 4 rows of a matrix in
+ * panels times a panel of neurons. c is read and written once for both pairs.
  * @param a 4 rows of panel 0; the same rows of panel p are p·PANEL further
  * @param b (8·panels, 8)
- * @param a2 like a, or 0
+ * @param a2 like a, or 0 if there is no second pair
  * @param b2 like b
  * @param c tile (4, 8), rows 32 bytes apart
  * @param panels at least 1
  */
-export function carry(a: usize, b: usize, a2: usize, b2: usize, c: usize, panels: i32): void {
+export function multiplyRows(a: usize, b: usize, a2: usize, b2: usize, c: usize, panels: i32): void {
   let c00_f32x4 = v128.load(c), c01_f32x4 = v128.load(c, 16)
   let c10_f32x4 = v128.load(c, 32), c11_f32x4 = v128.load(c, 48)
   let c20_f32x4 = v128.load(c, 64), c21_f32x4 = v128.load(c, 80)

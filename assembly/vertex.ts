@@ -1,26 +1,29 @@
 /**
- * The vertex walk (Maly & Saab, 2209.03487): moves the weights w of one neuron, without changing Xw, until all but at most
- * rank X of them are at ±c, c = ‖w‖∞. What is left to round are the few in between.
+ * The vertex walk (Maly & Saab, 2209.03487). It moves the weights w of one neuron without changing Xw, until all but at
+ * most rank X of them are at ±c, c = ‖w‖∞. Only the few weights in between are left to round.
  *
- * Carried out like the simplex method with bounds: a basis of columns of X, at first the unit vectors (which must stay
- * zero), and its inverse. Input after input enters: with a = B⁻¹X_j, moving w_j by τ moves the basic weights by −aτ and
- * Xw by nothing. While a unit vector is left that a touches, j takes its place and nothing moves. Otherwise w_j goes
- * towards the bound of its own sign until it or a basic weight arrives there; a basic weight that does gives its place
- * to j. Each input enters once: N steps of 2m² multiply-adds in float64.
+ * Computed like the simplex method with bounds. The state is a basis of columns of X, at first the unit vectors (whose
+ * weights must stay zero), and the inverse of the basis. The inputs enter one after another. With a = B⁻¹X_j, a change
+ * of w_j by τ and of the basic weights by −aτ leaves Xw as it is. If a has a nonzero entry at a unit vector, j replaces
+ * that unit vector in the basis, and no weight moves. Otherwise w_j moves towards the bound of its own sign until it or
+ * a basic weight reaches its bound; a basic weight that does is replaced by j in the basis. Each input enters once: N
+ * steps of 2m² multiply-adds in float64.
  *
- * Pivots smaller than 10⁻⁹ of the column's length count as zero; the first of equals leaves. No result depends on
- * threads: a neuron is one item's work.
+ * Pivots smaller than 10⁻⁹ of the largest entry of the column count as zero; the first of equals leaves. No result
+ * depends on threads, because a neuron is one item.
  */
 import { BLOCK } from './gram'
 import { PANEL, ROW } from './tile'
 
+/** Pivots below this share of the largest entry of the column count as zero. */
 const TINY: f64 = 1e-9
 
 /**
- * Items: (group, neuron).
+ * Moves the weights of each neuron. Items: (group, neuron).
  * @param x panels [sample block][group][panel][256][8] of Xq, all samples
  * @param weights [group][neuron panel][8·panels][8], moved in place
- * @param scratch [worker]: float64 inverse (m, even), x(even), a(even), z(inputs); int32 basis(even)
+ * @param scratch [worker]: float64 inverse (m, even), x(even), a(even), z(inputs); int32 basis(even), −1 for a unit
+ *   vector; `even` is m rounded up to an even number
  */
 export function vertexWalk(
   x: usize, weights: usize, scratch: usize, rows: i32, inputs: i32, panels: i32, neurons: i32, neuronPanels: i32, groups: i32,
@@ -52,7 +55,7 @@ export function vertexWalk(
       const v = load<f64>(z + (<usize>j << 3))
       if (abs(v) >= c) continue
       const size = gather(x, column, rows, even, panels, groups, group, j)
-      multiplyRows(inverse, column, a, rows, even)
+      multiplyInverse(inverse, column, a, rows, even)
       enter(inverse, a, z, basis, rows, even, j, c, TINY * size)
     }
     for (let j = 0; j < inputs; j++) store<f32>(own + (<usize>j << 5), <f32>load<f64>(z + (<usize>j << 3)))
@@ -66,7 +69,7 @@ function vertexBytes(rows: i32, inputs: i32): usize {
   return ((<usize>rows + 2) * even + <usize>((inputs + 1) & ~1)) * 8 + ((even * 4 + 15) & ~15)
 }
 
-/** Column j of the samples in float64; returns its largest magnitude. */
+/** Writes column j of the samples in float64; returns its largest magnitude. */
 function gather(x: usize, column: usize, rows: i32, even: i32, panels: i32, groups: i32, group: i32, j: i32): f64 {
   let size: f64 = 0
   store<f64>(column + (<usize>(even - 1) << 3), 0)
@@ -79,8 +82,8 @@ function gather(x: usize, column: usize, rows: i32, even: i32, panels: i32, grou
   return size
 }
 
-/** a(rows) = inverse(rows, even)·column(even), two lanes of the sum at a time. */
-function multiplyRows(inverse: usize, column: usize, a: usize, rows: i32, even: i32): void {
+/** a(rows) = inverse(rows, even)·column(even), two terms of each sum at a time, as lanes. */
+function multiplyInverse(inverse: usize, column: usize, a: usize, rows: i32, even: i32): void {
   const rowBytes = <usize>even << 3
   for (let i = 0; i < rows; i++) {
     const row = inverse + <usize>i * rowBytes
@@ -92,7 +95,7 @@ function multiplyRows(inverse: usize, column: usize, a: usize, rows: i32, even: 
   }
 }
 
-/** Input j enters, as described above. */
+/** Input j enters, as the head of this file describes. */
 function enter(
   inverse: usize, a: usize, z: usize, basis: usize, rows: i32, even: i32, j: i32, c: f64, tiny: f64,
 ): void {
@@ -118,9 +121,9 @@ function enter(
     const rate = -sign * load<f64>(a + (<usize>i << 3))
     if (basic < 0 || abs(rate) <= tiny) continue
     const value = load<f64>(z + (<usize>basic << 3))
-    const way = (rate > 0 ? c - value : c + value) / abs(rate)
-    if (way < least) {
-      least = way
+    const distance = (rate > 0 ? c - value : c + value) / abs(rate)
+    if (distance < least) {
+      least = distance
       leaving = i
     }
   }
@@ -141,7 +144,7 @@ function enter(
   pivot(inverse, a, basis, rows, even, leaving, j)
 }
 
-/** j takes place i of the basis. */
+/** Puts input j at place i of the basis, and updates the inverse. */
 function pivot(inverse: usize, a: usize, basis: usize, rows: i32, even: i32, i: i32, j: i32): void {
   const rowBytes = <usize>even << 3
   const row = inverse + <usize>i * rowBytes

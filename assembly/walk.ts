@@ -1,24 +1,25 @@
 /**
- * The path of substitute.ts with other choices than the nearest value: the same p_t = R_t − Σ_{s<t} H_ts q_s, and with
- * v = p_t / H_tt (w_t where the input is dead)
+ * The path of substitute.ts with other choices than the nearest value. With the same p_t = R_t − Σ_{s<t} H_ts q_s and
+ * v = p_t / H_tt (w_t for a dead input)
  *
  *     SOFT      q_t = A(sign v · max(|v| − λ, 0))                          2201.11113, l1-penalized step
  *     HARD      q_t = 0 where |v| ≤ λ, else A(v)                           2201.11113, l0-penalized step
  *     CHANCE    q_t = s·(⌊x⌋ + 1 with probability x − ⌊x⌋, else ⌊x⌋)       2309.10975, x = v / s + z, then clamped
  *     EXACT     q_t = v: no alphabet; the forward substitution tril(H)⁻¹R
  *
- * The paper's hard threshold has the alphabet {0} ∪ {±(λ + kδ)}, which is not of the form s·(code − z) that every format
- * stores; where λ is a multiple of the step both choose the same values.
+ * The hard threshold of the paper has the alphabet {0} ∪ {±(λ + kδ)}. That is not of the form s·(code − z), which every
+ * format stores. Where λ is a multiple of the step, both choose the same values.
  *
- * Chance is a function of (seed, neuron, place of the input) alone, 24 bits of two rounds of a mixing hash (lowbias32,
- * C. Wellons), so that neither tiles nor threads nor other neurons change a draw. Neurons are counted through the groups,
- * each group's rounded up to whole panels.
+ * A draw of CHANCE is a function of (seed, neuron, index of the input) alone: 24 bits of two rounds of a mixing hash
+ * (lowbias32, C. Wellons). So it does not depend on tiles, threads or other neurons. Neurons are numbered through all
+ * groups, with each group's number of neurons rounded up to whole panels.
  *
- * Blocking and order of summation as in substitute.ts: 256 rows, earlier inputs in blocks of 256.
+ * Blocking and order of summation are those of substitute.ts: 256 rows, earlier inputs in blocks of 256.
  */
 import { nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { product } from './product'
+import { ALIVE } from './substitute'
 import { ROW } from './tile'
 
 const SOFT: i32 = 1
@@ -29,14 +30,11 @@ const EXACT: i32 = 4
 /** Panels of 8 rows in a row block: 256 rows. */
 const ROWS: i32 = 32
 
-/** Smallest diagonal entry that counts as alive, as in substitute.ts. */
-const ALIVE: f32 = 1.1754943508222875e-38
-
 /**
- * Items: columns = (group, candidate, neuron panel), panel fastest.
+ * Walks each column. Items: columns = (group, candidate, neuron panel); the panel varies fastest.
  * @param h matrix of gram.ts of Xq
  * @param weights [group][neuron panel][8·panels][8]
- * @param r same shape, what the path aims at
+ * @param r same shape: R, the target of the path
  * @param scales [group][candidate][neuron panel][scale block][8]
  * @param zeros same shape
  * @param codes [column][8·panels][8] bytes; not written by EXACT
@@ -95,7 +93,7 @@ export function walk(
   }
 }
 
-/** Row t of a diagonal 8 × 8 block for 8 neurons. */
+/** Row t of a diagonal 8 × 8 block for 8 neurons: completes p, chooses the codes, stores −q. */
 function step(
   block: usize, t: i32, q: usize, p: usize, w: usize, scale: usize, zero: usize, code: usize,
   top: f32, choice: i32, lambda: f32, key: i32, neuron: i32,
@@ -137,6 +135,7 @@ function step(
   storeCodes(code, c0_f32x4, c1_f32x4)
 }
 
+/** The soft or the hard threshold of 4 values. */
 @inline
 function threshold(v_f32x4: v128, lambda: f32, choice: i32): v128 {
   const over_f32x4 = f32x4.sub(f32x4.abs(v_f32x4), f32x4.splat(lambda))
@@ -146,7 +145,7 @@ function threshold(v_f32x4: v128, lambda: f32, choice: i32): v128 {
   return v128.and(v128.or(over_f32x4, sign), kept)
 }
 
-/** Codes of 4 neurons from `neuron` on: the integer below x or the one above, as the draw has it, clamped. */
+/** Codes of the 4 neurons from `neuron` on: the integer below x or the one above, depending on the draw, clamped. */
 @inline
 function chance(v_f32x4: v128, s_f32x4: v128, z_f32x4: v128, top_f32x4: v128, key: i32, neuron: i32): v128 {
   const x_f32x4 = f32x4.add(f32x4.div(v_f32x4, s_f32x4), z_f32x4)
@@ -168,6 +167,7 @@ function mix(x: i32): i32 {
   return x ^ (x >>> 16)
 }
 
+/** lowbias32 of 4 lanes. */
 @inline
 function mix4(x_i32x4: v128): v128 {
   let y = v128.xor(x_i32x4, i32x4.shr_u(x_i32x4, 16))
@@ -178,8 +178,8 @@ function mix4(x_i32x4: v128): v128 {
 }
 
 /**
- * r = b + s − u: the next right-hand side of a Gauss-Seidel sweep, R = Gw − triu(H, 1)·w̃, which the next forward
- * substitution solves. Items: runs of 64 floats.
+ * r = b + s − u, float32: the right-hand side R = Gw − triu(H, 1)·w̃ of the next Gauss-Seidel sweep. The next forward
+ * substitution solves it. Items: runs of 64 floats.
  * @param b tril(G)·W
  * @param s triu(G, 1)·W
  * @param u triu(H, 1)·w̃

@@ -1,7 +1,7 @@
 /**
- * Table (i): convolutions with stride 1 whose every position is sampled, from the caller's arrays to codes: H and G summed by
- * patches, and by correlations of the channels (src/methods/correlations.ts). One thread; scales searched as by default, which
- * wants all of G.
+ * Table (i): convolutions with stride 1 whose every position is sampled, from the caller's arrays to codes. H and G are
+ * summed once by patches and once by correlations of the channels (src/methods/correlations.ts). One thread. Scales are
+ * searched as by default, which needs the full G.
  */
 import { createExecutor } from '#src/executor/choose.js'
 import type { SamplesResult } from '#src/methods/quantizeSamples.js'

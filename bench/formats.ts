@@ -1,6 +1,7 @@
 /**
- * The evidence behind `--format auto`: one quantized model written in every form; file size, time to load, time of a run,
- * growth of the process while loading. ONNX Runtime Web and, where it is installed, ONNX Runtime Node.
+ * The measurements behind the automatic choice of a format: one quantized model written in every format; file size,
+ * time to load, time of a run, growth of the process while loading. ONNX Runtime Web and, if it is installed, ONNX
+ * Runtime Node.
  */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

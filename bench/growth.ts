@@ -1,6 +1,6 @@
 /**
- * Table (e): growth. How time follows samples, inputs, neurons and depth when each is doubled four times, with the fitted
- * exponent beside that of the formulas' operations.
+ * Table (e): growth. The time when samples, inputs, neurons or depth are doubled four times, with the fitted exponent
+ * beside the exponent of the number of operations.
  */
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { createExecutor } from '#src/executor/choose.js'
@@ -16,7 +16,7 @@ import { denseWork, quantize, type Shape } from './work.js'
 
 const BASE: Shape = { samples: 2048, inputs: 256, neurons: 128 }
 
-/** Layers, width and samples of the shortest chain: large enough that a session's start is not what is measured. */
+/** Layers, width and samples of the shortest chain: large enough that the start of a session does not dominate. */
 const CHAIN = { depth: 2, width: 256, samples: 1024 }
 
 export async function benchGrowth(threads: number, repetitions: number, doublings: number): Promise<Table> {

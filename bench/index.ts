@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --short] [--json FILE] [TABLE…]`: every claim about speed, as a table a question. bench/README.md says
- * which tables there are and how to read them.
+ * `npm run bench [-- --short] [--json FILE] [TABLE…]`: every claim about speed, one table for each question.
+ * bench/README.md lists the tables and says how to read them.
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'

@@ -1,7 +1,7 @@
 /**
- * Table (a): the kernels alone, one thread, on operands that the caches hold as they do inside a layer, beside the same
- * kernels with relaxed SIMD where the runtime has it. Multiply-adds count twice; what a triangle leaves out is not counted,
- * padding is not counted.
+ * Table (a): the kernels alone, one thread, on operands that the caches hold as they do inside a layer, compared with
+ * the same kernels in relaxed SIMD if the runtime has it. Multiply-adds count twice; elements outside a triangle and
+ * padding do not count.
  */
 import { loadFastModule } from '#src/engine/relaxedModule.js'
 import { PANEL_BYTES, substituteScratch } from '#src/wasm/kernels.js'
@@ -23,7 +23,7 @@ const LARGE: Size = { inputs: 2048, neurons: 128, samples: 512, edge: 8 }
 /** A convolution with few filters. */
 const NARROW: Size = { inputs: 144, neurons: 16, samples: 4096, edge: 2 }
 
-/** Columns of 8 neurons that a substitution takes abreast in layers of 4,096 neurons and more. */
+/** Columns of 8 neurons that a substitution processes together in layers of 4,096 neurons and more. */
 const STRIP = 16
 
 interface KernelCase extends Case {
@@ -74,7 +74,7 @@ async function casesOf(file: string): Promise<KernelCase[]> {
   ]
 }
 
-/** Every operand of a layer, filled with numbers that are not all alike. */
+/** All operands of a layer, filled with different numbers. */
 function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size) {
   const floats = new Float32Array(memory.buffer)
   for (let i = 0; i < floats.length; i++) floats[i] = ((i * 7919) % 1000) / 1000
@@ -147,7 +147,7 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
   ]
 }
 
-/** What the direct form of a small convolution spends its time on. */
+/** The two parts of the direct form of a small convolution. */
 function narrowCases(instance: Instance, size: Size): KernelCase[] {
   const { inputs: N, samples, edge } = size
   const { panels, columns: _, ...at } = operands(instance, size)

@@ -1,7 +1,7 @@
 /**
- * Tables (b) and (c): whole layers, from the caller's arrays to codes, by shape, form and thread count, beside rounding and
- * the NumPy twin. The error is not measured, as nobody's is. The other form than the chosen one is timed on one thread,
- * wherever it fits, so that a cost model that chooses wrongly shows.
+ * Tables (b) and (c): whole layers, from the caller's arrays to codes, by shape, form and thread count, compared with
+ * rounding and the NumPy twin. No program in the table measures the output error. The form that was not chosen is timed
+ * on one thread too, wherever it fits, so that a wrong choice of the cost model shows.
  */
 import type { Job } from '#src/engine/job.js'
 import { createPool } from '#src/engine/pool.js'
@@ -38,7 +38,7 @@ export const SHAPES: readonly Shape[] = [
   [8192, 4096, 4096],
 ].map(([samples = 0, inputs = 0, neurons = 0]) => ({ samples, inputs, neurons }))
 
-/** 65536×144×16 as a network has it: the patches of 3 × 3 pixels of 16 channels. */
+/** 65536×144×16 as in a network: the patches of 3 × 3 pixels of 16 channels. */
 const PATCHES = { channels: 16, groups: 1, neurons: 16, side: 32, images: 64 }
 
 /** A depthwise 3 × 3 convolution: 64 groups of 9 inputs and one neuron, 32,768 patches. */
@@ -49,12 +49,12 @@ const FORMS = ['gram', 'direct'] as const
 /** How much slower than the better form the chosen one may be before the table marks it. */
 const SLACK = 1.1
 
-/** The probe, 40 ms of it on one thread in tiles of a tenth of one: what more threads of this machine are worth at best. */
+/** The probe kernel, 40 ms on one thread in tiles of 0.1 ms: the best speedup that more threads can reach here. */
 const PROBES: Job = [
   [{ kernel: 'probeArithmetic', args: [PROBE_ROUNDS], items: 400, step: 1, scratch: false }],
 ]
 
-/** What NumPy does too: a layer of one group. */
+/** The layers that the NumPy twin can compute: those of one group. */
 interface Peer {
   readonly shape: Shape
   readonly convolution: Convolution | null
@@ -62,7 +62,7 @@ interface Peer {
 
 interface Subject {
   readonly make: (same: boolean) => Work
-  /** What its shape does not tell. */
+  /** Facts that the shape does not show. */
   readonly of: string
   readonly peer: Peer | null
 }

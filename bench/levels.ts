@@ -1,4 +1,4 @@
-/** Table (j): the alphabet's size, 3 levels beside the 15 of all other tables, each layer in the form that is chosen for it. */
+/** Table (j): the size of the alphabet, 3 levels beside the 15 of all other tables, each layer in its chosen form. */
 import { createExecutor } from '#src/executor/choose.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Row, type Table, table } from './table.js'

@@ -1,6 +1,6 @@
 /**
- * The machine as this very run finds it: name, runtime, and the peaks that the module's own probe kernels reach. Everything
- * else in the bench is also given as a fraction of these.
+ * The machine of this run: name, runtime, and the peaks that the probe kernels of the module reach. All other numbers
+ * of the bench are also given as a fraction of these.
  */
 import { readFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
@@ -12,10 +12,10 @@ export interface Machine {
   readonly name: string
   readonly runtime: string
   readonly cores: number
-  /** Multiply and add from registers, one thread, float32, GFLOP/s: the best of fifteen times twenty runs, and the spread of fifteen. */
+  /** Multiply and add in registers, one thread, float32, GFLOP/s: the best of 15 × 20 runs, and the spread of the 15. */
   readonly peakGflops: number
   readonly peakSpread: number
-  /** Reading memory that no cache holds, one thread, GB/s: the best of fifteen, and their spread. */
+  /** Reading memory beyond the caches, one thread, GB/s: the best of 15 runs, and their spread. */
   readonly readGbs: number
   readonly readSpread: number
 }
@@ -36,8 +36,8 @@ export const PROBE_ROUNDS = 30_000
 const PROBE_TRIES = 20
 
 /**
- * The peak as a case beside others, for a noisy machine is another one a minute later: the best of twenty tries of a tenth
- * of a millisecond.
+ * The peak as one of the interleaved cases, because the speed of a shared machine changes within minutes: the best of
+ * 20 runs of 0.1 ms.
  */
 export async function peakProbe(): Promise<Case<number>> {
   const { kernels } = await instantiate(1)

@@ -1,12 +1,12 @@
 /**
- * Fair timing: cases of one question run interleaved (A B A B …) after a warm-up, so that a noisy machine is noisy for
- * all of them, and no number goes without its spread.
+ * Fair timing. The cases of one question run interleaved (A B A B …) after a warm-up, so that a noisy machine disturbs
+ * all of them alike, and every number comes with its spread.
  */
 import type { Cell } from './table.js'
 
 export interface Case<T = unknown> {
   readonly name: string
-  /** Does the work once; what it returns may carry its own seconds, else the wall clock counts. */
+  /** Does the work once. Its result may contain the seconds; otherwise the wall clock counts. */
   run(): Promise<T> | T
   /** Seconds of one run, from its result. */
   seconds?(result: T): number
@@ -46,7 +46,7 @@ export function timing(name: string, times: readonly number[]): Timing {
   return { name, min: sorted[0]!, median, spread: (at(0.75) - at(0.25)) / median, seconds: times }
 }
 
-/** `min / median ± spread`, in seconds or milliseconds, and what else there is to say of it. */
+/** `min / median ± spread`, in seconds or milliseconds, with a remark. */
 export function cell(measured: Timing, unit: 's' | 'ms' = 's', more = ''): Cell {
   const { min, median, spread } = measured
   const number = (seconds: number): string =>

@@ -1,7 +1,8 @@
 /**
- * Table (h): what each method's arithmetic takes on the layers of resnet20, in units of plain GPFQ's H and G (sums of the
- * lower triangles over 32,768 patches). A method's arithmetic is everything from complete H and G to the codes: factors,
- * projections, paths, passes and the search over 13 scales, the caller's own work included. One thread.
+ * Table (h): the time of each method's arithmetic on the layers of resnet20, in units of the time that H and G of plain
+ * GPFQ take (sums of the lower triangles over 32,768 patches). A method's arithmetic is everything from complete H and
+ * G to the codes: factors, projections, paths, passes and the search over 13 scales, with the caller's own work. One
+ * thread.
  */
 import { GPFQ, type Recipe, resolveRecipe } from '#src/methods/recipe.js'
 import type { MethodOptions } from '#src/options.js'
@@ -37,10 +38,10 @@ const METHODS: readonly { readonly name: string; readonly options: MethodOptions
   { name: 'best', options: { preset: 'best' } },
 ]
 
-/** What sums samples into matrices; all that comes after is the method's. */
+/** The kernels that sum samples into matrices; all later kernels belong to the method. */
 const SAMPLES = ['padPlanes', 'pack', 'gram', 'mirror']
 
-/** The most that a method may take. */
+/** The limit for every method, in the same unit. */
 const MOST = 4
 
 export async function benchMethods(repetitions: number, layers: number): Promise<Table[]> {
@@ -60,7 +61,7 @@ export async function benchMethods(repetitions: number, layers: number): Promise
       const work = make()
       const run = (name: string, recipe: Recipe, seconds: (run: TimedRun) => number): Case<TimedRun> => ({
         name,
-        // Beacon finds its scales itself: nothing is searched.
+        // Beacon computes its scales itself, so no scales are searched.
         run: () =>
           timer.time(() =>
             quantize(timer.executor, work, {
@@ -107,7 +108,7 @@ function methodRow(layer: string, times: ReadonlyMap<string, Timing>): Row {
   return { layer, 'H and G': cell(base), ...Object.fromEntries(ratios) }
 }
 
-/** Seconds of H and G: their kernel alone, without packing. */
+/** Seconds of H and G: the kernel alone, without packing. */
 const matrixSeconds = ({ jobs }: TimedRun): number =>
   sum(
     jobs.flatMap(({ phases }) =>

@@ -1,8 +1,8 @@
 /**
- * Table (d): whole models by phase. Calibration is what ONNX Runtime takes, from loading a segment to its outputs, for both
- * streams; quantization proper is all the rest but verification: reading, starting the pool, cutting segments, patches, H
- * and G, codes, writing. Cores busy: processor time of the whole process over wall time, median, with what ONNX Runtime's
- * threads spin.
+ * Table (d): whole models by phase. Calibration is the time in ONNX Runtime, from loading a segment to its outputs, for
+ * both streams. Quantization is everything else except verification: reading, starting the pool, cutting segments,
+ * patches, H and G, codes, writing. Cores busy is the processor time of the whole process over the wall time, as a
+ * median; it includes the threads of ONNX Runtime, which spin while they wait.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -59,7 +59,7 @@ const since = (start: Spent): Spent => {
 
 const minus = (a: Spent, b: Spent): Spent => ({ wall: a.wall - b.wall, processor: a.processor - b.processor })
 
-/** The same runner; what it takes is added to `spent`. */
+/** The same runner; its times are added to `spent`. */
 function timedRunner(runner: Runner, spent: Spent): Runner {
   async function timed<T>(act: () => Promise<T>): Promise<T> {
     const start = now()

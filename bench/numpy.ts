@@ -1,4 +1,4 @@
-/** The NumPy twin of ../shared/oracle, where there are Python, NumPy and the script: a process of its own, same shapes. */
+/** The NumPy twin of ../shared/oracle, if Python, NumPy and the script are there: a process of its own, same shapes. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,8 +15,8 @@ interface Seconds {
 }
 
 /**
- * Its better form, and before it the gathering of the patches where the layer is a convolution. Of spread it tells no more
- * than the median. Null where it cannot run.
+ * Times its faster form, after gathering the patches if the layer is a convolution. The script reports a minimum and a
+ * median only. Null if it cannot run.
  */
 export async function numpyTimes(
   { samples, inputs, neurons }: Shape,
@@ -44,10 +44,10 @@ export async function numpyTimes(
 
 const show = ({ min, median }: Seconds): string => `${min.toFixed(4)} / ${median.toFixed(4)}`
 
-/** Lines that a script prints. */
+/** The lines that a script prints. */
 async function python(script: string, args: readonly (string | number)[]): Promise<string[]> {
   const env = { ...process.env }
-  // Older OpenBLAS builds need these to be safe; a current one is slowed down by them.
+  // Older OpenBLAS builds need these variables; they slow a current build down.
   delete env.OPENBLAS_CORETYPE
   delete env.OPENBLAS_L2_SIZE
   const { stdout } = await promisify(execFile)('python3', [script, ...args.map(String)], { env })

@@ -1,13 +1,14 @@
 /**
- * A model of the scheduler: what 4, 8, 16 and 64 threads would take. Every tile is timed on one thread (tilePool.ts), then
- * handed to p threads phase by phase, in order to whoever is free first (the pool's shares change who takes a tile, no more).
- * What a tile costs to take, a phase to end and a job to start is measured on the real pool with kernels that do nothing, on
- * one thread and two.
+ * A model of the scheduler: the time that 4, 8, 16 and 64 threads would take. Every tile is timed on one thread
+ * (tilePool.ts) and then assigned, phase by phase and in order, to the first free of p threads. (The shares of the pool
+ * only change which thread takes a tile.) The costs of taking a tile, ending a phase and starting a job are measured on
+ * the real pool with kernels that do nothing, on one thread and two.
  *
- * Assumed: threads do not slow each other (a core each, caches of their own); the end of a phase costs the same step more
- * with every thread, and so does the message that starts a job, late threads joining in and the caller posting all of them
- * before it goes on; packing, which reads memory, gains from `MEMORY_THREADS` threads and no more; the caller copies the
- * next batch while the workers are at the last one, as the packer's two slots and the pool's two jobs allow.
+ * Assumptions: threads do not slow each other (each has a core and caches of its own). Each further thread adds the
+ * same cost to the end of a phase, and to the message that starts a job. The caller posts all messages before it goes
+ * on, and late threads join the phase that is running. Packing reads memory and gains from `MEMORY_THREADS` threads at
+ * most. The caller copies the next batch while the workers process the last one, as the packer's two slots and the
+ * pool's two jobs allow.
  */
 import type { Job, Task } from '#src/engine/job.js'
 import { createPool, type Pool } from '#src/engine/pool.js'
@@ -19,24 +20,24 @@ import { type Row, type Table, table } from './table.js'
 import { createTileTimer, sum, type TimedJob, type TimedRun } from './tilePool.js'
 import { planOf, quantize, type Work } from './work.js'
 
-/** Threads that memory feeds at full speed. */
+/** Threads that the memory can serve at full speed. */
 const MEMORY_THREADS = 4
 
 /** Seconds. */
 export interface Costs {
-  /** Taking a tile. */
+  /** Time to take a tile. */
   readonly tile: number
-  /** A phase without work, by threads. */
+  /** Time of a phase without work, by number of threads. */
   phase(threads: number): number
-  /** A job without work, by threads. */
+  /** Time of a job without work, by number of threads. */
   job(threads: number): number
 }
 
-const EMPTY_JOBS = 200 // one alone may find its threads awake or asleep
+const EMPTY_JOBS = 200 // threads may be awake or asleep, which one job does not average out
 const EMPTY_PHASES = 1000
 const EMPTY_TILES = 100_000
 
-/** The probe kernel, told to do next to nothing. */
+/** The probe kernel with almost no work. */
 const nothing = (tiles: number): Task => ({
   kernel: 'probeArithmetic',
   args: [0],
@@ -45,7 +46,7 @@ const nothing = (tiles: number): Task => ({
   scratch: false,
 })
 
-/** What the pool itself costs, from jobs without work. */
+/** The costs of the pool itself, measured on jobs without work. */
 export async function measureCosts(repetitions: number): Promise<Costs> {
   const module = await loadModule()
   const [one, two] = [await createPool(1, module), await createPool(2, module)]
@@ -80,16 +81,16 @@ export async function measureCosts(repetitions: number): Promise<Costs> {
   }
 }
 
-/** A run on more threads, in seconds of the workers. */
+/** A modelled run on more threads, in seconds of the workers. */
 export interface Predicted {
   readonly wall: number
-  /** Thread-seconds without work, by the kernel of the phase that left them. */
+  /** Thread-seconds without work, by the kernel of the phase in which they occur. */
   readonly idle: ReadonlyMap<string, number>
 }
 
 /**
- * Tiles taken in order by whoever is free first.
- * @param free when each thread may begin, seconds
+ * Assigns tiles in order, each to the first free thread.
+ * @param free time at which each thread can begin, seconds
  * @returns when the last tile is done
  */
 export function listSchedule(tiles: readonly number[], free: readonly number[], perTile: number): number {
@@ -106,7 +107,7 @@ export function listSchedule(tiles: readonly number[], free: readonly number[], 
   return end
 }
 
-/** Jobs that only bring samples in: the caller goes on with the next batch meanwhile. */
+/** Jobs that only add samples: the caller prepares the next batch while they run. */
 const STREAMED = ['padPlanes', 'pack', 'gram']
 
 export function predict({ jobs, after }: TimedRun, costs: Costs, threads: number): Predicted {
@@ -116,7 +117,7 @@ export function predict({ jobs, after }: TimedRun, costs: Costs, threads: number
   for (const job of jobs) {
     const streamed = job.phases.flat().every(({ kernel }) => STREAMED.includes(kernel))
     const posted = Math.max(caller, streamed ? ends[0] : ends[1]) + job.before
-    // Thread i hears of the job i messages later than the first, and joins whatever phase is under way then.
+    // Thread i receives its message i messages later than the first thread, and joins the phase that runs then.
     const heard = Array.from({ length: threads }, (_, thread) => posted + costs.job(thread + 1))
     ends = [ends[1], jobEnd(job, heard, Math.max(heard[0]!, ends[1]), costs, idle)]
     caller = posted + costs.job(threads) - costs.job(1)
@@ -124,7 +125,7 @@ export function predict({ jobs, after }: TimedRun, costs: Costs, threads: number
   return { wall: Math.max(caller, ends[1]) + after, idle }
 }
 
-/** When a job's last tile is done that begins `now`, on threads of which each has `heard` of it then. */
+/** Time of the last tile of a job that begins `now`, on threads that receive its message at the times `heard`. */
 function jobEnd(
   { phases }: TimedJob,
   heard: readonly number[],
@@ -147,7 +148,7 @@ function jobEnd(
   return now
 }
 
-/** The shortest of several runs, tile by tile: what a busy machine adds is not the tile's. */
+/** The shortest of several runs, tile by tile, which excludes the delays of a busy machine. */
 function leastOf(runs: readonly TimedRun[]): TimedRun {
   const [first] = runs
   if (first === undefined) return { jobs: [], after: 0 }

@@ -1,4 +1,4 @@
-/** Tables (f) and (g): how soon the pool is ready, and how much there is to download. */
+/** Tables (f) and (g): the time until the pool is ready, and the size of the downloads. */
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
@@ -8,7 +8,7 @@ import { createQuantizer } from '#src/index.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Row, type Table, table } from './table.js'
 
-/** What a fresh process needs from the import of the package to a pool that is ready. */
+/** The time of a fresh process from the import of the package to a pool that is ready. */
 const COLD = `
   const begin = performance.now()
   const { createQuantizer } = await import('#src/index.js')
@@ -17,7 +17,7 @@ const COLD = `
   await quantizer.close()
 `
 
-/** A worker that only answers a message: what Node itself takes. */
+/** A worker that only answers a message: the time that Node itself takes. */
 const ECHO = `
   const { parentPort } = require('node:worker_threads')
   parentPort.on('message', (message) => parentPort.postMessage(message))
@@ -65,7 +65,7 @@ export async function benchStartup(repetitions: number): Promise<Table> {
   )
 }
 
-/** Bytes that must not be exceeded. */
+/** Limits in bytes. */
 const MOST_WASM = 24 * 1024
 const MOST_CORE = 20 * 1024
 

@@ -1,7 +1,7 @@
-/** Tables as plain data (--json, every repetition in it) and as Markdown on the terminal. */
+/** Tables as plain data (--json, with every repetition) and as Markdown on the terminal. */
 import type { Timing } from './measure.js'
 
-/** What is printed, with the measurement behind it where there is one. */
+/** The printed text, with its measurement if there is one. */
 export type Cell = string | { readonly text: string; readonly measured: Timing }
 
 export type Row = Readonly<Record<string, Cell>>

@@ -1,9 +1,9 @@
 /**
- * A pool of one that carries out every tile on this very thread and writes down what each took: what the tables of methods
- * and of predicted threads are made of. Same kernels, same tiles, same results.
+ * A pool that runs every tile on the calling thread and records its time, for the tables of methods and of predicted
+ * threads. Same kernels, same tiles, same results.
  */
 import { readFile } from 'node:fs/promises'
-import { CONTROL_BYTES, type Job, tilesOf } from '#src/engine/job.js'
+import { CONTROL_BYTES, type Job, tilesOfTask } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
 import { instantiate, runTile } from '#src/engine/tiles.js'
 import type { Executor } from '#src/executor/executor.js'
@@ -30,7 +30,7 @@ export interface TimedRun {
 
 export interface TileTimer {
   readonly executor: Executor
-  /** Everything that `act` had carried out. */
+  /** All jobs that ran during `act`. */
   time(act: () => Promise<unknown>): Promise<TimedRun>
 }
 
@@ -45,7 +45,7 @@ export async function createTileTimer(): Promise<TileTimer> {
     const phases = job.map((phase) => {
       let tile = 0
       return phase.map((task) => {
-        const tiles = Array.from({ length: tilesOf(task) }, () => {
+        const tiles = Array.from({ length: tilesOfTask(task) }, () => {
           const begin = performance.now()
           runTile(kernels, phase, tile++, 0)
           return (performance.now() - begin) / 1000

@@ -1,6 +1,6 @@
 /**
- * A layer's worth of work as the executor takes it: shape, batches of samples, weights and scales. Seeded, dense or a
- * convolution with groups; post-ReLU inputs that differ a little in the quantized network.
+ * The work of one layer in the form of the executor's arguments: shape, batches of samples, weights and scales. Seeded;
+ * dense or a convolution with groups; inputs as after a ReLU, which differ a little in the quantized network.
  */
 import { gatherFor } from '#src/calibration/gather.js'
 import type { Executor } from '#src/executor/executor.js'
@@ -116,7 +116,7 @@ export function convolutionWork(layer: Convolution, same: boolean): Work {
   }
 }
 
-/** The same convolution as a model's is quantized, for all its patches are sampled: by correlations where they take less. */
+/** The same convolution as in a model that samples all patches: by correlations where these take less time. */
 export function allPositions(work: Work): Work {
   const { convolution = null } = work.batches[0]!.gather
   return convolution === null ? work : { ...work, shape: preferCorrelation(work.shape, convolution) }
@@ -146,11 +146,11 @@ export interface WorkOptions {
   readonly recipe?: Recipe
   readonly form?: Form
   readonly rule?: 'max' | 'search'
-  /** 15 unless told. */
+  /** Default 15. */
   readonly levels?: number
 }
 
-/** Chooses the codes of the layer; nothing is measured of its error. */
+/** Chooses the codes of the layer, without measuring its error. */
 export function quantize(executor: Executor, work: Work, options: WorkOptions = {}): Promise<SamplesResult> {
   const { recipe = GPFQ, form, rule = 'max', levels = LEVELS } = options
   const { groups, inputs, neurons } = work.shape
@@ -180,7 +180,7 @@ export function planOf({ shape }: Work, form?: Form): LayerPlan | null {
   }
 }
 
-/** Operations of a form, a multiply-add counted twice, without padding (but for that of correlations). */
+/** Operations of a form; a multiply-add counts twice, padding does not count (except that of correlations). */
 export function operations({ shape }: Work, form: Form): number {
   const { samples: m, inputs: n, neurons: k, groups, same, correlation } = shape
   const streams = same ? 1 : 2

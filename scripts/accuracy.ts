@@ -1,10 +1,10 @@
 /**
- * `npm run accuracy`: the tables of docs/ACCURACY.md. Quantizes the five reference models at 3, 7 and 15 levels by every
- * rule for the scale and by every method, and evaluates each on its whole test set. Resumable: every finished cell is kept
- * in docs/accuracy.json and not computed again (delete the file, or a line of it, to measure anew).
+ * `npm run accuracy`: the tables of docs/ACCURACY.md. Quantizes the five reference models at 3, 7 and 15 levels with
+ * every rule for the scale and every method, and evaluates each on its whole test set. Resumable: every finished cell
+ * is stored in docs/accuracy.json and not computed again (delete the file, or a line of it, to measure anew).
  *
- * The models and data are not part of the project: the script looks for them in ../shared/assets, or in the folder given
- * as the first argument, and says so if there are none.
+ * The models and data are not part of the project. The script looks for them in ../shared/assets, or in the folder
+ * given as the first argument, and reports if there are none.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -23,7 +23,7 @@ import {
   subjectOf,
 } from './subjects.js'
 
-/** A column: its head and what it asks of quantizeModel. */
+/** A column: its head and its options of quantizeModel. */
 type Rule = MethodOptions & {
   readonly name: string
   readonly radius?: Radius
@@ -35,7 +35,7 @@ const DEFAULT: Rule = { name: 'gpfq', method: 'gpfq' }
 
 const OWN_ORDER: Rule = { name: 'gpfq, own order', method: 'gpfq', actOrder: false }
 
-/** How the scale is chosen, in one order; rounding to the plain maximum is what everybody else does. */
+/** The rules for the scale, in one order; rounding with the plain maximum is the common baseline. */
 const SCALES: readonly Rule[] = [
   ROUNDING,
   { name: 'rounding, search', method: 'msq' },
@@ -45,7 +45,7 @@ const SCALES: readonly Rule[] = [
   OWN_ORDER,
 ]
 
-/** The family, each with the scale of a neuron chosen by output error. */
+/** All methods, each with the scale of a neuron chosen by output error. */
 const FAMILY: readonly Rule[] = [
   { name: 'rounding, search', method: 'msq' },
   { name: 'rounding, search + 3', method: 'msq', passes: 3 },
@@ -72,7 +72,7 @@ const CHOICES: readonly Rule[] = [
   { name: 'best, λ .001', preset: 'best', damping: 1e-3 },
   { name: 'best, λ 1e-6', preset: 'best', damping: 1e-6 },
 ]
-/** Where methods differ by more than the noise. */
+/** The cases in which methods differ by more than the noise. */
 const CHOICE_CELLS = [
   ['resnet20', 3],
   ['mobilenet', 15],
@@ -105,7 +105,7 @@ async function main(): Promise<void> {
   await writeFile('README.md', readme.replace(SUMMARY, `$1${summary(cells.all)}$2`))
 }
 
-/** README's part between the markers. */
+/** The part of README between the markers. */
 const SUMMARY = /(<!-- accuracy:begin -->\n).*(<!-- accuracy:end -->)/s
 
 const format = (cells: Cells, subject: string, key: string): string => {

@@ -1,6 +1,6 @@
 /**
- * Finished measurements in a JSON file, so that hours of them survive an interruption: what is there is not computed
- * again. Delete the file, or a line of it, to measure anew.
+ * Finished measurements in a JSON file, so that an interruption does not lose hours of work: a cell that is there is
+ * not computed again. Delete the file, or a line of it, to measure anew.
  */
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'

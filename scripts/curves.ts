@@ -1,6 +1,7 @@
 /**
- * `npm run curves`: what a table would hide, as pictures in docs/curves: accuracy and time against the number of
- * calibration images, and output error layer by layer (accuracy against file size is `npm run mixed`). Resumable: finished cells are kept in docs/curves.json, and the page names the pictures that are finished.
+ * `npm run curves`: the pictures of docs/curves: accuracy and time against the number of calibration images, and output
+ * error layer by layer (accuracy against file size is `npm run mixed`). Resumable: finished cells are stored in
+ * docs/curves.json, and the page lists the pictures that are finished.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'

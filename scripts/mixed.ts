@@ -1,6 +1,6 @@
 /**
- * `npm run mixed`: levels chosen by layer against the same levels everywhere, in files that are not larger, for two models
- * (docs/MIXED.md). Resumable: finished cells are kept in docs/mixed.json.
+ * `npm run mixed`: levels chosen by layer compared with the same levels everywhere, in files that are not larger, for
+ * two models (docs/MIXED.md). Resumable: finished cells are stored in docs/mixed.json.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -20,7 +20,7 @@ const RULES = [
   { name: 'gpfq', task: { method: 'gpfq' }, names: ['resnet20'] },
 ] as const
 
-/** Bytes held back, tried in turn until the mixed file is not the larger: plans estimate what nodes and names take. */
+/** Margins in bytes, tried in turn until the mixed file is not the larger one: plans only estimate nodes and names. */
 const MARGINS = [0, 400, 800, 1600] as const
 
 async function main(): Promise<void> {
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** What the weights take at these levels, less a margin in bytes, as a share of what they take as float. */
+/** Size of the weights at these levels, less a margin in bytes, as a share of their size as float. */
 async function shareOf(assets: string, { model }: Subject, levels: number, margin: number): Promise<number> {
   const { layers } = await planModel(await readBytes(join(assets, model)), { levels })
   const table = Math.max(

@@ -1,7 +1,8 @@
 /**
- * `npm run papers`: the experiments of the two papers on networks of their kind, beside what the papers report
- * (docs/PAPERS.md). Drops from the float network are compared, not accuracies: the first paper's weights were not at hand.
- * Resumable: finished cells are kept in docs/papers.json, and the page is written anew after every experiment.
+ * `npm run papers`: the experiments of the two papers on networks of the same kind, beside the results in the papers
+ * (docs/PAPERS.md). The table compares drops from the float network, not accuracies, because the weights of the first
+ * paper are not available. Resumable: finished cells are stored in docs/papers.json, and the page is written after
+ * every experiment.
  */
 import { writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -53,7 +54,7 @@ const SECOND = [
   { levels: 3, factor: 1.16, theirs: 0.6056 },
   { levels: 3, factor: 0.6, theirs: 0.7801 },
 ] as const
-/** The first is the authors' code by its defaults; each of the others differs from it in one thing. */
+/** The first has the defaults of the authors' code; each of the others differs from it in one option. */
 const VARIANTS = [
   { name: 'p = .25', options: { randomPatches: 0.25, foldBatchNorm: false } },
   { name: 'p = .25, BatchNorm folded', options: { randomPatches: 0.25 } },
@@ -101,7 +102,7 @@ async function main(): Promise<void> {
 
 /** A path through one channel of a kernel, as in the paper, or through the whole filter, our default. */
 const MODES = {
-  msq: { method: 'msq', samples: 32 }, // which only measure: rounding does not look at samples
+  msq: { method: 'msq', samples: 32 }, // samples only measure the error: rounding does not use them
   'per channel': { method: 'gpfq', perChannel: true },
   'whole filters': { method: 'gpfq' },
 } as const
@@ -195,7 +196,7 @@ function page(cells: Cells, runner: string): string {
   ].join('\n')
 }
 
-/** What differs in the experiments themselves; the tables say by how much it does together, not what each is worth. */
+/** Differences between the experiments. The tables show their joint effect, not the effect of each. */
 const WHY = [
   '## What differs',
   '',

@@ -9,7 +9,7 @@ use([LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer])
 
 export interface Axis {
   readonly name: string
-  /** `category` takes the x of points as they come, in order of the first series. */
+  /** With `category` the x of points are labels, in the order of the first series. */
   readonly type: 'value' | 'log' | 'category'
   readonly logBase?: number
   readonly min?: number
@@ -22,7 +22,7 @@ export interface Panel {
   readonly y: Axis
   readonly series: readonly {
     readonly name: string
-    /** Series of one colour belong together; the second of a pair is dashed. */
+    /** Series of one colour are a pair; the second is dashed. */
     readonly color: number
     readonly dashed?: boolean
     readonly points: readonly (readonly [x: number | string, y: number])[]
@@ -32,7 +32,7 @@ export interface Panel {
 const WIDTH = 480
 const HEIGHT = 420
 
-/** Told apart by people who do not see red and green as others do (Okabe and Ito). */
+/** Colours that people with colour blindness can distinguish (Okabe and Ito). */
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'] as const
 
 /** @returns an SVG document, 480 × 420 pixels a panel */
@@ -64,7 +64,7 @@ export function linePlot(panels: readonly Panel[]): string {
     })),
     legend: {
       bottom: 4,
-      // Without a page ECharts guesses how wide a text is, and guesses low.
+      // Without a page ECharts estimates the width of a text, and its estimate is too low.
       itemGap: 32,
       data: [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))],
       textStyle: { color: '#333', fontSize: 12 },

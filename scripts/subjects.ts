@@ -1,7 +1,7 @@
 /**
- * The five reference models with their calibration and test data, and how a script quantizes and scores one. They are not
- * part of the project: scripts look for them in ../shared/assets, or in the folder given as the first argument, and say so
- * if there are none.
+ * The five reference models with their calibration and test data, and the functions that quantize and score one. The
+ * models are not part of the project: scripts look for them in ../shared/assets, or in the folder given as the first
+ * argument, and report if there are none.
  */
 import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -97,7 +97,7 @@ export function subjectOf(name: string): Subject {
   return subject
 }
 
-/** The folder of models and data, or null and a word to the user. */
+/** The folder of models and data; null, with a message to the user, if there is none. */
 export function findAssets(): string | null {
   const assets = process.argv[2] ?? join('..', 'shared', 'assets')
   if (existsSync(assets)) return assets
@@ -166,6 +166,6 @@ async function score(assets: string, subject: Subject, runner: Runner, model: Ui
   return 'top1' in result ? result.top1 : result.perplexity
 }
 
-/** The line under a table that says where its numbers come from, without threads: cells were measured with one or two. */
+/** The line under a table with the origin of its numbers. It omits threads: cells were measured with one or two. */
 export const printedOn = (command: string, runner: string): string =>
   `Printed by \`${command}\` on ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runner.replace(/ \(.*/, '')}.`

@@ -7,7 +7,10 @@ import type { Runner } from './calibration/runner.js'
 import type { METHOD_TABLE } from './methods/methods.js'
 import type { Settings } from './model/settings.js'
 import type { WeightHistogram } from './model/weightHistogram.js'
+import type { Note } from './notes.js'
 import type { Format, Skipped } from './onnx/layer.js'
+import type { Model } from './onnx/openModel.js'
+import type { Quantizer } from './quantizer.js'
 import type { Feeds } from './tensor/tensor.js'
 
 /**
@@ -34,7 +37,7 @@ export interface OptionValues {
   readonly damping: number
   /**
    * gpfq, spfq, gptq and qronos: take inputs in descending order of H_tt. Default true for gptq, qronos and, where the
-   * radius is searched, gpfq; with a given radius gpfq keeps the order of its papers, in which the direct form can run.
+   * radius is searched, gpfq; with a given radius gpfq keeps the order of its papers.
    * Default false for spfq.
    */
   readonly actOrder: boolean
@@ -142,12 +145,6 @@ export interface ModelOptions {
   readonly biasCorrection?: boolean
   /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
-  /** Worker threads, at least 1; default what init() says, else all that the machine offers. */
-  readonly threads?: number
-  /** Kernels with relaxed SIMD where the runtime has it: can be faster, and bytes differ between machines. Default false. */
-  readonly fastMath?: boolean
-  readonly signal?: AbortSignal
-  readonly onProgress?: (event: ProgressEvent) => void
 }
 
 /** Options of planModel. With randomPatches every method has a seed. */
@@ -156,12 +153,23 @@ export type PlanModelOptions = OptionsWith<'seed'> & ModelOptions
 /** Options of planModel whose combination the compiler has not checked. */
 export type AnyPlanOptions = AnyMethodOptions & ModelOptions
 
-export type QuantizeModelOptions = PlanModelOptions & {
+/** What running a plan needs beside it. */
+export interface RunOptions {
   /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
   readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
   /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
   readonly runner: Runner
+  /** A quantizer to compute on, which stays open; one of its own if left out. */
+  readonly quantizer?: Quantizer
+  /** Worker threads, at least 1; default what init() says, else all that the machine offers. Not beside a quantizer. */
+  readonly threads?: number
+  /** Kernels with relaxed SIMD where the runtime has it: can be faster, and bytes differ between machines. Default false. */
+  readonly fastMath?: boolean
+  readonly signal?: AbortSignal
+  readonly onProgress?: (event: ProgressEvent) => void
 }
+
+export type QuantizeModelOptions = PlanModelOptions & RunOptions
 
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
@@ -185,7 +193,6 @@ export interface LayerReport {
   readonly groups: number
   /** Sample rows that the codes were chosen on, 0 without calibration. */
   readonly samples: number
-  readonly form: 'gram' | 'direct' | 'none'
   readonly levels: number
   readonly format: Format
   /** Why this format (chosen by `auto`, or a fallback from the one asked for). */
@@ -193,7 +200,7 @@ export interface LayerReport {
   /** ‖Y − Ỹ‖ / ‖Y‖ of the layer's outputs in the float and the quantized network, null without calibration. */
   readonly relativeError: number | null
   readonly sqnrDb: number | null
-  /** Inputs that are zero in every calibration sample: their weights were plainly rounded. 0 where `form` is `none`. */
+  /** Inputs that are zero in every calibration sample: their weights were rounded. 0 where the method looks at no samples. */
   readonly deadInputs: number
   /**
    * Bits a weight of codes and scales, a code counted as log₂ M bits: what the method itself costs, whatever the format; of
@@ -236,7 +243,7 @@ export interface QuantizeReport {
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly LayerReport[]
   readonly skipped: readonly Skipped[]
-  readonly notes: readonly string[]
+  readonly notes: readonly Note[]
   /** Null where levels were given. */
   readonly precision: PrecisionReport | null
   readonly seconds: {
@@ -249,29 +256,47 @@ export interface QuantizeReport {
   readonly peakMemoryBytes: number
 }
 
-/** What quantizeModel would do, found without running anything. */
+/** What is planned for one layer. */
+export interface PlanLayer {
+  readonly name: string
+  readonly op: 'Conv' | 'Gemm' | 'MatMul'
+  readonly weight: string
+  readonly groups: number
+  readonly inputs: number // per group
+  readonly neurons: number // per group
+  readonly levels: number
+  /** The levels were asked for this layer: mixed precision leaves them. */
+  readonly fixed: boolean
+  /** Inputs that share a scale. */
+  readonly blockSize: number
+  /** Channels of a group that are paths of their own (2010.15979); 1 for one path through all of them. */
+  readonly planes: number
+  /** As in the report. */
+  readonly codeBits: number
+  readonly format: Format
+  readonly formatReason: string
+  readonly bytesIn: number
+  readonly bytesOut: number // estimate
+}
+
+/**
+ * What quantizeModel does, decided without running anything: plain JSON. With a target size or bits the levels of the layers
+ * are those that the choice starts from; the run chooses them by what each layer loses on the samples.
+ */
 export interface ModelPlan {
+  /** Of this format; a plan of another version is refused. */
+  readonly version: number
   /** Every option with defaults filled in. */
   readonly settings: Settings
   readonly opset: number
+  /** Of the model's file and its external data. */
+  readonly bytesIn: number
   readonly foldedBatchNorms: readonly string[]
-  readonly layers: readonly {
-    readonly name: string
-    readonly op: 'Conv' | 'Gemm' | 'MatMul'
-    readonly weight: string
-    readonly groups: number
-    readonly inputs: number
-    readonly neurons: number
-    readonly levels: number
-    /** As in the report. */
-    readonly codeBits: number
-    readonly format: Format
-    readonly formatReason: string
-    readonly bytesIn: number
-    readonly bytesOut: number
-  }[]
+  readonly layers: readonly PlanLayer[]
+  /** Layers in the order in which they are quantized; those of one stage at the same time. */
+  readonly stages: readonly { readonly quantize: readonly string[]; readonly replay: boolean }[]
   readonly skipped: readonly Skipped[]
-  readonly notes: readonly string[]
+  readonly notes: readonly Note[]
 }
 
 export interface QuantizeModelResult {
@@ -280,7 +305,10 @@ export interface QuantizeModelResult {
   readonly report: QuantizeReport
 }
 
-/** quantizeModel(bytes, options); src/model/quantizeModel.ts. */
-export type QuantizeModel = (bytes: Uint8Array, options: QuantizeModelOptions) => Promise<QuantizeModelResult>
-/** planModel(bytes, options): reads the model and decides, without a runner; src/model/quantizeModel.ts. */
-export type PlanModel = (bytes: Uint8Array, options: PlanModelOptions) => Promise<ModelPlan>
+/** quantizeModel(source, options): src/model/quantizeModel.ts. @param source the model's bytes, or what openModel gives */
+export type QuantizeModel = (
+  source: Uint8Array | Model,
+  options: QuantizeModelOptions,
+) => Promise<QuantizeModelResult>
+/** planModel(source, options): reads the model and decides, without a runner; src/model/plan.ts. */
+export type PlanModel = (source: Uint8Array | Model, options: PlanModelOptions) => Promise<ModelPlan>

@@ -1,9 +1,10 @@
 /**
- * Random numbers by counter: a draw is a function of the seed and where it is used, so that no order of work changes it.
- * lowbias32 (C. Wellons) mixes every bit of its input into every bit of its result; assembly/walk.ts has the same.
+ * Random numbers by counter: a draw is a function of the seed and of two indices, so that it does not depend on the order
+ * of the work. The hash is lowbias32 (C. Wellons), in which every bit of the result depends on every bit of the input.
+ * assembly/walk.ts computes the same draws.
  */
 
-/** In [0, 1), 24 bits, for use number (a, b). */
+/** The draw of the indices (a, b): in [0, 1), 24 bits. */
 export function drawAt(seed: number, a: number, b: number): number {
   const key = mix(seed + Math.imul(b, 0x632be59b))
   return (mix(key ^ mix(a)) >>> 8) / 2 ** 24

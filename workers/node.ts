@@ -1,6 +1,7 @@
 /**
- * Worker entry for worker_threads (Node, Bun, Deno). The build bundles it into dist/worker.cjs, "gpfq/worker" there: one
- * CommonJS file, for the loader of ES modules takes its time over six of them (`npm run bench -- startup`).
+ * Worker entry for worker_threads (Node, Bun, Deno). The build bundles it into dist/worker.cjs, which is "gpfq/worker" in
+ * these runtimes. It is one CommonJS file because loading several ES modules delays the start of a worker
+ * (`npm run bench -- startup`).
  */
 import { parentPort } from 'node:worker_threads'
 import { expose } from 'comlink'

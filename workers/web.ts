@@ -1,6 +1,6 @@
 /**
- * Worker entry for Web Workers (browsers, Bun, Deno): a thread of the pool, or the host of a whole quantizer. The build
- * bundles it with all it imports into dist/worker.js, "gpfq/worker".
+ * Worker entry for Web Workers (browsers, Bun, Deno). A worker is either one thread of the pool or runs a whole quantizer
+ * for a page. The build bundles it with all its imports into dist/worker.js, which is "gpfq/worker".
  */
 import { expose } from 'comlink'
 import { createWorkerApi } from '../src/engine/worker.js'

@@ -1,6 +1,6 @@
 /**
  * The text of demo-data/README.md with the numbers of the run that wrote the files beside it. test/demoData.test.ts
- * reads the counts back and holds the shipped files against them.
+ * reads the counts back and compares the shipped files with them.
  */
 export interface DemoFacts {
   readonly seed: number

@@ -1,7 +1,7 @@
 /**
  * The four layers of the demo network with their gradients, float64, channels last: an activation is
  * (batch, height, width, channels), so that a convolution is a matrix product over (positions, channels) and batch
- * normalization works on columns. ONNX wants channels first; exportModel.ts reorders the weights.
+ * normalization works on columns. ONNX has channels first; exportModel.ts reorders the weights.
  *
  * Only what training MNIST needs: square images, square kernels, zero padding. The batch size is fixed when a layer is
  * built, buffers are allocated once and reused, so an activation is valid until the layer's next forward pass.
@@ -240,7 +240,7 @@ export class BatchNorm implements TrainLayer {
   }
 }
 
-/** max(x, 0), in place in both directions: what it overwrites is nobody's input. */
+/** max(x, 0), in place in both directions: no other layer reads the values that it overwrites. */
 export class Relu implements TrainLayer {
   readonly parameters: readonly Parameter[] = []
   private y: Float64Array = new Float64Array(0)

@@ -1,9 +1,9 @@
 /**
- * The demo network and how it learns: two strided convolutions with batch normalization, two dense layers, softmax
+ * The demo network and its training: two strided convolutions with batch normalization, two dense layers, softmax
  * cross-entropy, Adam with a learning rate that falls linearly to zero. Around 52,000 weights, 99 % on
  * MNIST, trained in three minutes of plain TypeScript.
  *
- * Knows nothing of files or ONNX; exportModel.ts reads the finished layers.
+ * It does not read or write files or ONNX; exportModel.ts reads the finished layers.
  */
 
 import { imageSize } from './digits.js'

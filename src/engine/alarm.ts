@@ -1,14 +1,20 @@
-/** Where a worker's failure is heard: whatever waits for workers races with it, so that a dead one is an error and not a hang. */
+/**
+ * Reports the failure of a worker to everything that waits for workers. Each wait races with the alarm, so that a dead
+ * worker is an error and not a promise that never settles.
+ */
 import { GpfqError } from '../errors.js'
 
 export interface Alarm {
-  /** What comes of `work`, or the failure where that is known first. */
+  /** Settles as `work` does, or rejects with the failure if that is known first. */
   race<T>(work: Promise<T>): Promise<T>
-  /** Ends all races, of now and of later; the first failure counts. */
+  /** Rejects all races, those under way and those to come. Only the first failure counts. */
   raise(error: GpfqError): void
 }
 
-/** Unlike one promise that every race waits for, it forgets a race that is over. */
+/**
+ * A set of rejections instead of one promise that every race waits for: such a promise would keep the results of all
+ * races in memory as long as the alarm lives.
+ */
 export function createAlarm(): Alarm {
   const racing = new Set<(error: GpfqError) => void>()
   let failure: GpfqError | undefined
@@ -26,9 +32,9 @@ export function createAlarm(): Alarm {
   }
 }
 
-export const workerFailed = (cause: unknown): GpfqError =>
-  new GpfqError(
-    'WORKER_FAILED',
-    `thread: expected one that works, got one that failed (${cause instanceof Error ? cause.message : cause}); create a new quantizer`,
-    { cause },
-  )
+/** The error of a worker that died, did not start or ran a kernel that trapped. @param cause an error or its text */
+export function workerFailed(cause: unknown): GpfqError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  const facts = { place: 'worker', problem: `failed: ${reason}`, hint: 'new-quantizer' }
+  return new GpfqError('WORKER_FAILED', facts, { cause })
+}

@@ -1,24 +1,18 @@
 /**
- * The worker pool: n workers over one shared memory, jobs carried out one after another in the order they were given.
- * comlink carries one call a worker a job; tiles and stopping go through control blocks (job.ts). The caller's thread
- * only awaits, so its event loop stays free.
+ * The worker pool: several workers on one shared memory run jobs one after another, in the order in which they were
+ * given. Starting a job takes one comlink call to each worker; tiles and stopping go through the control blocks
+ * (job.ts). The caller's thread only awaits, so its event loop stays free.
  *
- * Two jobs are with the workers at a time, so that the second begins without the caller where it follows the first. A job
- * has ended when one worker says so: by then all tiles are done, and a worker that comes late finds none.
+ * Two jobs are posted to the workers at a time, so that the second starts without waiting for the caller. A job has
+ * ended when one worker returns from it: by then all its tiles are done, and a worker that comes late finds none.
  *
- * A worker that dies, and a kernel that traps, end the job with a WORKER_FAILED error and close the pool: its memory may
- * be half-written and its barriers short of a member.
+ * A failure of a worker closes the pool: see workerGroup.ts.
  */
 
-import { type Remote, releaseProxy, wrap } from 'comlink'
-import type { GpfqError } from '../errors.js'
-import { spawnWorker } from '../platform/init.js'
 import { createMemory } from '../platform/memory.js'
-import type { SpawnedWorker } from '../platform/worker.js'
-import { createAlarm, workerFailed } from './alarm.js'
 import { CONTROL_BYTES, controlBlocks, type Job, MAX_PHASES, STOP } from './job.js'
 import { closedError, createTurns } from './turns.js'
-import type { WorkerApi } from './worker.js'
+import { startWorkers } from './workerGroup.js'
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined
@@ -26,83 +20,49 @@ export interface RunOptions {
 
 export interface Pool {
   readonly threads: number
+  /** Shared by all workers; the control blocks lie at its bottom. */
   readonly memory: WebAssembly.Memory
+  /**
+   * Runs a job after all jobs that were given before it.
+   * @throws GpfqError WORKER_FAILED or CLOSED; the reason of the signal
+   */
   run(job: Job, options?: RunOptions): Promise<void>
+  /** Stops all jobs and ends the workers. Resolves when every thread is gone. */
   close(): Promise<void>
 }
 
-interface Member {
-  readonly worker: SpawnedWorker
-  readonly remote: Remote<WorkerApi>
-}
-
+/** @throws GpfqError WORKER_FAILED if a worker does not start */
 export async function createPool(threads: number, module: WebAssembly.Module): Promise<Pool> {
   const memory = createMemory(CONTROL_BYTES / 65536)
   const blocks = controlBlocks(memory)
-  /** When no worker looks at a block any more. */
+  const stopAll = (): void => blocks.forEach(stop)
+  const workers = await startWorkers(threads, module, memory, stopAll)
+  const turns = createTurns()
+  /** For each block: settles when no worker reads or writes it any more. */
   const idle: Promise<unknown>[] = blocks.map(() => Promise.resolve())
-
-  const alarm = createAlarm()
+  let nextBlock = 0
   let closed = false
-  let failed: GpfqError | undefined
-
-  const stop = (...controls: Int32Array[]): void => {
-    for (const control of controls) Atomics.store(control, STOP, 1)
-  }
-  const fail = (reason: unknown): void => {
-    failed ??= workerFailed(reason)
-    stop(...blocks)
-    alarm.raise(failed)
-    void terminate()
-  }
-
-  const members: Member[] = []
-  let terminated: Promise<unknown> = Promise.resolve()
-  function terminate(): Promise<unknown> {
-    const ends = members.splice(0).map(({ remote, worker }) => {
-      remote[releaseProxy]()
-      return worker.terminate()
-    })
-    terminated = Promise.all([terminated, ...ends])
-    return terminated
-  }
-  try {
-    for (let number = 0; number < threads; number++) {
-      const worker = await spawnWorker(fail)
-      members.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
-    }
-    const begun = members.map(({ remote }, n) => remote.init(module, memory, n, threads))
-    await alarm.race(Promise.all(begun)).catch((error) => {
-      fail(error)
-      throw failed
-    })
-  } catch (error) {
-    await terminate()
-    throw error
-  }
 
   const check = (signal: AbortSignal | undefined): void => {
-    if (failed !== undefined) throw failed
+    if (workers.failure !== undefined) throw workers.failure
     if (closed) throw closedError()
     signal?.throwIfAborted()
   }
 
-  let turn = 0
-
-  /** Gives a job to the workers as soon as they have room for it. */
+  /** Posts a job to the workers as soon as a control block is free. The result's `end` settles when the job has ended. */
   async function post(job: Job, { signal }: RunOptions): Promise<{ readonly end: Promise<void> }> {
-    const block = turn
+    const block = nextBlock
     const control = blocks[block]!
-    await alarm.race(idle[block]!)
+    await workers.race(idle[block]!)
     check(signal)
     control.fill(0)
-    const answers = members.map(({ remote }) => remote.carryOut(job, block))
-    turn = 1 - turn
+    const answers = workers.remotes().map((remote) => remote.runJob(job, block))
+    nextBlock = 1 - nextBlock
     idle[block] = Promise.allSettled(answers)
-    return { end: endOf(answers, control, signal) }
+    return { end: awaitEnd(answers, control, signal) }
   }
 
-  async function endOf(
+  async function awaitEnd(
     answers: readonly Promise<void>[],
     control: Int32Array,
     signal: AbortSignal | undefined,
@@ -110,20 +70,18 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     const abort = (): void => stop(control)
     signal?.addEventListener('abort', abort)
     try {
-      await alarm.race(Promise.race(answers))
-      // Stopped workers leave while others may still be at a tile, of this job or the next.
-      if (Atomics.load(control, STOP) !== 0) await alarm.race(Promise.all([...answers, ...idle]))
+      await workers.race(Promise.race(answers))
+      // A stopped worker returns while others may still run a tile, of this job or the next.
+      if (Atomics.load(control, STOP) !== 0) await workers.race(Promise.all([...answers, ...idle]))
     } catch (error) {
-      fail(error)
-      await terminate()
-      throw failed
+      const failure = workers.fail(error)
+      await workers.terminate()
+      throw failure
     } finally {
       signal?.removeEventListener('abort', abort)
     }
     check(signal)
   }
-
-  const turns = createTurns()
 
   async function run(job: Job, options: RunOptions = {}): Promise<void> {
     const posted = turns.take(() => post(job.slice(0, MAX_PHASES), options))
@@ -131,16 +89,18 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     await Promise.all([posted.then(({ end }) => end), rest.length > 0 && run(rest, options)])
   }
 
-  return {
-    threads,
-    memory,
-    run,
-    async close() {
-      closed = true
-      stop(...blocks)
-      await turns.ended()
-      await alarm.race(Promise.all(idle)).catch(() => {})
-      await terminate()
-    },
+  async function close(): Promise<void> {
+    closed = true
+    stopAll()
+    await turns.ended()
+    await workers.race(Promise.all(idle)).catch(() => {})
+    await workers.terminate()
   }
+
+  return { threads, memory, run, close }
+}
+
+/** Sets the stop flag of a control block. */
+function stop(control: Int32Array): void {
+  Atomics.store(control, STOP, 1)
 }

@@ -1,14 +1,15 @@
 /**
- * The module built with relaxed SIMD (assembly/tile.ts): multiply and add as one instruction where the machine has one,
- * which can be faster. Which machine fuses is its own affair, so codes may differ from machine to machine where two
- * values are nearly as near: nobody gets it who did not ask, and nobody gets it whose runtime does not compute it right.
+ * The module built with relaxed SIMD (assembly/tile.ts). It multiplies and adds in one instruction where the machine
+ * has one, which can be faster. Machines with and without that instruction round differently, so codes may differ
+ * between machines where two values are almost equally near. So the module is used only if the caller asks for it, and
+ * only if it computes a known answer in this runtime.
  */
 import { platform } from '#platform'
 import { loadModule } from '../platform/init.js'
 import { memoizeAsync } from '../platform/memoizeAsync.js'
 import { instantiate } from './tiles.js'
 
-/** () → v128 of relaxed_madd(0, 0, 0): valid only where relaxed SIMD is known. */
+/** A module with one function, () → v128 of relaxed_madd(0, 0, 0). It is valid only where there is relaxed SIMD. */
 const PROBE = Uint8Array.of(
   ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
   ...[1, 5, 1, 0x60, 0, 1, 0x7b], // types: () → v128
@@ -19,8 +20,8 @@ const PROBE = Uint8Array.of(
 )
 
 /**
- * The fast module, compiled once for all quantizers; null where the runtime lacks relaxed SIMD or gets it wrong.
- * @throws GpfqError RUNTIME_MISSING if the file cannot be had
+ * The fast module, compiled once for all quantizers; null where the runtime lacks relaxed SIMD or computes it wrongly.
+ * @throws GpfqError RUNTIME_MISSING if the file cannot be loaded
  */
 export const loadFastModule = memoizeAsync(async (): Promise<WebAssembly.Module | null> => {
   if (platform.compileFast === null || !WebAssembly.validate(PROBE)) return null
@@ -28,13 +29,13 @@ export const loadFastModule = memoizeAsync(async (): Promise<WebAssembly.Module 
   return (await computesRight(compiled)) ? compiled : null
 })
 
-/** Whether it leaves the same memory as the standard module, on small whole numbers, which no rounding touches. */
+/** Whether it computes the same as the standard module on small whole numbers, whose results are exact. */
 async function computesRight(compiled: WebAssembly.Module): Promise<boolean> {
   const expected = await knownAnswer(await loadModule())
   return (await knownAnswer(compiled)).every((value, i) => value === expected[i])
 }
 
-/** U += X₀W and Z = X₁ᵀU, which go through both register tiles: four rows, two panels of 256 rows, one of neurons. */
+/** The memory after U += X₀W and Z = X₁ᵀU: 4 samples, two panels of inputs, one of neurons, both register tiles. */
 async function knownAnswer(module: WebAssembly.Module): Promise<Float32Array> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
   const floats = new Float32Array(memory.buffer)

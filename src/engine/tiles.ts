@@ -1,16 +1,23 @@
-/** The kernels on a memory, and one tile of a phase: what threads of the pool and the inline executor have in common. */
-import { type Phase, tilesOf } from './job.js'
+/**
+ * Running one tile: which items of which task it stands for, and the call of the kernel. Used by the workers of the
+ * pool (worker.ts) and by the pool on the calling thread (inline.ts), so that both run the same tiles.
+ */
+import { type Phase, tilesOfTask } from './job.js'
 
 export type Kernels = Readonly<Record<string, (...args: number[]) => void>>
 
+/** The kernels of a compiled module, on the given memory. */
 export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Kernels> {
   const instance = await WebAssembly.instantiate(module, { env: { memory } })
   return instance.exports as Kernels
 }
 
 /**
- * @param tile of the share: its tiles of the first task come first
- * @param worker the thread's number, for kernels that need scratch of their own
+ * Runs one tile of a share of a phase. Each task's tiles are divided evenly among the shares, in order; a share's tiles
+ * are numbered from 0 through all tasks of the phase.
+ * @param tile number within the share
+ * @param worker number of the worker, for kernels that need private scratch
+ * @param share of `shares`; without them one share is the whole phase
  * @returns false if the share has no such tile
  */
 export function runTile(
@@ -23,7 +30,7 @@ export function runTile(
 ): boolean {
   let rest = tile
   for (const task of phase) {
-    const tiles = tilesOf(task)
+    const tiles = tilesOfTask(task)
     const first = Math.floor((tiles * share) / shares)
     const count = Math.floor((tiles * (share + 1)) / shares) - first
     if (rest >= count) {
@@ -33,7 +40,7 @@ export function runTile(
     const begin = (first + rest) * task.step
     const end = Math.min(task.items, begin + task.step)
     const kernel = kernels[task.kernel]
-    if (kernel === undefined) throw new Error(`worker: expected a kernel, got "${task.kernel}"`)
+    if (kernel === undefined) throw new Error(`the module has no kernel "${task.kernel}"`)
     if (task.scratch) kernel(...task.args, begin, end, worker)
     else kernel(...task.args, begin, end)
     return true

@@ -1,12 +1,16 @@
-/** Acts one after another in the order they were asked for, whether or not the one before failed. */
+/** Turns: asynchronous work runs one piece after another, in the order in which it was asked for. */
 import { GpfqError } from '../errors.js'
 
+/** The error of a call to a quantizer that was closed before the call or during it. */
 export const closedError = (): GpfqError =>
-  new GpfqError('CLOSED', 'quantizer: expected an open quantizer, got a closed one')
+  new GpfqError('CLOSED', { place: 'quantizer', problem: 'is closed' })
 
 export interface Turns {
-  /** @param signal of an act that need not wait for its turn to be aborted */
-  take<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T>
+  /**
+   * Runs `work` when all earlier work has ended, whether or not that failed.
+   * @param signal an abort rejects at once if `work` has not started; afterwards `work` itself has to heed the signal
+   */
+  take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>
   /** Resolves when everything asked for so far has ended. */
   ended(): Promise<void>
 }
@@ -14,7 +18,7 @@ export interface Turns {
 export function createTurns(): Turns {
   let last: Promise<void> = Promise.resolve()
   return {
-    take: (act, signal) =>
+    take: (work, signal) =>
       new Promise((resolve, reject) => {
         signal?.throwIfAborted()
         const abort = (): void => reject(signal?.reason)
@@ -23,7 +27,7 @@ export function createTurns(): Turns {
           .then(() => {
             signal?.removeEventListener('abort', abort)
             signal?.throwIfAborted()
-            return act()
+            return work()
           })
           .then(resolve, reject)
       }),

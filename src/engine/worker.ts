@@ -1,26 +1,29 @@
 /**
- * What every worker does: instantiate the module on the shared memory and carry out jobs, taking tiles from the shared
- * counters until none is left. Between phases it waits for the others on the counter itself. Knows nothing of
- * quantization, and allocates nothing while it runs.
+ * What a worker of the pool does, whatever runtime it lives in (workers/web.ts and workers/node.ts expose it):
+ * instantiate the module on the shared memory and run jobs, taking tiles from the shared counters until none is left.
+ * At the end of a phase it waits for the other workers on the counter of completed tiles. It contains no quantization,
+ * and it allocates nothing while a job runs.
  */
-import { controlBlocks, doneAt, type Job, nextAt, SHARES, STOP, tilesIn } from './job.js'
+import { controlBlocks, doneAt, type Job, nextAt, SHARES, STOP, tilesOfPhase } from './job.js'
 import { instantiate, type Kernels, runTile } from './tiles.js'
 
 export interface WorkerApi {
-  /** Instantiates the kernels. `worker` is this worker's number among `threads`, from 0 on. */
+  /** Instantiates the kernels. @param worker number of this worker, 0 … threads − 1 */
   init(module: WebAssembly.Module, memory: WebAssembly.Memory, worker: number, threads: number): Promise<void>
   /**
-   * Carries out a job together with the other workers, counting in a control block of its own: 0 or 1. Returns when all of
-   * it is done, whoever did it, or early when told to stop.
+   * Runs a job together with the other workers. Returns when all tiles of the job are done, by any worker, or early if
+   * the stop flag is set.
+   * @param block control block of the job, 0 or 1
+   * @throws whatever a kernel throws; the stop flag is then set for all workers
    */
-  carryOut(job: Job, block: number): void
+  runJob(job: Job, block: number): void
 }
 
-/** Loads of the counter before a waiting worker goes to sleep: about 20 µs, the time that waking one costs. */
+/** Loads of the counter before a waiting worker sleeps: about 20 µs, the time that waking a worker costs. */
 const SPINS = 4000
 
-/** Milliseconds after which a sleeping worker looks at the stop flag again. */
-const PATIENCE = 20
+/** After this time a sleeping worker checks the stop flag again. */
+const STOP_CHECK_MILLISECONDS = 20
 
 export function createWorkerApi(): WorkerApi {
   let kernels: Kernels = {}
@@ -36,7 +39,7 @@ export function createWorkerApi(): WorkerApi {
     for (;;) {
       const done = Atomics.load(control, at)
       if (done >= tiles || Atomics.load(control, STOP) !== 0) return
-      Atomics.wait(control, at, done, PATIENCE)
+      Atomics.wait(control, at, done, STOP_CHECK_MILLISECONDS)
     }
   }
 
@@ -47,16 +50,16 @@ export function createWorkerApi(): WorkerApi {
       blocks = controlBlocks(memory)
       kernels = await instantiate(module, memory)
     },
-    carryOut(job, block) {
+    runJob(job, block) {
       const control = blocks[block]!
       try {
         for (const [index, phase] of job.entries()) {
-          const tiles = tilesIn(phase)
-          for (let turn = 0; turn < SHARES; ) {
+          const tiles = tilesOfPhase(phase)
+          for (let exhausted = 0; exhausted < SHARES; ) {
             if (Atomics.load(control, STOP) !== 0) return
-            const share = (firstShare + turn) % SHARES
+            const share = (firstShare + exhausted) % SHARES
             const tile = Atomics.add(control, nextAt(index, share), 1)
-            if (!runTile(kernels, phase, tile, worker, share, SHARES)) turn++
+            if (!runTile(kernels, phase, tile, worker, share, SHARES)) exhausted++
             else if (Atomics.add(control, doneAt(index), 1) + 1 === tiles)
               Atomics.notify(control, doneAt(index))
           }

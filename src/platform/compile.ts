@@ -1,29 +1,30 @@
 /**
- * From whatever a caller has of the module to a compiled one. Responses are compiled while they stream, unless their
- * server names the wrong type, which is no reason to fail.
+ * Compiles the module from whatever a caller has: compiled already, bytes, or a Response. A Response is compiled while
+ * it streams, unless its server names the wrong content type; then its bytes are read first.
  */
-import { GpfqError } from '../errors.js'
+import { typeError } from '../checks.js'
+import { GpfqError, isDescribed } from '../errors.js'
 
 /** Bytes of gpfq.wasm, or the module compiled from them. */
 export type WasmSource = WebAssembly.Module | ArrayBuffer | Uint8Array<ArrayBuffer> | Response
 
 /**
- * @param place for messages: where the source is from
- * @param mend and what to do if there is none
+ * @param place where the source is from, for the error
+ * @param hint how to mend a missing module, for the error
+ * @throws TypeError if the source is of another kind; GpfqError RUNTIME_MISSING if it cannot be loaded or compiled
  */
 export async function compileFrom(
   source: WasmSource | Promise<WasmSource>,
   place: string,
-  mend = 'name its place, or give the module itself, with init({ wasm })',
+  hint = 'give its URL, or the module itself, to init({ wasm })',
 ): Promise<WebAssembly.Module> {
   try {
     const found = await source
     if (found instanceof WebAssembly.Module) return found
     if (found instanceof ArrayBuffer || ArrayBuffer.isView(found)) return await WebAssembly.compile(found)
     if (typeof Response === 'undefined' || !(found instanceof Response)) {
-      throw new TypeError(
-        `init: wasm: expected a WebAssembly.Module, its bytes, a Response or a URL, got ${typeof found}`,
-      )
+      const expected = 'a WebAssembly.Module, its bytes, a Response or a URL'
+      throw typeError({ place: 'init: wasm', expected, got: typeof found })
     }
     if (!found.ok) throw new Error(`HTTP ${found.status}`)
     const streams = found.headers.get('content-type')?.startsWith('application/wasm') === true
@@ -31,15 +32,12 @@ export async function compileFrom(
       ? WebAssembly.compileStreaming(found)
       : WebAssembly.compile(await found.arrayBuffer()))
   } catch (cause) {
-    if (cause instanceof TypeError && cause.message.startsWith('init:')) throw cause
+    if (isDescribed(cause)) throw cause
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new GpfqError(
-      'RUNTIME_MISSING',
-      `kernels: expected the module from ${place} and a runtime that compiles it (SIMD, shared memory), got ${reason}; ${mend}`,
-      { cause },
-    )
+    const problem = `cannot load and compile ${place} (WebAssembly SIMD and shared memory are needed): ${reason}`
+    throw new GpfqError('RUNTIME_MISSING', { place: 'kernels', problem, hint }, { cause })
   }
 }
 
 /** How to mend a missing gpfq.relaxed.wasm. */
-export const WITHOUT_FAST = 'put it there, or leave fastMath out'
+export const WITHOUT_FAST = 'put the file there, or leave fastMath out'

@@ -1,6 +1,6 @@
 /**
- * Edge runtimes: the module comes compiled, as an import; there are no workers, and compiling is not allowed. This file
- * and what imports it must not look at import.meta.url, which is undefined there.
+ * Edge runtimes: the module is imported already compiled, there are no workers, and compiling at run time is not
+ * allowed. This file and the files that import it must not read import.meta.url, which is undefined in these runtimes.
  */
 import type { Platform } from './platform.js'
 import { listenWeb } from './worker.js'

@@ -1,4 +1,4 @@
-/** Edge runtimes in the manner of Vercel and Netlify: `?module` imports a compiled module. */
+/** The edge runtimes of Vercel and Netlify: an import with `?module` is a compiled module. */
 import module from '../../gpfq.wasm?module'
 import { edgePlatform } from './edge.js'
 

@@ -1,22 +1,22 @@
 /**
- * What the caller said with init(), over what the platform offers. Nobody has to call it: the first quantizer does what
- * init() without options does. It is for pages with a Content-Security-Policy, extensions, files on another origin and
- * edge runtimes, where the package cannot find its own files or may not start its own workers.
+ * The options of init(), which take precedence over what the platform offers. Calling init() is optional: the first
+ * quantizer does what init() without options does. It is for pages with a Content-Security-Policy, extensions, files on
+ * another origin and edge runtimes, where the package cannot find its own files or may not start its own workers.
  */
 import { platform } from '#platform'
-import { checkWhole } from '../checks.js'
+import { checkWhole, typeError } from '../checks.js'
 import { compileFrom, type WasmSource } from './compile.js'
 import { memoizeAsync } from './memoizeAsync.js'
 import { adoptWorker, type SpawnedWorker, type WorkerLike } from './worker.js'
 
 export interface InitOptions {
-  /** gpfq.wasm: compiled, as bytes, as a Response, or where it lies. */
+  /** gpfq.wasm: compiled, as bytes, as a Response, or its URL (in Node also a path). */
   readonly wasm?: WasmSource | string | URL | Promise<WasmSource | string | URL>
-  /** Where the worker's script lies ("gpfq/worker"); one file, of any origin. */
+  /** URL of the worker's script ("gpfq/worker"): one file, of any origin. */
   readonly workerUrl?: string | URL
-  /** Starts a worker that runs "gpfq/worker": a Web Worker or one of node:worker_threads. Goes before `workerUrl`. */
+  /** Starts a worker that runs "gpfq/worker": a Web Worker or one of node:worker_threads. Used instead of `workerUrl`. */
   readonly createWorker?: () => WorkerLike | Promise<WorkerLike>
-  /** Threads of a quantizer that is not told otherwise; default all that the machine offers. */
+  /** Threads of a quantizer without a `threads` option. Default: all that the machine offers. */
   readonly threads?: number
 }
 
@@ -24,9 +24,9 @@ let given: InitOptions = {}
 let load = memoizeAsync(compile)
 
 /**
- * Settles where the kernels and workers come from, and compiles the kernels. May be called again: what is named replaces
- * what was said before, for quantizers made from then on; the rest stays.
- * @throws TypeError, RangeError for options; GpfqError RUNTIME_MISSING if the kernels cannot be had.
+ * Sets where the kernels and workers come from, and compiles the kernels. It may be called again: options that are given
+ * replace earlier ones, for quantizers created afterwards; the others stay.
+ * @throws TypeError, RangeError for options; GpfqError RUNTIME_MISSING if the kernels cannot be loaded or compiled.
  */
 export async function init(options: InitOptions = {}): Promise<void> {
   if (options.threads !== undefined) checkThreads(options.threads)
@@ -36,7 +36,7 @@ export async function init(options: InitOptions = {}): Promise<void> {
   await loadModule()
 }
 
-/** The compiled kernels; compiled once for all quantizers. */
+/** The compiled kernels. All quantizers share them. */
 export const loadModule = (): Promise<WebAssembly.Module> => load()
 
 function compile(): Promise<WebAssembly.Module> {
@@ -51,20 +51,26 @@ async function resolveSource(wasm: NonNullable<InitOptions['wasm']>): Promise<Wa
 }
 
 const placeOf = (wasm: InitOptions['wasm']): string =>
-  typeof wasm === 'string' || wasm instanceof URL ? String(wasm) : 'what init({ wasm }) was given'
+  typeof wasm === 'string' || wasm instanceof URL ? String(wasm) : 'the module given to init({ wasm })'
 
-/** Whether workers can be had at all. */
+/** Whether workers can be started at all. */
 export const hasWorkers = (): boolean => given.createWorker !== undefined || platform.startWorker !== null
 
-/** @param onFailure called if the worker dies, does not load or throws outside of a call. */
+/**
+ * Starts one worker.
+ * @param onFailure called if the worker dies, does not load or throws outside of a call
+ * @throws TypeError if createWorker returns no worker
+ */
 export async function spawnWorker(onFailure: (reason: string) => void): Promise<SpawnedWorker> {
   const worker = given.createWorker?.() ?? platform.startWorker?.(given.workerUrl)
-  if (worker === undefined) throw new TypeError('createWorker: expected a worker, got undefined')
-  // A worker that is there already is adopted at once: its first error must not go unheard.
+  if (worker === undefined) {
+    throw typeError({ place: 'createWorker', expected: 'a worker', got: 'undefined' })
+  }
+  // A worker that exists already is adopted in this tick, so that its first error is not missed.
   return adoptWorker(worker instanceof Promise ? await worker : worker, platform.listen, onFailure)
 }
 
-/** @returns `threads`, or what init() said, or all that the machine offers. */
+/** Number of threads: as given here, else as given to init(), else all that the machine offers. @throws RangeError */
 export function threadsOr(threads: number | undefined): number {
   const chosen = threads ?? given.threads ?? Math.min(MOST_THREADS, platform.availableThreads())
   checkThreads(chosen)

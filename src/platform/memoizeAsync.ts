@@ -1,4 +1,4 @@
-/** What takes long to get is got once. A failure is forgotten: the next call may have better luck. */
+/** Caches the result of an asynchronous function. A failure is not cached: the next call tries again. */
 export function memoizeAsync<T>(get: () => Promise<T>): () => Promise<T> {
   let found: Promise<T> | undefined
   return () => {

@@ -1,14 +1,16 @@
 /**
- * The memory that the kernels run on: of the shared type everywhere, for the module imports one. Making it is always
- * possible; posting it to a worker is not. Whether it is can only be found out by trying: a page can be cross-origin
- * isolated without SharedArrayBuffer (WebKitGTK), and makes shared memories without being isolated.
+ * The memory that the kernels run on. It is a shared memory everywhere, because the module imports one. Every runtime
+ * can create it, but not every page may post it to a worker. Only posting one shows whether that works: a page can be
+ * cross-origin isolated and still lack SharedArrayBuffer (WebKitGTK), and a page that is not isolated can create shared
+ * memories.
  */
 
-/** Most pages of 64 KiB, 4 GiB. */
+/** 4 GiB, in pages of 64 KiB. */
 const MOST_PAGES = 65536
+/** 128 MiB: the smallest maximum that is tried. */
 const LEAST_PAGES = 2048
 
-/** Some systems refuse to reserve 4 GiB of addresses; less is enough for most layers. */
+/** Reserves 4 GiB of addresses, or less where the system refuses that; less is enough for most layers. */
 export function createMemory(initialPages: number): WebAssembly.Memory {
   for (let maximum = MOST_PAGES; ; maximum /= 2) {
     try {
@@ -19,7 +21,7 @@ export function createMemory(initialPages: number): WebAssembly.Memory {
   }
 }
 
-/** Whether shared memory can be posted to workers, by posting one. */
+/** Whether shared memory can be posted to workers. Tries it on a channel of its own. */
 export function canShareMemory(): boolean {
   if (typeof SharedArrayBuffer === 'undefined' || typeof MessageChannel === 'undefined') return false
   const { port1, port2 } = new MessageChannel()

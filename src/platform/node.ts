@@ -1,4 +1,4 @@
-/** Node, Bun and Deno: the module is read from the package's folder, workers are worker_threads. */
+/** Node, Bun and Deno: the module is read from the package's folder, and workers are worker_threads. */
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { pathToFileURL } from 'node:url'
@@ -19,10 +19,10 @@ export const platform: Platform = {
     return compileFrom(bytesAt(url), url.href, WITHOUT_FAST)
   },
   async read(place) {
-    const url = new URL(place, pathToFileURL('./')) // a bare path counts from the working folder
+    const url = new URL(place, pathToFileURL('./')) // a bare path is relative to the working directory
     return url.protocol === 'file:' ? bytesAt(url) : fetch(url)
   },
-  // Flags of the process are not the worker's: with --input-type or --eval it would not start.
+  // Without execArgv a worker inherits the flags of the process, and with --input-type or --eval it would not start.
   startWorker: (url) => new Worker(url ?? new URL('../../worker.cjs', import.meta.url), { execArgv: [] }),
   listen: listenEither,
   availableThreads: () => availableParallelism(),

@@ -1,4 +1,4 @@
-/** Workers of node:worker_threads, beside Web Workers, which Bun and Deno have too. */
+/** Accepts workers of node:worker_threads and also Web Workers, which Bun and Deno have too. */
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { type Listen, listenWeb } from './worker.js'
 

@@ -1,20 +1,21 @@
 /**
- * What differs between runtimes, and nothing else: where the module's bytes lie, how a worker is started, how many
- * threads make sense. One small file a runtime implements it; package.json's "#platform" picks one by the conditions
- * that runtimes and bundlers set, so nothing is sniffed. What a caller's init() says comes on top (init.ts).
+ * Everything that differs between runtimes: where the module's bytes are, how a worker is started, how many threads are
+ * useful. Each runtime has one small file that implements this interface. The import "#platform" in package.json
+ * chooses the file by the conditions that runtimes and bundlers set, so no code detects the runtime. Options of init()
+ * take precedence (init.ts).
  */
 import type { Listen, WorkerLike } from './worker.js'
 
 export interface Platform {
   /** Compiles the module that the package ships. */
   compile(): Promise<WebAssembly.Module>
-  /** Compiles its twin with relaxed SIMD (fastMath.ts); null where only modules that are imported run. */
+  /** Compiles the module with relaxed SIMD (engine/relaxedModule.ts); null where only imported modules can run. */
   readonly compileFast: (() => Promise<WebAssembly.Module>) | null
-  /** Reads a file that the caller names, for instance the same module at another place. */
+  /** Reads a file that the caller names, for instance the module at another URL. */
   read(url: string | URL): Promise<Response | Uint8Array<ArrayBuffer>>
-  /** Starts a worker from the package's entry or the given one; null where the runtime has no workers. */
+  /** Starts a worker from the given script or the package's own; null where the runtime has no workers. */
   readonly startWorker: ((url: string | URL | undefined) => WorkerLike) | null
-  /** The kinds of workers that a caller may hand in here. */
+  /** Makes an endpoint of a worker, for the kinds of workers that the runtime has. */
   readonly listen: Listen
   availableThreads(): number
 }

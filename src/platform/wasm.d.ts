@@ -1,4 +1,4 @@
-/** Imports of WebAssembly files in edge runtimes, whose bundlers turn them into compiled modules. */
+/** Imports of WebAssembly files in edge runtimes: their bundlers turn them into compiled modules. */
 declare module '*.wasm' {
   const module: WebAssembly.Module
   export default module

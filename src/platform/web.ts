@@ -1,7 +1,8 @@
 /**
- * Browsers: the module and the worker lie beside the script. Both are named as `new URL(…, import.meta.url)`, which
- * bundlers follow and turn into files of their own output; worker.js holds all it needs in one file, for import maps do
- * not reach into workers. A browser starts no worker from another origin: there, a blob of one line imports it.
+ * Browsers: the module and the worker are files beside the script. Both are named as `new URL(…, import.meta.url)`,
+ * which bundlers recognize, and copy the files into their output. worker.js is bundled into one file, because import
+ * maps do not apply inside workers. A browser starts no worker from another origin; there the worker is a blob of one
+ * line that imports the script.
  */
 import { compileFrom, WITHOUT_FAST } from './compile.js'
 import type { Platform } from './platform.js'
@@ -22,13 +23,14 @@ export const platform: Platform = {
       ? null
       : (given) => {
           const url = new URL(given ?? new URL('../../worker.js', import.meta.url), location.href)
-          const here = !/^https?:$/.test(url.protocol) || url.origin === location.origin
-          return new Worker(here ? url : importer(url), { type: 'module' })
+          const sameOrigin = !/^https?:$/.test(url.protocol) || url.origin === location.origin
+          return new Worker(sameOrigin ? url : importer(url), { type: 'module' })
         },
   listen: listenWeb,
   availableThreads: () => navigator.hardwareConcurrency ?? 1,
 }
 
+/** URL of a module of one line that imports another. */
 function importer(url: URL): string {
   return URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)}`], { type: 'text/javascript' }))
 }

@@ -1,8 +1,9 @@
 /**
- * Web Workers and node:worker_threads behind one shape: an endpoint for comlink, one report if it dies, an end. Both
- * kinds are described by what is used of them, so that types need neither the DOM nor Node.
+ * Web Workers and node:worker_threads behind one interface: an endpoint for comlink, a callback if the worker dies, and
+ * terminate(). The types list only the members that are used, so that they need neither the DOM's types nor Node's.
  */
 import type { Endpoint } from 'comlink'
+import { typeError } from '../checks.js'
 
 type Listener = (event: unknown) => void
 
@@ -29,10 +30,10 @@ export interface SpawnedWorker {
   terminate(): Promise<void>
 }
 
-/** Hears of a worker's end, and makes it an endpoint; a platform knows which kinds of workers it has. */
+/** Calls `fail` when a worker dies, and returns its endpoint. Each platform has one for its kinds of workers. */
 export type Listen = (worker: WorkerLike, fail: (reason: string) => void) => Endpoint
 
-/** @param onFailure called when the worker dies, does not load or throws outside of a call. */
+/** @param onFailure called if the worker dies, does not load or throws outside of a call; not after terminate() */
 export function adoptWorker(
   worker: WorkerLike,
   listen: Listen,
@@ -52,16 +53,19 @@ export function adoptWorker(
   }
 }
 
+/** @throws TypeError for a worker of node:worker_threads */
 export const listenWeb: Listen = (worker, fail) => {
-  if ('on' in worker) throw new TypeError('createWorker: expected a Web Worker, got another kind')
+  if ('on' in worker) {
+    throw typeError({ place: 'createWorker', expected: 'a Web Worker', got: 'another kind' })
+  }
   worker.addEventListener('error', (event) => {
     const { message } = event as { message?: string }
     fail(
       message ||
-        'its script did not load; name its place with init({ workerUrl }) or start it yourself with init({ createWorker })',
+        'its script did not load; name its URL with init({ workerUrl }), or start it yourself with init({ createWorker })',
     )
   })
-  worker.addEventListener('messageerror', () => fail('a message that it cannot read'))
+  worker.addEventListener('messageerror', () => fail('it could not read a message'))
   worker.addEventListener('close', () => fail('it ended')) // Bun
   return worker as Endpoint
 }

@@ -1,6 +1,6 @@
 /**
- * Back to the event loop and on: lets timers, signals, messages and paints through between two pieces of long work. A
- * message is the fastest way round where there is no setImmediate; timers of a page wait 4 ms once they are nested.
+ * Returns to the event loop and resumes, so that timers, signals, messages and paints are handled between two pieces of
+ * long work. Without setImmediate a message is the fastest way: nested timers of a page wait at least 4 ms.
  */
 export function yieldToEventLoop(): Promise<void> {
   if (typeof setImmediate === 'function') return new Promise((resolve) => void setImmediate(resolve))

@@ -1,20 +1,21 @@
 /**
- * Beacon (2508.20293) in float64, one neuron on its samples: integers z whose Xq z has the largest cosine with Xw, first
- * as if the layer ended with the input at hand, then given all others, every value of the alphabet tried each time. Twin
- * of assembly/beacon.ts, which does the same from H and G. While nothing but zeros is chosen all values of one sign are
- * alike, and the weight is rounded at the scale whose alphabet just holds the largest one. The cosine's ‖Xw‖ is the same for all values and left out.
+ * Beacon (2508.20293) in float64, one neuron on its samples: integers z whose Xq z has the largest cosine with Xw. A
+ * first pass chooses each z_t as if the layer ended with input t; further loops choose it given all others. Every value
+ * of the alphabet is tried each time. As long as all chosen z are zero, the values of one sign have the same cosine.
+ * Then the weight is rounded, at the scale whose alphabet just reaches the largest weight. ‖Xw‖ is the same for all
+ * values and left out of the cosine. Twin of assembly/beacon.ts, which computes the same from H and G.
  */
 import { nearestEven } from '../methods/alphabet.js'
 import type { NeuronOnSamples } from './spfq.js'
 
 export interface BeaconResult {
-  readonly z: Float64Array // (inputs): code − zero; of dead inputs 0
+  readonly z: Float64Array // (inputs): code − zero; 0 for dead inputs
   readonly scale: number
-  /** Least distance between the best score and the second, relative; where it is tiny, float32 may choose otherwise. */
+  /** Smallest relative distance between the best score and the second; where it is tiny, float32 may choose otherwise. */
   readonly margin: number
 }
 
-/** @param values of z, ascending */
+/** @param values all values of z, ascending @param loops passes after the first */
 export function beacon(neuron: NeuronOnSamples, values: readonly number[], loops: number): BeaconResult {
   const { samples, quantizedSamples, rows, w } = neuron
   const inputs = w.length
@@ -57,7 +58,7 @@ function alone(v: number, values: readonly number[]): { readonly value: number; 
   return { value: values[code]!, margin: nearestEven(steps) === code ? 0.5 - Math.abs(steps - code) : 1 }
 }
 
-/** The value p with the largest ⟨y, v + px⟩ / ‖v + px‖; `held` wins ties, then the smallest. */
+/** The value p with the largest ⟨y, v + px⟩ / ‖v + px‖. Of equals `held` wins, then the smallest. */
 function best(
   y: Float64Array,
   v: Float64Array,

@@ -1,6 +1,7 @@
 /**
- * Coordinate descent on the codes of one neuron, in float64: with P = Gw − Hq, each value in turn becomes the alphabet's
- * nearest to q_t + P_t / H_tt, the best given all others, if that lowers ‖Xw − Xq q‖². Twin of assembly/descend.ts.
+ * Coordinate descent on the codes of one neuron, in float64. With P = Gw − Hq, each value in turn becomes the
+ * alphabet's nearest to q_t + P_t / H_tt, the best value given all others, if that lowers ‖Xw − Xq q‖². Twin of
+ * assembly/descend.ts.
  */
 
 /** ‖Xw − Xq q‖² − ‖Xw‖² = qᵀHq − 2 qᵀGw. */
@@ -29,9 +30,10 @@ export function multiplyVector(m: ArrayLike<number>, x: ArrayLike<number>): Floa
 }
 
 /**
- * @param start values q
- * @param choose the alphabet: nearest value to v for input t
- * @param sparse leaves zeros zero
+ * @param target Gw (inputs)
+ * @param start values q (inputs) to start from
+ * @param choose the alphabet: the value nearest to v for input t
+ * @param sparse keeps values that are zero
  * @returns q after the passes
  */
 export function descend(

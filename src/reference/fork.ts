@@ -1,7 +1,8 @@
 /**
- * The search for a scale of each block of inputs along the path: the direct recursion of gpfq.ts, which at each block
- * forks. Every fraction of the block's largest scale is followed through the block from the same residual u, and the one
- * that leaves u shortest is kept; of equals the later one. With one block it is the search for one scale a neuron.
+ * The search for a scale of each block of inputs along the path. It is the direct recursion of gpfq.ts, which forks at
+ * each block: every fraction of the block's largest scale is followed through the block from the same residual u, and
+ * the one that leaves the shortest u is kept; of equals the later one. With one block it is the search for one scale a
+ * neuron.
  */
 import { nearestCode, type ReferenceLayer } from './gpfq.js'
 
@@ -10,14 +11,14 @@ export interface ForkedResult {
   /** Distance of the value before rounding from the nearest rounding boundary, in steps; 1 where it was clipped. */
   readonly margins: Float64Array // (inputs, neurons)
   readonly scales: Float64Array // (blocks, neurons)
-  /** ‖u‖² after the block, (fraction) of each (block, neuron), with what was kept before it. */
+  /** ‖u‖² after the block for each fraction, of each (block, neuron), from the same residual before the block. */
   readonly residuals: readonly (readonly number[])[]
   readonly signal2: Float64Array // (neurons) ‖Xw‖²
 }
 
 /**
- * @param layer its scales are the largest of each block
- * @param path the codes follow the path, or else are those nearest to the weights
+ * @param layer with the largest scale of each block as its scales
+ * @param path true: the codes follow the path; false: each weight is rounded by itself
  */
 export function forkedPath(layer: ReferenceLayer, fractions: readonly number[], path = true): ForkedResult {
   const { rows, inputs, neurons, blockSize } = layer
@@ -47,7 +48,7 @@ export function forkedPath(layer: ReferenceLayer, fractions: readonly number[], 
   return { codes, margins, scales, residuals, signal2: signals(layer) }
 }
 
-/** Inputs [low, high) of neuron k from the residual `before`. */
+/** Chooses inputs [low, high) of neuron k, starting from the residual `before`. */
 function follow(
   { weights, samples, quantizedSamples, rows, inputs, neurons, levels, zero }: ReferenceLayer,
   k: number,
@@ -77,6 +78,7 @@ function follow(
   return { u, norm2: norm2Of(u), steps }
 }
 
+/** ‖Xw‖² of each neuron. */
 function signals({ weights, samples, rows, inputs, neurons }: ReferenceLayer): Float64Array {
   return Float64Array.from({ length: neurons }, (_, k) => {
     const y = Float64Array.from({ length: rows }, (_, r) => {

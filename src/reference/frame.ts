@@ -1,18 +1,18 @@
 /**
- * First-order sigma-delta quantization on a harmonic frame (2404.08131) for one run of weights of one neuron, in float64:
- * the twin of assembly/frame.ts.
+ * First-order sigma-delta quantization on a harmonic frame (2404.08131), for one run of weights of one neuron, in
+ * float64. Twin of assembly/frame.ts.
  */
 
 export interface FrameRun {
-  /** x, d weights, d even. */
+  /** x: d weights, d even. */
   readonly weights: ArrayLike<number>
-  /** F, the number of vectors. */
+  /** F: the number of vectors. */
   readonly count: number
   readonly levels: number
   readonly scale: number
 }
 
-/** e_k of d entries. */
+/** The vector e_k, with d entries. */
 export function harmonicVector(k: number, count: number, dimension: number): number[] {
   return Array.from({ length: dimension }, (_, j) => {
     const angle = (2 * Math.PI * k * (Math.floor(j / 2) + 1)) / count
@@ -29,7 +29,7 @@ export function coefficients(weights: ArrayLike<number>, count: number): number[
 }
 
 /**
- * @param decide what may overrule the nearest code, for tests that follow other decisions: given v/scale + z
+ * @param decide chooses a code, given its index and v / scale + z; tests replace the default by the choices of the kernel
  * @returns codes (F) and x̂ (d)
  */
 export function frameQuantize(

@@ -1,10 +1,11 @@
 /**
- * The algorithm. Greedy path-following quantization of one dense layer, Lybrand & Saab (arXiv 2010.15979), as the direct
- * recursion in float64, one neuron at a time and nothing clever: what every kernel of gpfq is tested against.
+ * The algorithm. Greedy path-following quantization of one dense layer, Lybrand & Saab (arXiv 2010.15979), as the
+ * direct recursion in float64, one neuron at a time, without any optimization. All kernels of gpfq are tested against
+ * it.
  *
- * A neuron w sees the samples X in the float network and Xq in the network quantized so far. Walking through its inputs
- * t = 1..N it keeps the error made so far, u, a vector over samples, and chooses each quantized weight q_t so that the
- * error after the step is as short as it can be:
+ * A neuron w has the samples X in the float network and Xq in the network quantized so far. The recursion visits its
+ * inputs t = 1..N. It keeps the error so far, u, a vector over samples, and chooses each quantized weight q_t so that
+ * the error after the step is as short as possible:
  *
  *     u₀ = 0
  *     q_t = the alphabet's value nearest to ⟨Xq_t, u_{t−1} + w_t X_t⟩ / ‖Xq_t‖²
@@ -34,6 +35,7 @@ export interface ReferenceResult {
   readonly relativeError: number // ‖XW − XqQ‖ / ‖XW‖
 }
 
+/** Quantizes a layer by the recursion above. */
 export function gpfq(layer: ReferenceLayer): ReferenceResult {
   const { weights, samples, quantizedSamples, rows, inputs, neurons } = layer
   const codes = new Uint8Array(inputs * neurons)
@@ -55,7 +57,7 @@ export function gpfq(layer: ReferenceLayer): ReferenceResult {
         product += xq * u[r]!
         norm2 += xq * xq
       }
-      // A dead input costs nothing on the samples whatever is chosen: its weight is rounded.
+      // The choice for a dead input does not change the error on the samples, so its weight is rounded.
       const { code, value, margin } = nearest(layer, t, k, norm2 > 0 ? product / norm2 : w)
       codes[t * neurons + k] = code
       margins[t * neurons + k] = margin
@@ -69,7 +71,7 @@ export function gpfq(layer: ReferenceLayer): ReferenceResult {
   return { codes, margins, relativeError: Math.sqrt(error2 / signal2) }
 }
 
-/** Memoryless scalar quantization (MSQ): each weight to its nearest value, whatever the samples. */
+/** Memoryless scalar quantization (MSQ): each weight to its nearest value. The samples are not used. */
 export function msq(layer: Omit<ReferenceLayer, 'samples' | 'quantizedSamples' | 'rows'>): Uint8Array {
   const { weights, neurons } = layer
   return Uint8Array.from(weights, (w, i) => nearest(layer, Math.floor(i / neurons), i % neurons, w).code)

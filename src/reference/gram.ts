@@ -3,11 +3,11 @@
  *
  *     q_t = A((Σ_{s≤t} G_ts w_s − Σ_{s<t} H_ts q_s) / H_tt)
  *
- * because ⟨Xq_t, u_{t−1} + w_t X_t⟩ is just that sum once u is written out. Twin of assembly/gram.ts, project.ts and
- * substitute.ts; the output error follows the identity in project.ts.
+ * because ⟨Xq_t, u_{t−1} + w_t X_t⟩ is this difference of sums once u is written out. Twin of assembly/gram.ts,
+ * project.ts and substitute.ts; the output error follows from the identity in project.ts.
  */
 
-/** AᵀB of (rows, columns) matrices, (columns, columns). */
+/** AᵀB (columns, columns) of two matrices (rows, columns). */
 export function gramMatrix(
   a: ArrayLike<number>,
   b: ArrayLike<number>,
@@ -34,9 +34,10 @@ export interface GramPath {
 }
 
 /**
- * One neuron's path. `choose(t, v)` is the alphabet.
+ * The path of one neuron.
  * @param h XqᵀXq (inputs, inputs)
  * @param g XqᵀX (inputs, inputs)
+ * @param choose the alphabet: the value nearest to `value` for input t
  */
 export function gramPath(
   h: ArrayLike<number>,

@@ -1,10 +1,11 @@
 /**
- * GPTQ and Qronos in float64, in the form of the kernels: H + λI = LᵀΔL with L unit lower triangular, then
+ * GPTQ and Qronos in float64, in the form of the kernels. With H + λI = LᵀΔL, L unit lower triangular,
  *
- *     q_t = A(R_t − Σ_{s<t} L_ts q_s),   R = Lw (GPTQ)   or   R = Lv, v = w + (H + λI)⁻¹(G − H)w (Qronos),
+ *     q_t = A(R_t − Σ_{s<t} L_ts q_s),   R = Lw (GPTQ)   or   R = Lv, v = w + (H + λI)⁻¹(G − H)w (Qronos).
  *
- * Qronos' first value seeing all others unquantized: R_0 = w_0 + ((G − H)w)_0 / H_00. Twin of assembly/factor.ts with
- * substitute.ts. The published forms, which share no line with this one, are in reference/qronos.ts.
+ * The first value of Qronos is chosen while all others are unquantized: R_0 = w_0 + ((G − H)w)_0 / H_00. Twin of
+ * assembly/factor.ts with substitute.ts. reference/qronos.ts has the published forms, which share no code with this
+ * one.
  */
 
 /** L (inputs, inputs) and Δ (inputs) of a symmetric positive definite matrix, from the last input to the first. */
@@ -41,7 +42,7 @@ export function damped(h: ArrayLike<number>, inputs: number, share: number): Flo
   return out
 }
 
-/** Lw. */
+/** The target of GPTQ: Lw. */
 export function gptqTarget({ l }: NearestPlane, w: ArrayLike<number>): Float64Array {
   const inputs = w.length
   return Float64Array.from({ length: inputs }, (_, t) => {
@@ -51,7 +52,7 @@ export function gptqTarget({ l }: NearestPlane, w: ArrayLike<number>): Float64Ar
   })
 }
 
-/** Lv, and the first value's own target. @param difference (G − H)w */
+/** The target of Qronos: Lv, with R_0 of its own. @param difference (G − H)w */
 export function qronosTarget(
   plane: NearestPlane,
   h: ArrayLike<number>,
@@ -61,7 +62,7 @@ export function qronosTarget(
   const inputs = w.length
   const { l, delta } = plane
   const target = gptqTarget(plane, w)
-  // Lᵀ y = difference, from the last row; then Δ⁻¹y is what L(v − w) is.
+  // Solves Lᵀ y = difference from the last row on. Then L(v − w) = Δ⁻¹y.
   const y = Float64Array.from(difference)
   for (let t = inputs - 1; t >= 0; t--) {
     for (let k = t + 1; k < inputs; k++) y[t] = y[t]! - l[k * inputs + t]! * y[k]!
@@ -71,7 +72,7 @@ export function qronosTarget(
   return target
 }
 
-/** The path through L; `values` are those before rounding. */
+/** The path with L in the place of H. @param choose the alphabet @returns the values before and after rounding */
 export function nearestPlane(
   { l }: NearestPlane,
   target: ArrayLike<number>,

@@ -1,6 +1,6 @@
 /**
- * Patches of a convolution the obvious way: for every image and output position the receptive field in the order
- * (c, kh, kw), zeros outside. Twin of the packing kernel's gather (src/calibration/gather.ts, assembly/pack.ts).
+ * The patches of a convolution, computed directly: for every image and output position the receptive field in the order
+ * (c, kh, kw), with zeros outside the image. Twin of the gather of src/calibration/gather.ts and assembly/pack.ts.
  */
 export interface PatchGeometry {
   readonly batch: number
@@ -17,7 +17,7 @@ export interface PatchGeometry {
 export interface Patches {
   readonly rows: number
   readonly inputs: number
-  /** One matrix (rows, inputs) a group; rows run over images, then output rows, then output columns. */
+  /** One matrix (rows, inputs) for each group. Rows run over images, then output rows, then output columns. */
   readonly groups: readonly Float32Array[]
 }
 

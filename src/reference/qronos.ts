@@ -1,7 +1,7 @@
 /**
- * GPTQ and Qronos as published, in float64 and without any factor: after each choice, the weights to come are the exact
- * minimizer of the damped error given what is chosen. Slow (a linear system a step) and obvious; reference/nearestPlane.ts
- * and the kernels are tested against it.
+ * GPTQ and Qronos as published, in float64, without a factorization: after each choice the remaining weights are the
+ * exact minimizer of the damped error, given what is chosen. This is slow (a linear system a step) but obviously right.
+ * reference/nearestPlane.ts and the kernels are tested against it.
  *
  *     GPTQ (2210.17323 eq. 2):   v_{>t} minimizes ‖Xq(w − (q_≤t, v_>t))‖² + λ‖w − (q_≤t, v_>t)‖²
  *     Qronos (2505.11695 eq. 4): v_{>t} minimizes ‖Xw − Xq(q_≤t, v_>t)‖² + λ‖w − (q_≤t, v_>t)‖²; q_0 is the best value
@@ -11,9 +11,11 @@
  */
 
 /**
- * @param hd H + λI (inputs, inputs)
+ * The path of one neuron. All matrices are (inputs, inputs).
+ * @param hd H + λI
  * @param gd G + λI
- * @returns q of one neuron; `choose` is the alphabet
+ * @param choose the alphabet: the value nearest to v for input t
+ * @returns q (inputs)
  */
 export function leastSquaresPath(
   h: ArrayLike<number>,
@@ -33,7 +35,7 @@ export function leastSquaresPath(
   }
   q[0] = choose(0, best)
   for (let t = 1; t < inputs; t++) {
-    // Rows and columns t.. of hd; right-hand side (gd·w − hd_{·,<t} q_<t).
+    // The linear system of rows and columns t.. of hd, with the right-hand side gd·w − hd_{·,<t} q_<t.
     const size = inputs - t
     const matrix = new Float64Array(size * size)
     const right = new Float64Array(size)
@@ -48,7 +50,7 @@ export function leastSquaresPath(
   return q
 }
 
-/** Gaussian elimination with row pivoting. */
+/** Solves a linear system by Gaussian elimination with row pivoting. @param matrix (size, size) @param right (size) */
 export function solve(matrix: Float64Array, right: Float64Array, size: number): Float64Array {
   const a = Float64Array.from(matrix)
   const x = Float64Array.from(right)

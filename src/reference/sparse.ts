@@ -1,4 +1,4 @@
-/** Thresholds of sparse GPFQ (2201.11113) in float64: what becomes of a value before it is rounded. Twin of assembly/walk.ts. */
+/** The thresholds of sparse GPFQ (2201.11113) in float64, applied before rounding. Twin of assembly/walk.ts. */
 
 /** sign v · max(|v| − λ, 0) */
 export const softThreshold = (v: number, lambda: number): number =>

@@ -1,12 +1,12 @@
 /**
- * SPFQ (2309.10975) in float64, one neuron on its samples. One phase is GPFQ's recursion with stochastic rounding; two
- * phases first align the data, with real weights, and then quantize those on Xq alone:
+ * SPFQ (2309.10975) in float64, one neuron on its samples. One phase is the recursion of GPFQ with stochastic rounding.
+ * Two phases first align the data with real weights w̃, and then quantize w̃ on Xq alone:
  *
  *     align      û₀ = 0;  w̃_t = ⟨Xq_t, û_{t−1} + w_t X_t⟩ / ‖Xq_t‖²;  û_t = û_{t−1} + w_t X_t − w̃_t Xq_t
  *                order r: r − 1 sweeps more of  s = ⟨Xq_t, û⟩ / ‖Xq_t‖²,  w̃_t += s,  û −= s Xq_t
  *     quantize   ũ₀ = 0;  q_t = chance(w̃_t + ⟨Xq_t, ũ_{t−1}⟩ / ‖Xq_t‖²);  ũ_t = ũ_{t−1} + (w̃_t − q_t) Xq_t
  *
- * Twin of assembly/walk.ts with methods/spfq.ts, which do the same from H and G.
+ * Twin of assembly/walk.ts with methods/spfq.ts, which compute the same from H and G.
  */
 import { drawAt } from '../random.js'
 
@@ -17,7 +17,7 @@ export interface NeuronOnSamples {
   readonly w: ArrayLike<number> // (inputs)
 }
 
-/** q of one phase; `choose` is the alphabet with its draws. */
+/** q (inputs) of one phase. @param choose the alphabet with its draws */
 export function onePhase(
   { samples, quantizedSamples, rows, w }: NeuronOnSamples,
   choose: (t: number, v: number) => number,
@@ -34,7 +34,7 @@ export function onePhase(
   return q
 }
 
-/** q of two phases with alignment of order r. */
+/** q (inputs) of two phases. @param order r of the alignment */
 export function twoPhases(
   neuron: NeuronOnSamples,
   order: number,
@@ -55,7 +55,7 @@ export function twoPhases(
   return q
 }
 
-/** w̃ of order r. */
+/** w̃ (inputs) of the given order r. */
 export function align({ samples, quantizedSamples, rows, w }: NeuronOnSamples, order: number): Float64Array {
   const inputs = w.length
   const u = new Float64Array(rows)
@@ -89,5 +89,5 @@ function correlate(
   return { product, norm2 }
 }
 
-/** The draw in [0, 1) for a neuron's input at place t. */
+/** The draw in [0, 1) for input t of a neuron. */
 export const draw = (seed: number, neuron: number, t: number): number => drawAt(seed, neuron, t)

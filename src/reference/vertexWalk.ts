@@ -1,9 +1,10 @@
 /**
- * The vertex walk (Maly & Saab, 2209.03487) of one neuron in float64: weights z with Xz = Xw and ‖z‖∞ = ‖w‖∞, all but at
- * most m of them at ±‖w‖∞. Here with a tableau B⁻¹X of all columns instead of the inverse that assembly/vertex.ts keeps;
- * the same choices, so the same z up to rounding.
+ * The vertex walk (Maly & Saab, 2209.03487) of one neuron in float64: weights z with Xz = Xw and ‖z‖∞ = ‖w‖∞, all but
+ * at most m of them at ±‖w‖∞. It keeps a tableau B⁻¹X of all columns instead of the inverse of assembly/vertex.ts. The
+ * choices are the same, and so is z up to rounding.
  */
 
+/** Pivots below this share of the largest entry of the column count as zero. */
 const TINY = 1e-9
 
 /** @param samples X (rows, inputs) */
@@ -14,7 +15,7 @@ export function vertexWalk(samples: ArrayLike<number>, rows: number, w: ArrayLik
   const tableau = Array.from({ length: rows }, (_, r) =>
     Float64Array.from({ length: inputs }, (_, j) => samples[r * inputs + j]!),
   )
-  const basis: (number | null)[] = new Array(rows).fill(null) // null: a unit vector
+  const basis: (number | null)[] = new Array(rows).fill(null) // null stands for a unit vector
   const pivot = (place: number, j: number): void => {
     const row = tableau[place]!
     const p = row[j]!
@@ -41,26 +42,26 @@ export function vertexWalk(samples: ArrayLike<number>, rows: number, w: ArrayLik
       continue
     }
     const sign = z[j]! < 0 ? -1 : 1
-    let way = c - sign * z[j]!
+    let distance = c - sign * z[j]!
     let leaving = -1
     for (let r = 0; r < rows; r++) {
       const basic = basis[r]
       const rate = -sign * tableau[r]![j]!
       if (basic === null || basic === undefined || Math.abs(rate) <= tiny) continue
       const own = (c - Math.sign(rate) * z[basic]!) / Math.abs(rate)
-      if (own < way) {
-        way = own
+      if (own < distance) {
+        distance = own
         leaving = r
       }
     }
-    way = Math.max(way, 0)
+    distance = Math.max(distance, 0)
     for (let r = 0; r < rows; r++) {
       const basic = basis[r]
-      if (basic !== null && basic !== undefined) z[basic] = z[basic]! - sign * tableau[r]![j]! * way
+      if (basic !== null && basic !== undefined) z[basic] = z[basic]! - sign * tableau[r]![j]! * distance
     }
     if (leaving < 0) z[j] = sign * c
     else {
-      z[j] = z[j]! + sign * way
+      z[j] = z[j]! + sign * distance
       z[basis[leaving]!] = Math.sign(-sign * tableau[leaving]![j]!) * c
       pivot(leaving, j)
     }

@@ -1,12 +1,12 @@
 /**
- * The typed kernel table, continued: what the methods beyond plain GPFQ need (factors of H, coordinate passes, orders of
- * inputs, the other walks). Same rules as kernels.ts.
+ * The typed kernel table, continued: the kernels of the methods beyond plain GPFQ (factors of H, coordinate descent,
+ * orders of the inputs, walks with other choices, Beacon, the vertex walk, frames). Same rules as kernels.ts.
  */
 import type { Task } from '../engine/job.js'
 import type { Pointer } from './arena.js'
 import { PANEL, type Path, task } from './kernels.js'
 
-/** Its h is whole, above the diagonal too. */
+/** `h` is the full matrix, with the part above the diagonal. */
 export function descend(
   a: Path & {
     s: Pointer
@@ -44,7 +44,7 @@ export function descend(
   )
 }
 
-/** Bytes of scratch a worker needs for `descend`. */
+/** Bytes of scratch that each worker needs for `descend`. */
 export const descendScratch = (panels: number, strip: number): number => strip * (2 * panels + 17) * 256
 
 export function permute(a: {
@@ -120,7 +120,7 @@ export function retarget(a: {
   )
 }
 
-/** What a step of `walk` chooses, see assembly/walk.ts. */
+/** How a step of `walk` chooses a value: the constants of assembly/walk.ts. */
 export const CHOICES = { soft: 1, hard: 2, chance: 3, exact: 4 } as const
 
 export function walk(
@@ -162,7 +162,7 @@ export function walk(
   )
 }
 
-/** Bytes of scratch a worker needs for `walk`. */
+/** Bytes of scratch that each worker needs for `walk`. */
 export const walkScratch = (panels: number): number => (panels + 32) * 256
 
 export function sweepTarget(a: { b: Pointer; s: Pointer; u: Pointer; r: Pointer; bytes: number }): Task {
@@ -216,7 +216,7 @@ export function beacon(a: {
   )
 }
 
-/** Bytes of scratch a worker needs for `beacon`. */
+/** Bytes of scratch that each worker needs for `beacon`. */
 export const beaconScratch = (panels: number): number => (2 * panels + 36) * 256
 
 export function vertexWalk(a: {
@@ -239,7 +239,7 @@ export function vertexWalk(a: {
   )
 }
 
-/** Bytes of scratch a worker needs for `vertexWalk`. */
+/** Bytes of scratch that each worker needs for `vertexWalk`. */
 export const vertexScratch = (rows: number, inputs: number): number => {
   const even = (count: number): number => count + (count % 2)
   return ((rows + 2) * even(rows) + even(inputs)) * 8 + Math.ceil((even(rows) * 4) / 16) * 16

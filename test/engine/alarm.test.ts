@@ -1,9 +1,17 @@
-/** The alarm: whoever waits hears of the first failure, and what is over is forgotten. */
+/** The alarm: every wait ends with the first failure, and a wait that is over is released. */
 import { describe, expect, it } from 'vitest'
 import { createAlarm, workerFailed } from '#src/engine/alarm.js'
 
 const never = new Promise<never>(() => {})
 const error = workerFailed('it died')
+
+describe('workerFailed', () => {
+  it('has the fields of an error, and its text is made of them', () => {
+    expect(error).toMatchObject({ code: 'WORKER_FAILED', place: 'worker', hint: 'new-quantizer' })
+    expect(error.message).toBe('worker: failed: it died; create a new quantizer')
+    expect(workerFailed(new Error('a trap')).problem).toBe('failed: a trap')
+  })
+})
 
 describe('race', () => {
   it('gives what the work gives, or throws what it throws', async () => {
@@ -21,7 +29,7 @@ describe('race', () => {
     await expect(alarm.race(never)).rejects.toBe(error)
   })
 
-  it('holds nothing of a race that is over', async () => {
+  it('keeps nothing of a race that is over in memory', async () => {
     const alarm = createAlarm()
     const results: WeakRef<object>[] = []
     for (let i = 0; i < 50; i++) {
@@ -33,7 +41,7 @@ describe('race', () => {
   })
 })
 
-/** Fills memory until the engine collects what nobody holds. */
+/** Allocates until the garbage collector has run. */
 async function collectGarbage(): Promise<void> {
   const canary = new WeakRef({})
   for (let i = 0; i < 2000 && canary.deref() !== undefined; i++) {

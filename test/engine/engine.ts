@@ -1,4 +1,4 @@
-/** An engine of its own for a test: a pool of workers and the arena over its memory. */
+/** Creates an engine for one test: a pool of workers and the arena over its memory. */
 import { createPool, type Pool } from '#src/engine/pool.js'
 import type { Engine } from '#src/methods/quantizeSamples.js'
 import { loadModule } from '#src/platform/init.js'

@@ -1,4 +1,4 @@
-/** The pool of one on the calling thread: it must let the event loop through, stop in time and fail as the others do. */
+/** The pool on the calling thread: the event loop must stay responsive, and it must stop in time and fail as the worker pool does. */
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createInlinePool } from '#src/engine/inline.js'
@@ -20,7 +20,7 @@ afterEach(async () => {
 })
 
 describe('run', () => {
-  it('lets timers through: one of them ends a job of minutes', async () => {
+  it('lets timers run: one of them ends a job of minutes', async () => {
     const pool = await open()
     const stop = new AbortController()
     const run = pool.run(longJob(pool, MINUTES), { signal: stop.signal })
@@ -28,7 +28,7 @@ describe('run', () => {
     await expect(run).rejects.toThrow('five ticks')
   })
 
-  it('honours an abort within 100 ms', async () => {
+  it('stops within 100 ms of an abort', async () => {
     const pool = await open()
     const stop = new AbortController()
     const run = pool.run(longJob(pool, MINUTES), { signal: stop.signal })
@@ -41,13 +41,13 @@ describe('run', () => {
     expect(performance.now() - aborted).toBeLessThan(100)
   })
 
-  it('refuses to start what is aborted already', async () => {
+  it('does not start a job whose signal is aborted already', async () => {
     const pool = await open()
     const signal = AbortSignal.abort(new Error('too late'))
     await expect(pool.run(longJob(pool, 1), { signal })).rejects.toThrow('too late')
   })
 
-  it('carries out jobs one after another in the order they were given', async () => {
+  it('runs jobs one after another in the order they were given', async () => {
     const pool = await open()
     const order: number[] = []
     const jobs = [longJob(pool, 4), longJob(pool, 2), longJob(pool, 1)]
@@ -65,7 +65,7 @@ describe('failure', () => {
     await expect(pool.run([])).rejects.toMatchObject({ code: 'WORKER_FAILED' })
   })
 
-  it('closing ends a job under way with CLOSED', async () => {
+  it('closing ends a running job with CLOSED', async () => {
     const pool = await open()
     const run = pool.run(longJob(pool, MINUTES))
     run.catch(() => {})

@@ -1,4 +1,4 @@
-/** Jobs as plain data: how a task is cut into tiles, and where the control block keeps its counters. */
+/** Jobs as plain data: how a task is cut into tiles, and where the counters lie in the control blocks. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
@@ -10,8 +10,8 @@ import {
   SHARES,
   STOP,
   type Task,
-  tilesIn,
-  tilesOf,
+  tilesOfPhase,
+  tilesOfTask,
 } from '#src/engine/job.js'
 
 const task = (items: number, step: number): Task => ({
@@ -24,10 +24,10 @@ const task = (items: number, step: number): Task => ({
 
 describe('tiles', () => {
   it('are as many as it takes to cover all items', () => {
-    expect([0, 1, 4, 5, 8].map((items) => tilesOf(task(items, 4)))).toEqual([0, 1, 1, 2, 2])
+    expect([0, 1, 4, 5, 8].map((items) => tilesOfTask(task(items, 4)))).toEqual([0, 1, 1, 2, 2])
     fc.assert(
       fc.property(fc.nat(1000), fc.integer({ min: 1, max: 50 }), (items, step) => {
-        const tiles = tilesOf(task(items, step))
+        const tiles = tilesOfTask(task(items, step))
         expect(tiles * step).toBeGreaterThanOrEqual(items)
         expect((tiles - 1) * step).toBeLessThan(items || 1)
       }),
@@ -36,13 +36,13 @@ describe('tiles', () => {
   })
 
   it('of a phase are those of its tasks together', () => {
-    expect(tilesIn([])).toBe(0)
-    expect(tilesIn([task(5, 4), task(0, 1), task(3, 1)])).toBe(5)
+    expect(tilesOfPhase([])).toBe(0)
+    expect(tilesOfPhase([task(5, 4), task(0, 1), task(3, 1)])).toBe(5)
   })
 })
 
 describe('the control blocks', () => {
-  it('have one word for every counter and none beside it, and do not overlap', () => {
+  it('have a word of their own for every counter, and do not overlap', () => {
     const memory = new WebAssembly.Memory({ initial: CONTROL_BYTES / 65536, maximum: 1, shared: true })
     const [one, two] = controlBlocks(memory)
     const words = [STOP]

@@ -1,5 +1,5 @@
-/** Work for a pool to be interrupted in: one Gram matrix summed over and over, minutes of it if nobody stops it. */
-import { controlBlocks, doneAt, type Job, tilesIn } from '#src/engine/job.js'
+/** A long job to interrupt: one Gram matrix summed again and again, for minutes unless it is stopped. */
+import { controlBlocks, doneAt, type Job, tilesOfPhase } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
 import { Arena } from '#src/wasm/arena.js'
 import { gram } from '#src/wasm/kernels.js'
@@ -17,18 +17,18 @@ export function longJob(pool: Pool, phases: number): Job {
 }
 
 /**
- * Tiles of a job that were carried out, and of how many.
- * @param nth of the jobs given to this pool it is, from 0 on; among its last two
+ * How many tiles of a job are done, and how many there are.
+ * @param nth position of the job among all jobs given to this pool, from 0; it must be one of the last two
  */
 export function tilesDone(pool: Pool, job: Job, nth = 0): { done: number; total: number } {
   const control = controlBlocks(pool.memory)[nth % 2]!
   return {
     done: job.reduce((sum, _, phase) => sum + Atomics.load(control, doneAt(phase)), 0),
-    total: job.reduce((sum, phase) => sum + tilesIn(phase), 0),
+    total: job.reduce((sum, phase) => sum + tilesOfPhase(phase), 0),
   }
 }
 
-/** Resolves after the event loop has come round to a timer `count` times. */
+/** Resolves after `count` timers, one after another. */
 export async function ticks(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 5))
 }

@@ -1,6 +1,6 @@
 /**
- * The worker pool from outside: jobs in order, stopping, closing, and every way a worker can fail. A long job
- * would run for minutes, so that a test that ends at all shows that it was stopped.
+ * The worker pool from outside: jobs in order, stopping, closing, and every way in which a worker can fail. A long job
+ * would run for minutes, so a test that ends in time shows that it was stopped.
  */
 import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -21,7 +21,7 @@ async function open(threads: number): Promise<Pool> {
   return pool
 }
 
-/** A pool and the threads behind it, as Node reports them. */
+/** A pool and its threads, as Node reports them. */
 async function openWatched(threads: number): Promise<{ pool: Pool; workers: Worker[] }> {
   const workers: Worker[] = []
   const watch = (worker: Worker): void => void workers.push(worker)
@@ -37,7 +37,7 @@ afterEach(async () => {
   await Promise.all(pools.splice(0).map((pool) => pool.close()))
 })
 
-/** Copies `values` with a kernel; what came out. */
+/** Copies `values` with a kernel and returns the copy. */
 async function copy(pool: Pool, values: readonly number[]): Promise<number[]> {
   const arena = new Arena(pool.memory)
   const [source, target] = [arena.allocate(4 * values.length), arena.allocate(4 * values.length)]
@@ -64,7 +64,7 @@ const failure = (code: string): { code: string; name: string } =>
   expect.objectContaining({ code, name: 'GpfqError' })
 
 describe('run', () => {
-  it.each([1, 2, 5])('carries out every tile of a job on %i threads', async (threads) => {
+  it.each([1, 2, 5])('runs every tile of a job on %i threads', async (threads) => {
     const pool = await open(threads)
     const values = Array.from({ length: 1000 }, (_, i) => i + 1)
     expect(await copy(pool, values)).toEqual(values)
@@ -85,14 +85,14 @@ describe('run', () => {
     expect([...arena.floats(rows.at(-1)!, length)]).toEqual(Array.from({ length }, (_, i) => i))
   })
 
-  it('takes jobs without work', async () => {
+  it('accepts jobs without work', async () => {
     const pool = await open(2)
     await pool.run([])
     await pool.run([[], broken({ items: 0 })[0]!, []])
     expect(await copy(pool, [1, 2])).toEqual([1, 2])
   })
 
-  it('carries out jobs one after another in the order they were given', async () => {
+  it('runs jobs one after another in the order they were given', async () => {
     const pool = await open(2)
     const last = longJob(pool, 1)
     const order: number[] = []
@@ -103,18 +103,18 @@ describe('run', () => {
     expect(done).toBe(total)
   })
 
-  it('begins a job that follows another without the caller', async () => {
+  it('starts a second job without waiting for the caller', async () => {
     const pool = await open(2)
     const jobs = [longJob(pool, 2), longJob(pool, 1)]
     const runs = jobs.map((job) => pool.run(job))
-    await ticks(1) // both are with the workers now
+    await ticks(1) // both are posted now
     const deadline = performance.now() + 60_000
     const { total } = tilesDone(pool, jobs[1]!, 1)
     while (tilesDone(pool, jobs[1]!, 1).done < total) expect(performance.now()).toBeLessThan(deadline)
     await Promise.all(runs)
   })
 
-  it('carries out more phases than there are counters, all of them and in order', async () => {
+  it('runs more phases than there are counters, all of them and in order', async () => {
     const pool = await open(2)
     const length = 2 * MAX_PHASES + 5
     const arena = new Arena(pool.memory)
@@ -137,7 +137,7 @@ describe('run', () => {
 })
 
 describe('an abort', () => {
-  it('in the middle of a job rejects with its reason, leaves the rest undone and the pool in order', async () => {
+  it('in the middle of a job rejects with its reason, skips the rest, and the pool still works', async () => {
     const pool = await open(2)
     const job = longJob(pool, MINUTES)
     const stop = new AbortController()
@@ -152,13 +152,15 @@ describe('an abort', () => {
     expect(await copy(pool, [4, 5, 6])).toEqual([4, 5, 6])
   })
 
-  it('ends when no thread is at a tile any more, of this job or the next', async () => {
+  it('rejects when no thread runs a tile any more, of this job or the next', async () => {
     const pool = await open(2)
     const jobs = [longJob(pool, 3), longJob(pool, MINUTES), longJob(pool, MINUTES)]
     const stop = new AbortController()
     const runs = jobs.map((job) => pool.run(job, { signal: stop.signal }))
     while (tilesDone(pool, jobs[1]!, 1).done === 0) await ticks(1)
     await runs[0]
+    // Posting the third job clears the counters of the first. Before that, an abort rejects the third at once.
+    while (tilesDone(pool, jobs[2]!, 2).done > 0) await ticks(1)
     stop.abort(new Error('enough'))
     const done = (): number[] => [1, 2].map((nth) => tilesDone(pool, jobs[nth]!, nth).done)
     await expect(Promise.race(runs.slice(1))).rejects.toThrow('enough')
@@ -169,7 +171,7 @@ describe('an abort', () => {
     await expect(runs[2]).rejects.toThrow('enough')
   })
 
-  it('before a job has its turn keeps it from beginning', async () => {
+  it('before a job has its turn prevents its start', async () => {
     const pool = await open(2)
     const first = longJob(pool, 2)
     const second = longJob(pool, MINUTES)
@@ -196,12 +198,12 @@ describe('a failure', () => {
     await expect(copy(pool, [1])).rejects.toEqual(failure('WORKER_FAILED'))
   })
 
-  it('of a task without a kernel names it', async () => {
+  it('of a task whose kernel does not exist names the kernel', async () => {
     const pool = await open(2)
     await expect(pool.run(broken({ kernel: 'divine' }))).rejects.toThrow(/"divine"/)
   })
 
-  it('of one worker ends a job that the others could go on with for minutes', async () => {
+  it('of one worker ends a job that the others could continue for minutes', async () => {
     const pool = await open(2)
     const job = longJob(pool, MINUTES)
     const trap = broken({ args: [2 ** 31, 2] })
@@ -243,7 +245,7 @@ describe('a failure', () => {
     const workers: Worker[] = []
     const watch = (worker: Worker): void => void workers.push(worker)
     process.on('worker', watch)
-    // Valid, but it asks for a global that no worker gives it.
+    // A valid module whose import, a global, no worker provides.
     const empty = await WebAssembly.compile(
       Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 2, 8, 1, 1, 0x61, 1, 0x62, 3, 0x7f, 0),
     )
@@ -282,7 +284,7 @@ describe('close', () => {
     await pool.close()
   })
 
-  it('resolves for everybody who calls it only when the threads are gone', async () => {
+  it('resolves for every caller, and only when the threads are gone', async () => {
     const { pool, workers } = await openWatched(2)
     void pool.close()
     await pool.close()

@@ -1,4 +1,4 @@
-/** Shares of a phase (src/engine/job.ts): together they are the whole phase, whoever carries them out. */
+/** Shares of a phase (src/engine/job.ts, tiles.ts): together they are the whole phase, each item once. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SHARES, type Task } from '#src/engine/job.js'
@@ -10,7 +10,7 @@ const task = fc.record({
   scratch: fc.boolean(),
 })
 
-/** The items that a share of a phase carries out, as "task:item", in its order. */
+/** The items of a share of a phase, as "task:item", in the order in which they run. */
 function itemsOf(phase: readonly Task[], share = 0, shares = 1): string[] {
   const items: string[] = []
   const record = (id: number, begin: number, end: number): void => {
@@ -22,7 +22,7 @@ function itemsOf(phase: readonly Task[], share = 0, shares = 1): string[] {
 }
 
 describe('the shares of a phase', () => {
-  it('have every item of every task once', () => {
+  it('contain every item of every task once', () => {
     fc.assert(
       fc.property(fc.array(task, { maxLength: 5 }), (tasks) => {
         const phase = tasks.map((t, id) => ({ ...t, kernel: 'record', args: [id] }))
@@ -35,7 +35,7 @@ describe('the shares of a phase', () => {
     )
   })
 
-  it('have the same groups in every task, whatever a task does with a group', () => {
+  it('contain the same groups in every task, however many items a group has there', () => {
     const groups = 4 * SHARES
     const phase = [1, 2, 7].map((perGroup) => ({
       ...{ kernel: 'record', args: [perGroup], items: perGroup * groups, step: 1, scratch: false },

@@ -1,5 +1,5 @@
 /**
- * assembly/alphabet.ts: code = clamp(nearest(v / s + z), 0, top) and −q = s·(z − code), one float32 rounding a
+ * assembly/alphabet.ts: code = clamp(nearest(v / s + z), 0, top) and −q = s·(z − code), one float32 rounding an
  * operation, ties to even. The twin rounds with Math.fround, so the comparison is exact.
  */
 import fc from 'fast-check'
@@ -25,7 +25,7 @@ interface Case {
 
 type ScaleOf = (group: number, block: number, neuron: number) => number
 
-/** Codes of `values`, one array (inputs, neurons) a group, in panels; with room that no code may reach. */
+/** Codes of `values`, one array (inputs, neurons) for each group, in panels; the padding is not written. */
 function roundPanels(c: Case, values: readonly Float32Array[], scaleOf: ScaleOf): Uint8Array {
   const { inputs, neurons, groups, blockSize, levels } = c
   const panels = panelsOf(inputs)
@@ -123,7 +123,7 @@ describe('round', () => {
     })
   })
 
-  it('knows an asymmetric zero point and 256 codes', () => {
+  it('handles an asymmetric zero point and 256 codes', () => {
     const c = { inputs: 300, neurons: 1, groups: 1, blockSize: 300, levels: 256, zero: 17 }
     const values = Float32Array.from({ length: 300 }, (_, t) => (t - 30) / 2)
     const codes = roundPanels(c, [values], () => 0.5)

@@ -1,6 +1,7 @@
 /**
- * assembly/beacon.ts against reference/beacon.ts: the kernel reads H, Gᵀ and projections in float32, the twin the samples
- * in float64. Where two values score alike to 10⁻⁶ either may be taken; such neurons are counted, all others must agree.
+ * assembly/beacon.ts against reference/beacon.ts. The kernel reads H, Gᵀ and projections in float32, the twin the
+ * samples in float64. Where the scores of two values agree to 10⁻⁶, either choice is accepted; such neurons are
+ * counted, and all others must agree.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -52,7 +53,7 @@ function layersOf({ rows, inputs, neurons, groups, seed }: Case): Layer[] {
   })
 }
 
-/** What a weight of the largest magnitude is rounded to before a direction is there: the outermost value. */
+/** The value of a weight of the largest magnitude while all earlier values are zero: the outermost one. */
 const startScale = (w: ArrayLike<number>, levels: number): number =>
   Math.fround(Array.from(w).reduce((most, v) => Math.max(most, Math.abs(v)), 0) / ((levels - 1) / 2))
 
@@ -129,7 +130,7 @@ describe('beacon', () => {
             const live = (t: number): boolean => layer.xq.some((v, i) => i % c.inputs === t && v !== 0)
             const scale = found[(g * perGroup + (k >> 3)) * 8 + (k & 7)]!
             const actual = Array.from(w, (_, t) => codes[columnIndex(g, t, k, perGroup, panelsOf(c.inputs))]!)
-            // A negative scale is written as a positive one with the codes turned round.
+            // If the scale is negative, the kernel writes its magnitude and the codes of −z.
             const turn = twin.scale < 0 ? -1 : 1
             const expected = Array.from(w, (v, t) =>
               live(t)

@@ -1,6 +1,6 @@
 /**
- * assembly/descend.ts against reference/descend.ts: equal codes, without exceptions (paths.ts says why), and errors that
- * are those of the codes.
+ * assembly/descend.ts against reference/descend.ts: equal codes without exceptions (paths.ts gives the reason), and
+ * errors that are those of the codes.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -38,7 +38,7 @@ interface Outcome {
 interface Way {
   readonly passes: number
   readonly strip: number
-  /** Columns of a tile; as many as a strip has if left out. */
+  /** Columns of a tile; by default those of a strip. */
   readonly step?: number
   readonly workers?: number
 }
@@ -113,7 +113,7 @@ describe('descend', () => {
     )
   })
 
-  it('stays where no single change helps, and keeps zeros when asked to', () => {
+  it('changes nothing where no single change helps, and keeps zeros if `sparse` is set', () => {
     const c: Case = {
       ...{ rows: 40, inputs: 30, neurons: 8, groups: 1, candidates: 1, blockSize: 30, levels: 5 },
       ...{ sparse: true, seed: 5 },

@@ -1,6 +1,6 @@
 /**
- * assembly/error.ts: Σ (XW)² and Σ (XW − XqQ)² per neuron and sample block. Exact on small integers; on real numbers
- * each element is a float32 sum of N products, one rounding a term, and the squares are summed in float64.
+ * assembly/error.ts: Σ (XW)² and Σ (XW − XqQ)² per neuron and sample block. The sums are exact on small integers. On
+ * real numbers each element is a float32 sum of N products, one rounding a term, and the squares are summed in float64.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -63,7 +63,7 @@ function run(
   return out.values.slice()
 }
 
-/** The same sums in float64, and how far float32 elements may bring them off. */
+/** The same sums in float64, and the bound of the error that float32 elements cause. */
 function twin(
   { rows, inputs, neurons, groups }: Case,
   all: readonly Layer[],

@@ -1,7 +1,7 @@
 /**
- * assembly/factor.ts against reference/nearestPlane.ts: the factor H + λI = LᵀΔL in blocks, and Qronos' target by its
- * triangular solve. Both are float64; they sum in different orders, so agreement is to 10⁻⁶ of the size of L (float32).
- * What no twin holds, the reversed matrix and its Cholesky factor, is compared with what it is by definition.
+ * assembly/factor.ts against reference/nearestPlane.ts: the factor H + λI = LᵀΔL in blocks, and the target of Qronos by
+ * its triangular solve. Both are float64 and sum in different orders, so they agree to 10⁻⁶ of the size of L (float32).
+ * The reversed matrix and its Cholesky factor have no twin; they are compared with their definitions.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -50,7 +50,7 @@ interface Sums {
   readonly g: readonly Matrix[]
 }
 
-/** Gram matrices as the kernels have them, rounded to float32. */
+/** Gram matrices rounded to float32, like those of the kernels. */
 function sums({ rows, inputs, groups, seed }: Case): Sums {
   const samples = Array.from({ length: groups }, (_, i) => activations(rows * inputs, seed + 7 * i))
   const square = (values: Float64Array): Matrix => ({
@@ -75,7 +75,7 @@ interface Factored {
 
 /**
  * @param lambda of each group
- * @param step items of every tile; each task's own if left out
+ * @param step items of every tile; by default each task's own
  */
 function factor(c: Case, { h }: Sums, lambda: readonly number[], step?: number): Factored {
   const panels = panelsOf(c.inputs)
@@ -194,7 +194,7 @@ describe('factor', () => {
         const bytesOf = (step?: number): { c: Float64Array; l: Float32Array } => {
           machine.reset()
           const { c: factored, l } = factor(c, given, lambda, step)
-          // Above the diagonal nothing is ever written.
+          // The kernels write nothing above the diagonal.
           const lower = factored.values.map((v, at) => (at % n <= Math.floor(at / n) % n ? v : 0))
           return { c: lower, l: l.values.slice() }
         }
@@ -237,7 +237,7 @@ describe('factor', () => {
     )
   })
 
-  it('says of which group a pivot is not positive', () => {
+  it('reports the groups in which a pivot is not positive', () => {
     const c: Case = { rows: 3, inputs: 20, groups: 2, triangular: true, width: 8, seed: 4 }
     const given = sums(c)
     machine.reset()

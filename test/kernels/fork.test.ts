@@ -1,6 +1,6 @@
 /**
- * assembly/fork.ts at the kernel: groups, tiles and workers change nothing, and every scale is one of the fractions of the
- * largest. That scales and codes are the float64 path's is test/methods/fork.test.ts.
+ * assembly/fork.ts at the kernel: the result does not depend on groups, tiles and workers, and every scale is one of
+ * the fractions of the largest. test/methods/fork.test.ts compares scales and codes with the float64 path.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -35,7 +35,7 @@ function run(c: PathCase, p: PathProblem, follow: boolean, step: number, workers
   return { codes: codes.values.slice(), scales }
 }
 
-/** One group by itself. */
+/** The arguments of one group alone. */
 const onlyGroup = (p: PathProblem, group: number): PathProblem => ({
   h: [p.h[group]!],
   g: [p.g[group]!],

@@ -1,6 +1,6 @@
 /**
- * assembly/frame.ts against the float64 twin, which follows the kernel's own decisions: each code must be the nearest to
- * what is left over by those before it, up to float32's rounding, and the values must be what the codes stand for.
+ * assembly/frame.ts against the float64 twin, which follows the kernel's choices: each code must be the nearest to the
+ * remainder of the earlier ones, up to float32 rounding, and the values must be those of the codes.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -21,7 +21,7 @@ interface Layer {
   readonly seed: number
 }
 
-/** Runs the kernel on weights (inputs, neurons); one panel of neurons a tile, or all at once. */
+/** Runs the kernel on weights (inputs, neurons), in tiles of one panel of neurons or in one tile. */
 function run({ inputs, neurons, levels, redundancy, seed }: Layer, cut?: number) {
   const weights = reals(inputs * neurons, seed)
   const [panels, columns] = [panelsOf(inputs), panelsOf(neurons)]
@@ -60,7 +60,7 @@ const layers = fc.record({
 })
 
 describe('frame', () => {
-  it('takes the nearest code of what is left over, and synthesizes what the codes stand for', () => {
+  it('takes the nearest code of each remainder, and synthesizes the values of the codes', () => {
     fc.assert(
       fc.property(layers, (layer) => {
         const { inputs, neurons, levels } = layer
@@ -100,7 +100,7 @@ describe('frame', () => {
     )
   })
 
-  it('any cut into tiles gives the same bytes', () => {
+  it('gives the same bytes for every cut into tiles', () => {
     fc.assert(
       fc.property(layers, fc.integer({ min: 1, max: 1e6 }), (layer, cut) => {
         const whole = run(layer)
@@ -112,7 +112,7 @@ describe('frame', () => {
 })
 
 describe('harmonicFrame', () => {
-  it('is tight, of unit vectors, and what the twin says', () => {
+  it('is a tight frame of unit vectors, equal to that of the twin', () => {
     for (const [count, dimension] of [
       [8, 2],
       [60, 10],

@@ -1,10 +1,10 @@
 /**
- * The kernels' layouts the obvious way: from plain row-major matrices to panels of 8 columns and back. Twin of
+ * The layouts of the kernels, computed directly: from plain row-major matrices to panels of 8 columns and back. Twin of
  * assembly/pack.ts and of panelAt in assembly/gram.ts.
  */
 export const BLOCK = 256
 
-/** Floats from a panel of a sample block to the next: two rows more than it has. */
+/** Floats from one panel of a sample block to the next: two rows more than a panel has. */
 export const PANEL_FLOATS = (BLOCK + 2) * 8
 
 /** (rows, columns), row-major. */
@@ -16,7 +16,7 @@ export interface Matrix {
 
 export const panelsOf = (columns: number): number => Math.ceil(columns / 8)
 
-/** Fills a float array with zeros, then lets `put` write elements. */
+/** Fills a float array with zeros and calls `put` with a function that writes elements. */
 function filled(length: number, put: (out: Float32Array) => void): Float32Array {
   const out = new Float32Array(length)
   put(out)
@@ -24,7 +24,7 @@ function filled(length: number, put: (out: Float32Array) => void): Float32Array 
 }
 
 /**
- * Samples as [block][group][panel][256 and 2][8]. Rows beyond the samples are NaN: no result may depend on them.
+ * Samples as [block][group][panel][256 + 2][8]. Rows beyond the samples are NaN, because no result may depend on them.
  * @param groups one matrix (rows, columns) a group
  */
 export function samplePanels(groups: readonly Matrix[], panels: number): Float32Array {
@@ -43,7 +43,7 @@ export function samplePanels(groups: readonly Matrix[], panels: number): Float32
   })
 }
 
-/** Weights and the like as [group][neuron panel][8·panels][8], zero beyond inputs and neurons. */
+/** Weights, or values of the same shape, as [group][neuron panel][8·panels][8], zero beyond inputs and neurons. */
 export function columnPanels(groups: readonly Matrix[], panels: number): Float32Array {
   const perGroup = panelsOf(groups[0]!.columns)
   return filled(groups.length * perGroup * panels * 64, (out) => {
@@ -57,7 +57,7 @@ export function columnPanels(groups: readonly Matrix[], panels: number): Float32
   })
 }
 
-/** Where [group][neuron panel][8·panels][8] holds input t of neuron k. */
+/** Index of input t of neuron k in [group][neuron panel][8·panels][8]. */
 export const columnIndex = (g: number, t: number, k: number, perGroup: number, panels: number): number =>
   ((g * perGroup + (k >> 3)) * panels * 8 + t) * 8 + (k & 7)
 
@@ -65,7 +65,7 @@ export const columnIndex = (g: number, t: number, k: number, perGroup: number, p
 export const matrixLength = (panels: number, triangular: boolean): number =>
   triangular ? panels * (panels + 1) * 32 : panels * panels * 64
 
-/** Where a group's Gram matrix holds C[i, s]. */
+/** Index of C[i, s] in a group's Gram matrix. */
 export function gramIndex(i: number, s: number, panels: number, triangular: boolean): number {
   const panel = i >> 3
   return (triangular ? panel * (panel + 1) * 32 : panel * panels * 64) + s * 8 + (i & 7)

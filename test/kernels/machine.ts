@@ -1,13 +1,13 @@
 /**
- * A workbench for kernels: the module on a shared memory of its own, arrays laid out one after another, tasks carried
- * out tile by tile in any order on this thread.
+ * Runs kernels in tests: the module on a shared memory of its own, arrays laid out one after another, tasks run tile by
+ * tile in any order on this thread.
  *
- * New room is filled with NaN (0xff), so that a kernel that reads what nobody wrote spoils its result, and lies between
- * guards that `run` checks afterwards, so that one that writes beside its arrays is found out.
+ * New memory is filled with NaN (0xff), so that a kernel that reads unwritten memory spoils its result. Every array
+ * lies between guards that `run` checks afterwards, so that a write outside the arrays is an error.
  */
 import { readFile } from 'node:fs/promises'
 import { expect } from 'vitest'
-import { type Task, tilesOf } from '#src/engine/job.js'
+import { type Task, tilesOfTask } from '#src/engine/job.js'
 import { randomFrom } from '../random.js'
 
 const PAGES = 1024
@@ -30,9 +30,9 @@ export interface Doubles {
 }
 
 export interface RunOrder {
-  /** Shuffles the tiles; left out, they run in order. */
+  /** Shuffles the tiles; without it they run in order. */
   readonly seed?: number
-  /** Workers that take turns, for kernels with scratch. */
+  /** Number of workers that the tiles are given to in rotation, for kernels with scratch. */
   readonly workers?: number
 }
 
@@ -54,7 +54,7 @@ export class Machine {
     return new Machine(memory, instance)
   }
 
-  /** Forgets all arrays. */
+  /** Releases all arrays. */
   reset(): this {
     this.#top = 1024
     this.#guards = []
@@ -83,7 +83,7 @@ export class Machine {
     return { at, values }
   }
 
-  /** An array that ends where the memory does: whoever reads beyond it traps. */
+  /** An array at the end of the memory: a read beyond it traps. */
   lastFloats(content: ArrayLike<number>): Floats {
     const at = this.#memory.buffer.byteLength - 4 * content.length
     if (at < this.#top + GUARD_BYTES) throw new Error('machine: this test needs more pages')
@@ -112,11 +112,11 @@ export class Machine {
     return at
   }
 
-  /** Carries out a task over all its tiles, then looks whether anything but arrays was written. */
+  /** Runs all tiles of a task, then checks that nothing outside the arrays was written. */
   run(task: Task, { seed, workers = 1 }: RunOrder = {}): void {
     const kernel = this.#kernels[task.kernel]
     if (kernel === undefined) throw new Error(`machine: expected a kernel, got "${task.kernel}"`)
-    const tiles = Array.from({ length: tilesOf(task) }, (_, tile) => tile)
+    const tiles = Array.from({ length: tilesOfTask(task) }, (_, tile) => tile)
     if (seed !== undefined) shuffle(tiles, seed)
     tiles.forEach((tile, turn) => {
       const begin = tile * task.step

@@ -24,7 +24,7 @@ const matricesOf = ({ inputs, groups, seed }: Case): Matrix[] =>
     values: integers(inputs * inputs, 1000, seed + g),
   }))
 
-/** Each group's matrix with element (i, s) taken from `at`(group, i, s) of it, in panels; zero in the padding. */
+/** Each group's matrix in panels, with its element at `at`(group, i, s) as element (i, s); zero in the padding. */
 const moved = (
   matrices: readonly Matrix[],
   at: (group: number, i: number, s: number) => readonly [number, number],
@@ -72,7 +72,7 @@ describe('permute', () => {
 })
 
 describe('transpose', () => {
-  it('turns every group round, for every cut into tiles', () => {
+  it('transposes every group, for every cut into tiles', () => {
     fc.assert(
       fc.property(shape, (c) => {
         const { inputs, groups, seed } = c
@@ -93,7 +93,7 @@ describe('transpose', () => {
 })
 
 describe('subtract', () => {
-  it('takes one from the other, for every cut into tiles', () => {
+  it('subtracts one matrix from the other, for every cut into tiles', () => {
     const runs = 5
     const [x, y] = [integers(64 * runs, 1000, 1), integers(64 * runs, 1000, 2)]
     for (const step of cuts(runs)) {

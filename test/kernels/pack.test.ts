@@ -1,4 +1,4 @@
-/** assembly/pack.ts: any strided source becomes panels of 8 columns, and nothing but its rows is written. */
+/** assembly/pack.ts: any strided source becomes panels of 8 columns, and only its rows are written. */
 import fc from 'fast-check'
 import { describe, it } from 'vitest'
 import { pack, padPlanes } from '#src/wasm/kernels.js'
@@ -14,7 +14,7 @@ interface Packing {
   readonly columns: number
   readonly groups: number
   readonly blockRows: number
-  /** Rows between two panels that belong to neither; a panel has whole eights of rows. */
+  /** Unused rows between two panels; the rows of a panel are a multiple of 8. */
   readonly gap: number
   readonly toRow: number
   readonly perGroup: number
@@ -25,7 +25,7 @@ interface Packing {
   readonly contiguous: boolean
 }
 
-/** Packs with the kernel and the obvious way: both must write the same bytes and leave the same bytes alone. */
+/** Packs with the kernel and directly: both must write the same bytes and leave the same bytes unchanged. */
 function check(packing: Packing, seed: number): void {
   const { rows, columns, groups, blockRows, gap, toRow, perGroup, groupAt, rowAt, columnAt } = packing
   const source = reals((groups - 1) * groupAt + Math.max(...rowAt) + Math.max(...columnAt) + 1, seed)
@@ -122,7 +122,7 @@ describe('pack', () => {
 })
 
 describe('padPlanes', () => {
-  it('puts every plane into the middle of a zeroed one', () => {
+  it('copies every plane into a larger plane of zeros', () => {
     const side = fc.integer({ min: 1, max: 11 })
     const pad = fc.integer({ min: 0, max: 3 })
     const planes = fc.integer({ min: 1, max: 5 })

@@ -1,10 +1,10 @@
 /**
- * What the kernels that walk through the inputs are given: H, G, weights and scales of several groups and candidates, laid
- * out in a machine, and each of their columns as a float64 twin sees it.
+ * The operands of the kernels that walk through the inputs: H, G, weights and scales of several groups and candidates,
+ * laid out in a machine, and each of their columns in the form of a float64 twin.
  *
- * Samples are small integers, weights and scales dyadic, so that every sum is exact in float32 and no quotient comes
- * nearer to a rounding boundary than float32 can tell: sums stay below 2²⁴ sixteenths, boundaries are 1/(8·H_tt) away,
- * H_tt ≤ 540. Where nothing is drawn by chance codes must be equal, without exceptions.
+ * Samples are small integers, weights and scales dyadic, so that every sum is exact in float32, and no quotient is
+ * closer to a rounding boundary than float32 can resolve: sums stay below 2²⁴ sixteenths, boundaries are 1/(8·H_tt)
+ * away, H_tt ≤ 540. So codes must be equal without exceptions, unless a choice is random.
  */
 import fc from 'fast-check'
 import { nearestEven } from '#src/methods/alphabet.js'
@@ -66,7 +66,7 @@ export function pathProblem({ rows, inputs, neurons, groups, seed }: PathCase): 
   }
 }
 
-/** Arguments that walking kernels share, and the arrays behind some of them. */
+/** The arguments that these kernels share, and some of their arrays. */
 export interface Laid {
   readonly args: Readonly<
     Record<
@@ -91,7 +91,7 @@ export interface Laid {
   readonly columns: number
 }
 
-/** @param upper whether S = triu(G, 1)·W is wanted, which needs all of G */
+/** @param upper whether S = triu(G, 1)·W is needed, for which G must be full */
 export function layOut(
   machine: Machine,
   { inputs, neurons, groups, candidates, blockSize, levels }: PathCase,
@@ -111,7 +111,7 @@ export function layOut(
   const scales = machine.floats(scalePanels({ groups, candidates, blocks, neurons }, p.scaleOf))
   const args = {
     ...common,
-    h: machine.lastFloats(gramPanels(p.h, panels, triangular)).at, // read ahead, but not beyond
+    h: machine.lastFloats(gramPanels(p.h, panels, triangular)).at, // kernels read ahead in it, but not beyond its end
     scales: scales.at,
     zeros: machine.floats(new Float32Array(scales.values.length).fill((levels - 1) / 2)).at,
     inputs,
@@ -123,7 +123,7 @@ export function layOut(
   return { args, columns: groups * candidates * neuronPanels }
 }
 
-/** One neuron of one candidate as its twin sees it. */
+/** One neuron of one candidate, with the arguments of a twin. */
 export interface Column {
   readonly name: string
   readonly group: number
@@ -137,9 +137,9 @@ export interface Column {
   readonly code: (t: number, v: number) => number
   /** Value of a code. */
   readonly value: (t: number, code: number) => number
-  /** Where the kernels hold input t of this column, [group][candidate][neuron panel][8·panels][8]. */
+  /** Index of input t of this column in [group][candidate][neuron panel][8·panels][8]. */
   readonly at: (t: number) => number
-  /** Where they hold one number a column, [group][candidate][neuron panel][8]. */
+  /** Index of this column in [group][candidate][neuron panel][8]. */
   readonly lane: number
 }
 
@@ -167,5 +167,5 @@ export function* columnsOf(c: PathCase, p: PathProblem): Iterable<Column> {
   }
 }
 
-/** A cut of `items` into tiles of other sizes than a task's own, for comparing bytes. */
+/** A cut of `items` into tiles of other sizes than a task's own, to compare results byte by byte. */
 export const cuts = (items: number): number[] => [...new Set([1, 2, 3, 5, items])]

@@ -31,7 +31,7 @@ function run(c: Case, g: readonly Matrix[], weights: readonly Matrix[], step?: n
   const r = machine.floats(w.values.length)
   const s = c.triangular ? null : machine.floats(w.values.length)
   const task = project({
-    g: machine.lastFloats(gramPanels(g, panels, c.triangular)).at, // it reads ahead, but not beyond
+    g: machine.lastFloats(gramPanels(g, panels, c.triangular)).at, // the kernel reads ahead in it, but not beyond its end
     weights: w.at,
     r: r.at,
     s: s?.at ?? 0,

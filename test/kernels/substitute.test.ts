@@ -1,6 +1,6 @@
 /**
- * assembly/substitute.ts against the float64 path: equal codes, without exceptions (paths.ts says why), and the output
- * error that the path gives for nothing.
+ * assembly/substitute.ts against the float64 path: equal codes without exceptions (paths.ts gives the reason), and the
+ * output error that the kernel computes along the path.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -32,7 +32,7 @@ interface Outcome {
 
 interface Way {
   readonly strip: number
-  /** Columns of a tile; as many as a strip has if left out. */
+  /** Columns of a tile; by default those of a strip. */
   readonly step?: number
   readonly triangular?: boolean
   readonly projected?: boolean
@@ -62,7 +62,7 @@ function run(
   return { codes: codes.values.slice(), errors: errors?.values.slice() ?? null }
 }
 
-/** Every neuron of every candidate against gramPath, which asks `choose` for the alphabet. */
+/** Compares every neuron of every candidate with gramPath. */
 function compare(c: Case, p: PathProblem, outcome: Outcome): void {
   for (const column of columnsOf(c, p)) {
     const { h, g, w } = column

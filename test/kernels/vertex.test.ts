@@ -1,6 +1,6 @@
 /**
- * assembly/vertex.ts against reference/vertexWalk.ts, which keeps a whole tableau instead of an inverse, and against what
- * 2209.03487 promises of any such walk: Xz = Xw, ‖z‖∞ = ‖w‖∞, all but at most m weights at ±‖w‖∞.
+ * assembly/vertex.ts against reference/vertexWalk.ts, which keeps a whole tableau instead of an inverse, and against
+ * the properties that 2209.03487 proves for such walks: Xz = Xw, ‖z‖∞ = ‖w‖∞, all but at most m weights at ±‖w‖∞.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -48,7 +48,7 @@ const layersOf = ({ rows, inputs, neurons, groups, seed }: Case): Layer[] =>
     w: { rows: inputs, columns: neurons, values: reals(inputs * neurons, seed + 50 + g) },
   }))
 
-/** Weights where they were walked to, in panels. */
+/** The final weights, in panels. */
 function run(c: Case, layers: readonly Layer[], step = 1, workers = 1): Float32Array {
   const { rows, inputs, neurons, groups } = c
   const panels = panelsOf(inputs)
@@ -76,7 +76,7 @@ function run(c: Case, layers: readonly Layer[], step = 1, workers = 1): Float32A
   return weights.values.slice()
 }
 
-/** Checks the paper's promises for every neuron; how many there are, and how many went elsewhere than the twin. */
+/** Checks the paper's properties for every neuron. Returns the numbers of neurons and of those unlike the twin's. */
 function compare(
   c: Case,
   layers: readonly Layer[],
@@ -109,7 +109,7 @@ function compare(
 }
 
 describe('vertexWalk', () => {
-  it('ends at the twin’s vertex, and keeps what the paper promises', () => {
+  it('ends at the twin’s vertex, with the properties that the paper proves', () => {
     let [all, elsewhere] = [0, 0]
     fc.assert(
       fc.property(shape, (c) => {
@@ -120,11 +120,11 @@ describe('vertexWalk', () => {
       }),
       { seed: 151, numRuns: 60 },
     )
-    // Two ways that are equally long up to rounding may end at different vertices.
+    // Where two distances are equal up to rounding, the walks may end at different vertices.
     expect(elsewhere).toBeLessThan(0.02 * all)
   })
 
-  it('reads more samples than a block holds', () => {
+  it('reads samples of more than one block', () => {
     const c = { rows: 270, inputs: 300, neurons: 2, groups: 1, seed: 152 }
     const layers = layersOf(c)
     compare(c, layers, run(c, layers))

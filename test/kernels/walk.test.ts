@@ -1,7 +1,7 @@
 /**
  * assembly/walk.ts against the float64 path with the twins' thresholds (reference/sparse.ts) and draws
- * (reference/spfq.ts). Thresholds choose between exact numbers, so their codes must be equal (paths.ts says why); a draw
- * may fall within rounding of what it is compared with, and such neurons are counted.
+ * (reference/spfq.ts). Thresholds compare exact numbers, so their codes must be equal (paths.ts gives the reason). A
+ * draw may be within rounding of the number it is compared with; such neurons are counted.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -111,7 +111,7 @@ describe('walk', () => {
         const p = pathProblem(c)
         const { values } = run(c, p, { choice: 'exact' })
         for (const { name, h, g, w, at } of columnsOf(c, p)) {
-          // Each row by itself, on the values before it as they are: what is left is rounding.
+          // Checks each row alone, with the kernel's own earlier values, so that only rounding differs.
           for (let t = 0; t < c.inputs; t++) {
             const q = (s: number): number => values[at(s)]!
             if (h[t * c.inputs + t] === 0) {
@@ -150,7 +150,7 @@ describe('walk', () => {
   })
 
   it('is unbiased: the mean of many draws is the value, between any two levels', () => {
-    // One live input and one sample: nothing to follow, so every neuron rounds its own weight.
+    // With one live input and one sample there is no error to correct, so every neuron rounds its own weight.
     const neurons = 20_000
     const one = { rows: 1, columns: 1, values: [1] }
     for (const [i, w] of [-1, -0.84, -0.5, 0.01, 0.3, 0.75, 1].entries()) {

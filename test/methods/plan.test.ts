@@ -1,7 +1,7 @@
 /** Plans: a cost model of shapes alone, memory that is counted before it is used, tiles enough for many threads. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Phase, tilesIn } from '#src/engine/job.js'
+import { type Phase, tilesOfPhase } from '#src/engine/job.js'
 import { GpfqError } from '#src/errors.js'
 import { directWork, gramWork, type LayerPlan, type LayerShape, planLayer } from '#src/methods/plan.js'
 import { denseShape, record } from './recording.js'
@@ -205,7 +205,7 @@ describe('tiles', () => {
     for (const candidates of [1, 13]) {
       for (const same of [true, false]) {
         const [phase] = await phasesOf(denseShape(m, n, k, { candidates, same }), 'gram', 'gram')
-        expect(tilesIn(phase!)).toBeGreaterThanOrEqual(16)
+        expect(tilesOfPhase(phase!)).toBeGreaterThanOrEqual(16)
       }
     }
   })
@@ -215,9 +215,9 @@ describe('tiles', () => {
     async (k) => {
       const phases = await phasesOf(denseShape(64, 256, k, { candidates: 13 }), 'gram', 'substitute')
       expect(phases.length).toBe(2)
-      expect(tilesIn(phases[0]!)).toBeGreaterThanOrEqual(16)
+      expect(tilesOfPhase(phases[0]!)).toBeGreaterThanOrEqual(16)
       // The last substitution has a column a panel of 8 neurons, and cannot be cut finer.
-      expect(tilesIn(phases[1]!)).toBeGreaterThanOrEqual(Math.min(16, Math.ceil(k / 8)))
+      expect(tilesOfPhase(phases[1]!)).toBeGreaterThanOrEqual(Math.min(16, Math.ceil(k / 8)))
     },
   )
 
@@ -225,13 +225,13 @@ describe('tiles', () => {
     'of the substitution keep 16 threads busy with %i neurons',
     async (k) => {
       const phases = await phasesOf(denseShape(64, 128, k), 'gram', 'substitute')
-      for (const phase of phases) expect(tilesIn(phase)).toBeGreaterThanOrEqual(16)
+      for (const phase of phases) expect(tilesOfPhase(phase)).toBeGreaterThanOrEqual(16)
     },
   )
 
   it('of the direct form keep 16 threads busy from 4,096 samples on', async () => {
     const phases = await phasesOf(denseShape(4096, 100, 16), 'direct', 'advance')
-    for (const phase of phases) expect(tilesIn(phase)).toBeGreaterThanOrEqual(16)
+    for (const phase of phases) expect(tilesOfPhase(phase)).toBeGreaterThanOrEqual(16)
   })
 
   it('of the substitution end soon enough for an abort: at most 2²⁹ multiply-adds, or one panel of neurons', () => {

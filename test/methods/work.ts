@@ -1,5 +1,5 @@
 /** How a layer's multiply-adds are spread over the phases that the engine is asked for, by the formulas of docs/METHODS.md. */
-import { tilesIn } from '#src/engine/job.js'
+import { tilesOfPhase } from '#src/engine/job.js'
 import type { LayerShape } from '#src/methods/plan.js'
 import type { Recording } from './recording.js'
 
@@ -19,7 +19,7 @@ export function phaseWork(shape: LayerShape, { plan, jobs }: Recording): PhaseWo
   const streams = same ? 1 : 2
   const search = candidates > 1
   const triangle = (n * n) / 2
-  const phases = jobs.flat().map((phase) => ({ kernel: phase[0]?.kernel ?? '', tiles: tilesIn(phase) }))
+  const phases = jobs.flat().map((phase) => ({ kernel: phase[0]?.kernel ?? '', tiles: tilesOfPhase(phase) }))
   const sums = phases.filter(({ kernel }) => kernel === 'gram').length
   const each: Record<string, number> =
     plan.form === 'gram'

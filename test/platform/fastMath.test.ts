@@ -1,11 +1,11 @@
 /**
- * fastMath: what it falls back to, and that what it chooses is near what the standard kernels choose. Node 20 knows relaxed
- * SIMD only behind a flag, so it is asked for in a process of its own; test:everywhere asks the runtimes that have it.
+ * fastMath: the fallback to the standard kernels, and codes that are close to theirs. Node 20 has relaxed SIMD only
+ * behind a flag, so each test runs in a child process; test:everywhere covers the runtimes that have it without a flag.
  */
 import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 
-/** Quantizes a layer with and without fastMath, and prints what each said. */
+/** Quantizes a layer with and without fastMath, and prints both results. */
 const SCRIPT = `
 const { createQuantizer } = await import('gpfq')
 const next = (seed => () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32)(7)
@@ -27,7 +27,7 @@ interface Said {
   readonly relativeError: number
 }
 
-/** Makes every relaxed a·b + c that is compiled a c − a·b: what a faulty runtime could do. */
+/** Simulates a faulty runtime: compiles every relaxed a·b + c as c − a·b. */
 const FAULT = `
 const compile = WebAssembly.compile
 WebAssembly.compile = (bytes) => {
@@ -43,20 +43,18 @@ function quantizeWith(flags: readonly string[], before = ''): readonly [standard
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as [Said, Said]
 }
 
-/** What this Node needs to know relaxed SIMD. */
+/** Flags that enable relaxed SIMD in this version of Node. */
 const FLAGS = Number(process.versions.node.split('.')[0]) < 22 ? ['--experimental-wasm-relaxed-simd'] : []
 
 describe('fastMath', () => {
-  it('is refused in silence by a runtime without relaxed SIMD, which runs the standard kernels', ({
-    skip,
-  }) => {
+  it('falls back silently to the standard kernels in a runtime without relaxed SIMD', ({ skip }) => {
     skip(FLAGS.length === 0, 'this Node has relaxed SIMD: see test:everywhere')
     const [standard, fast] = quantizeWith([])
     expect(standard.fastMath).toBe(false)
     expect(fast).toEqual(standard)
   })
 
-  it('chooses as well as the standard kernels where the runtime has it', () => {
+  it('is as accurate as the standard kernels where the runtime has relaxed SIMD', () => {
     const [standard, fast] = quantizeWith(FLAGS)
     expect([standard.fastMath, fast.fastMath]).toEqual([false, true])
     const equal = fast.codes.filter((code, i) => code === standard.codes[i]).length
@@ -64,7 +62,7 @@ describe('fastMath', () => {
     expect(Math.abs(fast.relativeError / standard.relativeError - 1)).toBeLessThan(1e-3)
   })
 
-  it('is not trusted to a runtime that computes it wrong', () => {
+  it('falls back to the standard kernels in a runtime that computes relaxed SIMD wrongly', () => {
     const [standard, fast] = quantizeWith(FLAGS, FAULT)
     expect(fast).toEqual(standard)
   })

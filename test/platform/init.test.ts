@@ -1,4 +1,4 @@
-/** init(): every source of the module, workers of the caller's own, and what it says when they cannot be had. */
+/** init(): every source of the module, workers that the caller creates, and the errors where either fails. */
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest'
 
 const bytes = new Uint8Array(readFileSync('dist/gpfq.wasm'))
 
-/** A fresh package: what init() was told is kept per module. */
+/** A fresh copy of the package, since options of init() are kept in a module. */
 async function load() {
   vi.resetModules()
   const { init, loadModule, threadsOr } = await import('#src/platform/init.js')
@@ -53,21 +53,30 @@ describe('wasm', () => {
     ['an HTTP error', () => new Response('not here', { status: 404 }), 'HTTP 404'],
     ['a page in its place', () => new Response('<!doctype html>'), '3c 21 64 6f'],
     ['a file that is not there', () => 'dist/nothing.wasm', 'dist/nothing.wasm'],
-  ])('says so when it is %s', async (_, source, words) => {
+  ])('is RUNTIME_MISSING when it is %s', async (_, source, words) => {
     const error = await gpfq.init({ wasm: source() }).catch((cause: unknown) => cause)
-    expect(error).toMatchObject({ code: 'RUNTIME_MISSING', message: expect.stringContaining(words) })
-    expect(String(error)).toContain('init({ wasm })')
-    await gpfq.init({ wasm: bytes }) // and can be mended
+    expect(error).toMatchObject({
+      code: 'RUNTIME_MISSING',
+      place: 'kernels',
+      problem: expect.stringContaining(words),
+      hint: expect.stringContaining('init({ wasm })'),
+    })
+    await gpfq.init({ wasm: bytes }) // a later call succeeds
   })
 
   it('refuses other kinds', async () => {
     const wrong = { wasm: 7 } as unknown as Parameters<typeof gpfq.init>[0]
-    await expect(gpfq.init(wrong)).rejects.toThrow(/^init: wasm: expected .* got number$/)
+    await expect(gpfq.init(wrong)).rejects.toMatchObject({
+      name: 'TypeError',
+      code: 'INVALID_ARGUMENT',
+      place: 'init: wasm',
+      got: 'number',
+    })
   })
 })
 
 describe('threads', () => {
-  it('are the default of quantizers that are not told otherwise', async () => {
+  it('are the default of quantizers without a threads option', async () => {
     await gpfq.init({ threads: 3 })
     expect([gpfq.threadsOr(undefined), gpfq.threadsOr(1)]).toEqual([3, 1])
   })

@@ -1,4 +1,4 @@
-/** The twin of frame itself: a frame walked by hand, tightness, and the bound of Benedetto, Powell & Yilmaz. */
+/** The twin of frame itself: an example computed by hand, tightness, and the bound of Benedetto, Powell & Yilmaz. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { frameQuantize, harmonicVector } from '#src/reference/frame.js'
@@ -38,7 +38,7 @@ describe('frameQuantize', () => {
     expect(values[1]).toBeCloseTo(1, 12)
   })
 
-  it('stays within (δd/2F)(σ + 2) of the weights, and what it carries within δ/2', () => {
+  it('stays within (δd/2F)(σ + 2) of the weights, and its residual within δ/2', () => {
     const cases = shapes.chain(({ dimension, count }) =>
       fc.record({
         weights: fc.array(fc.double({ min: -1, max: 1, noNaN: true }), {

@@ -1,4 +1,4 @@
-/** The algorithm itself: a path walked by hand, the paper's claim that no step can be chosen better, and plain rounding. */
+/** The algorithm itself: a path computed by hand, the optimality of each step that the paper claims, and rounding. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { gpfq, msq, type ReferenceLayer } from '#src/reference/gpfq.js'

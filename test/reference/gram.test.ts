@@ -1,4 +1,4 @@
-/** The Gram form is the direct recursion: same codes, and its error is the direct form's ‖u_N‖² without ‖Xw‖². */
+/** The Gram form is the direct recursion: same codes, and its error is ‖u_N‖² of the direct form minus ‖Xw‖². */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
@@ -14,7 +14,7 @@ describe('gramMatrix', () => {
 })
 
 describe('gramPath', () => {
-  it('chooses the codes of the direct recursion and knows its error', () => {
+  it('chooses the codes of the direct recursion and computes its error', () => {
     const dims = fc.record({
       rows: fc.integer({ min: 1, max: 60 }),
       inputs: fc.integer({ min: 1, max: 40 }),
@@ -48,7 +48,7 @@ describe('gramPath', () => {
             return scale * (codes[t]! - zero)
           })
           const expected = codes.map((_, t) => direct.codes[t * neurons + k])
-          // A value within rounding of a boundary may fall to either side: none of these does.
+          // A value within rounding of a boundary could be rounded either way; none of these is that close.
           expect(codes).toEqual(expected)
           for (let r = 0; r < rows; r++) {
             const y = w.reduce((sum, value, t) => sum + value * samples[r * inputs + t]!, 0)

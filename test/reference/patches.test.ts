@@ -28,7 +28,7 @@ describe('patches', () => {
     expect([...groups[0]!.slice(0, 12)]).toEqual([0, 0, 1, 2, 0, 0, 2, 3, 0, 0, 3, 0])
   })
 
-  it('knows strides and dilations', () => {
+  it('handles strides and dilations', () => {
     expect([...patches(image, { ...common, strides: [2, 1], kernel: [1, 1] }).groups[0]!]).toEqual([
       1, 2, 3, 7, 8, 9,
     ])

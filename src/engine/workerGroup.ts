@@ -1,0 +1,88 @@
+/**
+ * The worker threads of a pool: started together, ended together. If one of them dies or a kernel traps, all are ended:
+ * the shared memory may hold partial results, and the other workers would wait for tiles that the failed one never
+ * completes.
+ */
+
+import { type Remote, releaseProxy, wrap } from 'comlink'
+import type { GpfqError } from '../errors.js'
+import { spawnWorker } from '../platform/init.js'
+import type { SpawnedWorker } from '../platform/worker.js'
+import { createAlarm, workerFailed } from './alarm.js'
+import type { WorkerApi } from './worker.js'
+
+interface PoolWorker {
+  readonly worker: SpawnedWorker
+  readonly remote: Remote<WorkerApi>
+}
+
+export interface WorkerGroup {
+  /** The first failure, if there was one. */
+  readonly failure: GpfqError | undefined
+  /** The workers as comlink calls them; none are left after the end. */
+  remotes(): Remote<WorkerApi>[]
+  /** Settles as `work` does, or rejects with the failure of a worker if that is known first. */
+  race<T>(work: Promise<T>): Promise<T>
+  /** Records a failure, unless there was one before, and ends all workers. Returns the first failure. */
+  fail(reason: unknown): GpfqError
+  /** Ends all workers. Resolves when every thread is gone, also when it is called again. */
+  terminate(): Promise<unknown>
+}
+
+/**
+ * Starts the workers and instantiates the kernels in each.
+ * @param stop called at a failure, before the workers are ended
+ * @throws GpfqError WORKER_FAILED if one of them does not start; the others are then gone
+ */
+export async function startWorkers(
+  threads: number,
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  stop: () => void,
+): Promise<WorkerGroup> {
+  const workers: PoolWorker[] = []
+  const alarm = createAlarm()
+  let failure: GpfqError | undefined
+  let terminated: Promise<unknown> = Promise.resolve()
+
+  function terminate(): Promise<unknown> {
+    const ends = workers.splice(0).map(({ remote, worker }) => {
+      remote[releaseProxy]()
+      return worker.terminate()
+    })
+    terminated = Promise.all([terminated, ...ends])
+    return terminated
+  }
+
+  function fail(reason: unknown): GpfqError {
+    failure ??= workerFailed(reason)
+    stop()
+    alarm.raise(failure)
+    void terminate()
+    return failure
+  }
+
+  try {
+    for (let number = 0; number < threads; number++) {
+      const worker = await spawnWorker(fail)
+      workers.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
+    }
+    const ready = workers.map(({ remote }, number) => remote.init(module, memory, number, threads))
+    await alarm.race(Promise.all(ready)).catch((error) => {
+      throw fail(error)
+    })
+  } catch (error) {
+    await terminate()
+    throw error
+  }
+
+  return {
+    get failure() {
+      return failure
+    },
+    remotes: () => workers.map(({ remote }) => remote),
+    race: alarm.race,
+    fail,
+    terminate,
+  }
+}

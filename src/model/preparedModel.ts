@@ -1,0 +1,98 @@
+/**
+ * A model as both networks start from it: external data resolved, BatchNormalization folded where that is asked for, and its
+ * graph indexed. Done once for a model, however often it is planned and quantized.
+ */
+import type { ModelProto } from 'onnx-buf'
+import { GpfqError } from '../errors.js'
+import { withNodeNames } from '../onnx/biasCorrection.js'
+import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
+import { type GraphIndex, indexGraph } from '../onnx/graph.js'
+import type { Layer } from '../onnx/layer.js'
+import { findLayers } from '../onnx/layers.js'
+import { Network } from '../onnx/network.js'
+import type { Model } from '../onnx/openModel.js'
+import { planStages, type Stage } from '../onnx/stages.js'
+import type { ModelPlan, PlanLayer } from '../options.js'
+import { PLAN_VERSION } from './planVersion.js'
+
+export interface PreparedModel {
+  readonly proto: ModelProto
+  readonly graph: GraphIndex
+  /** Names of the BatchNormalizations that were folded. */
+  readonly folded: readonly string[]
+  /** Of the model's file and its external data. */
+  readonly bytesIn: number
+}
+
+const prepared = new WeakMap<Model, Map<boolean, Promise<PreparedModel>>>()
+
+/** @throws GpfqError INVALID_DATA, INVALID_MODEL where external data cannot be had */
+export function preparedModel(model: Model, foldBatchNorm: boolean): Promise<PreparedModel> {
+  const known = prepared.get(model) ?? new Map<boolean, Promise<PreparedModel>>()
+  prepared.set(model, known)
+  let result = known.get(foldBatchNorm)
+  if (result === undefined) {
+    result = prepare(model, foldBatchNorm)
+    known.set(foldBatchNorm, result)
+    // A failed result is not cached; the next call tries again.
+    result.catch(() => known.delete(foldBatchNorm))
+  }
+  return result
+}
+
+async function prepare(model: Model, foldBatchNorm: boolean): Promise<PreparedModel> {
+  const { proto: whole, bytes } = await model.whole()
+  const { model: proto, folded } = foldBatchNorm ? foldBatchNorms(whole) : { model: whole, folded: [] }
+  return { proto, graph: indexGraph(proto), folded, bytesIn: bytes }
+}
+
+/** A layer of the plan with the layer of the graph that it means. */
+export interface PlannedLayer extends PlanLayer {
+  readonly layer: Layer
+  /** Its place among the plan's layers. */
+  readonly index: number
+}
+
+/** A model together with a plan that fits it. */
+export interface PlannedModel {
+  readonly plan: ModelPlan
+  readonly graph: GraphIndex
+  /** The float network that both streams start from. */
+  readonly float: Network
+  readonly layers: readonly PlannedLayer[]
+  readonly byName: ReadonlyMap<string, PlannedLayer>
+  readonly stages: readonly Stage[]
+}
+
+/**
+ * Joins a plan with the model that it was made for.
+ * @throws GpfqError INVALID_DATA where the plan is of another version or another model
+ */
+export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedModel> {
+  const { settings, version } = plan
+  if (version !== PLAN_VERSION) throw misfit('version', String(PLAN_VERSION), String(version))
+  const { proto, graph } = await preparedModel(model, settings.foldBatchNorm)
+  const found = new Map(findLayers(graph).layers.map((layer) => [layer.name, layer]))
+  const layers = plan.layers.map((planned, index): PlannedLayer => {
+    const layer = found.get(planned.name)
+    const wanted = describeLayer(planned)
+    if (layer === undefined) throw misfit(`layer '${planned.name}'`, wanted, 'a model without it')
+    if (describeLayer(layer) !== wanted) throw misfit(`layer '${planned.name}'`, wanted, describeLayer(layer))
+    return { ...planned, layer, index }
+  })
+  const byName = new Map(layers.map((planned) => [planned.name, planned]))
+  const stages = planStages(
+    graph,
+    layers.map(({ layer }) => layer),
+  )
+  return {
+    ...{ plan, graph, layers, byName, stages },
+    float: Network.of(settings.biasCorrection ? withNodeNames(proto) : proto),
+  }
+}
+
+const describeLayer = ({ op, weight, groups, inputs, neurons }: Omit<Layer, 'name' | 'uses'>): string =>
+  `${op} of '${weight}', ${groups} × ${inputs} × ${neurons}`
+
+const misfit = (place: string, expected: string, got: string): GpfqError =>
+  new GpfqError('INVALID_DATA', { place: `plan, ${place}`, expected, got, hint: 'plan the model again' })
