@@ -1,7 +1,17 @@
 /** "gpfq/onnx": quantize whole ONNX models. */
 export { createOrtNodeRunner, createOrtWebRunner, createRunner } from './calibration/onnxRuntime.js'
 export type { Runner, RunnerSession } from './calibration/runner.js'
-export { GpfqError, type GpfqErrorCode } from './errors.js'
+export {
+  type DescribedError,
+  describeError,
+  type ErrorCode,
+  type ErrorFacts,
+  GpfqError,
+  type GpfqErrorCode,
+  HINTS,
+  type HintName,
+  isDescribed,
+} from './errors.js'
 export { type CompareOptions, type Comparison, compareModels, type ModelCost } from './model/compare.js'
 export {
   type ClassEvaluation,
