@@ -52,7 +52,9 @@ describe('writeBytes', () => {
     await writeBytes(at('out'), 'two', true)
     expect(readFileSync(at('out'), 'utf8')).toBe('two')
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
-    expect(() => checkOutput(at('out'), false)).toThrow(/choose another name or add --force/)
+    expect(() => checkOutput(at('out'), false)).toThrow(
+      /out: the file exists already; choose another name, or allow overwriting/,
+    )
     expect(() => checkOutput(at('no/such/folder'), false)).toThrow(/expected an existing folder/)
   })
 

@@ -30,7 +30,7 @@ describe('readArrays', () => {
     )
     await expect(read(new Uint8Array())).rejects.toThrow(/nothing \(it is empty\)/)
     const cut = gzipSync(formatNpy(image)).subarray(0, 40)
-    await expect(read(cut)).rejects.toThrow('data: expected gzip data, got a damaged or cut-off stream')
+    await expect(read(cut)).rejects.toThrow('data: the gzip data is damaged or cut short')
   })
 })
 
@@ -40,7 +40,7 @@ describe('pickArray', () => {
     expect(await read(both, 'label')).toEqual(label)
     expect(await read(formatNpz({ label }), 'anything')).toEqual(label)
     await expect(read(both, 'x')).rejects.toThrow(
-      'data: expected an array named "x", got image, label; choose one as NAME=data',
+      'data: expected an array named "x", got image, label; choose one by its name',
     )
   })
 })
