@@ -16,7 +16,7 @@ export interface Column {
   readonly place: string
   readonly type: TensorType
   readonly samples: number
-  /** Decoded images are (channels, height, width), whatever the layout of array files. */
+  /** Decoded images are (channels, height, width), independently of the layout of array files. */
   readonly isImages: boolean
   /** Shape of one sample in the file. */
   readonly dims: readonly number[]

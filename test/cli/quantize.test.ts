@@ -123,7 +123,7 @@ describe('gpfq quantize', () => {
     expect((await gpfq(['quantize', model, '--dry-run'])).stdout).not.toContain('in the run')
   })
 
-  it('goes on when nobody reads stderr', async () => {
+  it('goes on when stderr is closed', async () => {
     const args = ['quantize', model, ...data, '-o', at('deaf.onnx'), '--json']
     const { code, stdout } = await gpfq(args, { closeStderr: true })
     expect(code).toBe(0)

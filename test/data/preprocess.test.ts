@@ -27,7 +27,7 @@ describe('preprocess', () => {
     expect(viaTable).toEqual(direct)
   })
 
-  it('treats the last axis as channels if told so', () => {
+  it('treats the last axis as channels on request', () => {
     const out = preprocess(
       'x',
       Float32Array.of(1, 2, 3, 4),

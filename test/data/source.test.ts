@@ -12,7 +12,7 @@ const read = async (bytes: Uint8Array, name?: string) =>
   pickArray(await readArrays(source(bytes)), name, 'data')
 
 describe('readArrays', () => {
-  it('tells formats by their bytes, gzipped or not', async () => {
+  it('recognizes formats by their first bytes, gzipped or not', async () => {
     const idx = hex('00000802 00000002 00000003 010203 040506')
     for (const bytes of [formatNpy(image), formatNpz({ image }), idx])
       for (const file of [bytes, gzipSync(bytes)]) expect(await read(file)).toEqual(image)
@@ -24,7 +24,7 @@ describe('readArrays', () => {
     expect(await read(file)).toEqual(image)
   })
 
-  it('refuses what it does not know, and damaged gzip', async () => {
+  it('refuses unknown formats and damaged gzip', async () => {
     await expect(read(hex('cafebabe00'))).rejects.toThrow(
       /^data: expected \.npy, \.npz or IDX .* starts with ca fe ba be/,
     )
