@@ -19,6 +19,6 @@ describe('printable', () => {
   it('is applied to the cells of a table, before their widths are taken', () => {
     const [, rule, row] = formatTable([{ title: 'layer' }, { title: 'bits' }], [['a\u001bb', '4']], 80)
     expect(row).toBe('a\\u{1b}b  4')
-    expect(rule).toBe('───────  ────')
+    expect(rule).toBe('────────  ────') // eight characters
   })
 })
