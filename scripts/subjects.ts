@@ -160,9 +160,7 @@ async function open(
 async function score(assets: string, subject: Subject, runner: Runner, model: Uint8Array): Promise<number> {
   const feeds = await open(assets, subject, runner, model, subject.data)
   const labels = await loadLabels(await openData(join(assets, subject.labels)))
-  const session = await runner.load(model)
-  const result = await evaluate(session, feeds, labels, feeds.samples)
-  await session.close()
+  const result = await evaluate({ runner, model, feeds, samples: feeds.samples, labels })
   return 'top1' in result ? result.top1 : result.perplexity
 }
 

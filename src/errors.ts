@@ -33,6 +33,15 @@ export const HINTS = {
   'new-quantizer': 'create a new quantizer',
   'leave-out': 'leave it out',
   'other-format': 'try another format, and please report it',
+  'layout-nchw': 'try layout nchw',
+  'layout-nhwc': 'try layout nhwc',
+  'divide-by-255': 'should they be divided by 255?',
+  'scale-mean-std': 'change or leave out scale, mean and std',
+  'samples-for-input': 'give samples for it by its name',
+  'npz-with-names': 'name the input, or give an .npz with these names',
+  'choose-array': 'choose one by its name',
+  overwrite: 'choose another name, or allow overwriting',
+  'convert-opset': 'convert it with onnx.version_converter first',
 } as const
 
 export type HintName = keyof typeof HINTS
@@ -92,8 +101,10 @@ export class GpfqError extends Error implements ErrorFacts {
   constructor(code: GpfqErrorCode, facts: ErrorFacts | string, options?: ErrorOptions) {
     super(typeof facts === 'string' ? facts : describeError(facts), options)
     this.code = code
-    this.place = typeof facts === 'string' ? '' : facts.place
-    if (typeof facts !== 'string') Object.assign(this, facts)
+    // A text is split into place and problem, so that faces need only the fields.
+    const [place = '', ...problem] = typeof facts === 'string' ? facts.split(': ') : [facts.place]
+    this.place = place
+    Object.assign(this, typeof facts === 'string' ? { problem: problem.join(': ') } : facts)
   }
 }
 

@@ -8,6 +8,8 @@ export {
   type ErrorFacts,
   GpfqError,
   type GpfqErrorCode,
+  HINTS,
+  type HintName,
   isDescribed,
 } from './errors.js'
 export {

@@ -69,7 +69,7 @@ test('test data without labels', async ({ page }) => {
   await page.goto('./')
   await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(16, 2)))])
   await chooseFiles(page, 'Choose labelled test data', [upload('x.npy', npy([8, 16], noise(8 * 16)))])
-  await expect(page.getByRole('alert')).toContainText('Test data needs the right answers')
+  await expect(page.getByRole('alert')).toContainText('the right answers are missing')
 })
 
 test('a worker whose script does not load', async ({ page, watched }) => {

@@ -1,14 +1,17 @@
 /**
- * Batches against what the model says of its inputs: names, element types, fixed dimensions. ONNX Runtime would say so
- * too, but only where it runs the whole model: at the very end.
+ * Checks batches against the model's inputs: names, element types, fixed dimensions. ONNX Runtime checks them too, but
+ * only in a run of the whole model, which comes last.
  */
-
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 
-/** @throws GpfqError INVALID_DATA */
+/**
+ * Checks one batch.
+ * @param place the name of the batch in errors
+ * @throws {GpfqError} INVALID_DATA naming the input, the shape and type expected, and those found
+ */
 export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerInput[]): void {
   for (const { name, type, dims } of inputs) {
     if (type === 'not a tensor') continue
@@ -28,4 +31,4 @@ export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerI
 }
 
 const invalid = (place: string, expected: string, got: string): GpfqError =>
-  new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got ${got}`)
+  new GpfqError('INVALID_DATA', { place, expected, got })

@@ -1,13 +1,13 @@
 /**
- * ONNX Runtime behind the Runner interface: the WebAssembly build (browser, Node, Bun, Deno) and the native one.
+ * ONNX Runtime as a Runner: the WebAssembly build (browser, Node, Bun, Deno) and the native one. Both are optional to
+ * install and are imported when a runner is created. This file imports no Node module, so it runs in a page.
  *
- * Both are optional to install and are imported only when asked for; this file names no Node module, so that it
- * runs unchanged in a page. What is pinned, and why: the wasm provider alone (its results are the same bytes
- * everywhere and for any thread count we tried); the thread counts; and natively accuracy level 0 for fused
- * MatMulNBits, which otherwise rounds activations to int8 (errors of 1–2 %).
+ * Three settings are fixed. The wasm provider is the only one, because its results are the same bytes everywhere and for
+ * any thread count we tried. The thread counts are set. The native build uses accuracy level 0 for fused MatMulNBits; its
+ * default rounds activations to int8, which costs errors of 1–2 %.
  */
 import type * as Ort from 'onnxruntime-web'
-import { GpfqError } from '../errors.js'
+import { type ErrorFacts, GpfqError } from '../errors.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
 import type { Runner, RunnerSession } from './runner.js'
@@ -15,21 +15,21 @@ import type { Runner, RunnerSession } from './runner.js'
 type OrtModule = typeof Ort
 
 export interface OrtRunnerOptions {
-  /** Threads of ONNX Runtime's own pool; 1 unless told. In a page more need cross-origin isolation. */
+  /** Threads of ONNX Runtime's own pool. Default: 1. In a page more than one need cross-origin isolation. */
   readonly threads?: number
 }
 
 export interface OrtWebRunnerOptions extends OrtRunnerOptions {
-  /** An onnxruntime-web that the caller has imported already, for instance from its own URL. */
+  /** An onnxruntime-web that the caller has imported, for instance from its own URL. Default: the installed package. */
   readonly ort?: OrtModule
 }
 
-/** ONNX Runtime prints warnings about graphs it optimizes; only what makes it give up is of interest. */
+/** ONNX Runtime prints warnings about graphs that it optimizes. This level prints fatal errors only. */
 const FATAL_ONLY = 4
 
 /**
- * Runs models in onnxruntime-web's wasm provider. The thread count is one per page or process: ONNX Runtime reads
- * it when the first session is made.
+ * Creates a runner on onnxruntime-web's wasm provider. The page or process has one thread count: ONNX Runtime reads it
+ * when the first session is created.
  * @throws {GpfqError} RUNTIME_MISSING
  */
 export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Promise<Runner> {
@@ -46,7 +46,7 @@ export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Pro
 }
 
 /**
- * Runs models in onnxruntime-node, native code on the CPU.
+ * Creates a runner on onnxruntime-node, native code on the CPU.
  * @throws {GpfqError} RUNTIME_MISSING
  */
 export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promise<Runner> {
@@ -66,8 +66,8 @@ export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promi
 }
 
 /**
- * The native runner if onnxruntime-node is installed, else the WebAssembly one.
- * @throws {GpfqError} RUNTIME_MISSING if neither is
+ * Creates the native runner if onnxruntime-node is installed, else the WebAssembly one.
+ * @throws {GpfqError} RUNTIME_MISSING if neither is installed
  */
 export async function createRunner(options: OrtRunnerOptions = {}): Promise<Runner> {
   try {
@@ -78,7 +78,10 @@ export async function createRunner(options: OrtRunnerOptions = {}): Promise<Runn
   return createOrtWebRunner(options)
 }
 
-/** By package.json's conditions: the main entry in Node, pageRuntime.ts in pages, noRuntime.ts at the edge. */
+/**
+ * Imports onnxruntime-web. The conditions of package.json choose the main entry in Node, pageRuntime.ts in pages, and
+ * noRuntime.ts in edge runtimes.
+ */
 async function importWeb(): Promise<OrtModule> {
   try {
     return await import('#onnxruntime')
@@ -87,7 +90,7 @@ async function importWeb(): Promise<OrtModule> {
   }
 }
 
-/** A parameter and not a literal, so that no bundler tries to follow it. */
+/** Imports a native package. Its name is a parameter and not a literal, so that no bundler includes it. */
 async function importNative(specifier: string): Promise<OrtModule> {
   try {
     const module: OrtModule & { default?: OrtModule } = await import(
@@ -100,11 +103,12 @@ async function importNative(specifier: string): Promise<OrtModule> {
 }
 
 function missing(name: string, cause: unknown): GpfqError {
-  return new GpfqError(
-    'RUNTIME_MISSING',
-    `ONNX Runtime: expected the package ${name}, got none that loads (${reasonOf(cause)}); install it with: npm install onnxruntime-web`,
-    { cause },
-  )
+  const facts = {
+    place: 'ONNX Runtime',
+    problem: `the package ${name} does not load (${reasonOf(cause)})`,
+    hint: 'install it with: npm install onnxruntime-web',
+  }
+  return new GpfqError('RUNTIME_MISSING', facts, { cause })
 }
 
 async function load(
@@ -120,10 +124,12 @@ async function load(
   }
   if (session.inputMetadata === undefined) {
     await session.release()
-    throw new GpfqError(
-      'RUNTIME_MISSING',
-      'ONNX Runtime: expected a version that describes model inputs (1.22 or later), got an older one; update it',
-    )
+    throw new GpfqError('RUNTIME_MISSING', {
+      place: 'ONNX Runtime',
+      expected: 'a version that describes model inputs (1.22 or later)',
+      got: 'an older one',
+      hint: 'update it',
+    })
   }
   return {
     inputs: session.inputMetadata.map(describeInput),
@@ -153,7 +159,7 @@ async function run(
   } catch (cause) {
     throw failed('running the model', cause)
   }
-  await yieldNowAndThen()
+  await yieldSometimes()
   const outputs: Record<string, Tensor> = {}
   for (const [name, value] of Object.entries(results)) outputs[name] = fromOrt(name, value)
   return outputs
@@ -162,10 +168,10 @@ async function run(
 let lastYield = 0
 
 /**
- * Lets timers, signals and messages through. The wasm build computes on the calling thread and its promises are
- * settled at once, so a loop over runs would never come back to the event loop by itself.
+ * Yields to the event loop every 20 ms, so that timers, signals and messages are handled. The wasm build computes on the
+ * calling thread and its promises settle at once, so a loop over runs does not return to the event loop by itself.
  */
-async function yieldNowAndThen(): Promise<void> {
+async function yieldSometimes(): Promise<void> {
   if (performance.now() - lastYield < 20) return
   await yieldToEventLoop()
   lastYield = performance.now()
@@ -173,7 +179,7 @@ async function yieldNowAndThen(): Promise<void> {
 
 function toOrt(ort: OrtModule, tensor: Tensor): Ort.Tensor {
   const { data } = tensor
-  // The native binding takes no views of shared memory.
+  // The native binding does not accept views of shared memory.
   const own =
     typeof SharedArrayBuffer !== 'undefined' && data.buffer instanceof SharedArrayBuffer ? data.slice() : data
   return new ort.Tensor(tensor.type, own, tensor.dims)
@@ -183,14 +189,16 @@ function fromOrt(name: string, value: Ort.OnnxValue): Tensor {
   const { type, dims } = value
   const data = dataOf(value)
   if (!isTransferable(type) || data === null)
-    throw new GpfqError(
-      'RUNTIME_FAILED',
-      `ONNX Runtime, tensor '${name}': expected numbers, got ${data === null ? 'a sequence or a map' : type}; exclude the layers behind it`,
-    )
+    throw new GpfqError('RUNTIME_FAILED', {
+      place: `ONNX Runtime, tensor '${name}'`,
+      expected: 'numbers',
+      got: data === null ? 'a sequence or a map' : type,
+      hint: 'exclude the layers behind it',
+    })
   return { type, dims: [...dims], data: type === 'float16' ? bitsOf(data) : data }
 }
 
-/** Null where a value is no tensor: then ONNX Runtime throws at the touch. */
+/** The elements of a tensor; null for other values, whose `data` throws. */
 function dataOf(value: Ort.OnnxValue): Exclude<Ort.Tensor.DataType, string[]> | null {
   try {
     return ArrayBuffer.isView(value.data) ? value.data : null
@@ -218,18 +226,27 @@ function isTransferable(type: string): type is TensorType {
   return TRANSFERABLE.has(type)
 }
 
-/** Where the platform has Float16Array ONNX Runtime answers with one; gpfq keeps to the bits. */
+/** float16 elements as their bits. ONNX Runtime returns a Float16Array where the platform has one. */
 function bitsOf(data: ArrayBufferView): Uint16Array {
   return new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2)
 }
 
+/**
+ * ONNX Runtime's error as one of this library. It has only a text, which is read here and nowhere else. When memory runs
+ * out, the wasm build throws a bare number.
+ */
 function failed(doing: string, cause: unknown): GpfqError {
-  return new GpfqError('RUNTIME_FAILED', `ONNX Runtime, ${doing}: ${reasonOf(cause)}`, { cause })
+  const reason = reasonOf(cause)
+  const facts: ErrorFacts = { place: `ONNX Runtime, ${doing}`, problem: reason }
+  if (/out of memory|allocation failed|could not allocate|bad_alloc/i.test(reason))
+    return new GpfqError('OUT_OF_MEMORY', { ...facts, hint: 'use fewer samples at a time' }, { cause })
+  const isOpset = /\bopset\b/i.test(reason)
+  return new GpfqError('RUNTIME_FAILED', isOpset ? { ...facts, hint: 'convert-opset' } : facts, { cause })
 }
 
-/** ONNX Runtime's own words without its numbering. Its wasm build throws a bare number when memory runs out. */
+/** ONNX Runtime's own text without its numbering, at most three lines of it. */
 function reasonOf(cause: unknown): string {
-  if (typeof cause === 'number') return `out of memory (code ${cause}); use fewer samples at a time`
+  if (typeof cause === 'number') return `out of memory (code ${cause})`
   const text = cause instanceof Error ? cause.message : String(cause)
   const line = text.replace(/^.*?ERROR_MESSAGE: /s, '').replace(/^\[ONNXRuntimeError\] : \d+ : \w+ : /, '')
   const lines = line.split('\n').map((part) => part.trim())

@@ -1,13 +1,14 @@
-/** What every command is given: where to write, and the signal that Ctrl-C aborts. */
+/** What every command gets: its terminal, and the signal that Ctrl-C aborts. */
 import type { Terminal } from './terminal.js'
 
 export interface CommandContext {
-  /** Opens the streams; `quiet` silences everything but results and errors. */
+  /** Opens the terminal. With `quiet` only results and errors are written. */
   terminal(quiet?: boolean): Terminal
+  /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal
 }
 
-/** A document on stdout, the only thing there with --json. */
+/** Prints the document of --json, which is all that goes to stdout then. */
 export function printJson(terminal: Terminal, document: unknown): void {
   terminal.result(JSON.stringify(document, null, 2))
 }

@@ -1,10 +1,12 @@
-/** `gpfq compare`: a float model against its quantized one, without labels. */
+/** `gpfq compare`: compares a float model with its quantized one, without labels. */
 import type { Command } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
+import { describeFeedNote } from '../data/feedNote.js'
 import { loadFeeds } from '../data/feeds.js'
 import { openData } from '../data/files.js'
 import { compareModels } from '../model/compare.js'
 import { type CommandContext, printJson } from './command.js'
+import { CLI_HINTS } from './hints.js'
 import { openModel } from './model.js'
 import { formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
 import {
@@ -17,6 +19,7 @@ import {
 } from './options.js'
 import { showSamples } from './progress.js'
 import { formatTable } from './table.js'
+import { printable } from './terminal.js'
 
 interface CompareValues extends DataValues {
   readonly data: readonly string[]
@@ -62,20 +65,18 @@ async function runCompare(
     float.inputs,
     feedOptions(values),
   )
-  for (const note of feeds.notes) terminal.say(`note: ${note}`)
+  for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
   const runner = await createRunner({ threads: chosenThreads(values) })
   terminal.say(`gpfq compare: ${feeds.samples} of ${feeds.available} samples, ${runner.name}`)
-  const result = await compareModels(
+  const result = await compareModels({
     runner,
-    await float.runnable(),
-    await quantized.runnable(),
+    float: await float.runnable(),
+    quantized: await quantized.runnable(),
     feeds,
-    feeds.samples,
-    {
-      signal: context.signal,
-      onProgress: showSamples(terminal, 'comparing'),
-    },
-  )
+    samples: feeds.samples,
+    signal: context.signal,
+    onProgress: showSamples(terminal, 'comparing'),
+  })
   if (values.json)
     return printJson(terminal, { models: { float: floatPath, quantized: quantizedPath }, ...result })
 

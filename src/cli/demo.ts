@@ -1,6 +1,6 @@
 /**
- * `gpfq demo`: the main job on what the package ships, a small network that reads handwritten digits. Rounding
- * (msq, plain maximum) against path following (gpfq), at 3 and at 15 levels, with the accuracy of each.
+ * `gpfq demo`: quantizes a small network for handwritten digits that comes with the package. Compares the accuracy of
+ * rounding (msq, radius max) and path following (gpfq) at 15 and at 3 levels.
  */
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
@@ -8,15 +8,14 @@ import { createRunner } from '../calibration/onnxRuntime.js'
 import { loadFeeds, loadLabels } from '../data/feeds.js'
 import { openData } from '../data/files.js'
 import { GpfqError } from '../errors.js'
-import type { ClassEvaluation } from '../model/evaluate.js'
+import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../model/evaluate.js'
 import { quantizeModel } from '../model/quantizeModel.js'
 import type { Method, Radius } from '../options.js'
 import { type CommandContext, printJson } from './command.js'
-import { evaluateModel } from './eval.js'
 import { openModel } from './model.js'
 import { formatBytes, formatPercent, formatSeconds } from './numbers.js'
 import { addThreadsOption, chosenThreads } from './options.js'
-import { showQuantizing } from './progress.js'
+import { showQuantizing, showSamples } from './progress.js'
 import { bar, formatTable } from './table.js'
 import { given } from './values.js'
 
@@ -26,7 +25,7 @@ interface DemoValues {
   readonly quiet?: boolean
 }
 
-/** One row of the table: how the weights were chosen and what became of the model. */
+/** One row of the table: how the weights were chosen, and the resulting model. */
 interface DemoRow {
   readonly name: string
   readonly levels: number | null
@@ -35,7 +34,7 @@ interface DemoRow {
   readonly seconds: number | null
 }
 
-/** Rounding as everybody does it, against path following as it is by default. */
+/** Plain rounding, and path following with its defaults. */
 const CANDIDATES: readonly { name: string; method: Method; radius?: Radius }[] = [
   { name: 'rounded (msq)', method: 'msq', radius: { rule: 'max' } },
   { name: 'gpfq', method: 'gpfq' },
@@ -78,8 +77,10 @@ async function runDemo(values: DemoValues, context: CommandContext): Promise<voi
     `gpfq demo: a network for handwritten digits, calibrated on ${calibration.samples} of them, tested on ${test.samples} others; ${runner.name}`,
   )
   const accuracyOf = async (bytes: Uint8Array): Promise<number> => {
-    const runnable = { runnable: async () => bytes }
-    return classResult(await evaluateModel(runner, runnable, test, labels, terminal, signal)).top1
+    const onProgress = showSamples(terminal, 'evaluating')
+    const { samples } = test
+    const run = { runner, model: bytes, feeds: test, samples, labels, signal, onProgress }
+    return classResult(await evaluate(run)).top1
   }
 
   const rows: DemoRow[] = [
@@ -149,7 +150,11 @@ function demoTable(rows: readonly DemoRow[], width: number): readonly string[] {
   )
 }
 
-function classResult(result: ClassEvaluation | object): ClassEvaluation {
-  if ('top1' in result && 'top5' in result) return result
-  throw new GpfqError('INVALID_DATA', 'demo data: expected one label per image, got sequences')
+function classResult(result: ClassEvaluation | SequenceEvaluation): ClassEvaluation {
+  if ('top1' in result) return result
+  throw new GpfqError('INVALID_DATA', {
+    place: 'demo data',
+    expected: 'one label per image',
+    got: 'sequences',
+  })
 }

@@ -1,12 +1,12 @@
-/** No command may write over what it reads, or twice to one file: --force allows neither. */
+/** Checks that no command writes over its input, or twice to one file. --force allows neither. */
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { UsageError } from './usage.js'
 
-/** Paths by what names them, '-o' or 'the model'; undefined for an option that was not given. */
+/** Paths by their name in errors, '-o' or 'the model'; undefined for an option that was not given. */
 export type NamedPaths = Readonly<Record<string, string | readonly string[] | undefined>>
 
-/** @throws {UsageError} if an output is an input or another output, by whatever way */
+/** @throws {UsageError} if an output is an input or another output, also through a link */
 export function checkDistinct(outputs: NamedPaths, inputs: NamedPaths): void {
   const taken = named(inputs)
   for (const output of named(outputs)) {
@@ -25,7 +25,7 @@ function named(paths: NamedPaths): { name: string; path: string; real: string }[
   )
 }
 
-/** Where a path leads; of a file that is not there yet, where its folder does. */
+/** The path without links. Of a file that does not exist yet, the links of its folder are resolved. */
 function realPath(path: string): string {
   const whole = resolve(path)
   try {

@@ -1,14 +1,15 @@
 /** `gpfq eval`: accuracy of a model on labelled data. */
 import type { Command } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
-import type { Runner } from '../calibration/runner.js'
+import { describeFeedNote } from '../data/feedNote.js'
 import { type FeedSet, loadFeeds, loadLabels } from '../data/feeds.js'
 import { openData } from '../data/files.js'
 import { GpfqError } from '../errors.js'
 import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../model/evaluate.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { type ModelFile, openModel } from './model.js'
+import { CLI_HINTS } from './hints.js'
+import { openModel } from './model.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
   addDataOptions,
@@ -19,7 +20,7 @@ import {
   feedOptions,
 } from './options.js'
 import { showSamples } from './progress.js'
-import type { Terminal } from './terminal.js'
+import { printable } from './terminal.js'
 
 interface EvalValues extends DataValues {
   readonly data: readonly string[]
@@ -63,38 +64,31 @@ async function runEval(path: string, values: EvalValues, context: CommandContext
   )
   const labels = await loadLabels(await openData(values.labels))
   checkLabels(values.labels, labels, feeds)
-  for (const note of feeds.notes) terminal.say(`note: ${note}`)
+  for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
   const runner = await createRunner({ threads: chosenThreads(values) })
-  terminal.say(`gpfq eval: ${path}, ${feeds.samples} of ${feeds.available} samples, ${runner.name}`)
-  const result = await evaluateModel(runner, model, feeds, labels, terminal, context.signal)
+  terminal.say(
+    `gpfq eval: ${printable(path)}, ${feeds.samples} of ${feeds.available} samples, ${runner.name}`,
+  )
+  const result = await evaluate({
+    runner,
+    model: await model.runnable(),
+    feeds,
+    samples: feeds.samples,
+    labels,
+    signal: context.signal,
+    onProgress: showSamples(terminal, 'evaluating'),
+  })
   if (values.json) return printJson(terminal, resultDocument(result))
   for (const line of resultLines(result)) terminal.result(line)
 }
 
-/** Loads a model, runs it over the data, and lets it go. */
-export async function evaluateModel(
-  runner: Runner,
-  model: Pick<ModelFile, 'runnable'>,
-  feeds: FeedSet,
-  labels: Tensor,
-  terminal: Terminal,
-  signal: AbortSignal,
-): Promise<ClassEvaluation | SequenceEvaluation> {
-  const session = await runner.load(await model.runnable())
-  try {
-    const onProgress = showSamples(terminal, 'evaluating')
-    return await evaluate(session, feeds, labels, feeds.samples, { signal, onProgress })
-  } finally {
-    await session.close()
-  }
-}
-
 function checkLabels(place: string, labels: Tensor, feeds: FeedSet): void {
   if (labels.dims[0] !== feeds.available)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${place}: expected labels for the ${feeds.available} samples of the data, got shape (${labels.dims.join(', ')})`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: `labels for the ${feeds.available} samples of the data`,
+      got: `shape (${labels.dims.join(', ')})`,
+    })
 }
 
 function resultDocument(result: ClassEvaluation | SequenceEvaluation): Record<string, number> {

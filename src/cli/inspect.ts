@@ -1,4 +1,4 @@
-/** `gpfq inspect`: what a model holds, what of it would be quantized, and why the rest would not. */
+/** `gpfq inspect`: the layers of a model, which of them would be quantized, and why the others would not. */
 import type { Command } from 'commander'
 import { resolveExternalData } from '../onnx/externalData.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
@@ -15,8 +15,9 @@ import { formatBytes } from './numbers.js'
 import { shapeOf } from './progress.js'
 import { skippedLines } from './report.js'
 import { formatTable } from './table.js'
+import { printable } from './terminal.js'
 
-/** What formats are shown for: the default of quantize. */
+/** The number of levels that formats are shown for: the default of quantize. */
 const LEVELS = 15
 
 interface InspectValues {
@@ -42,7 +43,7 @@ interface Inspection {
     readonly neurons: number
     /** Nodes that read the weight. */
     readonly uses: readonly string[]
-    /** Forms it can be stored in, at LEVELS values and one scale per neuron. */
+    /** Formats that can store it, at LEVELS values and one scale per neuron. */
     readonly formats: readonly FormatOption[]
   }[]
   readonly skipped: readonly Skipped[]
@@ -53,7 +54,7 @@ export function addInspectCommand(program: Command, context: CommandContext): vo
     .command('inspect')
     .summary('layers of a model, what would be quantized and what not and why')
     .description(
-      'Lists the layers of a model and the forms in which each can be stored. Nothing is run or written.',
+      'Lists the layers of a model and the formats that can store each. Nothing is run or written.',
     )
     .argument('<MODEL.onnx>')
     .option('--json', 'print one JSON document to stdout')
@@ -70,11 +71,11 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   if (values.json) return printJson(terminal, inspection)
   const { layers, inputs, outputs, foldableBatchNorms, skipped } = inspection
   terminal.result(
-    `${path}  ${formatBytes(inspection.bytes)}, opset ${inspection.opset}, IR ${inspection.irVersion}`,
+    `${printable(path)}  ${formatBytes(inspection.bytes)}, opset ${inspection.opset}, IR ${inspection.irVersion}`,
   )
   for (const { name, type, dims } of inputs)
-    terminal.result(`input   ${name}: ${type} ${describeShape(dims)}`)
-  for (const name of outputs) terminal.result(`output  ${name}`)
+    terminal.result(printable(`input   ${name}: ${type} ${describeShape(dims)}`))
+  for (const name of outputs) terminal.result(`output  ${printable(name)}`)
   terminal.result('')
   const table = formatTable(
     [

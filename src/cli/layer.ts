@@ -1,10 +1,11 @@
-/** `gpfq layer`: one dense layer from NumPy files. */
+/** `gpfq layer`: quantizes one dense layer given as NumPy files. */
 import type { Command } from 'commander'
+import { typeError } from '../checks.js'
 import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { formatNpy } from '../data/npy.js'
 import { pickArray, readArrays } from '../data/source.js'
 import { GpfqError } from '../errors.js'
-import { createQuantizer } from '../index.js'
+import { createQuantizer, type LayerResult } from '../index.js'
 import { dequantize } from '../methods/alphabet.js'
 import { convertElements } from '../tensor/elements.js'
 import { type CommandContext, printJson } from './command.js'
@@ -21,6 +22,7 @@ import {
 } from './options.js'
 import { showSamples } from './progress.js'
 import { given } from './values.js'
+import { printable } from './terminal.js'
 
 interface LayerValues extends AlphabetValues {
   readonly weights: string
@@ -118,31 +120,38 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
       },
     )
     terminal.redraw('')
-    const codes = formatNpy({
-      type: 'uint8',
-      dims: [result.codes.length / neurons, neurons],
-      data: result.codes,
-    })
-    await writeBytes(values.output, codes, force)
-    if (values.scales !== undefined) {
-      const dims = [result.scales.length / neurons, neurons]
-      await writeBytes(values.scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)
-    }
-    if (values.values !== undefined) {
-      const data = result.values ?? dequantize(result, { groups: 1, inputs, neurons })
-      await writeBytes(values.values, formatNpy({ type: 'float32', dims: [inputs, neurons], data }), force)
-    }
+    await writeResult(values, result, { inputs, neurons })
     const { form, relativeError, seconds } = result
     if (values.json) printJson(terminal, { form, relativeError, seconds, threads: quantizer.threads })
     else
       terminal.say(
-        `${values.output}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${result.zero}, form ${form}, ${formatSeconds(seconds)}, ${quantizer.threads} threads`,
+        `${printable(values.output)}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${result.zero}, form ${form}, ${formatSeconds(seconds)}, ${quantizer.threads} threads`,
       )
   } finally {
     await quantizer.close()
   }
 }
 
+/** Writes the codes, and the scales and values that were asked for. */
+async function writeResult(
+  { output, scales, values, force = false }: LayerValues,
+  result: LayerResult,
+  { inputs, neurons }: { readonly inputs: number; readonly neurons: number },
+): Promise<void> {
+  const { codes } = result
+  const matrix = formatNpy({ type: 'uint8', dims: [codes.length / neurons, neurons], data: codes })
+  await writeBytes(output, matrix, force)
+  if (scales !== undefined) {
+    const dims = [result.scales.length / neurons, neurons]
+    await writeBytes(scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)
+  }
+  if (values !== undefined) {
+    const data = result.values ?? dequantize(result, { groups: 1, inputs, neurons })
+    await writeBytes(values, formatNpy({ type: 'float32', dims: [inputs, neurons], data }), force)
+  }
+}
+
+/** A file's array of two axes. */
 interface Matrix {
   readonly dims: readonly [number, number]
   readonly data: Float32Array
@@ -151,16 +160,18 @@ interface Matrix {
 async function readMatrix(argument: string): Promise<Matrix> {
   const source = await openData(argument)
   const [file] = source.files
-  if (file === undefined || source.files.length > 1) throw mismatch(source.name, 'a .npy file', [])
+  if (file === undefined || source.files.length > 1)
+    throw new GpfqError('INVALID_DATA', { place: source.name, expected: 'a .npy file', got: 'a folder' })
   const array = pickArray(await readArrays(file), source.input, source.name)
   const [rows, columns] = array.dims
   if (array.dims.length !== 2 || rows === undefined || columns === undefined)
     throw mismatch(source.name, 'a matrix', array.dims)
   const data = convertElements(source.name, array.data, array.type, 'float32')
-  if (!(data instanceof Float32Array)) throw new TypeError(`${source.name}: expected float32 elements`)
+  if (!(data instanceof Float32Array))
+    throw typeError({ place: source.name, expected: 'float32 elements', got: array.type })
   return { dims: [rows, columns], data }
 }
 
 function mismatch(place: string, expected: string, dims: readonly number[]): GpfqError {
-  return new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got shape (${dims.join(', ')})`)
+  return new GpfqError('INVALID_DATA', { place, expected, got: `shape (${dims.join(', ')})` })
 }

@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 /**
- * The `gpfq` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Ctrl-C aborts what runs
- * through one AbortSignal; a second Ctrl-C ends the process at once. Neither leaves anything half-written.
- * Errors are one line each; GPFQ_DEBUG=1 adds where they came from.
+ * The `gpfq` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Ctrl-C aborts the run by one
+ * AbortSignal; a second Ctrl-C ends the process at once. No output is left half-written.
+ * An error is one line. GPFQ_DEBUG=1 prints its stack as well.
  */
-import { CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import { removeUnfinished } from '../data/files.js'
-import { GpfqError } from '../errors.js'
+import { isDescribed } from '../errors.js'
+import { errorLine } from './hints.js'
 import { createProgram } from './program.js'
-import { openTerminal } from './terminal.js'
+import { openTerminal, printable } from './terminal.js'
 import { UsageError } from './usage.js'
 
 const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const
@@ -24,9 +25,9 @@ async function main(argv: readonly string[]): Promise<number> {
     controller.abort(new Interrupted('interrupted'))
   })
   process.on('exit', removeUnfinished)
-  process.stderr.on('error', () => {}) // nobody listens any more: what the run is for goes on
+  process.stderr.on('error', () => {}) // a closed stderr does not stop the run
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.failed) // the reader of a pipe has seen enough
+    process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.failed) // EPIPE: the reader of a pipe has closed it
   })
   const program = createProgram({
     terminal: (quiet = false) => openTerminal(quiet),
@@ -36,30 +37,34 @@ async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv)
     return EXIT.done
   } catch (error) {
-    return report(error, controller.signal)
+    return report(error, controller.signal, optionNames(program))
   }
 }
 
-function report(error: unknown, signal: AbortSignal): number {
+/** Names of the options of all commands, in camelCase. */
+function optionNames({ commands }: Command): ReadonlySet<string> {
+  return new Set(commands.flatMap(({ options }) => options.map((option) => option.attributeName())))
+}
+
+/** Prints an error and returns the exit code. */
+function report(error: unknown, signal: AbortSignal, options: ReadonlySet<string>): number {
   const terminal = openTerminal(false)
-  const fail = (message: string) => terminal.say(`${terminal.paint('red', 'error:')} ${message}`)
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage // it has said why
+  const fail = (line: string) => terminal.say(`${terminal.paint('red', 'error:')} ${line}`)
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage // already printed
   if (error instanceof Interrupted || signal.aborted) {
     terminal.say('interrupted: nothing was written')
     return EXIT.interrupted
   }
   if (process.env.GPFQ_DEBUG !== undefined && error instanceof Error)
-    terminal.say(error.stack ?? error.message)
+    for (const line of (error.stack ?? error.message).split('\n')) terminal.say(printable(line))
   if (error instanceof UsageError) {
-    fail(error.message)
+    fail(printable(error.message))
     return EXIT.usage
   }
-  // Kinds and values that a check has refused name their place; anything else is a mistake of ours.
-  const checked = error instanceof GpfqError || error instanceof RangeError || error instanceof TypeError
+  // An error without fields is not thrown on purpose.
   const message = error instanceof Error ? error.message : String(error)
-  if (checked && message.includes('expected')) fail(message)
-  else if (error instanceof GpfqError) fail(message)
-  else fail(`${message} (this should not happen: please report it, with what GPFQ_DEBUG=1 prints)`)
+  if (isDescribed(error)) fail(errorLine(error, options))
+  else fail(`${printable(message)} (this should not happen: please report it, with what GPFQ_DEBUG=1 prints)`)
   return EXIT.failed
 }
 

@@ -1,7 +1,7 @@
-/** A model file as the commands need it: its bytes, what it takes in, and where its external data lies. */
+/** A model file for the commands: its bytes, its inputs, and its external data. It is decoded here and nowhere else. */
 import type { ModelProto } from 'onnx-buf'
 import { externalDataReader, readBytes } from '../data/files.js'
-import { GpfqError } from '../errors.js'
+import { atPlace, GpfqError } from '../errors.js'
 import { openModel as decode, type Model } from '../onnx/openModel.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 
@@ -10,15 +10,18 @@ export interface ModelFile {
   readonly bytes: Uint8Array
   readonly model: ModelProto
   readonly inputs: readonly RunnerInput[]
-  /** Relative paths of its external data. */
+  /** Relative paths of its external data files. */
   readonly externalData: readonly string[]
   /** Reads external data from the model's own folder. */
   readonly readExternalData: (path: string) => Promise<Uint8Array>
-  /** Bytes that ONNX Runtime can load without a file system. */
+  /** Bytes that ONNX Runtime loads without a file system, with the external data packed in. */
   runnable(): Promise<Uint8Array>
 }
 
-/** @throws {GpfqError} FILE_ACCESS, INVALID_MODEL, UNSUPPORTED_MODEL; messages begin with the path */
+/**
+ * Reads and decodes a model file.
+ * @throws {GpfqError} FILE_ACCESS, INVALID_MODEL, UNSUPPORTED_MODEL; the place starts with the path
+ */
 export async function openModel(path: string): Promise<ModelFile> {
   const bytes = await readBytes(path)
   const readExternalData = externalDataReader(path)
@@ -26,9 +29,7 @@ export async function openModel(path: string): Promise<ModelFile> {
   try {
     opened = await decode(bytes, readExternalData)
   } catch (error) {
-    if (error instanceof GpfqError)
-      throw new GpfqError(error.code, `${path}: ${error.message}`, { cause: error })
-    throw error
+    throw error instanceof GpfqError ? atPlace(error, `${path}: ${error.place}`) : error
   }
   return {
     path,

@@ -1,4 +1,4 @@
-/** The command line writes numbers as reports do. */
+/** Numbers are formatted as in reports. */
 export {
   bitsText,
   formatBytes,

@@ -1,4 +1,4 @@
-/** The command line as a whole: its commands, its help, how it refuses. */
+/** The program `gpfq`: its commands and its help. */
 import { Command } from 'commander'
 import { VERSION } from '../version.js'
 import type { CommandContext } from './command.js'
@@ -17,7 +17,7 @@ const EXAMPLES = `Examples:
   gpfq compare model.onnx model-4bit.onnx --data test.npy.gz --scale 255
 `
 
-/** Parses and runs; throws CommanderError instead of exiting. */
+/** Creates the program. It parses and runs; a refused command line is a CommanderError and does not exit the process. */
 export function createProgram(context: CommandContext): Command {
   const program = new Command('gpfq')
     .description(

@@ -1,15 +1,15 @@
 /**
- * What a long run shows: on a terminal one line that moves, elsewhere (a log, a pipe, CI) one line per finished
- * layer. Everything goes to stderr.
+ * The progress of a long run, on stderr. A terminal gets one line that moves. A log, a pipe or CI gets one line per
+ * finished layer.
  */
 import type { LayerReport, ProgressEvent } from '../options.js'
 import { formatDecibels, formatPercent, formatSeconds } from './numbers.js'
 import { bar, cutMiddle } from './table.js'
-import type { Terminal } from './terminal.js'
+import { printable, type Terminal } from './terminal.js'
 
 const BAR_LENGTH = 24
 
-/** Shows quantizeModel's progress events. */
+/** A listener that shows quantizeModel's progress events. */
 export function showQuantizing(terminal: Terminal): (event: ProgressEvent) => void {
   let fraction = 0
   let doing = 'reading the model'
@@ -19,7 +19,7 @@ export function showQuantizing(terminal: Terminal): (event: ProgressEvent) => vo
       fraction = event.fraction
       doing = event.phase
     } else if (event.type === 'layer-start')
-      doing = `layer ${event.index + 1} of ${event.layers}, ${event.name}`
+      doing = `layer ${event.index + 1} of ${event.layers}, ${printable(event.name)}`
     else if (event.type === 'verify') doing = 'checking the written model'
     else if (event.type === 'layer-done' && !terminal.interactive)
       terminal.say(layerLine(event.index, event.layers, event.layer))
@@ -27,7 +27,7 @@ export function showQuantizing(terminal: Terminal): (event: ProgressEvent) => vo
   }
 }
 
-/** Shows samples done of a pass over data. */
+/** A listener that shows how many samples of a pass over data are done. */
 export function showSamples(terminal: Terminal, doing: string): (done: number, total: number) => void {
   return (done, total) => {
     if (done >= total) terminal.redraw('')
@@ -43,10 +43,10 @@ function movingLine(fraction: number, doing: string): string {
 function layerLine(index: number, layers: number, layer: LayerReport): string {
   const counter = `[${String(index + 1).padStart(String(layers).length)}/${layers}]`
   const error = layer.relativeError === null ? 'no data' : `error ${formatPercent(layer.relativeError)}`
-  return `${counter} ${cutMiddle(layer.name, 48)}: ${shapeOf(layer)}, ${layer.levels} levels, ${error}, ${formatDecibels(layer.sqnrDb)}, ${formatSeconds(layer.seconds)}`
+  return `${counter} ${cutMiddle(printable(layer.name), 48)}: ${shapeOf(layer)}, ${layer.levels} levels, ${error}, ${formatDecibels(layer.sqnrDb)}, ${formatSeconds(layer.seconds)}`
 }
 
-/** inputs × neurons, and how many groups of them. */
+/** The shape of a layer's weights, inputs × neurons, and the number of groups if there are several. */
 export function shapeOf(layer: {
   readonly groups: number
   readonly inputs: number

@@ -1,7 +1,8 @@
-/** `gpfq quantize`: the main job, an ONNX model in, a quantized one and a report of what was lost out. */
+/** `gpfq quantize`: quantizes an ONNX model, and reports the error of each layer. */
 import { basename, dirname, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
+import { describeFeedNote } from '../data/feedNote.js'
 import { loadFeeds } from '../data/feeds.js'
 import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { planModel, quantizeModel } from '../model/quantizeModel.js'
@@ -13,6 +14,7 @@ import { renderReport } from '../report/page.js'
 import { calibrationReason } from './calibration.js'
 import { type CommandContext, printJson } from './command.js'
 import { checkDistinct } from './distinct.js'
+import { CLI_HINTS } from './hints.js'
 import { chosenMethod } from './methodOptions.js'
 import { openModel } from './model.js'
 import {
@@ -29,7 +31,7 @@ import {
 } from './options.js'
 import { showQuantizing } from './progress.js'
 import { budgetNotes, planLines, precisionLines, reportLines } from './report.js'
-import type { Terminal } from './terminal.js'
+import { printable, type Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
 import { collect, collectBitsFor, given, kebab, positiveNumber, whole } from './values.js'
 
@@ -56,7 +58,7 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly force?: boolean
 }
 
-/** Calibration samples unless --samples is given: as many as the networks for CIFAR-10 in docs/ACCURACY.md had. */
+/** Calibration samples without --samples, as for the CIFAR-10 networks of docs/ACCURACY.md. */
 const DEFAULT_SAMPLES = 1024
 
 export function addQuantizeCommand(program: Command, context: CommandContext): void {
@@ -178,7 +180,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   const sources = await Promise.all((values.calib ?? []).map(openData))
   const data = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
   const feeds = sources.length === 0 ? undefined : await loadFeeds(sources, model.inputs, data)
-  for (const note of feeds?.notes ?? []) terminal.say(`note: ${note}`)
+  for (const note of feeds?.notes ?? []) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: options.threads })
   terminal.say(setting('runner', runner.name))
@@ -199,10 +201,10 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   if (values.quiet) return
   for (const line of precisionLines(report)) terminal.result(line)
   for (const line of reportLines(report, terminal)) terminal.result(line)
-  terminal.say(`${output} written`)
+  terminal.say(`${printable(output)} written`)
 }
 
-/** Before the model is even read, so that a forgotten option costs no time. */
+/** Checked before the model is read, so that a forgotten option costs no time. */
 function checkCalibration(values: QuantizeValues, settings: Settings): void {
   if (values.calib === undefined && needsCalibration(settings))
     throw new UsageError(
@@ -210,9 +212,9 @@ function checkCalibration(values: QuantizeValues, settings: Settings): void {
     )
 }
 
-/** Effective settings, before anything runs. */
+/** Prints the effective settings before anything runs. */
 function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: ModelPlan): void {
-  terminal.say(`gpfq quantize ${path}`)
+  terminal.say(`gpfq quantize ${printable(path)}`)
   const rows: [string, string][] = [
     ['output', values.output ?? '–'],
     ['calibration', values.calib?.join(', ') ?? 'none'],
@@ -222,18 +224,18 @@ function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: Mo
   for (const [key, text] of rows) terminal.say(setting(key, text))
 }
 
-/** A line of the echo. */
+/** One line of the settings. */
 function setting(key: string, text: string): string {
-  return `  ${kebab(key).padEnd(15)} ${text}`
+  return `  ${kebab(key).padEnd(15)} ${printable(text)}`
 }
 
-/** The file of --report, by its name: pictures on a page, or everything as JSON. */
+/** The text of --report: a page with pictures if the file's name ends in .html, else JSON. */
 function reportFile(file: string, path: string, output: string, report: QuantizeReport): string {
   if (/\.html?$/i.test(file)) return renderReport({ model: basename(path), output: basename(output), report })
   return `${JSON.stringify({ model: path, output, ...report }, null, 2)}\n`
 }
 
-/** The document of --json: its keys are a promise, the file of --report may hold more. */
+/** The document of --json. Its keys are stable; the file of --report may have more. */
 function quantizeDocument(model: string, output: string, report: QuantizeReport) {
   const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, peakMemoryBytes } = report
   const layers = report.layers.map((layer) => ({

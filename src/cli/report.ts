@@ -1,19 +1,20 @@
 /**
- * The tables of a finished and of a planned quantization, as lines for a terminal. Every number is relative and
- * says of what: an error without a scale means nothing to its reader.
+ * The tables of a finished and of a planned quantization, as lines for a terminal. Errors are relative, since an error
+ * without a scale says nothing. Names out of the model are escaped.
  */
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
 import { bitsText, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
 import { shapeOf } from './progress.js'
 import { bar, formatTable } from './table.js'
-import type { Terminal } from './terminal.js'
+import { printable, type Terminal } from './terminal.js'
 import { kebab } from './values.js'
 
 const BAR_LENGTH = 12
 
-/** Layers worse than this many times the median error are named at the end. */
+/** Layers with more than this many times the median error are named at the end. */
 const CONSPICUOUS = 3
 
+/** The table of a finished quantization, and the lines below it. */
 export function reportLines(report: QuantizeReport, terminal: Terminal): readonly string[] {
   const errors = report.layers.map((layer) => layer.relativeError ?? 0)
   const largest = Math.max(...errors, Number.MIN_VALUE)
@@ -62,7 +63,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
   ]
 }
 
-/** How the budget of mixed precision was spent, and what others would have given. */
+/** How mixed precision used its budget, and the error of other budgets. */
 export function precisionLines({ precision, layers }: QuantizeReport): readonly string[] {
   if (precision === null) return []
   const { unit, target, reached, error, curve } = precision
@@ -78,6 +79,7 @@ export function precisionLines({ precision, layers }: QuantizeReport): readonly 
   ]
 }
 
+/** The table of a planned quantization, and the lines below it. */
 export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[] {
   const rows = plan.layers.map((layer) => [
     layer.name,
@@ -113,7 +115,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
   ]
 }
 
-/** What a plan cannot say: levels of mixed precision need the samples. */
+/** A note for plans of mixed precision, whose levels are chosen with the samples. */
 export function budgetNotes({ settings }: ModelPlan): readonly string[] {
   const option = (['targetSize', 'targetBits'] as const).find((name) => settings[name] !== null)
   return option === undefined
@@ -121,35 +123,36 @@ export function budgetNotes({ settings }: ModelPlan): readonly string[] {
     : [`--${kebab(option)} chooses levels in the run; the plan shows those that it starts from`]
 }
 
+/** The layers that stay float, with the reason. */
 export function skippedLines(
   skipped: readonly { readonly name: string; readonly reason: string }[],
 ): string[] {
   if (skipped.length === 0) return []
-  return ['left as they are:', ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)]
+  return ['left as they are:', ...skipped.map(({ name, reason }) => printable(`  ${name}: ${reason}`))]
 }
 
-/** Each format that occurs, and why it was chosen for the first of its layers. */
+/** Each format that occurs, with the reason for the first of its layers. */
 function formatLines(
   layers: readonly { readonly format: string; readonly formatReason: string }[],
 ): string[] {
   const formats = [...new Set(layers.map(({ format }) => format))]
   return formats.map((format) => {
     const own = layers.filter((layer) => layer.format === format)
-    return `${format} (${own.length} of ${layers.length} layers): ${own[0]?.formatReason}`
+    return printable(`${format} (${own.length} of ${layers.length} layers): ${own[0]?.formatReason}`)
   })
 }
 
 function notesLines(notes: readonly string[]): string[] {
-  return notes.map((note) => `note: ${note}`)
+  return notes.map((note) => `note: ${printable(note)}`)
 }
 
-/** Which layers lose far more than the others, and the options that would spare them. */
+/** The layers with far larger errors than the others, and options that give them more bits. */
 function conspicuousLines(layers: readonly LayerReport[]): string[] {
   const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
   const median = errors[errors.length >> 1] ?? 0
   const worst = layers.filter((layer) => (layer.relativeError ?? 0) > CONSPICUOUS * median)
   if (errors.length < 4 || worst.length === 0) return []
-  const options = worst.slice(0, 3).map((layer) => `--bits-for '${layer.name}=8'`)
+  const options = worst.slice(0, 3).map((layer) => `--bits-for '${printable(layer.name)}=8'`)
   return [`${worst.length} layers lose more than ${CONSPICUOUS} times the median; try ${options.join(' ')}`]
 }
 

@@ -1,8 +1,8 @@
 /**
- * Tables for a terminal: columns as wide as their contents, numbers to the right. Where the terminal is narrow,
- * columns that are only nice to have go first, the last of them first; then names are cut in the middle. Bars show
- * values against the largest of them.
+ * Tables for a terminal. Columns are as wide as their contents. If the terminal is too narrow, optional columns are left
+ * out, the last one first; then names are cut in the middle. Cells are escaped. Bars show shares.
  */
+import { printable } from './terminal.js'
 
 export interface TableColumn {
   readonly title: string
@@ -16,12 +16,16 @@ export interface TableColumn {
 const GAP = '  '
 const NARROWEST = 16
 
-/** Lines of a table: a heading, a rule, the rows. */
+/**
+ * The lines of a table: a heading, a rule, the rows.
+ * @param width of the terminal, in characters
+ */
 export function formatTable(
   columns: readonly TableColumn[],
-  rows: readonly (readonly string[])[],
+  cells: readonly (readonly string[])[],
   width: number,
 ): readonly string[] {
+  const rows = cells.map((row) => row.map(printable))
   const widthOf = (i: number) =>
     Math.max(columns[i]?.title.length ?? 0, ...rows.map((row) => row[i]?.length ?? 0))
   let shown = columns.map((column, i) => ({ column, i, width: widthOf(i) }))
@@ -45,7 +49,7 @@ export function formatTable(
   return [line(columns.map(({ title }) => title)), rule, ...rows.map(line)]
 }
 
-/** `text` in at most `length` characters, its middle replaced by an ellipsis: names differ at their ends. */
+/** `text` in at most `length` characters. An ellipsis replaces its middle, because names differ at their ends. */
 export function cutMiddle(text: string, length: number): string {
   if (text.length <= length) return text
   const tail = Math.ceil((length - 1) / 2)
@@ -54,7 +58,7 @@ export function cutMiddle(text: string, length: number): string {
 
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const
 
-/** A bar of up to `length` characters, drawn in eighths. */
+/** A bar of `share` times `length` characters, in eighths of a character. */
 export function bar(share: number, length: number): string {
   const eighths = Math.round(Math.min(1, Math.max(0, share)) * length * 8)
   return '█'.repeat(eighths >> 3) + (EIGHTHS[eighths & 7] ?? '')

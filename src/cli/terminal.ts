@@ -1,6 +1,7 @@
 /**
- * The two streams of a command: results go to stdout and nothing else does; settings, progress, notes and errors
- * go to stderr. Colour only where a person looks, and never against NO_COLOR (no-color.org) or a dumb terminal.
+ * The two streams of a command. Only results go to stdout; settings, progress, notes and errors go to stderr. Colours are
+ * used on a terminal, and never against NO_COLOR (no-color.org) or on a dumb terminal. Names that come from a model or a
+ * file are escaped before they are printed.
  */
 
 export type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green'
@@ -13,8 +14,19 @@ const CODES: Readonly<Record<Style, readonly [on: number, off: number]>> = {
   green: [32, 39],
 }
 
+/** Control characters, line breaks, and marks that change the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+
+/**
+ * A text that comes from a model or a file, for one line of a terminal: characters that would move the cursor, break the
+ * line or reorder the text are printed as their code points, for instance \u{1b}.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+}
+
 export interface Terminal {
-  /** Whether a person watches stderr: a moving bar makes sense, and colours. */
+  /** Whether stderr is a terminal that can show a moving line. */
   readonly interactive: boolean
   /** Width for tables on stdout. */
   readonly columns: number
@@ -28,10 +40,13 @@ export interface Terminal {
   paint(style: Style, text: string, stream?: 'stdout' | 'stderr'): string
 }
 
-/** Whether the last line of stderr is a moving one, to be erased before anything else is written: one per process. */
+/** Whether the last line of stderr is a moving one, which is erased before anything else is written. One per process. */
 let drawn = false
 
-/** The process's own streams. */
+/**
+ * Opens the process's own streams.
+ * @param quiet nothing but results is written
+ */
 export function openTerminal(quiet: boolean): Terminal {
   const { stdout, stderr, env } = process
   const plain = (env.NO_COLOR ?? '') !== '' || env.TERM === 'dumb'

@@ -1,4 +1,4 @@
-/** A call that cannot be meant: exit code 2, as for options that commander refuses. */
+/** A command line that is not valid: exit code 2, as for options that commander refuses. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }

@@ -1,8 +1,8 @@
 /**
- * A column: all samples of one model input, read a batch at a time. Two kinds: an array file, whose batches are
- * views of its elements, and a folder of images, decoded as they are asked for.
+ * A column: all samples of one model input, read a batch at a time. There are two kinds. Batches of an array file are
+ * views of its elements. Images of a folder are decoded when a batch is read.
  */
-
+import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
 import { describeShape, isChannelsLast, sampleDims } from '../tensor/shapes.js'
@@ -12,26 +12,32 @@ import { fitImage } from './resize.js'
 import { type ArrayFile, type ByteSource, pickArray } from './source.js'
 
 export interface Column {
+  /** The name of the file or folder in errors. */
   readonly place: string
   readonly type: TensorType
   readonly samples: number
-  /** Decoded images lie as (channels, height, width) whatever --layout says of array files. */
+  /** Decoded images are (channels, height, width), independently of the layout of array files. */
   readonly isImages: boolean
-  /** Shape of one sample as it lies in the file. */
+  /** Shape of one sample in the file. */
   readonly dims: readonly number[]
   /** Elements of samples begin … end − 1. */
   read(begin: number, end: number): Promise<TensorData>
 }
 
-/** @throws {GpfqError} INVALID_DATA */
+/**
+ * A column of an array file: a single array, or the array of an archive that has the input's name.
+ * @throws {GpfqError} INVALID_DATA if the array has no samples
+ */
 export function arrayColumn(file: ArrayFile, input: string, place: string): Column {
   const { type, dims, data } = pickArray(file, input, place)
   const [samples, ...sampleDims] = dims
   if (samples === undefined || samples === 0)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${place}: expected an array of samples, got shape (${dims.join(', ')}); the first axis counts samples`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'an array of samples',
+      got: `shape (${dims.join(', ')})`,
+      hint: 'the first axis counts samples',
+    })
   const size = elementCount(sampleDims)
   return {
     place,
@@ -43,11 +49,11 @@ export function arrayColumn(file: ArrayFile, input: string, place: string): Colu
   }
 }
 
-/** Decoded images are kept for a second pass as long as they fit in this many bytes (1,700 of 224 × 224). */
+/** Decoded images are kept for a second pass up to this many bytes (1,700 images of 224 × 224). */
 const KEPT_BYTES = 256 << 20
 
 /**
- * Images by name, as uint8 (channels, height, width) of the input's size.
+ * A column of images in the order of their names, as uint8 (channels, height, width) of the input's size.
  * @throws {GpfqError} INVALID_DATA if the input does not take images of a fixed size
  */
 export function imageColumn(files: readonly ByteSource[], input: RunnerInput, place: string): Column {
@@ -61,7 +67,7 @@ export function imageColumn(files: readonly ByteSource[], input: RunnerInput, pl
     const before = kept.get(index)
     if (before !== undefined) return before
     const source = images[index]
-    if (source === undefined) throw new RangeError(`image ${index}: expected one of ${images.length}`)
+    if (source === undefined) throw rangeError('image', `an index below ${images.length}`, index)
     const planes = fitImage(await decodeImage(source), size)
     if ((kept.size + 1) * length <= KEPT_BYTES) kept.set(index, planes)
     return planes
@@ -86,6 +92,7 @@ interface ImageSize {
   readonly width: number
 }
 
+/** The size that images must have for an input. */
 function imageSize(input: RunnerInput, place: string): ImageSize {
   const [a, b, c, ...more] = sampleDims(input) ?? []
   const [channels, height, width] = isChannelsLast(sampleDims(input)) ? [c, a, b] : [a, b, c]
@@ -95,9 +102,11 @@ function imageSize(input: RunnerInput, place: string): ImageSize {
     typeof height !== 'number' ||
     typeof width !== 'number'
   )
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${place}: expected a model input of 1 or 3 channels and fixed height and width for images, got ${input.name} of shape ${describeShape(input.dims)}; give an .npy file instead`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'a model input of 1 or 3 channels and fixed height and width for images',
+      got: `${input.name} of shape ${describeShape(input.dims)}`,
+      hint: 'give an .npy file instead',
+    })
   return { channels, height, width }
 }

@@ -1,4 +1,4 @@
-/** CRC-32 as zip, gzip and PNG have it (ISO 3309, reflected, polynomial 0xedb88320), a byte at a time. */
+/** CRC-32 of zip, gzip and PNG (ISO 3309, reflected, polynomial 0xedb88320), computed a byte at a time from a table. */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let rest = byte
@@ -6,6 +6,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return rest
 })
 
+/** The checksum of `bytes` as an unsigned integer. */
 export function crc32(bytes: Uint8Array): number {
   let rest = -1
   for (let i = 0; i < bytes.length; i++) rest = (rest >>> 8) ^ TABLE[(rest ^ bytes[i]!) & 0xff]!

@@ -1,7 +1,7 @@
 /**
- * Calibration and evaluation data as batches of model inputs: matches files to inputs by name, checks their
- * shapes against the model before anything runs, and converts a batch at a time, so that ten thousand images are
- * held as the bytes of their file and never all as floats. A set can be iterated any number of times.
+ * Calibration and evaluation data as batches of model inputs. Files are matched to inputs by name, and their shapes are
+ * checked against the model before anything runs. One batch is converted at a time: ten thousand images are held as the
+ * bytes of their file, never all as floats. A set can be iterated any number of times.
  */
 
 import { checkWhole } from '../checks.js'
@@ -10,6 +10,7 @@ import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
 import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 import { arrayColumn, type Column, imageColumn } from './column.js'
+import type { FeedNote } from './feedNote.js'
 import { isImageName } from './images.js'
 import type { Preprocessing } from './preprocess.js'
 import {
@@ -21,9 +22,11 @@ import {
 } from './preprocess.js'
 import { type ArrayFile, type ByteSource, pickArray, readArrays } from './source.js'
 
-/** One DATA argument: an array file, or the files of a folder of images; `input` if it was given as NAME=DATA. */
+/** One source of samples: an array file, or the files of a folder of images. */
 export interface DataSource {
+  /** The name of the file or folder in errors. */
   readonly name: string
+  /** The model input that it is for. Needed where the model has several and the file does not name them. */
   readonly input?: string | undefined
   readonly files: readonly ByteSource[]
 }
@@ -31,11 +34,11 @@ export interface DataSource {
 export type Layout = 'nchw' | 'nhwc'
 
 export interface FeedOptions extends Preprocessing {
-  /** At most the first N samples; all unless told. */
+  /** At most the first N samples. Default: all. */
   readonly samples?: number | undefined
-  /** Samples per batch, 32 unless told; a fixed batch dimension in the model goes first. */
+  /** Samples per batch. Default: 32. A fixed batch dimension of the model takes precedence. */
   readonly batchSize?: number | undefined
-  /** How images lie in array files, if not as in the model. */
+  /** The order of axes of images in array files. Default: the model's. */
   readonly layout?: Layout | undefined
 }
 
@@ -45,30 +48,34 @@ export interface FeedSet extends AsyncIterable<Feeds> {
   /** Samples in the files. */
   readonly available: number
   readonly batchSize: number
-  /** What a user should know: unused arrays, samples left over, bytes fed without --scale. */
-  readonly notes: readonly string[]
+  /** What a user should know: arrays and samples that are not used, bytes that are not scaled. */
+  readonly notes: readonly FeedNote[]
 }
 
 const DEFAULT_BATCH = 32
 
 /**
  * Opens data for a model's inputs.
+ * @param sources samples of every input; the first axis of each array counts samples
+ * @param inputs the model's inputs
  * @throws {GpfqError} INVALID_DATA naming the file, the shape expected and the shape found
- * @throws RangeError for a batch size that is none
+ * @throws {RangeError} for a batch size below 1
  */
 export async function loadFeeds(
   sources: readonly DataSource[],
   inputs: readonly RunnerInput[],
   options: FeedOptions = {},
 ): Promise<FeedSet> {
-  const notes: string[] = []
+  const notes: FeedNote[] = []
   const columns = await matchColumns(sources, inputs, notes)
   const feeders = inputs.map((input) => feederOf(input, columns, options, notes))
   if (isPreprocessed(options) && !inputs.some((input) => isTensorType(input.type) && isFloatType(input.type)))
-    throw new GpfqError(
-      'INVALID_DATA',
-      `--scale, --mean, --std: expected a float input to apply them to, got ${inputs.map((input) => `${input.name} (${input.type})`).join(', ')}; leave them out`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place: 'scale, mean, std',
+      expected: 'a float input to apply them to',
+      got: inputs.map((input) => `${input.name} (${input.type})`).join(', '),
+      hint: 'scale-mean-std',
+    })
 
   const available = commonCount(feeders.map((feeder) => feeder.column))
   const batchSize = fixedBatch(inputs) ?? options.batchSize ?? DEFAULT_BATCH
@@ -76,13 +83,14 @@ export async function loadFeeds(
   let samples = Math.min(available, options.samples ?? available)
   const left = fixedBatch(inputs) === undefined ? 0 : samples % batchSize
   if (left === samples && left > 0)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `data: expected at least ${batchSize} samples for the model's fixed batch, got ${samples}`,
-    )
+    throw invalid('data', `at least ${batchSize} samples for the model's fixed batch`, String(samples))
   if (left > 0) {
     samples -= left
-    notes.push(`the model takes batches of ${batchSize}: the last ${left} of the samples are left out`)
+    notes.push({
+      code: 'SAMPLES_LEFT_OUT',
+      place: null,
+      text: `the model takes batches of ${batchSize}: the last ${left} of the samples are left out`,
+    })
   }
   return {
     samples,
@@ -107,35 +115,26 @@ export async function loadFeeds(
 export async function loadLabels(source: DataSource): Promise<Tensor> {
   const [file] = source.files
   if (file === undefined || source.files.length > 1)
-    throw new GpfqError('INVALID_DATA', `${source.name}: expected one file of labels, got a folder`)
+    throw invalid(source.name, 'one file of labels', 'a folder')
   const labels = pickArray(await readArrays(file), source.input ?? 'labels', source.name)
-  if (isFloatType(labels.type))
-    throw new GpfqError('INVALID_DATA', `${source.name}: expected integer labels, got ${labels.type}`)
+  if (isFloatType(labels.type)) throw invalid(source.name, 'integer labels', labels.type)
   return labels
 }
 
-/** Samples of each model input, by its name. */
+/** The column of each model input, by the input's name. */
 async function matchColumns(
   sources: readonly DataSource[],
   inputs: readonly RunnerInput[],
-  notes: string[],
+  notes: FeedNote[],
 ): Promise<ReadonlyMap<string, Column>> {
   const columns = new Map<string, Column>()
   const add = (input: RunnerInput, column: Column) => {
-    if (columns.has(input.name))
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${column.place}: expected one source for input ${input.name}, got two`,
-      )
+    if (columns.has(input.name)) throw invalid(column.place, `one source for input ${input.name}`, 'two')
     columns.set(input.name, column)
   }
   for (const source of sources) {
     const [file] = source.files
-    if (file === undefined)
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${source.name}: expected JPEG or PNG images, got a folder without any`,
-      )
+    if (file === undefined) throw invalid(source.name, 'JPEG or PNG images', 'a folder without any')
     if (isImageName(file.name)) {
       const input = targetOf(source, inputs)
       add(input, imageColumn(source.files, input, source.name))
@@ -151,21 +150,27 @@ async function matchColumns(
   return columns
 }
 
-/** Inputs that an archive has arrays for. */
+/** The inputs that an archive has arrays for. Adds a note about the other arrays. */
 function namedInputs(
   arrays: ArrayFile,
   inputs: readonly RunnerInput[],
-  notes: string[],
+  notes: FeedNote[],
   place: string,
 ): readonly RunnerInput[] {
   if (arrays.kind !== 'named') return []
   const found = inputs.filter((input) => arrays.archive.names.includes(input.name))
   const unused = arrays.archive.names.filter((name) => !inputs.some((input) => input.name === name))
   if (found.length > 0 && unused.length > 0)
-    notes.push(`${place}: not an input, not used: ${unused.join(', ')}`)
+    notes.push({
+      code: 'NOT_AN_INPUT',
+      place,
+      text: `not an input, not used: ${unused.join(', ')}`,
+      names: unused,
+    })
   return found
 }
 
+/** The input that a source without names of its own is for. */
 function targetOf(source: DataSource, inputs: readonly RunnerInput[]): RunnerInput {
   const names = inputs.map((input) => input.name).join(', ')
   const [only] = inputs
@@ -174,14 +179,16 @@ function targetOf(source: DataSource, inputs: readonly RunnerInput[]): RunnerInp
       ? only
       : inputs.find((candidate) => candidate.name === source.input)
   if (input !== undefined) return input
-  throw new GpfqError(
-    'INVALID_DATA',
-    source.input === undefined
-      ? `${source.name}: expected to know which input it is for, got a model with ${inputs.length} (${names}); write NAME=${source.name}, or give an .npz with these names`
-      : `${source.name}: expected the name of a model input (${names}), got ${JSON.stringify(source.input)}`,
-  )
+  if (source.input !== undefined)
+    throw invalid(source.name, `the name of a model input (${names})`, JSON.stringify(source.input))
+  throw new GpfqError('INVALID_DATA', {
+    place: source.name,
+    problem: `the model has ${inputs.length} inputs (${names}), and it is not said which one this is for`,
+    hint: 'npz-with-names',
+  })
 }
 
+/** Reads one input's samples in the type and shape that the model takes. */
 interface Feeder {
   readonly name: string
   readonly column: Column
@@ -192,18 +199,19 @@ function feederOf(
   input: RunnerInput,
   columns: ReadonlyMap<string, Column>,
   options: FeedOptions,
-  notes: string[],
+  notes: FeedNote[],
 ): Feeder {
   const column = columns.get(input.name)
   if (column === undefined)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `data: expected samples for input ${input.name}, got none; add ${input.name}=FILE`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place: 'data',
+      expected: `samples for input ${input.name}`,
+      got: 'none',
+      hint: 'samples-for-input',
+    })
   const { place } = column
   const { type } = input
-  if (!isTensorType(type))
-    throw new GpfqError('INVALID_DATA', `${place}: expected input ${input.name} to take numbers, got ${type}`)
+  if (!isTensorType(type)) throw invalid(place, `input ${input.name} to take numbers`, type)
 
   const move = channelMove(column, input, options.layout)
   const moved = move === undefined ? column.dims : move.dims
@@ -212,9 +220,12 @@ function feederOf(
   const axis = channelAxis(sample, isChannelsLast(sampleDims(input)))
   if (isFloatType(type)) checkPreprocessing(place, options, axis.channels)
   if (column.type === 'uint8' && isFloatType(type) && !isPreprocessed(options))
-    notes.push(
-      `${place}: bytes 0..255 go into the ${type} input ${input.name} as they are; is --scale 255 missing?`,
-    )
+    notes.push({
+      code: 'NOT_SCALED',
+      place,
+      text: `bytes 0..255 go into the ${type} input ${input.name} as they are`,
+      hint: 'divide-by-255',
+    })
 
   return {
     name: input.name,
@@ -236,11 +247,11 @@ interface ChannelMove {
   readonly to: 'front' | 'back'
   readonly channels: number
   readonly positions: number
-  /** Shape of a sample afterwards. */
+  /** Shape of a sample after the move. */
   readonly dims: readonly number[]
 }
 
-/** How a file's images must be turned to lie as the model's do; undefined if they do already. */
+/** The move that brings a file's images into the model's order of axes; undefined if they are in it already. */
 function channelMove(
   column: Column,
   input: RunnerInput,
@@ -268,29 +279,31 @@ function shapeError(column: Column, input: RunnerInput, layout: Layout | undefin
   const turned = column.dims.length === 3 && a !== undefined && b !== undefined && c !== undefined
   const other: Layout = isChannelsLast(model) ? 'nchw' : 'nhwc'
   const turnedDims = turned ? (other === 'nhwc' ? [c, a, b] : [b, c, a]) : []
-  const hint =
-    layout === undefined && turned && fitSample(turnedDims, model) !== null ? `; try --layout ${other}` : ''
-  return new GpfqError(
-    'INVALID_DATA',
-    `${column.place}: expected shape ${describeShape(input.dims)} for input ${input.name}, got ${describeShape([column.samples, ...column.dims])}${hint}`,
-  )
+  const isOther = layout === undefined && turned && fitSample(turnedDims, model) !== null
+  return new GpfqError('INVALID_DATA', {
+    place: column.place,
+    expected: `shape ${describeShape(input.dims)} for input ${input.name}`,
+    got: describeShape([column.samples, ...column.dims]),
+    ...(isOther && { hint: `layout-${other}` }),
+  })
 }
 
+/** The number of samples, which all columns must have. */
 function commonCount(columns: readonly Column[]): number {
   const [first] = columns
-  if (first === undefined)
-    throw new GpfqError('INVALID_DATA', 'data: expected a model with inputs, got one without')
+  if (first === undefined) throw invalid('data', 'a model with inputs', 'one without')
   for (const column of columns)
     if (column.samples !== first.samples)
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${column.place}: expected ${first.samples} samples as in ${first.place}, got ${column.samples}`,
-      )
+      throw invalid(column.place, `${first.samples} samples as in ${first.place}`, String(column.samples))
   return first.samples
 }
 
+/** The batch dimension of the first input that fixes one. */
 function fixedBatch(inputs: readonly RunnerInput[]): number | undefined {
   return inputs
     .map((input) => input.dims?.[0])
     .find((dim): dim is number => typeof dim === 'number' && dim > 0)
 }
+
+const invalid = (place: string, expected: string, got: string): GpfqError =>
+  new GpfqError('INVALID_DATA', { place, expected, got })

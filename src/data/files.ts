@@ -1,6 +1,6 @@
 /**
- * What the command line reads and writes in Node: files and folders as byte sources, and outputs written whole or
- * not at all (a temporary file beside the target, then a rename).
+ * Files of the command line in Node. Files and folders are read as byte sources. An output is written whole or not at
+ * all: to a temporary file in the same folder, which is then renamed.
  */
 import { accessSync, constants, existsSync, rmSync, type Stats, statSync } from 'node:fs'
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -10,23 +10,26 @@ import type { DataSource } from './feeds.js'
 import { isImageName } from './images.js'
 import type { ByteSource } from './source.js'
 
+/** A file as a byte source. It is read when its bytes are asked for. */
 export function fileSource(path: string): ByteSource {
   return { name: path, bytes: () => readBytes(path) }
 }
 
-/** @throws {GpfqError} FILE_ACCESS */
+/**
+ * Reads a whole file.
+ * @throws {GpfqError} FILE_ACCESS
+ */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
     const buffer = await readFile(path)
-    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length) // a Buffer's slice() is no copy
+    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length) // slice() of a Buffer would not copy
   } catch (cause) {
     throw accessError(path, 'a readable file', cause)
   }
 }
 
 /**
- * Opens a DATA argument: PATH or NAME=PATH, a file or a folder of images. An existing path that has an equals
- * sign in it is taken as a path.
+ * Opens a DATA argument: PATH or NAME=PATH, where PATH is a file or a folder of images.
  * @throws {GpfqError} FILE_ACCESS
  */
 export async function openData(argument: string): Promise<DataSource> {
@@ -41,7 +44,7 @@ export async function openData(argument: string): Promise<DataSource> {
   return { name: path, input, files }
 }
 
-/** The path of a DATA argument, and the input that it names. */
+/** Splits a DATA argument, PATH or NAME=PATH. An existing path that has an equals sign in it is a path. */
 export function splitData(argument: string): { readonly input: string | undefined; readonly path: string } {
   const named = existsSync(argument) ? null : /^([^=/\\]+)=(.+)$/s.exec(argument)
   return { input: named?.[1], path: named?.[2] ?? argument }
@@ -56,8 +59,9 @@ async function imagesIn(folder: string): Promise<readonly ByteSource[]> {
 }
 
 /**
- * Reads a model's external data files, by the relative path that the model names, and none outside its folder:
- * neither by `..`, nor by an absolute path, nor through a symbolic link.
+ * Reads a model's external data files by the relative paths that the model names. A file outside the model's folder is
+ * refused, whether by `..`, by an absolute path or through a symbolic link.
+ * @throws {GpfqError} FILE_ACCESS, from the function that is returned
  */
 export function externalDataReader(modelPath: string): (path: string) => Promise<Uint8Array> {
   const folder = resolve(dirname(modelPath))
@@ -67,10 +71,12 @@ export function externalDataReader(modelPath: string): (path: string) => Promise
     const outside = inside === '' || inside.split(sep)[0] === '..' || resolve(inside) === inside
     const isLink = !outside && (await passesLink(folder, inside))
     if (outside || isLink)
-      throw new GpfqError(
-        'FILE_ACCESS',
-        `${basename(modelPath)}: expected external data inside the model's folder, got ${JSON.stringify(path)}${isLink ? ', a symbolic link, which may lead out of it; copy the model and its data elsewhere with cp -L' : '; move the file there'}`,
-      )
+      throw new GpfqError('FILE_ACCESS', {
+        place: basename(modelPath),
+        expected: "external data inside the model's folder",
+        got: `${JSON.stringify(path)}${isLink ? ', a symbolic link, which may lead out of it' : ''}`,
+        hint: isLink ? 'copy the model and its data elsewhere with cp -L' : 'move the file there',
+      })
     return readBytes(target)
   }
 }
@@ -82,47 +88,60 @@ async function passesLink(folder: string, path: string): Promise<boolean> {
     try {
       if ((await lstat(current)).isSymbolicLink()) return true
     } catch {
-      return false // it does not exist: reading it will say so
+      return false // it does not exist, which is the error of reading it
     }
   }
   return false
 }
 
 /**
- * Whether a file can be written, before any work is done.
- * @throws {GpfqError} FILE_EXISTS if there is one and `force` is not given; FILE_ACCESS if there cannot be one
+ * Checks whether a file can be written, before any work is done.
+ * @param force an existing file may be replaced
+ * @throws {GpfqError} FILE_EXISTS if the file exists and `force` is false; FILE_ACCESS if it cannot be written
  */
 export function checkOutput(path: string, force: boolean): void {
   if (path === '')
-    throw new GpfqError('FILE_ACCESS', 'output: expected the name of a file, got an empty one; choose a name')
+    throw new GpfqError('FILE_ACCESS', {
+      place: 'output',
+      expected: 'the name of a file',
+      got: 'an empty one',
+      hint: 'choose a name',
+    })
   checkFolder(path)
   const target = entryAt(path)
   if (target !== undefined && !target.isFile())
-    throw new GpfqError(
-      'FILE_ACCESS',
-      `${path}: expected a file or nothing there yet, got ${target.isDirectory() ? 'a folder' : 'a device or the like'}; choose another name`,
-    )
+    throw new GpfqError('FILE_ACCESS', {
+      place: path,
+      expected: 'a file or nothing there yet',
+      got: target.isDirectory() ? 'a folder' : 'a device or the like',
+      hint: 'choose another name',
+    })
   if (!force && target !== undefined)
-    throw new GpfqError(
-      'FILE_EXISTS',
-      `${path}: expected no such file yet, got one; choose another name or add --force`,
-    )
+    throw new GpfqError('FILE_EXISTS', {
+      place: path,
+      problem: 'the file exists already',
+      hint: 'overwrite',
+    })
 }
 
-/** Outputs are new files in their folder, even where they replace another. */
+/** The folder must be writable even where the file exists: an output is a new file that is renamed. */
 function checkFolder(path: string): void {
   const folder = dirname(path)
   const entry = entryAt(folder)
   if (entry === undefined)
-    throw new GpfqError(
-      'FILE_ACCESS',
-      `${path}: expected an existing folder ${folder}, got none; create it first`,
-    )
+    throw new GpfqError('FILE_ACCESS', {
+      place: path,
+      expected: `an existing folder ${folder}`,
+      got: 'none',
+      hint: 'create it first',
+    })
   if (!entry.isDirectory())
-    throw new GpfqError(
-      'FILE_ACCESS',
-      `${path}: expected a folder ${folder}, got a file; choose another place`,
-    )
+    throw new GpfqError('FILE_ACCESS', {
+      place: path,
+      expected: `a folder ${folder}`,
+      got: 'a file',
+      hint: 'choose another place',
+    })
   try {
     accessSync(folder, constants.W_OK | constants.X_OK)
   } catch (cause) {
@@ -138,16 +157,17 @@ function entryAt(path: string): Stats | undefined {
   }
 }
 
-/** Temporary files that are being written. */
+/** Temporary files that are being written now. */
 const unfinished = new Set<string>()
 
-/** For a process that ends at once: what is half-written goes, without waiting for anything. */
+/** Removes temporary files synchronously, when the process ends before they are complete. */
 export function removeUnfinished(): void {
   for (const path of unfinished) rmSync(path, { force: true })
 }
 
 /**
- * Writes a file whole or not at all, readable by nobody half-written.
+ * Writes a file whole or not at all.
+ * @param force an existing file may be replaced
  * @throws {GpfqError} FILE_EXISTS, FILE_ACCESS
  */
 export async function writeBytes(path: string, bytes: Uint8Array | string, force: boolean): Promise<void> {
@@ -158,7 +178,7 @@ export async function writeBytes(path: string, bytes: Uint8Array | string, force
     await writeFile(temporary, bytes)
     await rename(temporary, path)
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to be told
+    await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to report
     throw accessError(path, 'a writable place', cause)
   } finally {
     unfinished.delete(temporary)
@@ -177,11 +197,6 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function accessError(path: string, expected: string, cause: unknown): GpfqError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  return new GpfqError(
-    'FILE_ACCESS',
-    `${path}: expected ${expected}, got ${REASONS[code] ?? (code || String(cause))}`,
-    {
-      cause,
-    },
-  )
+  const got = REASONS[code] ?? (code || String(cause))
+  return new GpfqError('FILE_ACCESS', { place: path, expected, got }, { cause })
 }

@@ -1,8 +1,7 @@
 /**
- * MNIST's IDX arrays (yann.lecun.com/exdb/mnist): two zero bytes, a type byte, the number of dimensions, each
- * dimension as a big-endian uint32, then the elements, big endian.
+ * MNIST's IDX arrays (yann.lecun.com/exdb/mnist). A file holds two zero bytes, a type byte, the number of dimensions, each
+ * dimension as a big-endian uint32, and the elements in big-endian order.
  */
-
 import { GpfqError } from '../errors.js'
 import { ELEMENT_BYTES, elementCount } from '../tensor/elements.js'
 import type { Tensor, TensorType } from '../tensor/tensor.js'
@@ -17,6 +16,7 @@ const TYPE_OF_CODE: Readonly<Record<number, TensorType>> = {
   14: 'float64',
 }
 
+/** Whether a file starts with an IDX magic number. */
 export function isIdx(bytes: Uint8Array): boolean {
   const rank = bytes[3] ?? 0
   return (
@@ -25,13 +25,18 @@ export function isIdx(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads one array; uint8 ones (all of MNIST) are a view of the bytes.
+ * Reads one array. An array of uint8, as all of MNIST are, is a view of the bytes.
+ * @param place the name of the file in errors
  * @throws {GpfqError} INVALID_DATA
  */
 export function parseIdx(bytes: Uint8Array, place = 'idx'): Tensor {
   const type = TYPE_OF_CODE[bytes[2] ?? 0]
   if (!isIdx(bytes) || type === undefined)
-    throw new GpfqError('INVALID_DATA', `${place}: expected an IDX file, got one with another magic number`)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'an IDX file',
+      got: 'one with another magic number',
+    })
   const rank = bytes[3] ?? 0
   const start = 4 + 4 * rank
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -39,9 +44,11 @@ export function parseIdx(bytes: Uint8Array, place = 'idx'): Tensor {
   for (let axis = 0; axis < rank && start <= bytes.length; axis++) dims.push(view.getUint32(4 + 4 * axis))
   const length = elementCount(dims) * ELEMENT_BYTES[type]
   if (!(start + length <= bytes.length))
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${place}: expected ${start + length} bytes for ${type} of shape (${dims.join(', ')}), got ${bytes.length}; the file is cut short`,
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: `${start + length} bytes for ${type} of shape (${dims.join(', ')})`,
+      got: String(bytes.length),
+      hint: 'the file is cut short',
+    })
   return { type, dims, data: decodeElements(bytes.subarray(start, start + length), type, true) }
 }

@@ -1,19 +1,21 @@
 /**
  * Decodes JPEG and PNG files to 8-bit pixels, the same bytes in every runtime.
  *
- * JPEG goes through @jsquash/jpeg (libjpeg in 166 KB of WebAssembly: the smooth chroma upsampling that training
- * pipelines use, and 3.5 times as fast as the pure JavaScript decoder we tried), PNG through fast-png. Neither
- * needs a canvas. Pixels are taken as stored: no EXIF rotation, no colour profile, as PIL reads them.
+ * JPEG is decoded by @jsquash/jpeg, libjpeg in 166 KB of WebAssembly. It has the smooth chroma upsampling of training
+ * pipelines, and is 3.5 times as fast as the pure JavaScript decoder we tried. PNG is decoded by fast-png. Neither needs
+ * a canvas. Pixels are taken as stored, as PIL reads them: no EXIF rotation, no colour profile.
  */
 import { jpegWasm } from '#jpegWasm'
 import { GpfqError } from '../errors.js'
 import type { ByteSource } from './source.js'
 
-/** data is (height, width, channels), 1 to 4 channels: grey, grey + alpha, RGB, RGBA. */
+/** A decoded image. */
 export interface Pixels {
   readonly width: number
   readonly height: number
+  /** 1 to 4: grey, grey and alpha, RGB, RGBA. */
   readonly channels: number
+  /** (height, width, channels) */
   readonly data: Uint8Array | Uint8ClampedArray
 }
 
@@ -22,22 +24,27 @@ export function isImageName(name: string): boolean {
   return /\.(jpe?g|png)$/i.test(name)
 }
 
-/** @throws {GpfqError} INVALID_DATA */
+/**
+ * Decodes one image. Its first bytes say which format it has, not its name.
+ * @throws {GpfqError} INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
+ */
 export async function decodeImage(source: ByteSource): Promise<Pixels> {
   const bytes = await source.bytes()
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return decodeJpeg(bytes, source.name)
   if (bytes[0] === 0x89 && bytes[1] === 0x50) return decodePng(bytes, source.name)
-  throw new GpfqError(
-    'INVALID_DATA',
-    `${source.name}: expected a JPEG or PNG image, got another kind of file`,
-  )
+  throw new GpfqError('INVALID_DATA', {
+    place: source.name,
+    expected: 'a JPEG or PNG image',
+    got: 'another kind of file',
+  })
 }
 
 let readJpegWasm = jpegWasm
 
 /**
- * Says how to read @jsquash/jpeg's codec/dec/mozjpeg_dec.wasm where it can neither be fetched from beside the decoder nor, as in
- * Node, be read from its package. Call it before the first JPEG.
+ * Provides the file codec/dec/mozjpeg_dec.wasm of @jsquash/jpeg. A page that does not serve it beside the decoder needs
+ * this; Node reads it from the package. Call it before the first JPEG is decoded.
+ * @param read returns the bytes of the file
  */
 export function provideJpegWasm(read: () => Promise<Uint8Array>): void {
   readJpegWasm = read
@@ -52,14 +59,14 @@ async function decodeJpeg(bytes: Uint8Array, place: string): Promise<Pixels> {
   try {
     return await (await jpegDecoder)(bytes, place)
   } catch (cause) {
-    jpegDecoder = undefined // libjpeg has ended its module, or it never began: the next image starts another
+    jpegDecoder = undefined // libjpeg ends its module at an error, so the next image starts another one
     throw cause
   }
 }
 
 async function startJpegDecoder(): Promise<JpegDecoder> {
   const { default: decode, init } = await import('@jsquash/jpeg/decode.js')
-  let complaint = ''
+  let warning = ''
   let started = false
   const options = {
     noInitialRun: true,
@@ -67,7 +74,7 @@ async function startJpegDecoder(): Promise<JpegDecoder> {
       started = true
     },
     printErr: (line: string) => {
-      complaint = line
+      warning = line
     },
   }
   try {
@@ -77,15 +84,15 @@ async function startJpegDecoder(): Promise<JpegDecoder> {
     throw notStarted(cause)
   }
   return async (bytes, place) => {
-    complaint = ''
+    warning = ''
     try {
       const { width, height, data } = await decode(new Uint8Array(bytes).buffer)
-      if (!/premature end/i.test(complaint)) return { width, height, channels: 4, data }
+      if (!/premature end/i.test(warning)) return { width, height, channels: 4, data }
     } catch (cause) {
       if (!started) throw notStarted(cause)
-      throw damaged(place, 'JPEG', complaint || reasonOf(cause), cause)
+      throw damaged(place, 'JPEG', warning || reasonOf(cause), cause)
     }
-    throw damaged(place, 'JPEG', complaint)
+    throw damaged(place, 'JPEG', warning)
   }
 }
 
@@ -107,7 +114,7 @@ async function decodePng(bytes: Uint8Array, place: string): Promise<Pixels> {
   }
 }
 
-/** Grey levels of 1, 2 or 4 bits, rows padded to whole bytes, spread over 0..255. */
+/** Unpacks grey levels of 1, 2 or 4 bits, whose rows are padded to whole bytes, and scales them to 0..255. */
 function unpackGrey(packed: ArrayLike<number>, width: number, height: number, depth: number): Uint8Array {
   const rowBytes = Math.ceil((width * depth) / 8)
   const largest = (1 << depth) - 1
@@ -126,17 +133,14 @@ function reasonOf(cause: unknown): string {
 }
 
 function notStarted(cause: unknown): GpfqError {
-  return new GpfqError(
-    'RUNTIME_MISSING',
-    `JPEG decoder: expected its mozjpeg_dec.wasm, got ${reasonOf(cause)}; serve the file beside the decoder of @jsquash/jpeg, or hand it in with provideJpegWasm`,
-    { cause },
-  )
+  const facts = {
+    place: 'JPEG decoder',
+    problem: `mozjpeg_dec.wasm did not load: ${reasonOf(cause)}`,
+    hint: 'serve the file beside the decoder of @jsquash/jpeg, or provide it with provideJpegWasm',
+  }
+  return new GpfqError('RUNTIME_MISSING', facts, { cause })
 }
 
 function damaged(place: string, kind: string, reason: string, cause?: unknown): GpfqError {
-  return new GpfqError(
-    'INVALID_DATA',
-    `${place}: expected a readable ${kind}, got a damaged one (${reason})`,
-    { cause },
-  )
+  return new GpfqError('INVALID_DATA', { place, problem: `the ${kind} is damaged (${reason})` }, { cause })
 }

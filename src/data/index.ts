@@ -1,7 +1,8 @@
 /**
- * "gpfq/data": calibration and evaluation data as batches of model inputs, from NumPy, IDX and image files in memory. It
- * touches no file system: sources are whatever can hand over bytes, a page's File among them.
+ * "gpfq/data": calibration and evaluation data as batches of model inputs, from NumPy, IDX and image files. It uses no
+ * file system: a source is an object that returns bytes, for instance a page's File.
  */
+export { describeFeedNote, type FeedNote } from './feedNote.js'
 export {
   type DataSource,
   type FeedOptions,

@@ -1,18 +1,17 @@
 /**
- * NumPy's .npy arrays, after the format description in numpy.lib.format: a magic string, a version, the length
- * of a header, a header that is a Python dict literal, and the raw elements.
+ * NumPy's .npy arrays (numpy.lib.format): a magic string, a version, the length of a header, a header that is a Python
+ * dict literal, and the raw elements.
  *
- * Reads versions 1 to 3, little and big endian, C and Fortran order. Little-endian C order (what NumPy writes
- * by default) is returned as a view of the file's bytes, never copied. Writes version 1.
+ * Versions 1 to 3 are read, in little and big endian, C and Fortran order. An array in little-endian C order, NumPy's
+ * default, is a view of the file's bytes and not a copy. Version 1 is written.
  */
-
 import { GpfqError } from '../errors.js'
 import { allocateElements, ELEMENT_BYTES, elementCount, elementsIn } from '../tensor/elements.js'
 import type { Tensor, TensorData, TensorType } from '../tensor/tensor.js'
 
 const MAGIC = '\x93NUMPY'
 
-/** NumPy's kind and size, without byte order. */
+/** Element types by NumPy's kind and size, without byte order. */
 const TYPE_OF_DESCR: Readonly<Record<string, TensorType>> = {
   f2: 'float16',
   f4: 'float32',
@@ -28,13 +27,14 @@ const TYPE_OF_DESCR: Readonly<Record<string, TensorType>> = {
   u8: 'uint64',
 }
 
+/** Whether a file starts with the magic string of .npy. */
 export function isNpy(bytes: Uint8Array): boolean {
   return bytes.length >= 6 && latin1(bytes.subarray(0, 6)) === MAGIC
 }
 
 /**
  * Reads one array.
- * @param place what errors call the file
+ * @param place the name of the file in errors
  * @throws {GpfqError} INVALID_DATA
  */
 export function parseNpy(bytes: Uint8Array, place = 'npy'): Tensor {
@@ -55,7 +55,8 @@ export function parseNpy(bytes: Uint8Array, place = 'npy'): Tensor {
     throw invalid(
       place,
       `${count * size} bytes for ${header.type} of shape (${header.dims.join(', ')})`,
-      `${available}; the file is cut short`,
+      String(available),
+      'the file is cut short',
     )
   const raw = bytes.subarray(start, start + count * size)
   const data = decodeElements(raw, header.type, header.bigEndian)
@@ -66,7 +67,7 @@ export function parseNpy(bytes: Uint8Array, place = 'npy'): Tensor {
   }
 }
 
-/** Writes one array as a version 1 .npy file, elements little endian in C order. */
+/** Writes one array as a version 1 .npy file, its elements little endian in C order. */
 export function formatNpy(tensor: Tensor): Uint8Array {
   const descr = Object.keys(TYPE_OF_DESCR).find((key) => TYPE_OF_DESCR[key] === tensor.type)
   const order = ELEMENT_BYTES[tensor.type] === 1 ? '|' : '<'
@@ -83,10 +84,7 @@ export function formatNpy(tensor: Tensor): Uint8Array {
   return out
 }
 
-/**
- * The elements of `raw`: a view if they are little endian and aligned, a copy otherwise.
- * Used for MNIST's IDX files as well, which are big endian.
- */
+/** The elements of `raw`: a view if they are little endian and aligned, a copy otherwise. */
 export function decodeElements(raw: Uint8Array, type: TensorType, bigEndian: boolean): TensorData {
   const size = ELEMENT_BYTES[type]
   const length = raw.length / size
@@ -112,7 +110,7 @@ function parseHeader(text: string, place: string): Header {
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(text)?.[1]
   const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(text)?.[1]
   if (/['"]descr['"]\s*:\s*\[/.test(text))
-    throw invalid(place, 'an array of plain numbers', 'a structured array; save its fields one by one')
+    throw invalid(place, 'an array of plain numbers', 'a structured array', 'save its fields one by one')
   if (descr === undefined || order === undefined || shape === undefined)
     throw invalid(place, 'a header with descr, fortran_order and shape', JSON.stringify(text.slice(0, 80)))
   const type = TYPE_OF_DESCR[descr.slice(1)]
@@ -120,7 +118,8 @@ function parseHeader(text: string, place: string): Header {
     throw invalid(
       place,
       'integers, floats or booleans',
-      `NumPy type ${JSON.stringify(descr)}; convert it with astype`,
+      `NumPy type ${JSON.stringify(descr)}`,
+      'convert it with astype',
     )
   const dims = shape
     .split(',')
@@ -131,7 +130,7 @@ function parseHeader(text: string, place: string): Header {
   return { type, bigEndian: descr.startsWith('>'), fortranOrder: order === 'True', dims }
 }
 
-/** Reorders elements that lie with the first axis fastest so that the last one is. */
+/** Reorders elements from Fortran order (the first axis is fastest) to C order (the last axis is). */
 function toRowMajor(type: TensorType, dims: readonly number[], data: TensorData): TensorData {
   const out = allocateElements(type, data.length)
   const strides: number[] = []
@@ -171,6 +170,6 @@ export function startOf(bytes: Uint8Array): string {
   return Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' ')
 }
 
-function invalid(place: string, expected: string, got: string): GpfqError {
-  return new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got ${got}`)
+function invalid(place: string, expected: string, got: string, hint?: string): GpfqError {
+  return new GpfqError('INVALID_DATA', { place, expected, got, ...(hint !== undefined && { hint }) })
 }

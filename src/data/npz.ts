@@ -1,7 +1,6 @@
 /**
- * NumPy's .npz archives: a zip file of .npy members, stored or deflated. Members are unpacked one at a time and
- * only when asked for, so labels or unused arrays in the same archive cost nothing. Their checksums are compared here,
- * for fflate does not.
+ * NumPy's .npz archives: a zip file of .npy members, stored or deflated. A member is unpacked when it is read, so unused
+ * arrays cost nothing. Checksums are compared here, because fflate does not compare them.
  */
 import { unzipSync, zipSync } from 'fflate'
 import { GpfqError } from '../errors.js'
@@ -16,11 +15,16 @@ export interface NpzArchive {
   get(name: string): Tensor
 }
 
+/** Whether a file starts as a zip archive. */
 export function isZip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x50 && bytes[1] === 0x4b && (bytes[2] === 3 || bytes[2] === 5)
 }
 
-/** Opens an archive: reads its directory, unpacks nothing yet. */
+/**
+ * Opens an archive: reads its directory and unpacks nothing.
+ * @param place the name of the file in errors
+ * @throws {GpfqError} INVALID_DATA if it is damaged or has no .npy members
+ */
 export function openNpz(bytes: Uint8Array, place = 'npz'): NpzArchive {
   const members: string[] = []
   const sums = unzip(place, () => {
@@ -34,7 +38,11 @@ export function openNpz(bytes: Uint8Array, place = 'npz'): NpzArchive {
   })
   const names = members.filter((name) => name.endsWith('.npy')).map((name) => name.slice(0, -'.npy'.length))
   if (names.length === 0)
-    throw new GpfqError('INVALID_DATA', `${place}: expected an .npz with .npy members, got a zip without any`)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'an .npz with .npy members',
+      got: 'a zip without any',
+    })
   return {
     names,
     get(name) {
@@ -42,22 +50,25 @@ export function openNpz(bytes: Uint8Array, place = 'npz'): NpzArchive {
       const files = unzip(place, () => unzipSync(bytes, { filter: (file) => file.name === member }))
       const content = files[member]
       if (content === undefined)
-        throw new GpfqError(
-          'INVALID_DATA',
-          `${place}: expected an array named ${JSON.stringify(name)}, got only ${names.join(', ')}`,
-        )
+        throw new GpfqError('INVALID_DATA', {
+          place,
+          expected: `an array named ${JSON.stringify(name)}`,
+          got: `only ${names.join(', ')}`,
+        })
       const [expected, got] = [sums.get(member), crc32(content)]
       if (got !== expected)
-        throw new GpfqError(
-          'INVALID_DATA',
-          `${place}: ${member}: expected bytes with CRC-32 ${hex(expected)}, got ${hex(got)}; the archive is damaged, fetch or write it again`,
-        )
+        throw new GpfqError('INVALID_DATA', {
+          place: `${place}: ${member}`,
+          expected: `bytes with CRC-32 ${hex(expected)}`,
+          got: hex(got),
+          hint: 'the archive is damaged, fetch or write it again',
+        })
       return parseNpy(content, `${place}: ${member}`)
     },
   }
 }
 
-/** Packs arrays into a deflated .npz, the same bytes for the same arrays. */
+/** Packs arrays into a deflated .npz. The same arrays give the same bytes. */
 export function formatNpz(arrays: Readonly<Record<string, Tensor>>): Uint8Array {
   const members: Record<string, Uint8Array> = {}
   for (const [name, tensor] of Object.entries(arrays)) members[`${name}.npy`] = formatNpy(tensor)
@@ -67,7 +78,7 @@ export function formatNpz(arrays: Readonly<Record<string, Tensor>>): Uint8Array 
 const END = 0x06054b50
 const MEMBER = 0x02014b50
 
-/** CRC-32 of each member as the central directory has it, in its order (PKWARE's APPNOTE, 4.3.12 to 4.3.16). */
+/** The CRC-32 of each member out of the central directory, in its order (PKWARE's APPNOTE, 4.3.12 to 4.3.16). */
 function checksums(bytes: Uint8Array): readonly number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const word = (at: number): number => view.getUint32(at, true)
@@ -75,7 +86,7 @@ function checksums(bytes: Uint8Array): readonly number[] {
   let end = bytes.length - 22
   while (word(end) !== END) end--
   let at = word(end + 16)
-  if (at === 0xffffffff) at = word(word(end - 12) + 48) // zip64 has another end before this one
+  if (at === 0xffffffff) at = word(word(end - 12) + 48) // zip64 has an end record of its own before this one
   const sums: number[] = []
   while (word(at) === MEMBER) {
     sums.push(word(at + 16))
@@ -91,12 +102,7 @@ function unzip<T>(place: string, read: () => T): T {
     return read()
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${place}: expected a readable zip archive, got a damaged one (${reason})`,
-      {
-        cause,
-      },
-    )
+    const problem = `the zip archive is damaged (${reason})`
+    throw new GpfqError('INVALID_DATA', { place, problem }, { cause })
   }
 }

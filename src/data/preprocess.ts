@@ -1,10 +1,9 @@
 /**
- * From the elements of a file to the elements of a model's input: (x / scale − mean) / std per channel, between
- * the layouts (batch, height, width, channels) and (batch, channels, height, width), and to the input's type.
+ * Converts the elements of a file to the elements of a model's input: (x / scale − mean) / std per channel, between the
+ * layouts (batch, height, width, channels) and (batch, channels, height, width), and to the input's type.
  *
- * Arithmetic is float64 and rounded once to float32; a uint8 source goes through a table of its 256 values.
+ * Arithmetic is float64 and is rounded once, to float32. Elements of uint8 are looked up in a table of 256 results.
  */
-
 import { GpfqError } from '../errors.js'
 import { allocateElements, convertElements, isFloatType, numberAt } from '../tensor/elements.js'
 import type { TensorData, TensorType } from '../tensor/tensor.js'
@@ -17,37 +16,50 @@ export interface Preprocessing {
   readonly std?: readonly number[] | undefined
 }
 
-/** Where the channels of a batch lie: element i belongs to channel ⌊i / inner⌋ mod channels. */
+/** The channels of a batch: element i belongs to channel ⌊i / inner⌋ mod channels. */
 export interface ChannelAxis {
   readonly channels: number
   readonly inner: number
 }
 
-/** @throws {GpfqError} INVALID_DATA if mean or std have neither one number nor one per channel, or are unusable */
+/**
+ * Checks scale, mean and std against the channels of an input.
+ * @throws {GpfqError} INVALID_DATA if mean or std have neither one number nor one per channel, or if a divisor is zero or
+ * not finite
+ */
 export function checkPreprocessing(place: string, options: Preprocessing, channels: number): void {
   for (const [option, values] of [
-    ['--mean', options.mean],
-    ['--std', options.std],
+    ['mean', options.mean],
+    ['std', options.std],
   ] as const) {
     if (values !== undefined && values.length !== 1 && values.length !== channels)
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${place}: expected ${option} with 1 number or one per channel (${channels}), got ${values.length}`,
-      )
+      throw new GpfqError('INVALID_DATA', {
+        place,
+        expected: `${option} with 1 number or one per channel (${channels})`,
+        got: String(values.length),
+        hint: 'scale-mean-std',
+      })
   }
   for (const divisor of [options.scale ?? 1, ...(options.std ?? [])])
     if (!(Number.isFinite(divisor) && divisor !== 0))
-      throw new GpfqError(
-        'INVALID_DATA',
-        `${place}: expected --scale and --std other than zero, got ${divisor}`,
-      )
+      throw new GpfqError('INVALID_DATA', {
+        place,
+        expected: 'scale and std other than zero',
+        got: String(divisor),
+        hint: 'scale-mean-std',
+      })
 }
 
+/** Whether scale, mean or std is given. */
 export function isPreprocessed(options: Preprocessing): boolean {
   return options.scale !== undefined || options.mean !== undefined || options.std !== undefined
 }
 
-/** One batch, converted. Without anything to do `data` itself comes back. */
+/**
+ * Converts one batch. Returns `data` itself if there is nothing to do.
+ * @param place the name of the file in errors
+ * @throws {GpfqError} INVALID_DATA for a value that the target type cannot hold
+ */
 export function preprocess(
   place: string,
   data: TensorData,

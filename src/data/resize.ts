@@ -1,22 +1,21 @@
 /**
- * Brings an image to a network's input size: scales it so that it just covers the wanted rectangle (for a square
- * one: the shorter side becomes its side), then cuts out the centre. An image that covers it exactly on both or
- * on the shorter side is never resampled.
+ * Resizes an image to a network's input size. It is scaled until it just covers the rectangle, and its centre is cut out.
+ * An image that covers the rectangle without scaling is only cut.
  *
- * Scaling is separable and linear with a filter that widens when shrinking, so that nothing aliases: what PIL and
- * torchvision (antialias) call bilinear. Weights and sums are float64, one rounding at the end.
+ * Scaling is separable and linear, with a filter that widens when it shrinks, which avoids aliasing. PIL and torchvision
+ * (antialias) call it bilinear. Weights and sums are float64, and a pixel is rounded once at the end.
  */
 import type { Pixels } from './images.js'
 
-/** Weights of one output position over input positions first, first + 1, … */
+/** Weights of one output position over the input positions first, first + 1, … */
 interface Taps {
   readonly first: number
   readonly weights: readonly number[]
 }
 
 /**
- * The image as planes (channels, height, width): 3 channels are RGB, 1 is luma (ITU-R 601, as PIL's mode L);
- * alpha is dropped.
+ * Resizes an image to planes (channels, height, width): 3 channels are RGB, 1 is luma (ITU-R 601, as in PIL's mode L).
+ * Alpha is left out.
  */
 export function fitImage(
   image: Pixels,
@@ -36,7 +35,7 @@ export function fitImage(
   return out
 }
 
-/** For each of the `length` centre positions of the scaled axis, which input positions it mixes. */
+/** The weights of each of the `length` centre positions of the scaled axis. */
 function tapsOf(inputLength: number, length: number, scale: number): readonly Taps[] {
   const offset = Math.floor((Math.round(inputLength * scale) - length) / 2)
   const step = inputLength / Math.round(inputLength * scale) // input positions per output position
@@ -86,7 +85,7 @@ function resample(
   })
 }
 
-/** Colour channel `c`; grey images have one and it stands for all. */
+/** Colour channel `c`. A grey image has one channel, which is used for all. */
 function planeOf(image: Pixels, c: number): Uint8Array {
   const { data, channels } = image
   const out = new Uint8Array(image.width * image.height)

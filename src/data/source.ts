@@ -1,9 +1,8 @@
 /**
- * Where bytes come from, as two members: Node's files (files.ts), a browser's File, a buffer in a test all fit.
- * And what the bytes hold: one array, or several by name, told apart by their first bytes and not by the file's
- * name, gzip unwrapped on the way.
+ * A source of bytes has two members, so that a file of Node (files.ts), a File of a page and a buffer all fit. Its bytes
+ * hold one array, or several with names. The first bytes say which format it is, not the name of the file. Files that are
+ * gzipped are unpacked first.
  */
-
 import { GpfqError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isIdx, parseIdx } from './idx.js'
@@ -11,11 +10,13 @@ import { isNpy, parseNpy, startOf } from './npy.js'
 import { isZip, type NpzArchive, openNpz } from './npz.js'
 
 export interface ByteSource {
-  /** What errors call it; also tells images (.jpg, .jpeg, .png) from arrays. */
+  /** Its name in errors. The endings .jpg, .jpeg and .png mean an image, all others an array file. */
   readonly name: string
+  /** Reads all of it. */
   bytes(): Promise<Uint8Array>
 }
 
+/** The contents of an array file: one array, or an archive of arrays with names. */
 export type ArrayFile =
   | { readonly kind: 'one'; readonly tensor: Tensor }
   | { readonly kind: 'named'; readonly archive: NpzArchive }
@@ -29,10 +30,11 @@ export async function readArrays(source: ByteSource): Promise<ArrayFile> {
   if (isNpy(bytes)) return { kind: 'one', tensor: parseNpy(bytes, source.name) }
   if (isZip(bytes)) return { kind: 'named', archive: openNpz(bytes, source.name) }
   if (isIdx(bytes)) return { kind: 'one', tensor: parseIdx(bytes, source.name) }
-  throw new GpfqError(
-    'INVALID_DATA',
-    `${source.name}: expected .npy, .npz or IDX (each also gzipped), or a folder of JPEG or PNG images, got a file that starts with ${startOf(bytes)}`,
-  )
+  throw new GpfqError('INVALID_DATA', {
+    place: source.name,
+    expected: '.npy, .npz or IDX (each also gzipped), or a folder of JPEG or PNG images',
+    got: `a file that starts with ${startOf(bytes)}`,
+  })
 }
 
 /**
@@ -45,13 +47,18 @@ export function pickArray(file: ArrayFile, name: string | undefined, place: stri
   if (name !== undefined && names.includes(name)) return file.archive.get(name)
   const [only, ...others] = names
   if (only !== undefined && others.length === 0) return file.archive.get(only)
-  throw new GpfqError(
-    'INVALID_DATA',
-    `${place}: expected an array named ${JSON.stringify(name ?? '?')}, got ${names.join(', ')}; choose one as NAME=${place}`,
-  )
+  throw new GpfqError('INVALID_DATA', {
+    place,
+    expected: name === undefined ? 'one array' : `an array named ${JSON.stringify(name)}`,
+    got: names.join(', '),
+    hint: 'choose-array',
+  })
 }
 
-/** `bytes` unpacked if they are gzip, else `bytes` themselves. */
+/**
+ * Unpacks bytes that are gzip, and returns other bytes unchanged.
+ * @throws {GpfqError} INVALID_DATA if the stream is damaged
+ */
 export async function gunzip(bytes: Uint8Array, place: string): Promise<Uint8Array> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes
   try {
@@ -59,13 +66,12 @@ export async function gunzip(bytes: Uint8Array, place: string): Promise<Uint8Arr
     const unpacked = packed.pipeThrough(new DecompressionStream('gzip'))
     return new Uint8Array(await new Response(unpacked).arrayBuffer())
   } catch (cause) {
-    throw new GpfqError('INVALID_DATA', `${place}: expected gzip data, got a damaged or cut-off stream`, {
-      cause,
-    })
+    const problem = 'the gzip data is damaged or cut short'
+    throw new GpfqError('INVALID_DATA', { place, problem }, { cause })
   }
 }
 
-/** Blob refuses bytes in shared memory: those are copied. */
+/** The bytes in memory that is not shared: Blob refuses shared memory, so bytes in it are copied. */
 function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer } = bytes
   return buffer instanceof ArrayBuffer

@@ -1,7 +1,7 @@
 /**
- * A float model against its quantized one on unlabelled data: how often they agree, how far apart their outputs
- * are, what each weighs and how long each takes. Both are run on the same batches in turn, so that a busy machine
- * slows both; the first batch warms up and is not timed unless it is the only one.
+ * Compares a float model with its quantized one on unlabelled data: how often they agree, the difference of their
+ * outputs, their sizes and their times. Both run on the same batches in turn, so that a busy machine slows both. The first
+ * batch is not timed, unless it is the only one.
  */
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
@@ -10,12 +10,27 @@ import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { asNumbers } from './evaluate.js'
 
 export interface CompareOptions {
+  /** Runs both models. */
+  readonly runner: Runner
+  /** The bytes of the float model, its external data packed in. */
+  readonly float: Uint8Array
+  /** The bytes of the quantized model, its external data packed in. */
+  readonly quantized: Uint8Array
+  /** Batches of model inputs; the first axis of each tensor counts samples. */
+  readonly feeds: Iterable<Feeds> | AsyncIterable<Feeds>
+  /** Samples that `feeds` holds in all, for progress. */
+  readonly samples: number
+  /** The output to compare. Default: the float model's first. */
   readonly output?: string | undefined
+  /** Aborts between batches. */
   readonly signal?: AbortSignal | undefined
+  /** Called after every batch with the number of samples done and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
+/** The size and speed of one model. */
 export interface ModelCost {
+  /** Bytes of the model. */
   readonly bytes: number
   readonly loadSeconds: number
   /** Time per sample over the timed batches. */
@@ -23,10 +38,11 @@ export interface ModelCost {
 }
 
 export interface Comparison {
-  /** Share of rows of the output (samples, or positions of sequences) whose largest score is the same class. */
+  /** The share of rows of the output (samples, or positions of sequences) whose largest score is of the same class. */
   readonly agreement: number
   /** 10·log10(Σ y² / Σ (y − ỹ)²) over the output; null if the two are equal. */
   readonly sqnrDb: number | null
+  /** max |y − ỹ| over the output. */
   readonly largestDifference: number
   readonly samples: number
   readonly float: ModelCost
@@ -34,29 +50,19 @@ export interface Comparison {
 }
 
 /**
- * @param total samples that the batches hold, for progress
- * @throws {GpfqError} INVALID_DATA if the models do not have the same inputs and output shape
+ * Loads both models, runs them over the batches, and closes them.
+ * @throws {GpfqError} INVALID_DATA if the models do not have the same inputs and output shape; RUNTIME_FAILED if one of
+ * them does not run
+ * @throws the signal's reason if it aborts
  */
-export async function compareModels(
-  runner: Runner,
-  float: Uint8Array,
-  quantized: Uint8Array,
-  batches: Iterable<Feeds> | AsyncIterable<Feeds>,
-  total: number,
-  options: CompareOptions = {},
-): Promise<Comparison> {
-  await (await runner.load(float)).close() // ONNX Runtime itself starts with the first load: not to be timed
+export async function compareModels(options: CompareOptions): Promise<Comparison> {
+  const { runner, float, quantized } = options
+  await (await runner.load(float)).close() // the first load starts ONNX Runtime itself, which is not to be timed
   const first = await timedLoad(runner, float)
   try {
     const second = await timedLoad(runner, quantized)
     try {
-      const { differences, samples, seconds } = await runBoth(
-        first.session,
-        second.session,
-        batches,
-        total,
-        options,
-      )
+      const { differences, samples, seconds } = await runBoth(first.session, second.session, options)
       return {
         agreement: differences.agreeing / Math.max(1, differences.rows),
         sqnrDb: differences.noise === 0 ? null : 10 * Math.log10(differences.signal / differences.noise),
@@ -93,9 +99,7 @@ async function timedLoad(
 async function runBoth(
   float: RunnerSession,
   quantized: RunnerSession,
-  batches: Iterable<Feeds> | AsyncIterable<Feeds>,
-  total: number,
-  options: CompareOptions,
+  { feeds, samples: total, signal, onProgress, ...options }: CompareOptions,
 ) {
   const output = options.output ?? float.outputs[0]
   if (output === undefined || !quantized.outputs.includes(output))
@@ -107,24 +111,33 @@ async function runBoth(
   const missing = quantized.inputs.find(({ name }) => !float.inputs.some((input) => input.name === name))
   if (missing !== undefined)
     throw invalid(`input ${missing.name}`, 'one that both models have', `only the second model's`)
-  const differences = { agreeing: 0, rows: 0, signal: 0, noise: 0, largest: 0 }
+  const differences: Differences = { agreeing: 0, rows: 0, signal: 0, noise: 0, largest: 0 }
   let seconds = { float: 0, quantized: 0, samples: 0 }
   let samples = 0
   let batchIndex = 0
-  for await (const feeds of batches) {
-    options.signal?.throwIfAborted()
-    const a = await timedRun(float, feeds, output)
-    const b = await timedRun(quantized, feeds, output)
-    const batch = Object.values(feeds)[0]?.dims[0] ?? 0
+  for await (const batch of feeds) {
+    signal?.throwIfAborted()
+    const a = await timedRun(float, batch, output)
+    const b = await timedRun(quantized, batch, output)
+    const size = Object.values(batch)[0]?.dims[0] ?? 0
     if (batchIndex++ === 1) seconds = { float: 0, quantized: 0, samples: 0 }
     seconds.float += a.seconds
     seconds.quantized += b.seconds
-    seconds.samples += batch
+    seconds.samples += size
     add(a.scores, b.scores, output, differences)
-    samples += batch
-    options.onProgress?.(samples, total)
+    samples += size
+    onProgress?.(samples, total)
   }
   return { differences, samples, seconds }
+}
+
+/** Sums over the rows so far. */
+interface Differences {
+  agreeing: number
+  rows: number
+  signal: number
+  noise: number
+  largest: number
 }
 
 async function timedRun(session: RunnerSession, feeds: Feeds, output: string) {
@@ -134,12 +147,8 @@ async function timedRun(session: RunnerSession, feeds: Feeds, output: string) {
   return { scores, seconds: (performance.now() - start) / 1000 }
 }
 
-function add(
-  a: Tensor,
-  b: Tensor,
-  output: string,
-  into: { agreeing: number; rows: number; signal: number; noise: number; largest: number },
-): void {
+/** Adds the outputs of one batch, `a` of the float model and `b` of the quantized one. */
+function add(a: Tensor, b: Tensor, output: string, into: Differences): void {
   if (a.dims.join() !== b.dims.join())
     throw invalid(
       `output ${output}`,
@@ -167,5 +176,5 @@ function add(
 }
 
 function invalid(place: string, expected: string, got: string): GpfqError {
-  return new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got ${got}`)
+  return new GpfqError('INVALID_DATA', { place, expected, got })
 }

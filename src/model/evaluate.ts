@@ -1,69 +1,101 @@
 /**
- * How good a model is on labelled data, batch by batch, nothing kept but counts.
+ * Measures a model on labelled data, batch by batch. Only counts are kept.
  *
- * Labels (samples) with outputs (samples, classes): top-1 and top-5. Labels (samples, positions) with outputs
- * (samples, positions, vocabulary): next-token accuracy, mean negative log-likelihood in nats, and perplexity, its
- * exponential. A label counts as first if no other score is larger, the earlier class winning ties (numpy's
- * argmax); a score that is not a number is never right. Log-sum-exp is taken in float64.
+ * Labels (samples) with outputs (samples, classes) give top-1 and top-5. Labels (samples, positions) with outputs
+ * (samples, positions, vocabulary) give next-token accuracy, the mean negative log-likelihood in nats, and its
+ * exponential, the perplexity. A label is first if no other score is larger; of equal scores the earlier class is first,
+ * as in numpy's argmax. A score that is not a number is never right. Log-sum-exp is computed in float64.
  */
-import type { RunnerSession } from '../calibration/runner.js'
+import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
 import { elementCount, numberAt } from '../tensor/elements.js'
 import { float16ToFloat32 } from '../tensor/float16.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 
 export interface EvaluateOptions {
-  /** Output that holds the scores; the model's first unless told. */
+  /** Runs the model. */
+  readonly runner: Runner
+  /** The bytes of the model, its external data packed in. */
+  readonly model: Uint8Array
+  /** Batches of model inputs; the first axis of each tensor counts samples. */
+  readonly feeds: Iterable<Feeds> | AsyncIterable<Feeds>
+  /** Samples that `feeds` holds in all. */
+  readonly samples: number
+  /**
+   * Integer labels (samples), or next tokens (samples, positions), in the order of `feeds`. More labels than samples are
+   * allowed. Negative next tokens are not counted.
+   */
+  readonly labels: Tensor
+  /** The output that holds the scores. Default: the model's first. */
   readonly output?: string | undefined
+  /** Aborts between batches. */
   readonly signal?: AbortSignal | undefined
+  /** Called after every batch with the number of samples done and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
+/** Accuracy of a classifier. */
 export interface ClassEvaluation {
-  /** Fractions of 1. */
+  /** The share of samples whose label has the largest score, from 0 to 1. */
   readonly top1: number
+  /** The share of samples whose label is among the five largest scores, from 0 to 1. */
   readonly top5: number
   readonly samples: number
+  /** Seconds of all runs, without loading the model. */
   readonly seconds: number
 }
 
+/** Accuracy of a model that predicts the next token. */
 export interface SequenceEvaluation {
+  /** Mean negative log-likelihood of the next token, in nats. */
   readonly nll: number
+  /** exp(nll) */
   readonly perplexity: number
-  /** Fraction of positions whose next token was the likeliest. */
+  /** The share of positions whose next token has the largest score, from 0 to 1. */
   readonly nextToken: number
   readonly samples: number
-  /** Positions counted: negative labels (padding) are not. */
+  /** Positions that are counted. Those with a negative label (padding) are not. */
   readonly positions: number
+  /** Seconds of all runs, without loading the model. */
   readonly seconds: number
 }
 
 /**
- * Runs `session` over the batches and compares with `labels`, whose leading axis is counted off along.
- * @param total samples that the batches hold, for progress and to check the labels against
- * @throws {GpfqError} INVALID_DATA if labels and outputs do not fit; the signal's reason if it aborts
+ * Loads a model, runs it over the batches, compares its outputs with the labels, and closes it.
+ * @throws {GpfqError} INVALID_DATA if labels and outputs do not fit; RUNTIME_FAILED if the model does not run
+ * @throws the signal's reason if it aborts
+ * @example
+ * const feeds = await loadFeeds([{ name: 'images', files }], inputs, { scale: 255 })
+ * const { top1 } = await evaluate({ runner, model, feeds, labels, samples: feeds.samples })
  */
-export async function evaluate(
+export async function evaluate(options: EvaluateOptions): Promise<ClassEvaluation | SequenceEvaluation> {
+  const target = labelTarget(options.labels, options.samples)
+  const session = await options.runner.load(options.model)
+  try {
+    return await evaluateSession(session, target, options)
+  } finally {
+    await session.close()
+  }
+}
+
+async function evaluateSession(
   session: RunnerSession,
-  batches: Iterable<Feeds> | AsyncIterable<Feeds>,
-  labels: Tensor,
-  total: number,
-  options: EvaluateOptions = {},
+  target: Target,
+  { feeds, samples: total, signal, onProgress, ...options }: EvaluateOptions,
 ): Promise<ClassEvaluation | SequenceEvaluation> {
   const start = performance.now()
-  const target = labelTarget(labels, total)
   const output = options.output ?? session.outputs[0]
   if (output === undefined) throw invalid('model', 'an output with scores', 'a model without outputs')
-  const tally = { first: 0, firstFive: 0, nll: 0, counted: 0 }
+  const tally: Tally = { first: 0, firstFive: 0, nll: 0, counted: 0 }
   let samples = 0
-  for await (const feeds of batches) {
-    options.signal?.throwIfAborted()
-    const scores = (await session.run(feeds, [output]))[output]
+  for await (const batch of feeds) {
+    signal?.throwIfAborted()
+    const scores = (await session.run(batch, [output]))[output]
     if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
-    const batch = Object.values(feeds)[0]?.dims[0] ?? 0
-    count(scores, output, batch, samples, target, tally)
-    samples += batch
-    options.onProgress?.(samples, total)
+    const size = Object.values(batch)[0]?.dims[0] ?? 0
+    count(scores, output, size, samples, target, tally)
+    samples += size
+    onProgress?.(samples, total)
   }
   if (tally.counted === 0) throw invalid('labels', 'at least one label to count', 'none')
   const seconds = (performance.now() - start) / 1000
@@ -80,12 +112,21 @@ export async function evaluate(
   }
 }
 
+/** Sums over the labels so far. */
+interface Tally {
+  first: number
+  firstFive: number
+  nll: number
+  counted: number
+}
+
 interface Target {
   readonly labels: Tensor
   /** Labels per sample of a sequence; undefined for one class per sample. */
   readonly positions: number | undefined
 }
 
+/** Checks the shape of the labels against the number of samples. */
 function labelTarget(labels: Tensor, total: number): Target {
   const [samples, ...rest] = labels.dims
   if (samples === undefined || samples < total)
@@ -97,13 +138,14 @@ function labelTarget(labels: Tensor, total: number): Target {
   return { labels, positions: positions === 1 ? undefined : positions }
 }
 
+/** Adds one batch of scores to the tally. `offset` is the number of samples before it. */
 function count(
   scores: Tensor,
   output: string,
   batch: number,
   offset: number,
   target: Target,
-  tally: { first: number; firstFive: number; nll: number; counted: number },
+  tally: Tally,
 ): void {
   const positions = target.positions ?? 1
   const classes = elementCount(scores.dims) / (batch * positions)
@@ -134,7 +176,7 @@ function count(
   }
 }
 
-/** How many classes score above `label`; infinitely many if its score is not a number. */
+/** The number of classes before `label` in the order of scores; infinite if its score is not a number. */
 function rankOf(values: ArrayLike<number>, start: number, classes: number, label: number): number {
   const own = values[start + label] ?? Number.NaN
   if (Number.isNaN(own)) return Number.POSITIVE_INFINITY
@@ -154,7 +196,7 @@ function logSumExp(values: ArrayLike<number>, start: number, classes: number): n
   return largest + Math.log(sum)
 }
 
-/** A tensor's elements as numbers: its own array where that holds numbers already. */
+/** A tensor's elements as numbers. An array of numbers is returned as it is; float16 and 64-bit integers are converted. */
 export function asNumbers(tensor: Tensor): ArrayLike<number> {
   const { data, type } = tensor
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Float64Array.from(data, Number)
@@ -162,5 +204,5 @@ export function asNumbers(tensor: Tensor): ArrayLike<number> {
 }
 
 function invalid(place: string, expected: string, got: string): GpfqError {
-  return new GpfqError('INVALID_DATA', `${place}: expected ${expected}, got ${got}`)
+  return new GpfqError('INVALID_DATA', { place, expected, got })
 }

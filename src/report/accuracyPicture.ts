@@ -1,4 +1,4 @@
-/** How good the float, the rounded and the quantized network are on the same labelled data, side by side. */
+/** A table with bars: the accuracy of the float, the rounded and the quantized network on the same labelled data. */
 import { axisLabels, gridLines, linearAxis } from './axis.js'
 import type { Accuracy, Evaluation } from './document.js'
 import { type Html, html, px } from './html.js'
@@ -6,6 +6,10 @@ import { formatPercent } from './numbers.js'
 
 const ROW = 30
 
+/**
+ * The table of accuracies.
+ * @param name the name of the quantized network
+ */
 export function accuracyPicture(accuracy: Accuracy, name: string): Html {
   const axis = linearAxis(1, (value) => `${Math.round(100 * value)} %`)
   const floatShare = shareOf(accuracy.float)
@@ -24,18 +28,19 @@ export function accuracyPicture(accuracy: Accuracy, name: string): Html {
   }</th><th scope="col" class="number">Change</th><td class="drawing">${axisLabels(axis)}</td></tr></thead><tbody>${rows}</tbody></table><p class="quiet">${more(accuracy)}</p>`
 }
 
-/** The share of right answers. */
+/** The share of right answers, from 0 to 1: top-1, or next tokens. */
 export function shareOf(evaluation: Evaluation): number {
   return 'top1' in evaluation ? evaluation.top1 : evaluation.nextToken
 }
 
-/** A difference of shares in percentage points. */
+/** A difference of shares as text, in percentage points. */
 export function points(difference: number): string {
   const value = 100 * difference
   if (Math.abs(value) < 0.05) return '±0.0'
   return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(1)}`
 }
 
+/** The line below the table: the number of samples, and perplexities. */
 function more({ float, rounded, quantized }: Accuracy): string {
   const all = [float, ...(rounded === undefined ? [] : [rounded]), quantized]
   const samples = `On ${quantized.samples.toLocaleString('en')} samples that were labelled.`

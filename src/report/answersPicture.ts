@@ -1,7 +1,11 @@
-/** A few inputs and what the float and the quantized network say to them. */
+/** A list of a few inputs with the answers of the float and of the quantized network. */
 import type { Answer, SampleAnswers } from './document.js'
 import { type Html, html } from './html.js'
 
+/**
+ * The list of answers.
+ * @param name the name of the quantized network
+ */
 export function answersPicture(answers: readonly SampleAnswers[], name: string): Html {
   return html`<ul class="answers">${answers.map((sample) => {
     const same = sample.float.class === sample.quantized.class

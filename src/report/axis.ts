@@ -1,16 +1,20 @@
 /**
- * Axes: where a value lies between 0 and 100 %, and which values deserve a tick. Pictures are drawn in percent of their
+ * Axes: the position of a value between 0 and 100 %, and the values of the ticks. Pictures are drawn in percent of their
  * width, so that they fit any screen without a script and without stretched letters.
  */
 import { type Html, html, px } from './html.js'
 
+/** A horizontal axis. */
 export interface Axis {
-  /** Position of a value, 0..100. */
+  /** The position of a value, from 0 to 100. */
   at(value: number): number
   readonly ticks: readonly { readonly value: number; readonly text: string }[]
 }
 
-/** From 0 to the largest value, ticks at round numbers. */
+/**
+ * A linear axis from 0 to the largest value, with ticks at round numbers.
+ * @param ticks about how many
+ */
 export function linearAxis(largest: number, format: (value: number) => string, ticks = 4): Axis {
   const step = roundStep(largest / ticks)
   const count = Math.floor(largest / step + 1e-9)
@@ -20,7 +24,7 @@ export function linearAxis(largest: number, format: (value: number) => string, t
   }
 }
 
-/** Logarithmic, over at least one decade; values at or below zero lie at its beginning. */
+/** A logarithmic axis over at least one decade. Values of zero and below are at its start. */
 export function logAxis(values: readonly number[], format: (value: number) => string): Axis {
   const positive = values.filter((value) => value > 0 && Number.isFinite(value))
   const least = positive.length === 0 ? 0.1 : Math.min(...positive)
@@ -41,7 +45,7 @@ export function logAxis(values: readonly number[], format: (value: number) => st
   return { at: (value) => clamp((100 * Math.log(Math.max(value, from) / from)) / span), ticks }
 }
 
-/** Labels of an axis, to stand above a column of rows. */
+/** The labels of an axis, for the heading of a column. */
 export function axisLabels({ at, ticks }: Axis): Html {
   return html`<svg class="axis" width="100%" height="16" aria-hidden="true">${ticks.map(
     ({ value, text }) =>
@@ -49,7 +53,10 @@ export function axisLabels({ at, ticks }: Axis): Html {
   )}</svg>`
 }
 
-/** Fine vertical lines at the ticks, behind the marks of a row. */
+/**
+ * Vertical lines at the ticks, behind the marks of a row.
+ * @param height of the row, in pixels
+ */
 export function gridLines({ at, ticks }: Axis, height: number): Html {
   return html`${ticks.map(({ value }) => {
     const x = px(at(value))
@@ -57,7 +64,7 @@ export function gridLines({ at, ticks }: Axis, height: number): Html {
   })}`
 }
 
-/** Labels at the ends stay inside the picture. */
+/** The anchor of a label. Labels at the ends are anchored so that they stay inside the picture. */
 function anchor(position: number): string {
   return position < 4 ? 'start' : position > 96 ? 'end' : 'middle'
 }

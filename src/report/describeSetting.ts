@@ -1,6 +1,6 @@
-/** Settings in words: for the echo of the command line and the foot of a report. */
+/** Settings as text, for the command line and for the end of a report. */
 
-/** An option as one would type it. */
+/** The value of an option as it is typed on a command line, for instance `median:3`. */
 export function describeSetting(value: unknown): string {
   if (value === undefined || value === null) return '–'
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(describeSetting).join(', ')

@@ -1,46 +1,51 @@
 /**
- * What a report page is made from: the report of a run, and what may be known besides, for comparison. Plain data, so
- * that it crosses workers and is saved as JSON.
+ * The input of a report page: the report of a run, and optional data for comparison. It is plain data, so that it can be
+ * sent to workers and saved as JSON.
  */
 import type { ClassEvaluation, SequenceEvaluation } from '../model/evaluate.js'
 import type { QuantizeReport } from '../options.js'
 
+/** Accuracy of a network, as `evaluate` measures it. */
 export type Evaluation = ClassEvaluation | SequenceEvaluation
 
+/** What a report page shows. */
 export interface ReportDocument {
-  /** Name of the float model's file. */
+  /** The name of the float model's file. */
   readonly model: string
-  /** Name of the quantized model's file. */
+  /** The name of the quantized model's file. */
   readonly output: string
   readonly report: QuantizeReport
-  /** The same settings, but every weight rounded by itself (method msq). */
+  /** The report of a run with the same settings but method msq, which rounds every weight by itself. */
   readonly rounded?: QuantizeReport | undefined
-  /** How good the networks are on the same labelled data. */
+  /** The accuracy of the networks on the same labelled data. */
   readonly accuracy?: Accuracy | undefined
-  /** What the networks say to some inputs. */
+  /** The answers of the networks to some inputs. */
   readonly answers?: readonly SampleAnswers[] | undefined
 }
 
+/** Accuracy of up to three networks on the same labelled data. */
 export interface Accuracy {
   readonly float: Evaluation
   readonly rounded?: Evaluation | undefined
   readonly quantized: Evaluation
 }
 
+/** One input with the answers of two networks. */
 export interface SampleAnswers {
-  /** What to call it, for instance "sample 17". */
+  /** Its name, for instance "sample 17". */
   readonly name: string
-  /** The input as a picture, a data: URL; null where it is none. */
+  /** The input as a picture in a data: URL; null if it is not an image. */
   readonly image: string | null
-  /** The right class, if it is known. */
+  /** The right class; null if it is not known. */
   readonly label: number | null
   readonly float: Answer
   readonly quantized: Answer
 }
 
+/** The answer of a classifier. */
 export interface Answer {
   /** The class with the largest score. */
   readonly class: number
-  /** Its share among all classes, softmax of the scores. */
+  /** Its softmax over all classes, from 0 to 1. */
   readonly share: number
 }

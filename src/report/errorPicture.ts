@@ -1,6 +1,7 @@
 /**
- * What each layer lost: the relative error of its outputs, on a logarithmic axis (the same as SQNR on a linear one), with
- * plain rounding beside it where that was run. A table that can be read without its dots.
+ * A table of the layers' relative output errors, with dots on a logarithmic axis (SQNR on a linear axis looks the same).
+ * The errors of plain rounding are beside them if that was run. The numbers are in the table, so the dots are not needed
+ * to read it.
  */
 import type { LayerReport } from '../options.js'
 import { axisLabels, gridLines, logAxis } from './axis.js'
@@ -9,6 +10,11 @@ import { formatDecibels } from './numbers.js'
 
 const ROW = 26
 
+/**
+ * The table of errors.
+ * @param rounded the layers of a run with plain rounding
+ * @param name the name of the method
+ */
 export function errorPicture(
   layers: readonly LayerReport[],
   rounded: readonly LayerReport[] | undefined,
@@ -44,7 +50,7 @@ export function errorPicture(
   }<td class="drawing">${axisLabels(axis)}</td></tr></thead><tbody>${rows}</tbody></table>`
 }
 
-/** Three digits: 0.123 %, 1.23 %, 12.3 %. */
+/** A share as text with two or three digits: 0.12 %, 1.23 %, 12.3 %. */
 export function errorText(share: number): string {
   const percent = 100 * share
   return `${percent === 0 ? '0' : percent < 1 ? percent.toPrecision(2) : percent.toPrecision(3)} %`

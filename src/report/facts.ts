@@ -1,23 +1,24 @@
-/** What a report says in one line each: the headline numbers, in the words that page, command line and file share. */
+/** The headline numbers of a report, each with its title. The page and the report file show the same ones. */
 import type { QuantizeReport } from '../options.js'
 import { points, shareOf } from './accuracyPicture.js'
 import type { ReportDocument } from './document.js'
 import { errorText } from './errorPicture.js'
 import { bitsText, formatBytes, formatPercent, formatSeconds } from './numbers.js'
 
+/** One number of the headline. */
 export interface Fact {
   readonly title: string
   readonly value: string
   readonly more: string
 }
 
-/** The name of the method, as pictures call it. */
+/** The name of the method in pictures. */
 export function methodName({ settings }: Pick<QuantizeReport, 'settings'>): string {
   const { method } = settings
   return method === 'msq' ? 'Rounded' : String(method ?? 'gpfq').toUpperCase()
 }
 
-/** The handful of numbers that matter. */
+/** The headline: size, bits, errors, accuracy if it was measured, and time. */
 export function headline({ report, accuracy }: ReportDocument): readonly Fact[] {
   const { bytesIn, bytesOut, layers, seconds, threads } = report
   const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
@@ -50,6 +51,7 @@ export function headline({ report, accuracy }: ReportDocument): readonly Fact[] 
   return facts
 }
 
+/** How many times smaller `after` is than `before`, both in bytes, as text. */
 export function timesSmaller(before: number, after: number): string {
   return `${(before / Math.max(1, after)).toFixed(1)} times smaller`
 }

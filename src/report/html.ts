@@ -1,8 +1,9 @@
 /**
- * HTML as a value. Whatever goes into an html`…` template is escaped, unless it is Html itself: names of layers and files
- * come from strangers and cannot become markup.
+ * HTML as a value. Parts of an html`…` template are escaped unless they are Html, so that names of layers and files cannot
+ * become markup.
  */
 
+/** Text that is HTML already. */
 export class Html {
   readonly text: string
 
@@ -25,11 +26,12 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
+/** Escapes a text for HTML and for attributes in quotes. */
 export function escapeText(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
 }
 
-/** Parts that are null, undefined or false leave nothing. */
+/** A template of HTML. Parts that are null, undefined or false are left out. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
   return new Html(strings.reduce((text, string, i) => text + render(parts[i - 1]) + string))
 }
@@ -41,7 +43,7 @@ function render(part: Part): string {
   return escapeText(String(part))
 }
 
-/** A number for an attribute: four decimals are finer than any screen. */
+/** A number for an attribute, with at most four decimals. */
 export function px(value: number): string {
   return String(Math.round(value * 1e4) / 1e4)
 }

@@ -1,6 +1,6 @@
 /**
- * "gpfq/report": reports for people. Pure functions from a report to HTML with inline SVG, without a DOM: the command
- * line writes them to a file, a page shows the same pictures.
+ * "gpfq/report": reports as HTML with inline SVG. The functions are pure and need no DOM. The command line writes their
+ * HTML to a file, and a page shows the same pictures.
  */
 export { accuracyPicture } from './accuracyPicture.js'
 export { answersPicture } from './answersPicture.js'

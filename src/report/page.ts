@@ -1,6 +1,6 @@
 /**
- * A report as one HTML file that needs nothing else: no script, no font, no address. It can be mailed, kept beside the
- * model, printed, and read in ten years.
+ * A report as one HTML file without scripts, fonts or addresses. It loads nothing, so it can be mailed, printed and kept
+ * beside the model.
  */
 import type { LayerReport, QuantizeReport } from '../options.js'
 import { VERSION } from '../version.js'
@@ -16,7 +16,7 @@ import { sizePicture } from './sizePicture.js'
 import { PAGE_STYLE, PALETTE, PICTURE_STYLE } from './style.js'
 import { weightsPicture } from './weightsPicture.js'
 
-/** The report page. */
+/** The report page, as the text of an HTML file. */
 export function renderReport(document: ReportDocument): string {
   const { model, output, report, rounded, accuracy, answers } = document
   const name = methodName(report)
@@ -61,6 +61,10 @@ ${leftOut(report)}
   return page.text
 }
 
+/**
+ * The text above the table of errors.
+ * @param compared errors of plain rounding are shown too
+ */
 export function errorLegend(compared: boolean): string {
   const legend =
     'How far the outputs of each layer are from those of the float network: ‖Y − Ỹ‖ / ‖Y‖ over the calibration samples. Errors of earlier layers are in it.'
@@ -69,12 +73,13 @@ export function errorLegend(compared: boolean): string {
     : legend
 }
 
+/** The operator and the shape of a layer's weights. */
 export function shapeText(layer: Pick<LayerReport, 'op' | 'groups' | 'inputs' | 'neurons'>): string {
   const one = `${layer.inputs} × ${layer.neurons}`
   return `${layer.op} ${layer.groups === 1 ? one : `${layer.groups} · (${one})`}`
 }
 
-/** What there is to know of a layer. */
+/** Titles and texts of a layer's facts. */
 export function layerFacts(layer: LayerReport): readonly (readonly [title: string, text: string])[] {
   return [
     ['Inputs × neurons', shapeText(layer)],

@@ -1,4 +1,4 @@
-/** Bytes of each layer's weights before and after, as bars on one axis. */
+/** A table with bars: the bytes of each layer's weights before and after. */
 import type { LayerReport } from '../options.js'
 import { axisLabels, gridLines, linearAxis } from './axis.js'
 import { type Html, html, px } from './html.js'
@@ -6,6 +6,7 @@ import { formatBytes } from './numbers.js'
 
 const ROW = 26
 
+/** The table of sizes. */
 export function sizePicture(layers: readonly Pick<LayerReport, 'name' | 'bytesIn' | 'bytesOut'>[]): Html {
   const axis = linearAxis(Math.max(1, ...layers.map(({ bytesIn }) => bytesIn)), roundBytes, 3)
   const rows = layers.map(
@@ -15,7 +16,7 @@ export function sizePicture(layers: readonly Pick<LayerReport, 'name' | 'bytesIn
   return html`<table class="rows sizes"><thead><tr><th scope="col">Layer</th><th scope="col" class="number">Before</th><th scope="col" class="number own">After</th><td class="drawing">${axisLabels(axis)}</td></tr></thead><tbody>${rows}</tbody></table>`
 }
 
-/** Ticks are round numbers: no decimals where there is nothing behind the point. */
+/** Bytes of a tick as text. Ticks are round numbers, so a decimal of zero is left out. */
 function roundBytes(bytes: number): string {
   return bytes === 0 ? '0' : formatBytes(bytes).replace('.0 ', ' ')
 }

@@ -1,8 +1,9 @@
 /**
- * The look of the pictures, light and dark. Two colours carry meaning everywhere: blue is the chosen method, orange is
- * plain rounding; grey is how it was before. The blue and the orange keep apart for colour-blind eyes.
+ * The style of the pictures, light and dark. Blue is the chosen method, orange is plain rounding, and grey is the float
+ * model, in all pictures. Colour-blind readers can distinguish this blue from this orange.
  */
 
+/** Colours as custom properties. */
 export const PALETTE = `
 :root {
   color-scheme: light dark;
@@ -17,6 +18,7 @@ export const PALETTE = `
 }
 `
 
+/** CSS of the pictures, for any page that shows them. */
 export const PICTURE_STYLE = `
 .rows { border-collapse: collapse; width: 100%; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
 .rows th, .rows td { padding: 0 0.75rem 0 0; text-align: left; font-weight: 400; vertical-align: middle; }
@@ -60,7 +62,7 @@ svg .stick { stroke: var(--own); stroke-width: 1.5; }
 }
 `
 
-/** What the report page needs besides. */
+/** CSS of the report page itself. */
 export const PAGE_STYLE = `
 body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; }
 main { max-width: 56rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }

@@ -1,6 +1,6 @@
 /**
- * A layer's weights and its alphabet: the float weights as a histogram, each in units of its own scale, and over it the
- * few values that weights may take now, as high as many took them.
+ * A layer's weights and its alphabet: a histogram of the float weights, each in units of its own scale, and over it the
+ * values of the alphabet. The height of a value is the number of weights that have it.
  */
 import type { LayerReport } from '../options.js'
 import { type Html, html, px } from './html.js'
@@ -8,10 +8,11 @@ import { type Html, html, px } from './html.js'
 const HEIGHT = 170
 const FOOT = 22
 const TOP = 8
-/** More values than this are not told apart by sticks: they become a second outline. */
+/** Dots are drawn for at most this many values; more would overlap. */
 const MOST_STICKS = 64
 const MOST_LABELS = 15
 
+/** The picture of a layer's weights; empty if the report has none. */
 export function weightsPicture(layer: Pick<LayerReport, 'name' | 'levels' | 'weights'>): Html {
   if (layer.weights === null) return html``
   const { edge, counts, codes } = layer.weights

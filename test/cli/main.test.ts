@@ -19,7 +19,7 @@ describe('gpfq', () => {
     }
   })
 
-  it('says what it does unless told otherwise, and of what it has', async () => {
+  it('names defaults and options in the help of its commands', async () => {
     const text = async (command: string) => (await gpfq([command, '--help'])).stdout.replaceAll(/\s+/g, ' ')
     const quantize = await text('quantize')
     const layer = await text('layer')

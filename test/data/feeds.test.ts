@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { encode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
+import { describeFeedNote } from '#src/data/feedNote.js'
 import { type FeedOptions, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
 import { formatNpy } from '#src/data/npy.js'
@@ -91,7 +92,7 @@ describe('loadFeeds', () => {
 
   it('names the file and both shapes when they do not fit, with a hint at the layout', async () => {
     await expect(load(bytes([5, 2, 2, 3]), colour)).rejects.toThrow(
-      'data.npy: expected shape (N, 3, 2, 2) for input image, got (5, 2, 2, 3); try --layout nhwc',
+      'data.npy: expected shape (N, 3, 2, 2) for input image, got (5, 2, 2, 3); try layout nhwc',
     )
     await expect(load(bytes([5, 7]), tokens)).rejects.toThrow(
       'expected shape (N, 4) for input tokens, got (5, 7)',
@@ -103,7 +104,13 @@ describe('loadFeeds', () => {
     const fixed: RunnerInput = { ...tokens, dims: [2, 4] }
     const set = await load(bytes([5, 4]), fixed, { batchSize: 32 })
     expect([set.samples, set.batchSize]).toEqual([4, 2])
-    expect(set.notes).toEqual(['the model takes batches of 2: the last 1 of the samples are left out'])
+    expect(set.notes).toEqual([
+      {
+        code: 'SAMPLES_LEFT_OUT',
+        place: null,
+        text: 'the model takes batches of 2: the last 1 of the samples are left out',
+      },
+    ])
     await expect(load(bytes([1, 4]), fixed)).rejects.toThrow(/at least 2 samples/)
   })
 
@@ -132,7 +139,10 @@ describe('loadFeeds', () => {
     const npz = file(formatNpz({ image: bytes([3, 6]), tokens: bytes([3, 4]), label: bytes([3]) }), 'd.npz')
     const set = await loadFeeds([npz], [image, tokens], { scale: 1 })
     expect(Object.keys((await all(set))[0] ?? {})).toEqual(['image', 'tokens'])
-    expect(set.notes).toEqual(['d.npz: not an input, not used: label'])
+    expect(set.notes).toEqual([
+      { code: 'NOT_AN_INPUT', place: 'd.npz', text: 'not an input, not used: label', names: ['label'] },
+    ])
+    expect(set.notes.map((note) => describeFeedNote(note))).toEqual(['d.npz: not an input, not used: label'])
     const apart = [
       file(formatNpy(bytes([3, 4])), 't.npy', 'tokens'),
       file(formatNpy(bytes([3, 6])), 'i.npy', 'image'),
@@ -151,7 +161,7 @@ describe('loadFeeds', () => {
     )
     await expect(loadFeeds([a, a], [image])).rejects.toThrow(/one source for input image, got two/)
     await expect(loadFeeds([file(formatNpy(bytes([3, 6])))], [image, tokens])).rejects.toThrow(
-      /write NAME=data\.npy/,
+      'data.npy: the model has 2 inputs (image, tokens), and it is not said which one this is for; name the input',
     )
     await expect(loadFeeds([{ ...a, input: 'x' }], [image])).rejects.toThrow(
       /name of a model input \(image\), got "x"/,
@@ -165,7 +175,11 @@ describe('loadFeeds', () => {
   })
 
   it('warns about bytes that go into a float input unscaled', async () => {
-    expect((await load(bytes([1, 6]), image)).notes[0]).toMatch(/is --scale 255 missing\?/)
+    const [note] = (await load(bytes([1, 6]), image)).notes
+    if (note === undefined) throw new Error('expected a note')
+    expect(note).toMatchObject({ code: 'NOT_SCALED', place: 'data.npy', hint: 'divide-by-255' })
+    expect(describeFeedNote(note)).toMatch(/image as they are; should they be divided by 255\?$/)
+    expect(describeFeedNote(note, { 'divide-by-255': 'is it?' })).toMatch(/; is it\?$/)
     expect((await load(bytes([1, 6]), image, { scale: 255 })).notes).toEqual([])
   })
 
@@ -191,7 +205,7 @@ describe('loadFeeds', () => {
 })
 
 describe('loadLabels', () => {
-  it('wants integers', async () => {
+  it('takes integers only', async () => {
     expect((await loadLabels(file(formatNpy(bytes([3]))))).dims).toEqual([3])
     const floats: Tensor = { type: 'float32', dims: [1], data: Float32Array.of(1) }
     await expect(loadLabels(file(formatNpy(floats)))).rejects.toThrow(

@@ -45,18 +45,20 @@ describe('openData', () => {
 })
 
 describe('writeBytes', () => {
-  it('writes whole files, leaves no temporary ones, overwrites only when told', async () => {
+  it('writes whole files, leaves no temporary ones, overwrites only with force', async () => {
     await writeBytes(at('out'), 'one', false)
     await expect(writeBytes(at('out'), 'two', false)).rejects.toMatchObject({ code: 'FILE_EXISTS' })
     expect(readFileSync(at('out'), 'utf8')).toBe('one')
     await writeBytes(at('out'), 'two', true)
     expect(readFileSync(at('out'), 'utf8')).toBe('two')
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
-    expect(() => checkOutput(at('out'), false)).toThrow(/choose another name or add --force/)
+    expect(() => checkOutput(at('out'), false)).toThrow(
+      /out: the file exists already; choose another name, or allow overwriting/,
+    )
     expect(() => checkOutput(at('no/such/folder'), false)).toThrow(/expected an existing folder/)
   })
 
-  it('tells before any work where nothing can be written', async () => {
+  it('refuses paths that cannot be written before any work', async () => {
     writeFileSync(at('file'), 'x')
     mkdirSync(at('taken'))
     const refusal = (path: string) => {
@@ -82,7 +84,7 @@ describe('writeBytes', () => {
     expect(refusal(at('file'))).toBeNull()
   })
 
-  it.skipIf(process.getuid?.() === 0)('tells of folders without permission to write', () => {
+  it.skipIf(process.getuid?.() === 0)('refuses folders without permission to write', () => {
     mkdirSync(at('locked'))
     chmodSync(at('locked'), 0o555)
     expect(() => checkOutput(at('locked/o.onnx'), false)).toThrow(

@@ -27,7 +27,7 @@ describe('preprocess', () => {
     expect(viaTable).toEqual(direct)
   })
 
-  it('treats the last axis as channels if told so', () => {
+  it('treats the last axis as channels on request', () => {
     const out = preprocess(
       'x',
       Float32Array.of(1, 2, 3, 4),
@@ -51,10 +51,10 @@ describe('preprocess', () => {
 })
 
 describe('checkPreprocessing', () => {
-  it('wants one number or one per channel, and divisors other than zero', () => {
+  it('takes one number or one per channel, and divisors other than zero', () => {
     expect(() => checkPreprocessing('x', { mean: [1], std: [1, 2, 3] }, 3)).not.toThrow()
     expect(() => checkPreprocessing('x', { mean: [1, 2] }, 3)).toThrow(
-      'x: expected --mean with 1 number or one per channel (3), got 2',
+      'x: expected mean with 1 number or one per channel (3), got 2',
     )
     expect(() => checkPreprocessing('x', { std: [0] }, 3)).toThrow(/other than zero, got 0/)
   })

@@ -12,7 +12,7 @@ const read = async (bytes: Uint8Array, name?: string) =>
   pickArray(await readArrays(source(bytes)), name, 'data')
 
 describe('readArrays', () => {
-  it('tells formats by their bytes, gzipped or not', async () => {
+  it('recognizes formats by their first bytes, gzipped or not', async () => {
     const idx = hex('00000802 00000002 00000003 010203 040506')
     for (const bytes of [formatNpy(image), formatNpz({ image }), idx])
       for (const file of [bytes, gzipSync(bytes)]) expect(await read(file)).toEqual(image)
@@ -24,13 +24,13 @@ describe('readArrays', () => {
     expect(await read(file)).toEqual(image)
   })
 
-  it('refuses what it does not know, and damaged gzip', async () => {
+  it('refuses unknown formats and damaged gzip', async () => {
     await expect(read(hex('cafebabe00'))).rejects.toThrow(
       /^data: expected \.npy, \.npz or IDX .* starts with ca fe ba be/,
     )
     await expect(read(new Uint8Array())).rejects.toThrow(/nothing \(it is empty\)/)
     const cut = gzipSync(formatNpy(image)).subarray(0, 40)
-    await expect(read(cut)).rejects.toThrow('data: expected gzip data, got a damaged or cut-off stream')
+    await expect(read(cut)).rejects.toThrow('data: the gzip data is damaged or cut short')
   })
 })
 
@@ -40,7 +40,7 @@ describe('pickArray', () => {
     expect(await read(both, 'label')).toEqual(label)
     expect(await read(formatNpz({ label }), 'anything')).toEqual(label)
     await expect(read(both, 'x')).rejects.toThrow(
-      'data: expected an array named "x", got image, label; choose one as NAME=data',
+      'data: expected an array named "x", got image, label; choose one by its name',
     )
   })
 })

@@ -7,7 +7,8 @@ import type { Runner, RunnerSession } from '#src/calibration/runner.js'
 import { loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
 import { compareModels } from '#src/model/compare.js'
-import { evaluate } from '#src/model/evaluate.js'
+import { type EvaluateOptions, evaluate } from '#src/model/evaluate.js'
+import { openModel } from '#src/onnx/openModel.js'
 import type { Feeds, Tensor } from '#src/tensor/tensor.js'
 
 const floats = (dims: readonly number[], values: readonly number[]): Tensor => ({
@@ -29,6 +30,23 @@ const echo: RunnerSession = {
   close: async () => {},
 }
 
+/** Evaluates `echo` on scores cut into batches of `size`. */
+const evaluateEcho = (
+  scores: Tensor,
+  size: number,
+  labels: Tensor,
+  samples: number,
+  more: Partial<EvaluateOptions> = {},
+) =>
+  evaluate({
+    runner: { name: 'echo', load: async () => echo },
+    model: new Uint8Array(),
+    feeds: batches(scores, size),
+    samples,
+    labels,
+    ...more,
+  })
+
 /** `scores` cut into batches along the first axis. */
 function batches(scores: Tensor, size: number): Feeds[] {
   const [count = 0, ...rest] = scores.dims
@@ -41,17 +59,30 @@ function batches(scores: Tensor, size: number): Feeds[] {
   })
 }
 
+describe('evaluate', () => {
+  it('closes the model, also after an error', async () => {
+    let closed = 0
+    const close = async () => void closed++
+    const runner: Runner = { name: 'echo', load: async () => ({ ...echo, close }) }
+    await evaluateEcho(floats([1, 2], [0, 1]), 1, labelled([1], [1]), 1, { runner })
+    await expect(
+      evaluateEcho(floats([1, 2], [0, 1]), 1, labelled([1], [7]), 1, { runner }),
+    ).rejects.toMatchObject({ code: 'INVALID_DATA', place: 'labels', expected: 'classes 0 to 1' })
+    expect(closed).toBe(2)
+  })
+})
+
 describe('evaluate, classes', () => {
   it('counts first and first five, ties to the earlier class', async () => {
     const scores = floats([3, 6], [0, 1, 2, 3, 4, 5, 9, 9, 0, 0, 0, 0, 6, 5, 4, 3, 2, 1])
-    const result = await evaluate(echo, batches(scores, 2), labelled([3], [5, 1, 5]), 3)
+    const result = await evaluateEcho(scores, 2, labelled([3], [5, 1, 5]), 3)
     // Sample 0 right; sample 1 ties with class 0 and comes second; sample 2 is last of six.
     expect(result).toMatchObject({ top1: 1 / 3, top5: 2 / 3, samples: 3 })
   })
 
   it('never calls a score that is not a number right', async () => {
     const scores = floats([1, 2], [Number.NaN, Number.NaN])
-    expect(await evaluate(echo, batches(scores, 1), labelled([1], [0]), 1)).toMatchObject({
+    expect(await evaluateEcho(scores, 1, labelled([1], [0]), 1)).toMatchObject({
       top1: 0,
       top5: 0,
     })
@@ -67,20 +98,20 @@ describe('evaluate, classes', () => {
       Array.from({ length: 12 }, (_, i) => i % 7),
     )
     const [whole, parts] = await Promise.all([
-      evaluate(echo, batches(scores, 12), labels, 12),
-      evaluate(echo, batches(scores, 5), labels, 12),
+      evaluateEcho(scores, 12, labels, 12),
+      evaluateEcho(scores, 5, labels, 12),
     ])
     expect({ ...parts, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
   })
 
   it('takes outputs with trailing axes of 1, and more labels than samples', async () => {
     const scores = floats([1, 2, 1, 1], [0, 1])
-    expect(await evaluate(echo, batches(scores, 1), labelled([2], [1, 0]), 1)).toMatchObject({ top1: 1 })
+    expect(await evaluateEcho(scores, 1, labelled([2], [1, 0]), 1)).toMatchObject({ top1: 1 })
   })
 
   it('refuses labels that do not fit', async () => {
     const run = (dims: readonly number[], labels: Tensor) =>
-      evaluate(echo, batches(floats(dims, new Array(dims.reduce((a, b) => a * b, 1)).fill(0)), 2), labels, 2)
+      evaluateEcho(floats(dims, new Array(dims.reduce((a, b) => a * b, 1)).fill(0)), 2, labels, 2)
     await expect(run([2, 3], labelled([1], [0]))).rejects.toThrow(
       'labels: expected one for each of 2 samples, got shape (1)',
     )
@@ -97,10 +128,10 @@ describe('evaluate, classes', () => {
     const scores = floats([4, 2], new Array(8).fill(0))
     const labels = labelled([4], [0, 0, 0, 0])
     const seen: number[] = []
-    await evaluate(echo, batches(scores, 2), labels, 4, { onProgress: (done) => seen.push(done) })
+    await evaluateEcho(scores, 2, labels, 4, { onProgress: (done) => seen.push(done) })
     expect(seen).toEqual([2, 4])
     const signal = AbortSignal.abort(new Error('enough'))
-    await expect(evaluate(echo, batches(scores, 2), labels, 4, { signal })).rejects.toThrow('enough')
+    await expect(evaluateEcho(scores, 2, labels, 4, { signal })).rejects.toThrow('enough')
   })
 })
 
@@ -112,7 +143,7 @@ describe('evaluate, sequences', () => {
         fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 6, maxLength: 6 }),
         async (values, next) => {
           const scores = floats([2, 3, 4], values)
-          const result = await evaluate(echo, batches(scores, 1), labelled([2, 3], next), 2)
+          const result = await evaluateEcho(scores, 1, labelled([2, 3], next), 2)
           let nll = 0
           let right = 0
           for (let row = 0; row < 6; row++) {
@@ -133,7 +164,7 @@ describe('evaluate, sequences', () => {
 
   it('leaves out padding, whose labels are negative', async () => {
     const scores = floats([1, 2, 2], [0, 9, 9, 0])
-    const result = await evaluate(echo, batches(scores, 1), labelled([1, 2], [1, -100]), 1)
+    const result = await evaluateEcho(scores, 1, labelled([1, 2], [1, -100]), 1)
     expect(result).toMatchObject({ nextToken: 1, positions: 1 })
   })
 })
@@ -153,7 +184,8 @@ describe('compareModels', () => {
 
   it('measures agreement, SQNR, sizes and times', async () => {
     const data = floats([4, 2], [10, 1, 10, 1, 10, 9.5, 1, 10])
-    const result = await compareModels(runner, Uint8Array.of(0), Uint8Array.of(1, 0), batches(data, 2), 4)
+    const both = { runner, float: Uint8Array.of(0), feeds: batches(data, 2), samples: 4 }
+    const result = await compareModels({ ...both, quantized: Uint8Array.of(1, 0) })
     const signal = 3 * 100 + 2 * 1 + 9.5 ** 2 + 1 + 100 - 1
     expect(result).toMatchObject({
       agreement: 3 / 4,
@@ -163,7 +195,7 @@ describe('compareModels', () => {
       quantized: { bytes: 2 },
     })
     expect(result.sqnrDb).toBeCloseTo(10 * Math.log10((signal + 1) / 4), 1)
-    const same = await compareModels(runner, Uint8Array.of(0), Uint8Array.of(0), batches(data, 2), 4)
+    const same = await compareModels({ ...both, quantized: Uint8Array.of(0) })
     expect(same).toMatchObject({ agreement: 1, sqnrDb: null, largestDifference: 0 })
   })
 })
@@ -210,15 +242,16 @@ describe.skipIf(!existsSync(assets))('on ../shared/assets', () => {
     ],
   ])('evaluates %s', async (model, data, labels, options, samples, expected) => {
     const runner = await createRunner({ threads: 2 })
-    const session = await runner.load(readFileSync(`${assets}models/${model}.onnx`))
-    const feeds = await loadFeeds([await openData(assets + data)], session.inputs, { ...options, samples })
-    const result = await evaluate(
-      session,
+    const bytes = readFileSync(`${assets}models/${model}.onnx`)
+    const { inputs } = openModel(bytes)
+    const feeds = await loadFeeds([await openData(assets + data)], inputs, { ...options, samples })
+    const result = await evaluate({
+      runner,
+      model: bytes,
       feeds,
-      await loadLabels(await openData(assets + labels)),
-      feeds.samples,
-    )
-    await session.close()
+      samples: feeds.samples,
+      labels: await loadLabels(await openData(assets + labels)),
+    })
     expect(result).toMatchObject({ samples, ...expected })
     if ('top1' in result) expect(result.top1).toBeGreaterThan(0.55)
     else expect(result.perplexity).toBeCloseTo(4.03, 0)

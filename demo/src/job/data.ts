@@ -1,8 +1,16 @@
 /** The visitor's samples: images or array files, matched to the model's inputs, with labels where they come along. */
-import { type DataSource, type FeedSet, isImageName, loadFeeds, loadLabels, readArrays } from 'gpfq/data'
+import {
+  type DataSource,
+  describeFeedNote,
+  type FeedNote,
+  type FeedSet,
+  isImageName,
+  loadFeeds,
+  loadLabels,
+  readArrays,
+} from 'gpfq/data'
 import { GpfqError, type RunnerInput, type Tensor } from 'gpfq/onnx'
 import { inputNamed } from '../command.ts'
-import { plainWords } from './failure.ts'
 import type { DataSummary, Preprocessing } from './protocol.ts'
 
 export interface Data {
@@ -11,9 +19,13 @@ export interface Data {
   readonly labels: Tensor | null
 }
 
+/** Names of files and arrays that hold labels. */
 const LABELS = /label|target|class|^y$|^y[_.-]/i
 
-/** @throws GpfqError INVALID_DATA */
+/**
+ * Reads the visitor's files.
+ * @throws {GpfqError} INVALID_DATA
+ */
 export async function readData(
   files: readonly File[],
   inputs: readonly RunnerInput[],
@@ -37,27 +49,29 @@ export async function readData(
   })
   const found = wanted.labels ? await labelsOf(labelFile, sources, inputs) : null
   if (wanted.labels && found === null)
-    throw new GpfqError(
-      'INVALID_DATA',
-      'Test data needs the right answers: an .npz with an array named “label” in it, or a second file with “label” in its name.',
-    )
+    throw new GpfqError('INVALID_DATA', {
+      place: 'test data',
+      problem: 'the right answers are missing',
+      hint: 'choose an .npz with an array named “label” in it, or a second file with “label” in its name',
+    })
   if (found !== null && found.tensor.dims[0] !== feeds.available)
-    throw new GpfqError(
-      'INVALID_DATA',
-      `${found.name}: expected one label for each of ${feeds.available} samples, got ${found.tensor.dims[0] ?? 0}.`,
-    )
-  // Labels that are used as such are not worth a note that they are no input.
-  const isAboutLabels = (note: string) => found !== null && /not an input, not used: [^,]*$/.test(note)
-  const unscaled = feeds.notes.some((note) => note.includes('--scale 255'))
+    throw new GpfqError('INVALID_DATA', {
+      place: found.name,
+      expected: `one label for each of ${feeds.available} samples`,
+      got: String(found.tensor.dims[0] ?? 0),
+    })
+  // An array of labels is used, although it is not an input.
+  const isAboutLabels = (note: FeedNote) =>
+    note.code === 'NOT_AN_INPUT' && note.names.every((name) => name === found?.array)
   return {
     summary: {
       name: nameOf(files),
       samples: feeds.samples,
       available: feeds.available,
       notes: feeds.notes
-        .filter((note) => !note.includes('--scale 255') && !isAboutLabels(note))
-        .map(plainWords),
-      unscaled,
+        .filter((note) => note.code !== 'NOT_SCALED' && !isAboutLabels(note))
+        .map((note) => describeFeedNote(note)),
+      unscaled: feeds.notes.some(({ code }) => code === 'NOT_SCALED'),
       labels: found?.name ?? null,
     },
     feeds,
@@ -81,14 +95,23 @@ function byteSource(file: File) {
   return { name: file.name, bytes: async () => new Uint8Array(await file.arrayBuffer()) }
 }
 
+interface Labels {
+  /** What the page calls them. */
+  readonly name: string
+  /** The name of their array in an archive with the samples; null for a file of their own. */
+  readonly array: string | null
+  readonly tensor: Tensor
+}
+
+/** The labels of a file of their own, or of an array in an archive with the samples. */
 async function labelsOf(
   file: File | undefined,
   sources: readonly DataSource[],
   inputs: readonly RunnerInput[],
-): Promise<{ name: string; tensor: Tensor } | null> {
+): Promise<Labels | null> {
   if (file !== undefined) {
     const source = { name: file.name, files: [byteSource(file)] }
-    return { name: file.name, tensor: await loadLabels(source) }
+    return { name: file.name, array: null, tensor: await loadLabels(source) }
   }
   for (const source of sources) {
     const [first] = source.files
@@ -97,8 +120,9 @@ async function labelsOf(
     if (arrays.kind !== 'named') continue
     const others = arrays.archive.names.filter((name) => !inputs.some((input) => input.name === name))
     const name = others.find((other) => LABELS.test(other))
-    if (name !== undefined)
-      return { name: `${name} in ${source.name}`, tensor: await loadLabels({ ...source, input: name }) }
+    if (name === undefined) continue
+    const tensor = await loadLabels({ ...source, input: name })
+    return { name: `${name} in ${source.name}`, array: name, tensor }
   }
   return null
 }

@@ -1,11 +1,18 @@
-/** Errors in plain words: what went wrong for somebody who only wants a smaller model, and the library's exact words. */
-import { GpfqError } from 'gpfq/onnx'
+/**
+ * Errors in plain words: a title that says what went wrong, and the library's own text with the page's words for its
+ * hints. Titles go by the error's code and hint, never by its text.
+ */
+import { describeError, type ErrorCode, type HintName, isDescribed } from 'gpfq/onnx'
 import type { Failure, Outcome } from './protocol.ts'
 
-const TITLES: Readonly<Record<string, string>> = {
+/** A code of the library, or one of the page's own. */
+type FailureCode = ErrorCode | 'CANCELLED' | 'UNEXPECTED'
+
+const TITLES: Readonly<Partial<Record<FailureCode, string>>> = {
   INVALID_MODEL: 'This is not an ONNX model that can be read',
   UNSUPPORTED_MODEL: 'This model uses something that gpfq cannot handle',
   INVALID_DATA: 'This data does not fit the model',
+  INVALID_ARGUMENT: 'These settings do not go together',
   NO_MATCH: 'No layer has a name like that',
   NOTHING_TO_QUANTIZE: 'There is nothing to quantize in this model',
   OUT_OF_MEMORY: 'This model is too large for this tab',
@@ -16,39 +23,43 @@ const TITLES: Readonly<Record<string, string>> = {
   CANCELLED: 'Cancelled',
 }
 
-/** What the command line calls its options is called otherwise on a page. */
-const WORDS: readonly (readonly [RegExp, string])[] = [
-  [/--layout (nchw|nhwc)/g, 'the other order of axes, under “How the data is prepared”'],
-  [/--scale, --mean, --std/g, 'Divide by, subtract, divide'],
-  [/--scale and --std/g, '“divide by” and “standard deviation”'],
-  [/is --scale 255 missing\?/g, 'should they be divided by 255?'],
-  [/--scale/g, '“divide by”'],
-  [/--mean/g, '“mean”'],
-  [/--std/g, '“standard deviation”'],
-  [/, or give an \.npz with these names/g, ', or give one .npz with these names'],
-]
+/** Titles that are more exact than the code's. */
+const TITLES_BY_HINT: Readonly<Partial<Record<string, string>>> = {
+  'convert-opset': 'This model is written in a version of ONNX that is not supported',
+} satisfies Partial<Record<HintName, string>>
 
-export function plainWords(text: string): string {
-  return WORDS.reduce((words, [option, plain]) => words.replace(option, plain), text)
+/** Hints in the page's words. Those that are not here read the same as in the library. */
+const PAGE_HINTS: Readonly<Partial<Record<HintName, string>>> = {
+  'layout-nchw': 'try the order of axes channels, height, width under “How the data is prepared”',
+  'layout-nhwc': 'try the order of axes height, width, channels under “How the data is prepared”',
+  'scale-mean-std':
+    'change or empty “Divide by”, “Mean” and “Standard deviation” under “How the data is prepared”',
+  'samples-for-input': 'choose a file with its name as well',
+  'npz-with-names': 'name each file like its input, or choose one .npz with these names',
+  'choose-array': 'choose an .npz with an array of that name',
 }
 
+/** What the page shows of an error. */
 export function failureOf(error: unknown): Failure {
   const code = codeOf(error)
-  const text = error instanceof Error ? error.message : String(error)
-  const opset = /\bopset\b/i.test(text) && (code === 'UNSUPPORTED_MODEL' || code === 'RUNTIME_FAILED')
-  const title = opset ? 'This model is written in a version of ONNX that is not supported' : TITLES[code]
-  return { code, title: title ?? 'Something went wrong', detail: plainWords(text) }
+  const hint = isDescribed(error) ? error.hint : undefined
+  const title = (hint === undefined ? undefined : TITLES_BY_HINT[hint]) ?? TITLES[code]
+  return { code, title: title ?? 'Something went wrong', detail: detailOf(error) }
 }
 
-function codeOf(error: unknown): string {
-  if (error instanceof GpfqError) return /out of memory/i.test(error.message) ? 'OUT_OF_MEMORY' : error.code
+function detailOf(error: unknown): string {
+  if (isDescribed(error)) return describeError(error, PAGE_HINTS)
+  return error instanceof Error ? error.message : String(error)
+}
+
+function codeOf(error: unknown): FailureCode {
+  if (isDescribed(error)) return error.code
   if (error instanceof DOMException && error.name === 'AbortError') return 'CANCELLED'
-  if (error instanceof RangeError && /allocation|array length|memory/i.test(error.message))
-    return 'OUT_OF_MEMORY'
-  return 'UNEXPECTED'
+  // The library describes its errors. A RangeError without fields is the engine's, of an array that does not fit.
+  return error instanceof RangeError ? 'OUT_OF_MEMORY' : 'UNEXPECTED'
 }
 
-/** Runs `act`; what it throws becomes a failure, for errors lose their kind on the way between threads. */
+/** Runs `act` and returns its result or its failure: errors lose their class on the way between threads. */
 export async function outcomeOf<T>(act: () => Promise<T>): Promise<Outcome<T>> {
   try {
     return { ok: true, value: await act() }

@@ -9,7 +9,6 @@ import {
   type QuantizeReport,
   quantizeModel,
   type Runner,
-  type RunnerSession,
 } from 'gpfq/onnx'
 import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
 import { outputName } from '../command.ts'
@@ -88,43 +87,48 @@ async function look(
   if (data === null) return { answers: [] }
   const networks = rounded === undefined ? 2 : 3
   let done = 0
-  const accuracyOf = async (session: RunnerSession): Promise<Evaluation | null> => {
+  const accuracyOf = async (network: Uint8Array): Promise<Evaluation | null> => {
     if (test === null || test.labels === null) return null
     const { feeds, labels } = test
+    const { samples } = feeds
     const before = done++
-    return evaluate(session, feeds, labels, feeds.samples, {
+    return evaluate({
+      runner,
+      model: network,
+      feeds,
+      samples,
+      labels,
       signal,
-      onProgress: (samples, total) => onProgress((before + samples / total) / networks),
+      onProgress: (count, total) => onProgress((before + count / total) / networks),
     })
   }
-  const floatSession = await runner.load(await model.runnable())
-  try {
-    const session = await runner.load(quantized)
-    try {
-      const float = await accuracyOf(floatSession)
-      const own = await accuracyOf(session)
-      const answers = await sampleAnswers(floatSession, session, data.feeds, data.labels, signal)
-      if (float === null || own === null) return { answers }
-      const other = rounded === undefined ? undefined : await withSession(runner, rounded, accuracyOf)
-      return { answers, accuracy: { float, quantized: own, rounded: other ?? undefined } }
-    } finally {
-      await session.close()
-    }
-  } finally {
-    await floatSession.close()
-  }
+  const runnable = await model.runnable()
+  const float = await accuracyOf(runnable)
+  const own = await accuracyOf(quantized)
+  const answers = await answersOf(runner, runnable, quantized, data, signal)
+  if (float === null || own === null) return { answers }
+  const other = rounded === undefined ? null : await accuracyOf(rounded)
+  return { answers, accuracy: { float, quantized: own, rounded: other ?? undefined } }
 }
 
-async function withSession<T>(
+/** Answers of the float and of the quantized network. */
+async function answersOf(
   runner: Runner,
-  model: Uint8Array,
-  act: (session: RunnerSession) => Promise<T>,
-): Promise<T> {
-  const session = await runner.load(model)
+  float: Uint8Array,
+  quantized: Uint8Array,
+  data: Data,
+  signal: AbortSignal,
+): Promise<readonly SampleAnswers[]> {
+  const first = await runner.load(float)
   try {
-    return await act(session)
+    const second = await runner.load(quantized)
+    try {
+      return await sampleAnswers(first, second, data.feeds, data.labels, signal)
+    } finally {
+      await second.close()
+    }
   } finally {
-    await session.close()
+    await first.close()
   }
 }
 

@@ -1,0 +1,38 @@
+/**
+ * The command line's words for errors of the library: hints name its flags, and an argument that is an option goes by the
+ * option's name. Texts are escaped, since places can be names out of a model.
+ */
+import { type DescribedError, describeError, type HintName } from '../errors.js'
+import { kebab } from './options.js'
+import { printable } from './terminal.js'
+
+/** Hints in the command line's words. Those that are not here read the same as in the library. */
+export const CLI_HINTS: Readonly<Partial<Record<HintName, string>>> = {
+  'exclude-layer': 'leave the layer out with --exclude',
+  'exclude-or-shrink': 'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
+  'fewer-samples': 'use fewer --samples or --patches',
+  'other-format': 'try another --format, and please report it',
+  'layout-nchw': 'try --layout nchw',
+  'layout-nhwc': 'try --layout nhwc',
+  'divide-by-255': 'is --scale 255 missing?',
+  'scale-mean-std': 'change or leave out --scale, --mean and --std',
+  'samples-for-input': 'add it as NAME=DATA',
+  'npz-with-names': 'write NAME=DATA, or give an .npz with these names',
+  'choose-array': 'choose one as NAME=DATA',
+  overwrite: 'choose another name or add --force',
+}
+
+/**
+ * The line of an error.
+ * @param options names of the options in camelCase
+ */
+export function errorLine(error: DescribedError, options: ReadonlySet<string>): string {
+  return printable(describeError(error, CLI_HINTS, placeOf(error, options)))
+}
+
+/** The place of an error; an argument that is an option becomes `--kebab-case`, with the words after it unchanged. */
+function placeOf({ code, place }: DescribedError, options: ReadonlySet<string>): string {
+  const name = /^\w+/.exec(place)?.[0]
+  if (code !== 'INVALID_ARGUMENT' || name === undefined || !options.has(name)) return place
+  return `--${kebab(name)}${place.slice(name.length)}`
+}
