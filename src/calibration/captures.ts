@@ -7,9 +7,9 @@ import type { SampleShape } from '../methods/samplePlan.js'
 import { type Convolution, type Gather, paddedBytes, type SampleBatch } from '../methods/samples.js'
 import type { LayerUse } from '../onnx/layer.js'
 import type { Network } from '../onnx/network.js'
+import { floatsOf } from '../tensor/floats.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { gatherFor, type RandomPatches } from './gather.js'
-import { floatsOf } from './outputError.js'
 import type { Streams } from './streams.js'
 import { checkSameShape } from './streamTensors.js'
 
@@ -43,8 +43,7 @@ export function groupByCapture(layers: readonly CapturedLayer[]): Capture[] {
 }
 
 /** For messages. */
-export const placeOf = ({ layers }: Capture): string =>
-  layers.map(({ name }) => `layer '${name}'`).join(', ')
+export const placeOf = ({ layers }: Capture): string => layers.map(({ name }) => `layer '${name}'`).join(', ')
 
 /** How rows are taken. */
 export interface CaptureRule {
@@ -111,7 +110,8 @@ export function captureSamples(
       for (let image = 0; image < images; image++) {
         for (const use of uses) {
           const { float, quantized } = tensors.get(use.input)!
-          if (quantized !== null) checkSameShape(`layer '${name}', its input '${use.input}'`, float, quantized)
+          if (quantized !== null)
+            checkSameShape(`layer '${name}', its input '${use.input}'`, float, quantized)
           const own = images > 1 ? image : null
           const x = valuesOf(float, own)
           const xq = streamsEqual ? null : quantized === null ? x : valuesOf(quantized, own)
@@ -172,7 +172,5 @@ function shapeOf(
     segmentRows: perSample * segmentSamples(streams.shard.total),
   }
   const [convolution = null, ...others] = convolutions.values()
-  return convolution !== null && others.length === 0
-    ? preferCorrelation(shape, convolution)
-    : shape
+  return convolution !== null && others.length === 0 ? preferCorrelation(shape, convolution) : shape
 }

@@ -3,7 +3,8 @@
  * samples is summed from zero and kept by itself, so that the total of all shards is the same however samples were cut.
  */
 import type { OutputSums } from '../methods/measure.js'
-import { floatsOf } from './outputError.js'
+import { floatsOf } from '../tensor/floats.js'
+import type { Tensor } from '../tensor/tensor.js'
 import type { OutputPair } from './streamTensors.js'
 
 export class OutputErrors {
@@ -18,9 +19,7 @@ export class OutputErrors {
   of(tensors: readonly string[]): OutputSums | null {
     const found = tensors.flatMap((tensor) => {
       const segments = this.sums.get(tensor)
-      return segments === undefined
-        ? []
-        : [...segments].sort(([a], [b]) => a - b).map(([, sums]) => sums)
+      return segments === undefined ? [] : [...segments].sort(([a], [b]) => a - b).map(([, sums]) => sums)
     })
     if (found.length === 0) return null
     return found.reduce(added, ZERO)
@@ -82,6 +81,12 @@ function sumsOf(y: Float32Array, z: Float32Array, from: number, to: number): Out
     error2 += difference * difference
   }
   return { signal2, error2 }
+}
+
+/** The sums over two tensors of one shape. */
+export function outputSums(float: Tensor, quantized: Tensor): OutputSums {
+  const y = floatsOf(float)
+  return sumsOf(y, floatsOf(quantized), 0, y.length)
 }
 
 /** ‖Y − Ỹ‖ / ‖Y‖; null where nothing was computed or nothing was lost of nothing. */

@@ -199,9 +199,7 @@ export class Streams {
     names: readonly string[],
   ): Promise<ReadonlyMap<string, Pair>> {
     const held =
-      batch < this.#resident
-        ? this.#held[batch]!
-        : await this.#chain(network, batch, this.#stage, () => {})
+      batch < this.#resident ? this.#held[batch]! : await this.#chain(network, batch, this.#stage, () => {})
     return new Map(
       names.map((name) => {
         const float = held.float.get(name)

@@ -1,15 +1,18 @@
 /**
- * The last check before a model is called done: loaded back, it must compute on the first calibration batch what the
- * quantized stream computed, to 1e-4 of the output's norm; where tensors are float16, to 5e-3, for the stream rounds those at
- * which it is cut, and the whole model need not. Without calibration, or with random nodes, it must at least load.
+ * The last check of a run: the written model is loaded back and must compute on the first calibration batch what the
+ * quantized stream computed, to 1e-4 of the output's norm. Where tensors are float16 the tolerance is 5e-3: the stream rounds
+ * the tensors at which it is cut, and the whole model need not. Without calibration, or with random nodes, the model must
+ * at least load.
  */
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
 import { intAttribute } from '../onnx/attributes.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import { graphOf } from '../onnx/model.js'
+import type { Network } from '../onnx/network.js'
+import { floatsOf } from '../tensor/floats.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
-import { floatsOf, OutputError } from './outputError.js'
+import { outputSums, relativeOf } from './outputErrors.js'
 import type { Runner } from './runner.js'
 import type { Streams } from './streams.js'
 
@@ -20,6 +23,7 @@ export async function verifyModel(
   model: Uint8Array,
   runner: Runner,
   streams: Streams,
+  network: Network,
   graph: GraphIndex,
 ): Promise<void> {
   const session = await runner.load(model)
@@ -29,7 +33,7 @@ export async function verifyModel(
     const feeds: Record<string, Tensor> = {}
     for (const input of session.inputs) feeds[input.name] = streams.feed(0, input.name)
     const outputs = await session.run(feeds satisfies Feeds, graph.computedOutputs)
-    const computed = await streams.tensors(0, graph.computedOutputs)
+    const computed = await streams.tensors(network, 0, graph.computedOutputs)
     for (const name of graph.computedOutputs) {
       const pair = computed.get(name)
       const expected = pair?.quantized ?? pair?.float
@@ -45,9 +49,7 @@ export async function verifyModel(
 function compare(name: string, expected: Tensor, found: Tensor, tolerance: number): void {
   if (expected.dims.join() !== found.dims.join()) throw failed(name, `(${expected.dims})`, `(${found.dims})`)
   if (!expected.type.startsWith('float')) return // integers follow from floats that may tie
-  const error = new OutputError()
-  error.add(expected, found)
-  const relative = error.relative ?? 0
+  const relative = relativeOf(outputSums(expected, found)) ?? 0
   if (!(relative <= tolerance) && floatsOf(expected).every(Number.isFinite)) {
     throw failed(
       name,
@@ -72,8 +74,9 @@ function hasFloat16({ model, nodes, constant }: GraphIndex): boolean {
 }
 
 function failed(output: string, expected: string, got: string): GpfqError {
-  return new GpfqError(
-    'VERIFY_FAILED',
-    `written model, output '${output}': expected ${expected}, got ${got}; try another --format, and please report it`,
-  )
+  return new GpfqError('VERIFY_FAILED', {
+    place: `written model, output '${output}'`,
+    ...{ expected, got },
+    hint: 'other-format',
+  })
 }

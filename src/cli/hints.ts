@@ -3,8 +3,8 @@
  * option's name. Texts are escaped, since places can be names out of a model.
  */
 import { type DescribedError, describeError, type HintName } from '../errors.js'
-import { kebab } from './options.js'
 import { printable } from './terminal.js'
+import { kebab } from './values.js'
 
 /** Hints in the command line's words. Those that are not here read the same as in the library. */
 export const CLI_HINTS: Readonly<Partial<Record<HintName, string>>> = {

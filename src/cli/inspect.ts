@@ -1,6 +1,5 @@
 /** `gpfq inspect`: the layers of a model, which of them would be quantized, and why the others would not. */
 import type { Command } from 'commander'
-import { resolveExternalData } from '../onnx/externalData.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
 import { indexGraph } from '../onnx/graph.js'
@@ -117,7 +116,7 @@ function possibleFormats(formats: readonly FormatOption[]): string {
 
 async function inspect(path: string): Promise<Inspection> {
   const file = await openModel(path)
-  const model = await resolveExternalData(file.model, file.readExternalData)
+  const { proto: model } = await file.model.whole()
   const { model: foldedModel, folded } = foldBatchNorms(model)
   const graph = indexGraph(foldedModel)
   const { layers, skipped } = findLayers(graph)

@@ -21,8 +21,8 @@ import {
   chosenThreads,
 } from './options.js'
 import { showSamples } from './progress.js'
-import { given } from './values.js'
 import { printable } from './terminal.js'
+import { given } from './values.js'
 
 interface LayerValues extends AlphabetValues {
   readonly weights: string
@@ -56,7 +56,7 @@ export function addLayerCommand(program: Command, context: CommandContext): void
     .option('--values <V.npy>', 'where to write the weights that the codes stand for, float32 (N, K)')
   addAlphabetOptions(command)
   addKernelOptions(command)
-    .option('--json', 'print {form, relativeError, seconds, threads} to stdout')
+    .option('--json', 'print {relativeError, seconds, threads} to stdout')
     .option('--quiet', 'say nothing but results and errors')
     .option('--force', 'overwrite existing files')
     .addHelpText(
@@ -121,11 +121,11 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
     )
     terminal.redraw('')
     await writeResult(values, result, { inputs, neurons })
-    const { form, relativeError, seconds } = result
-    if (values.json) printJson(terminal, { form, relativeError, seconds, threads: quantizer.threads })
+    const { relativeError, seconds } = result
+    if (values.json) printJson(terminal, { relativeError, seconds, threads: quantizer.threads })
     else
       terminal.say(
-        `${printable(values.output)}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${result.zero}, form ${form}, ${formatSeconds(seconds)}, ${quantizer.threads} threads`,
+        `${printable(values.output)}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${result.zero}, ${formatSeconds(seconds)}, ${quantizer.threads} threads`,
       )
   } finally {
     await quantizer.close()

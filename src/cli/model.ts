@@ -1,5 +1,4 @@
 /** A model file for the commands: its bytes, its inputs, and its external data. It is decoded here and nowhere else. */
-import type { ModelProto } from 'onnx-buf'
 import { externalDataReader, readBytes } from '../data/files.js'
 import { atPlace, GpfqError } from '../errors.js'
 import { openModel as decode, type Model } from '../onnx/openModel.js'
@@ -8,7 +7,7 @@ import type { RunnerInput } from '../tensor/tensor.js'
 export interface ModelFile {
   readonly path: string
   readonly bytes: Uint8Array
-  readonly model: ModelProto
+  readonly model: Model
   readonly inputs: readonly RunnerInput[]
   /** Relative paths of its external data files. */
   readonly externalData: readonly string[]
@@ -34,7 +33,7 @@ export async function openModel(path: string): Promise<ModelFile> {
   return {
     path,
     bytes,
-    model: opened.proto,
+    model: opened,
     inputs: opened.inputs,
     externalData: opened.externalData,
     readExternalData,

@@ -5,7 +5,7 @@ import { createRunner } from '../calibration/onnxRuntime.js'
 import { describeFeedNote } from '../data/feedNote.js'
 import { loadFeeds } from '../data/feeds.js'
 import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
-import { planModel, quantizeModel } from '../model/quantizeModel.js'
+import { planModel, quantizePlanned } from '../model/quantizeModel.js'
 import { needsCalibration, resolveSettings, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
 import type { ModelPlan, QuantizeReport } from '../options.js'
@@ -30,7 +30,7 @@ import {
   feedOptions,
 } from './options.js'
 import { showQuantizing } from './progress.js'
-import { budgetNotes, planLines, precisionLines, reportLines } from './report.js'
+import { planLines, precisionLines, reportLines } from './report.js'
 import { printable, type Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
 import { collect, collectBitsFor, given, kebab, positiveNumber, whole } from './values.js'
@@ -165,8 +165,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   }
   const model = await openModel(path)
   const options = { ...settings, readExternalData: model.readExternalData }
-  const planned = await planModel(model.bytes, options)
-  const plan = { ...planned, notes: [...planned.notes, ...budgetNotes(planned)] }
+  const plan = await planModel(model.model, options)
   echo(terminal, path, values, plan)
   if (values.dryRun) {
     if (values.json) printJson(terminal, { model: path, ...plan })
@@ -184,7 +183,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: options.threads })
   terminal.say(setting('runner', runner.name))
-  const { model: bytes, report } = await quantizeModel(model.bytes, {
+  const { model: bytes, report } = await quantizePlanned(model.model, plan, {
     ...options,
     ...given({ calibration: feeds }),
     runner,
@@ -245,7 +244,6 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     neurons: layer.neurons,
     groups: layer.groups,
     samples: layer.samples,
-    form: layer.form,
     levels: layer.levels,
     codeBits: layer.codeBits,
     format: layer.format,

@@ -2,6 +2,7 @@
  * The tables of a finished and of a planned quantization, as lines for a terminal. Errors are relative, since an error
  * without a scale says nothing. Names out of the model are escaped.
  */
+import { describeNote } from '../notes.js'
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
 import { bitsText, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
 import { shapeOf } from './progress.js'
@@ -52,7 +53,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     'shape: inputs×neurons; error: ‖Y − Ỹ‖ / ‖Y‖ of the layer’s outputs, float network against quantized so far; SQNR: −20·log10 of it',
     ...formatLines(report.layers),
     ...skippedLines(report.skipped),
-    ...notesLines(report.notes),
+    ...notesLines(report.notes.map(describeNote)),
     ...conspicuousLines(report.layers),
     terminal.paint(
       'bold',
@@ -110,7 +111,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     ...(folded === 0 ? [] : [`${folded} BatchNormalization nodes are folded into the weights before them`]),
     ...formatLines(plan.layers),
     ...skippedLines(plan.skipped),
-    ...notesLines(plan.notes),
+    ...notesLines([...plan.notes.map(describeNote), ...budgetNotes(plan)]),
     terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
   ]
 }

@@ -35,13 +35,20 @@ async function computesRight(compiled: WebAssembly.Module): Promise<boolean> {
   return (await knownAnswer(compiled)).every((value, i) => value === expected[i])
 }
 
-/** The memory after U += X₀W and Z = X₁ᵀU: 4 samples, two panels of inputs, one of neurons, both register tiles. */
+/**
+ * The memory after XᵀX of a panel and the output error of a layer on it, 4 samples and 8 inputs: both register tiles of
+ * assembly/tile.ts.
+ */
 async function knownAnswer(module: WebAssembly.Module): Promise<Float32Array> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
   const floats = new Float32Array(memory.buffer)
   for (let i = 0; i < floats.length; i++) floats[i] = ((7 * i) % 11) - 4
-  const { advance } = await instantiate(module, memory)
-  const [x, u, w, z] = [0, 16384, 24576, 28672]
-  advance?.(0, x, u, w, 0, z, 4, 2, 1, 1, 1, 1, 0, 1, 0, 1)
+  const { gram, outputError } = await instantiate(module, memory)
+  if (gram === undefined || outputError === undefined) return floats.fill(Number.NaN)
+  const [x, c, w, n, sums, scratch] = [0, 20480, 24576, 28672, 32768, 36864]
+  floats.fill(0, sums / 4, sums / 4 + 32)
+  const [rows, panels, groups, panelBytes, blockBytes] = [4, 1, 1, 8256, 8256]
+  gram(x, x, c, 0, rows, panels, groups, panelBytes, blockBytes, 1, 1, 1, 0, 1)
+  outputError(x, x, w, n, sums, scratch, rows, panels, groups, 1, 1, 0, 1, 0)
   return floats
 }

@@ -74,10 +74,13 @@ export async function solve(
   const own = requests.map((request) =>
     neurons === undefined ? request : requestOf(checked(request, neurons), neurons),
   )
-  const needs = needsOf(
-    recipe,
-    own.some(({ search }) => search !== 'none'),
-  )
+  const judged = own.some(({ judge }) => judge === true)
+  const needs = judged
+    ? 'gram'
+    : needsOf(
+        recipe,
+        own.some(({ search }) => search !== 'none'),
+      )
   checkKind(observations, needs, own, recipe, place)
   const mark = engine.arena.mark()
   try {

@@ -139,7 +139,12 @@ export function withLevels(
   return {
     ...plan,
     layers: plan.layers.map((planned) => ({
-      ...planLayer(graph, layersOf.get(planned.name)!, levels.get(planned.name) ?? planned.levels, plan.settings),
+      ...planLayer(
+        graph,
+        layersOf.get(planned.name)!,
+        levels.get(planned.name) ?? planned.levels,
+        plan.settings,
+      ),
       fixed: planned.fixed,
     })),
   }

@@ -1,443 +1,300 @@
 /**
- * The main job: an ONNX model and calibration samples in, a smaller ONNX model and a report of what was lost out. Plan,
- * then stage by stage: run both streams up to the next layers, choose their codes, go on with the quantized weights.
- * At the end the written model is loaded back and must compute what the quantized stream computed.
+ * The main job: an ONNX model and calibration samples in, a smaller ONNX model and a report of what was lost out. For each
+ * stage of the plan: observe both networks, solve the layers, go on with the network that has them. At the end the written
+ * model is loaded back and must compute what the quantized stream computed.
  */
-import {
-  type Capture,
-  type CapturedSamples,
-  captureSamples,
-  groupByCapture,
-  shapeWithoutSamples,
-} from '../calibration/captures.js'
 import { checkFeeds } from '../calibration/checkFeeds.js'
-import { MeanDifference, OutputError, sqnrDb } from '../calibration/outputError.js'
-import { type OutputPair, type RunContext, type StreamPlan, Streams } from '../calibration/streams.js'
+import { OutputErrors } from '../calibration/outputErrors.js'
+import { type StreamPlan, Streams, wholeShard } from '../calibration/streams.js'
 import { verifyModel } from '../calibration/verify.js'
+import { typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { createExecutor } from '../executor/choose.js'
 import type { Executor } from '../executor/executor.js'
-import { dequantize, zeroPoint } from '../methods/alphabet.js'
-import { Correlations } from '../methods/correlations.js'
-import { needsSamples } from '../methods/recipe.js'
-import type { Solution, SolveRequest } from '../methods/solution.js'
-import { zeroShare } from '../methods/sparse.js'
-import { correctBiases, neuronAxis, withNodeNames } from '../onnx/biasCorrection.js'
-import type { Layer, QuantizedWeight } from '../onnx/layer.js'
+import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
-import { inputsOf } from '../onnx/openModel.js'
-import { planStages, type Stage } from '../onnx/stages.js'
-import { writeQuantized } from '../onnx/writeQuantized.js'
+import type { Network } from '../onnx/network.js'
+import { inputsOf, type Model, openModel } from '../onnx/openModel.js'
 import type {
-  LayerReport,
+  ModelPlan,
   PrecisionReport,
   QuantizeModel,
-  QuantizeModelOptions,
-  QuantizeReport,
+  QuantizeModelResult,
+  RunOptions,
 } from '../options.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
-import { applyBudget, checkBudget, hasBudget } from '../precision/budget.js'
-import { surveyErrors } from '../precision/survey.js'
+import { executorOf } from '../quantizer.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { VERSION } from '../version.js'
-import { firstPlanes, type PlannedLayer, type PreparedModel, prepareModel, solveRequest } from './plan.js'
+import { describeLayer } from './layerReport.js'
+import { observeStage } from './observeStage.js'
+import { planModel } from './plan.js'
+import { applyBudget, checkBudget, hasBudget } from './precision/budget.js'
+import { surveyErrors } from './precision/survey.js'
+import { joinPlan, type PlannedModel } from './preparedModel.js'
+import { createProgress, type RunProgress } from './runProgress.js'
 import { needsCalibration } from './settings.js'
-import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
+import { type FinishedLayer, solveStage } from './solveStage.js'
 
 export { planModel } from './plan.js'
 
-/** What is known of a layer once its codes are chosen. */
-interface Finished {
-  readonly planned: PlannedLayer
-  readonly quantized: QuantizedWeight
-  readonly samples: number
-  readonly form: LayerReport['form']
-  readonly deadInputs: number
-  readonly seconds: number
-  readonly error: OutputError
-  readonly weights: WeightHistogram | null
+/**
+ * Quantizes a model. The input bytes are not changed.
+ * @param source the model's bytes, or what openModel gives
+ * @throws GpfqError (see its codes), TypeError and RangeError for options, the signal's reason when aborted; nothing is
+ * half-written, since nothing is written here at all.
+ * @example
+ * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
+ */
+export const quantizeModel: QuantizeModel = async (source, options) => {
+  options.signal?.throwIfAborted()
+  const start = performance.now()
+  const model = source instanceof Uint8Array ? await openModel(source, options.readExternalData) : source
+  return carryOut(model, await planModel(model, options), options, start)
 }
 
 /**
- * Quantizes a model. The input bytes are not changed.
- * @throws GpfqError (see its codes), TypeError and RangeError for options, the signal's reason when aborted; nothing is
- * half-written, for nothing is written here at all.
+ * Carries out a plan, exactly as it says: what planModel gave, perhaps changed, or read back from JSON.
+ * @throws GpfqError INVALID_DATA where the plan is of another version or another model; else as quantizeModel
+ * @example
+ * const plan = await planModel(model, { levels: 7 })
+ * const { model: bytes } = await quantizePlanned(model, plan, { calibration, runner })
  */
-export const quantizeModel: QuantizeModel = async (bytes, options) => {
-  const start = performance.now()
+export const quantizePlanned = (
+  model: Model,
+  plan: ModelPlan,
+  options: RunOptions,
+): Promise<QuantizeModelResult> => carryOut(model, plan, options, performance.now())
+
+async function carryOut(
+  model: Model,
+  plan: ModelPlan,
+  options: RunOptions,
+  start: number,
+): Promise<QuantizeModelResult> {
   options.signal?.throwIfAborted()
-  const prepared = await prepareModel(bytes, options)
-  if (options.calibration === undefined && needsCalibration(prepared.settings)) {
-    throw new TypeError(
-      'calibration: expected batches of inputs, got none; only method frame, and method msq with any radius but search, can do ' +
-        'without, and neither bias correction nor a target for the levels',
-    )
+  const planned = await joinPlan(model, plan)
+  if (options.calibration === undefined && needsCalibration(plan.settings)) {
+    throw typeError({
+      place: 'calibration',
+      expected: 'batches of inputs',
+      got: 'none',
+      hint:
+        'only method frame, and method msq with any radius but search, can do without, and neither bias correction nor a ' +
+        'target for the levels',
+    })
   }
-  const executor = await createExecutor(options)
+  const executor =
+    options.quantizer === undefined ? await createExecutor(options) : executorOf(options.quantizer)
   try {
-    const run = new ModelRun(prepared, executor, options)
-    return await run.carryOut(start)
+    const progress = createProgress(planned, options, start)
+    return await run(planned, executor, options, progress)
   } finally {
-    await executor.close()
+    if (options.quantizer === undefined) await executor.close()
   }
 }
 
-class ModelRun {
-  #prepared: PreparedModel
-  #precision: PrecisionReport | null = null
-  /** Share of the progress that was made before the stages began. */
-  #before = 0
-  readonly #executor: Executor
-  readonly #options: QuantizeModelOptions
-  readonly #finished = new Map<string, Finished>() // by layer name
-  readonly #corrections = new Map<string, Float32Array>() // layer name → (groups·neurons)
-  readonly #notes: string[] = []
-  readonly #reported = new Set<string>()
-  readonly #seconds = { load: 0, calibration: 0, quantization: 0, verify: 0 }
-
-  constructor(prepared: PreparedModel, executor: Executor, options: QuantizeModelOptions) {
-    this.#prepared = prepared
-    this.#executor = executor
-    this.#options = options
+async function run(
+  given: PlannedModel,
+  executor: Executor,
+  options: RunOptions,
+  progress: RunProgress,
+): Promise<QuantizeModelResult> {
+  const { calibration, runner, signal } = options
+  const batches = await readCalibration(given, options)
+  const shard = wholeShard(batches)
+  if (calibration !== undefined && shard.total === 0) {
+    throw new GpfqError('INVALID_DATA', {
+      place: 'calibration',
+      expected: 'at least one sample',
+      got: 'none',
+    })
   }
-
-  async carryOut(start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
-    const { onProgress, calibration, runner } = this.#options
-    const { graph, model, settings } = this.#prepared
-    this.#seconds.load = (performance.now() - start) / 1000
-    if (settings.method === 'frame') this.#notes.push(FRAME_NOTE)
-    if (this.#options.fastMath === true) this.#notes.push(fastMathNote(this.#executor.fastMath))
-    const batches = await this.#readCalibration()
-    const samples = batches.reduce((sum, feeds) => sum + batchSize(feeds), 0)
-    if (calibration !== undefined && samples === 0) {
-      throw new GpfqError('INVALID_DATA', 'calibration: expected at least one sample, got none')
-    }
-    onProgress?.({ type: 'plan', layers: this.#prepared.layers.length, samples })
-
-    const stages = planStages(
-      graph,
-      this.#prepared.layers.map(({ layer }) => layer),
+  progress.begin(shard.total)
+  let planned = given
+  let precision: PrecisionReport | null = null
+  if (hasBudget(given.plan.settings)) {
+    checkBudget(given)
+    const errors = await progress.timed('quantization', () =>
+      surveyErrors(given, executor, runner, shard, { signal, onProgress: progress.survey }),
     )
-    if (hasBudget(settings)) {
-      checkBudget(this.#prepared)
-      await this.#chooseLevels(batches, stages)
-    }
-    const streams = new Streams(
-      runner,
-      settings.biasCorrection ? withNodeNames(model) : model,
-      batches,
-      stages,
-    )
-    try {
-      if (batches.length > 0) await this.#runStages(streams)
-      else await this.#solveFromWeights()
-      return await this.#write(streams, start)
-    } finally {
-      await streams.close()
-    }
+    ;({ planned, report: precision } = applyBudget(given, errors))
+    progress.replan(planned)
   }
-
-  /** Batches as they come, checked against the model's inputs before anything runs. */
-  async #readCalibration(): Promise<Feeds[]> {
-    const { calibration, signal } = this.#options
-    if (calibration === undefined) return []
-    const inputs = inputsOf(this.#prepared.model)
-    const batches: Feeds[] = []
-    for await (const feeds of calibration) {
-      signal?.throwIfAborted()
-      checkFeeds(`calibration, batch ${batches.length + 1}`, feeds, inputs)
-      batches.push(feeds)
-      await yieldToEventLoop()
-    }
-    return batches
+  const streams = new Streams(runner, planned.float, shard, planned.stages)
+  try {
+    const solved =
+      batches.length > 0
+        ? await runStages(planned, streams, executor, signal, progress)
+        : await solveFromWeights(planned, executor, signal, progress)
+    return await write(planned, solved, { streams, executor, options, progress, precision })
+  } finally {
+    await streams.close()
   }
+}
 
-  /** Layers whose method looks at no samples. */
-  async #solveFromWeights(): Promise<void> {
-    const { layers } = this.#prepared
-    for (const [index, planned] of layers.entries()) {
-      this.#announceStart(planned)
-      await this.#timed('quantization', () =>
-        this.#solve({ layers: [planned], uses: [] }, null, (share) =>
-          this.#options.onProgress?.({
-            type: 'progress',
-            fraction: (index + share) / layers.length,
-            phase: 'choosing codes',
-          }),
-        ),
-      )
-      this.#announce(planned)
-    }
-  }
-
-  /** Writes the model, loads it back, and says what was done. */
-  async #write(streams: Streams, start: number): Promise<{ model: Uint8Array; report: QuantizeReport }> {
-    const { signal, onProgress, runner } = this.#options
-    const { graph, model, settings, layers, bytesIn } = this.#prepared
-    const written = writeQuantized(
-      model,
-      layers.map((planned) => ({
-        layer: planned.layer,
-        quantized: this.#of(planned).quantized,
-        format: planned.format,
-      })),
-      this.#corrections,
-      VERSION,
-    )
-    const output = encodeModel(written.model)
+/** Batches as they come, checked against the model's inputs before anything runs. */
+async function readCalibration(
+  { float }: PlannedModel,
+  { calibration, signal }: RunOptions,
+): Promise<Feeds[]> {
+  if (calibration === undefined) return []
+  const inputs = inputsOf(float.float)
+  const batches: Feeds[] = []
+  for await (const feeds of calibration) {
     signal?.throwIfAborted()
-    onProgress?.({ type: 'verify' })
-    await this.#timed('verify', () => verifyModel(output, runner, streams, graph))
-    const reports = layers.map((planned) => this.#report(planned, written.bytes.get(planned.layer.name) ?? 0))
-    return {
-      model: output,
-      report: {
-        bytesIn,
-        bytesOut: output.length,
-        threads: this.#executor.threads,
-        fastMath: this.#executor.fastMath,
-        runner: runner.name,
-        settings: { ...settings },
-        foldedBatchNorms: this.#prepared.foldedBatchNorms,
-        layers: reports,
-        skipped: this.#prepared.skipped,
-        notes: [...this.#prepared.notes, ...this.#notes],
-        precision: this.#precision,
-        seconds: { ...this.#seconds, total: (performance.now() - start) / 1000 },
-        peakMemoryBytes: this.#executor.peakMemoryBytes + streams.peakBytes,
-      },
-    }
+    checkFeeds(`calibration, batch ${batches.length + 1}`, feeds, inputs)
+    batches.push(feeds)
+    await yieldToEventLoop()
   }
+  return batches
+}
 
-  /** Mixed precision: the levels of each layer, from what it loses at 2 to 8 bits. */
-  async #chooseLevels(batches: readonly Feeds[], stages: readonly Stage[]): Promise<void> {
-    const { runner, signal, onProgress } = this.#options
-    await this.#timed('quantization', async () => {
-      const errors = await surveyErrors(this.#prepared, this.#executor, runner, batches, stages, {
+/** The network with all layers solved, and what is known of each. */
+interface SolvedModel {
+  readonly network: Network
+  readonly layers: readonly FinishedLayer[]
+  readonly errors: OutputErrors
+  readonly notes: readonly Note[]
+}
+
+async function runStages(
+  planned: PlannedModel,
+  streams: Streams,
+  executor: Executor,
+  signal: AbortSignal | undefined,
+  progress: RunProgress,
+): Promise<SolvedModel> {
+  const layers: FinishedLayer[] = []
+  const notes: Note[] = [...memoryNotes(await progress.timed('calibration', () => streams.plan()))]
+  let network = planned.float
+  let errors = new OutputErrors()
+  for (const [index, stage] of planned.stages.entries()) {
+    const at = (from: number, share: number) => (fraction: number) =>
+      progress.stage(index, from + share * fraction)
+    const { timed } = progress
+    const onCapture = progress.layersStart
+    const observed = await observeStage(planned, streams, network, executor, {
+      ...{ signal, timed, onCapture, onProgress: at(0, 0.8) },
+    })
+    errors = errors.with(observed.errors)
+    progress.measured(stage, layers, errors)
+    const solved = await timed('quantization', () =>
+      solveStage(planned, stage, observed, executor, { signal, onProgress: at(0.8, 0.2) }),
+    )
+    network = network.with(solved.layers)
+    layers.push(...solved.layers)
+    notes.push(...solved.notes)
+    if (stage.replay)
+      await timed('calibration', () => streams.replay(network, { signal, onProgress: () => {} }))
+    await streams.release()
+  }
+  progress.done(layers, errors)
+  return { network, layers, errors, notes }
+}
+
+/** Layers whose method looks at no samples, without any. */
+async function solveFromWeights(
+  planned: PlannedModel,
+  executor: Executor,
+  signal: AbortSignal | undefined,
+  progress: RunProgress,
+): Promise<SolvedModel> {
+  const layers: FinishedLayer[] = []
+  const notes: Note[] = []
+  let network = planned.float
+  const errors = new OutputErrors()
+  for (const [index, stage] of planned.stages.entries()) {
+    const solved = await progress.timed('quantization', () =>
+      solveStage(planned, stage, null, executor, {
         signal,
-        onProgress: (fraction) =>
-          onProgress?.({ type: 'progress', fraction: 0.5 * fraction, phase: 'trying 2 to 8 bits' }),
-      })
-      const { prepared, report } = applyBudget(this.#prepared, errors)
-      this.#prepared = prepared
-      this.#precision = report
-      this.#before = 0.5
-    })
-  }
-
-  async #runStages(streams: Streams): Promise<void> {
-    const { layers, settings } = this.#prepared
-    const byName = new Map(layers.map((planned) => [planned.layer.name, planned]))
-    await this.#timed('calibration', async () => this.#noteMemory(await streams.plan()))
-    for (const index of streams.stages.keys()) {
-      const progress = (share: number, phase: string): void =>
-        this.#options.onProgress?.({
-          type: 'progress',
-          fraction: this.#before + ((1 - this.#before) * (index + share)) / streams.stages.length,
-          phase,
-        })
-      const context = {
-        signal: this.#options.signal,
-        onProgress: (fraction: number) => progress(0.5 * fraction, 'running both networks'),
-      }
-      await this.#timed('calibration', () => streams.advance((pair) => this.#measure(pair), context))
-      const stage = streams.stages[index]!
-      this.#announceMeasured(stage)
-      const planned = stage.quantize.map((layer) => byName.get(layer.name)!)
-      await this.#timed('quantization', () =>
-        this.#quantize(planned, streams, (share) => progress(0.5 + 0.5 * share, 'choosing codes')),
-      )
-      if (settings.biasCorrection) {
-        for (const layer of stage.quantize) {
-          await this.#timed('calibration', () => this.#correctBias(layer, streams, context))
-        }
-      }
-      progress(1, 'choosing codes')
-      if (stage.replay) {
-        await this.#timed('calibration', () => streams.replay({ ...context, onProgress: () => {} }))
-      }
-      await streams.release()
-    }
-    for (const planned of layers) this.#announce(planned)
-  }
-
-  #noteMemory({ bytes, batches, resident }: StreamPlan): void {
-    if (resident === batches) return
-    this.#notes.push(
-      `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: ${batches - resident} of ${batches} batches are ` +
-        'recomputed at every stage instead of held, which is slower; fewer --samples avoid it',
+        onCapture: progress.layersStart,
+        onProgress: (fraction) => progress.stage(index, fraction),
+      }),
     )
+    network = network.with(solved.layers)
+    layers.push(...solved.layers)
+    notes.push(...solved.notes)
+    progress.done(solved.layers, errors)
   }
+  return { network, layers, errors, notes }
+}
 
-  /** Chooses the codes of layers whose samples are there. */
-  async #quantize(
-    layers: readonly PlannedLayer[],
-    streams: Streams,
-    onProgress: (share: number) => void,
-  ): Promise<void> {
-    const { settings } = this.#prepared
-    const searching = settings.radius.rule === 'search'
-    const captures = groupByCapture(layers)
-    for (const [index, capture] of captures.entries()) {
-      for (const planned of capture.layers) this.#announceStart(planned)
-      const samples = captureSamples(capture, streams, settings, settings, searching)
-      await this.#solve(capture, samples, (share) => onProgress((index + share) / captures.length))
-      for (const { layer } of capture.layers) streams.weights.set(layer.name, this.#values(layer))
-    }
-  }
+function memoryNotes({ bytes, batches, resident }: StreamPlan): readonly Note[] {
+  if (resident === batches) return []
+  const text =
+    `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: ${batches - resident} of ${batches} batches are ` +
+    'computed again at every stage instead of held, which is slower; fewer samples avoid it'
+  return [{ code: 'BATCHES_RECOMPUTED', place: null, text }]
+}
 
-  async #solve(
-    { layers }: Capture,
-    samples: CapturedSamples | null,
-    onProgress: (share: number) => void,
-  ): Promise<void> {
-    const { settings } = this.#prepared
-    const requests = layers.map((planned) => solveRequest(this.#prepared, planned.layer, planned.levels))
-    const place = layers.map(({ layer }) => `layer '${layer.name}'`).join(', ')
-    const shape = samples?.shape ?? shapeWithoutSamples(layers[0]!, settings)
-    const { solutions, plan, deadInputs, notes, seconds } = await this.#executor.quantizeSamples(
-      shape,
-      samples?.batches ?? (() => []),
-      requests,
-      {
-        signal: this.#options.signal,
-        onProgress,
-        form: needsSamples(settings) || settings.radius.rule === 'search' ? undefined : 'none',
-        place,
-        Correlations,
-      },
-    )
-    for (const note of notes) this.#notes.push(`${place}: ${note}`)
-    for (const [i, planned] of layers.entries()) {
-      this.#finish(planned, requests[i]!, solutions[i]!, {
-        samples: plan.form === 'none' && !settings.preprocess ? 0 : shape.samples,
-        form: plan.form,
-        deadInputs,
-        seconds: seconds / layers.length,
-      })
-    }
-  }
-
-  #finish(
-    planned: PlannedLayer,
-    { levels, scales, weights }: SolveRequest,
-    solution: Solution,
-    facts: Pick<Finished, 'samples' | 'form' | 'deadInputs' | 'seconds'>,
-  ): void {
-    const quantized = {
-      levels,
-      codes: solution.codes,
-      scales: planned.planes === 1 ? solution.scales : firstPlanes(solution.scales, planned),
-      blockSize: planned.planes === 1 ? scales.blockSize : planned.layer.inputs,
-      zero: zeroPoint(levels),
-      ...(solution.values === undefined ? {} : { values: solution.values }),
-    }
-    this.#finished.set(planned.layer.name, {
-      planned,
-      quantized,
-      error: new OutputError(),
-      weights: solution.values === undefined ? weightHistogram(weights, quantized, planned.layer) : null,
-      ...facts,
-    })
-  }
-
-  #of({ layer }: PlannedLayer): Finished {
-    return this.#finished.get(layer.name)!
-  }
-
-  /** The quantized values of a layer, (groups, inputs, neurons). */
-  #values(layer: Layer): Float32Array {
-    return dequantize(this.#finished.get(layer.name)!.quantized, layer)
-  }
-
-  #measure({ tensor, float, quantized }: OutputPair): void {
-    for (const { planned, error } of this.#finished.values()) {
-      if (planned.layer.uses.some(({ output }) => output === tensor)) error.add(float, quantized)
-    }
-  }
-
-  async #correctBias(layer: Layer, streams: Streams, context: RunContext): Promise<void> {
-    const difference = new MeanDifference(layer.groups * layer.neurons)
-    const outputs = layer.uses.map(({ output }) => output)
-    const inputs = layer.uses.map(({ input }) => input)
-    const axis = new Map(layer.uses.map((use) => [use.output, neuronAxis(layer.op, use.sampling)]))
-    await streams.probe(
-      outputs,
-      inputs,
-      ({ tensor, float, quantized }) => difference.add(float, quantized, axis.get(tensor)!),
-      context,
-    )
-    const correction = difference.means()
-    this.#corrections.set(layer.name, correction)
-    streams.quantizedModel = correctBiases(streams.quantizedModel, layer, correction)
-  }
-
-  async #timed(what: 'calibration' | 'quantization' | 'verify', act: () => Promise<unknown>): Promise<void> {
-    const start = performance.now()
-    await act()
-    this.#seconds[what] += (performance.now() - start) / 1000
-  }
-
-  #announceStart({ layer }: PlannedLayer): void {
-    const { layers } = this.#prepared
-    const index = layers.findIndex((planned) => planned.layer === layer)
-    this.#options.onProgress?.({ type: 'layer-start', index, layers: layers.length, name: layer.name })
-  }
-
-  #announceMeasured(stage: Stage): void {
-    for (const planned of this.#prepared.layers) {
-      if (planned.layer.uses.some(({ output }) => stage.measured.includes(output))) this.#announce(planned)
-    }
-  }
-
-  #announce(planned: PlannedLayer): void {
-    const { layers } = this.#prepared
-    if (this.#reported.has(planned.layer.name)) return
-    this.#reported.add(planned.layer.name)
-    const index = layers.indexOf(planned)
-    const layer = this.#report(planned, planned.bytesOut)
-    this.#options.onProgress?.({ type: 'layer-done', index, layers: layers.length, layer })
-  }
-
-  #report(planned: PlannedLayer, bytesOut: number): LayerReport {
-    const { layer, levels, format, formatReason, bytesIn } = planned
-    const { samples, form, deadInputs, seconds, error, weights, quantized } = this.#of(planned)
-    const relativeError = error.relative
-    return {
-      name: layer.name,
-      op: layer.op,
-      weight: layer.weight,
-      inputs: layer.inputs,
-      neurons: layer.neurons,
-      groups: layer.groups,
-      samples,
-      form,
-      levels,
-      format,
-      formatReason,
-      relativeError,
-      sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
-      deadInputs,
-      codeBits: planned.codeBits,
-      zeros:
-        quantized.values === undefined
-          ? zeroShare(quantized.codes, levels)
-          : quantized.values.reduce((zeros, value) => zeros + Number(value === 0), 0) /
-            quantized.values.length,
-      weights,
-      bytesIn,
-      bytesOut,
-      seconds,
-    }
+/** Writes the model, loads it back, and says what was done. */
+async function write(
+  planned: PlannedModel,
+  { network, layers, errors, notes }: SolvedModel,
+  {
+    streams,
+    executor,
+    options: { runner, signal, onProgress, fastMath },
+    progress,
+    precision,
+  }: {
+    readonly streams: Streams
+    readonly executor: Executor
+    readonly options: RunOptions
+    readonly progress: RunProgress
+    readonly precision: PrecisionReport | null
+  },
+): Promise<QuantizeModelResult> {
+  const { plan, graph } = planned
+  const written = network.write(new Map(plan.layers.map(({ name, format }) => [name, format])), VERSION)
+  const model = encodeModel(written.model)
+  signal?.throwIfAborted()
+  onProgress?.({ type: 'verify' })
+  await progress.timed('verify', () => verifyModel(model, runner, streams, network, graph))
+  const finished = new Map(layers.map((layer) => [layer.planned.name, layer]))
+  const reports = plan.layers.map(({ name }) =>
+    describeLayer(finished.get(name)!, errors, written.bytes.get(name) ?? 0),
+  )
+  return {
+    model,
+    report: {
+      bytesIn: plan.bytesIn,
+      bytesOut: model.length,
+      threads: executor.threads,
+      fastMath: executor.fastMath,
+      runner: runner.name,
+      settings: plan.settings,
+      foldedBatchNorms: plan.foldedBatchNorms,
+      layers: reports,
+      skipped: plan.skipped,
+      notes: [...plan.notes, ...settingNotes(plan, fastMath === true, executor.fastMath), ...notes],
+      precision,
+      seconds: progress.seconds(),
+      peakMemoryBytes: executor.peakMemoryBytes + streams.peakBytes,
+    },
   }
 }
 
-const FRAME_NOTE =
-  'frame: the file holds float32 values, as large as before; bits are what the codes and scales behind them would take'
-
-const fastMathNote = (used: boolean): string =>
-  used
-    ? 'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
-    : 'fastMath: expected a runtime with relaxed SIMD, got one without or with a faulty one; the standard kernels ran'
-
-const batchSize = (feeds: Feeds): number => Object.values(feeds)[0]?.dims[0] ?? 0
+function settingNotes(
+  { settings }: ModelPlan,
+  wantsFastMath: boolean,
+  hasFastMath: boolean,
+): readonly Note[] {
+  const notes: Note[] = []
+  if (settings.method === 'frame') {
+    const text =
+      'frame: the file holds float32 values, as large as before; bits are what the codes and scales behind them would take'
+    notes.push({ code: 'VALUES_ARE_FLOAT', place: null, text })
+  }
+  if (wantsFastMath && hasFastMath) {
+    const text =
+      'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
+    notes.push({ code: 'FAST_MATH', place: null, text })
+  }
+  if (wantsFastMath && !hasFastMath) {
+    const text = 'fastMath: the runtime has no relaxed SIMD, or a faulty one; the standard kernels ran'
+    notes.push({ code: 'FAST_MATH_MISSING', place: null, text })
+  }
+  return notes
+}

@@ -2,6 +2,7 @@
  * A report as one HTML file without scripts, fonts or addresses. It loads nothing, so it can be mailed, printed and kept
  * beside the model.
  */
+import { describeNote } from '../notes.js'
 import type { LayerReport, QuantizeReport } from '../options.js'
 import { VERSION } from '../version.js'
 import { accuracyPicture } from './accuracyPicture.js'
@@ -91,10 +92,7 @@ export function layerFacts(layer: LayerReport): readonly (readonly [title: strin
         ? 'not measured'
         : `${errorText(layer.relativeError)}, SQNR ${formatDecibels(layer.sqnrDb)}`,
     ],
-    [
-      'Samples',
-      layer.samples === 0 ? 'none' : `${layer.samples.toLocaleString('en')} rows, ${layer.form} form`,
-    ],
+    ['Samples', layer.samples === 0 ? 'none' : `${layer.samples.toLocaleString('en')} rows`],
     ...(layer.deadInputs === 0
       ? []
       : ([['Always zero', `${layer.deadInputs} inputs: their weights were plainly rounded`]] as const)),
@@ -132,7 +130,7 @@ function leftOut({ skipped, notes, foldedBatchNorms }: QuantizeReport): Html | n
   return html`<section><h2>Notes</h2><ul class="plain">${
     foldedBatchNorms.length > 0 &&
     html`<li>${foldedBatchNorms.length} BatchNormalization nodes were folded into the weights before them.</li>`
-  }${notes.map((note) => html`<li>${note}</li>`)}${skipped.map(
+  }${notes.map((note) => html`<li>${describeNote(note)}</li>`)}${skipped.map(
     ({ name, reason }) => html`<li>${name} stays as it is: ${reason}</li>`,
   )}</ul></section>`
 }

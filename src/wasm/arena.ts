@@ -1,8 +1,8 @@
 /**
- * Who owns which bytes of the shared memory: a stack. A layer marks, allocates what its plan lists, and releases to the
- * mark. Freed room is reused, not returned: first touch of a page costs more than all later ones.
+ * The shared memory as a stack: a computation marks the top, allocates what its plan lists, and releases to the mark. Freed
+ * memory is reused, not returned to the system, since the first touch of a page costs more than all later ones.
  *
- * Views are made on demand, for a grown shared memory has a new buffer and old views keep the old length.
+ * Views are made on demand: a grown shared memory has a new buffer, and old views keep the old length.
  */
 import { CONTROL_BYTES } from '../engine/job.js'
 import { GpfqError } from '../errors.js'
@@ -71,10 +71,11 @@ export class Arena {
 }
 
 function outOfMemory(bytes: number, cause?: unknown): GpfqError {
-  return new GpfqError(
-    'OUT_OF_MEMORY',
-    `shared memory: expected at most 4096 MiB that the system grants, got a need of ${Math.ceil(bytes / 2 ** 20)} MiB; ` +
-      'exclude the layer, or use fewer samples, patches or threads',
-    cause === undefined ? undefined : { cause },
-  )
+  const facts = {
+    place: 'shared memory',
+    expected: 'at most 4096 MiB that the system grants',
+    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB`,
+    hint: 'exclude-or-shrink',
+  }
+  return new GpfqError('OUT_OF_MEMORY', facts, cause === undefined ? undefined : { cause })
 }

@@ -11,10 +11,10 @@
  * several inputs that are not summed (products, attention) each carries its part, so that nothing grows with depth.
  */
 
-import { floatsOf } from '../calibration/outputError.js'
-import type { GraphIndex } from '../onnx/graph.js'
-import type { Layer } from '../onnx/layer.js'
-import type { Tensor } from '../tensor/tensor.js'
+import type { GraphIndex } from '../../onnx/graph.js'
+import type { Layer } from '../../onnx/layer.js'
+import { floatsOf } from '../../tensor/floats.js'
+import type { Tensor } from '../../tensor/tensor.js'
 
 const SUMS = new Set(['Add', 'Sub', 'Sum', 'Concat'])
 const CLIPS = new Set(['Relu', 'Clip'])

@@ -1,0 +1,23 @@
+/** What is reported of a layer, once its codes are chosen and as far as its error is known. */
+import { type OutputErrors, relativeOf } from '../calibration/outputErrors.js'
+import type { LayerReport } from '../options.js'
+import type { FinishedLayer } from './solveStage.js'
+
+/** 20·log₁₀(1/ε): the signal-to-quantization-noise ratio of a relative error, in decibels. */
+export const sqnrDb = (relativeError: number): number => -20 * Math.log10(relativeError)
+
+export function describeLayer(
+  { planned, samples, deadInputs, seconds, zeros, weights }: FinishedLayer,
+  errors: OutputErrors,
+  bytesOut: number,
+): LayerReport {
+  const { name, op, weight, inputs, neurons, groups, levels, format, formatReason, codeBits, bytesIn } =
+    planned
+  const relativeError = relativeOf(errors.of(planned.layer.uses.map(({ output }) => output)))
+  return {
+    ...{ name, op, weight, inputs, neurons, groups, samples, levels, format, formatReason },
+    relativeError,
+    sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
+    ...{ deadInputs, codeBits, zeros, weights, bytesIn, bytesOut, seconds },
+  }
+}

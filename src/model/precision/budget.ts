@@ -1,0 +1,119 @@
+/**
+ * Mixed precision of a model: a budget in bytes or bits, what every layer loses and costs at 2 to 8 bits, and the levels
+ * that follow. Layers named in levelsFor keep theirs. The choice itself is in chooseLevels.ts.
+ */
+import { rangeError } from '../../checks.js'
+import { digitTableBytes, planPacking } from '../../onnx/formats/packed.js'
+import type { ModelPlan, PlanLayer, PrecisionReport } from '../../options.js'
+import { withLevels } from '../plan.js'
+import type { PlannedModel } from '../preparedModel.js'
+import type { Settings } from '../settings.js'
+import { choosePrecision, type LayerOptions, leastCost, type Tables } from './chooseLevels.js'
+import { surveyedLevels } from './survey.js'
+
+/** Whether the levels of the layers are still to be chosen. */
+export const hasBudget = ({ targetSize, targetBits }: Settings): boolean =>
+  targetSize !== null || targetBits !== null
+
+/** What there is to choose from: each layer's costs, in bytes or bits, and what is spent at most. */
+interface Budget {
+  readonly layers: readonly LayerOptions[]
+  readonly tables: Tables
+  readonly target: number
+  /** What a target of 1 would be. */
+  readonly unit: number
+}
+
+/** The plan with one alphabet for some layers. */
+function planWith({ plan, graph, layers }: PlannedModel, levels: ReadonlyMap<string, number>): ModelPlan {
+  const layersOf = new Map(layers.map(({ name, layer }) => [name, layer]))
+  return withLevels(plan, graph, layersOf, levels)
+}
+
+/** @param errorOf of a layer at the v-th of surveyedLevels */
+function budgetOf(planned: PlannedModel, errorOf: (layer: string, v: number) => number): Budget {
+  const { plan } = planned
+  const { settings, layers } = plan
+  const bySize = settings.targetSize !== null
+  const surveyed = surveyedLevels(settings)
+  const variants = surveyed.map((levels) =>
+    planWith(planned, new Map(layers.map(({ name }) => [name, levels]))),
+  )
+  const costOf = (layer: PlanLayer): number =>
+    bySize ? layer.bytesOut : weightCount(layer) * Math.log2(layer.levels + 1)
+  const sum = (of: (layer: PlanLayer) => number): number =>
+    layers.reduce((total, layer) => total + of(layer), 0)
+  return {
+    layers: layers.map((layer, i) => {
+      const own = surveyed.map((levels, v) => ({
+        levels,
+        cost: costOf(variants[v]!.layers[i]!),
+        error: errorOf(layer.name, v),
+      }))
+      const open = layer.fixed ? own.filter(({ levels }) => levels === layer.levels) : own
+      const fixed = { levels: layer.levels, cost: costOf(layer), error: 0 }
+      return { name: layer.name, options: open.length > 0 ? open : [fixed] }
+    }),
+    tables: bySize ? digitTables([plan, ...variants]) : new Map(),
+    target: settings.targetSize ?? settings.targetBits ?? 1,
+    unit: bySize ? sum(({ bytesIn }) => bytesIn) : sum(weightCount),
+  }
+}
+
+const weightCount = ({ groups, inputs, neurons }: PlanLayer): number => groups * inputs * neurons
+
+/**
+ * Whether the smallest alphabets fit the budget: known without any sample.
+ * @throws RangeError
+ */
+export function checkBudget(planned: PlannedModel): void {
+  const { layers, tables, target, unit } = budgetOf(planned, () => 0)
+  const least = leastCost(layers, tables)
+  if (least <= target * unit) return
+  throw rangeError(
+    planned.plan.settings.targetSize === null ? 'targetBits' : 'targetSize',
+    `at least ${Math.ceil((1000 * least) / unit) / 1000}, which is what the smallest alphabets take (where levelsFor names no ` +
+      'others)',
+    `${target}; or use larger groups of scales`,
+  )
+}
+
+/**
+ * @param errors of each layer at each of surveyedLevels, squared and weighted, by layer name
+ * @returns the model with the levels chosen, and what is reported of the choice
+ */
+export function applyBudget(
+  planned: PlannedModel,
+  errors: ReadonlyMap<string, readonly number[]>,
+): { readonly planned: PlannedModel; readonly report: PrecisionReport } {
+  const { layers, tables, target, unit } = budgetOf(planned, (name, v) => errors.get(name)![v]!)
+  const choice = choosePrecision(layers, target * unit, tables)
+  const chosen = new Map([...choice.chosen].map(([name, { levels }]) => [name, levels]))
+  return {
+    planned: replanned(planned, planWith(planned, chosen)),
+    report: {
+      unit: planned.plan.settings.targetSize === null ? 'bits' : 'size',
+      target,
+      reached: choice.cost / unit,
+      error: choice.error,
+      curve: choice.curve.map(({ cost, error }) => ({ at: cost / unit, error })),
+    },
+  }
+}
+
+function replanned(planned: PlannedModel, plan: ModelPlan): PlannedModel {
+  const layers = planned.layers.map((layer, i) => ({ ...layer, ...plan.layers[i]! }))
+  return { ...planned, plan, layers, byName: new Map(layers.map((layer) => [layer.name, layer])) }
+}
+
+/** Bytes of the digit table that the file holds once for each alphabet of packed codes, in any of some plans. */
+function digitTables(plans: readonly ModelPlan[]): Tables {
+  const tables = new Map<number, number>()
+  for (const layer of plans.flatMap(({ layers }) => layers)) {
+    if (layer.format !== 'packed') continue
+    const { levels } = layer
+    const bytes = digitTableBytes(levels, planPacking(levels, weightCount(layer)))
+    tables.set(levels, Math.max(bytes, tables.get(levels) ?? 0))
+  }
+  return tables
+}

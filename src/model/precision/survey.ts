@@ -1,0 +1,112 @@
+/**
+ * What each layer would lose at 2 to 8 bits: the same verbs as the main job, with other requests. The float network runs once
+ * over the calibration data and each layer is solved at all sizes from one H (Xq = X, since nothing before it is quantized).
+ * The errors come from H too; no network is run with quantized weights. The energies of the tensors on the way are summed
+ * beside it. Mixed precision chooses from the result.
+ */
+import { captureSamples, placeOf } from '../../calibration/captures.js'
+import type { Runner } from '../../calibration/runner.js'
+import { type RunContext, type Shard, Streams } from '../../calibration/streams.js'
+import { GpfqError } from '../../errors.js'
+import type { Executor } from '../../executor/executor.js'
+import type { Stage } from '../../onnx/stages.js'
+import { captureRule, capturesOf } from '../observeStage.js'
+import type { PlannedModel } from '../preparedModel.js'
+import { requestsFor } from '../requests.js'
+import type { Settings } from '../settings.js'
+import { ErrorWeights } from './errorWeights.js'
+
+/** Symmetric alphabets of 2 to 8 bits, most of them the largest that put as many digits into a word (formats/packed.ts). */
+const LEVELS: readonly number[] = [3, 4, 5, 7, 9, 15, 21, 35, 73, 255]
+
+/** The alphabets to choose from; sparsity needs one that holds zero. */
+export const surveyedLevels = ({ sparsity }: Pick<Settings, 'sparsity'>): readonly number[] =>
+  sparsity === null ? LEVELS : LEVELS.filter((levels) => levels % 2 === 1)
+
+/**
+ * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer at each of surveyedLevels, by layer name, weighted with the
+ * share of them that reaches the layers behind (errorWeights.ts).
+ */
+export async function surveyErrors(
+  planned: PlannedModel,
+  executor: Executor,
+  runner: Runner,
+  shard: Shard,
+  context: RunContext,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const { graph, layers, float, stages } = planned
+  const errorWeights = new ErrorWeights(graph)
+  const floatStages = stages.map((stage) => floatOnly(stage, errorWeights.wanted(stage.nodes)))
+  const streams = new Streams(runner, float, shard, floatStages)
+  const errors = new Map<string, readonly number[]>()
+  try {
+    await streams.plan()
+    for (const [index, stage] of floatStages.entries()) {
+      const visit = ({
+        tensor,
+        float: values,
+      }: {
+        tensor: string
+        float: Parameters<ErrorWeights['add']>[1]
+      }) => errorWeights.add(tensor, values)
+      await streams.advance(float, visit, { ...context, onProgress: () => {} })
+      await surveyStage(planned, streams, stage, executor, context.signal, errors)
+      await streams.release()
+      context.onProgress((index + 1) / stages.length)
+    }
+  } finally {
+    await streams.close()
+  }
+  const weights = errorWeights.weights(layers.map(({ layer }) => layer))
+  return new Map(
+    [...errors].map(([name, relative]) => [name, relative.map((error) => weights.get(name)! * error ** 2)]),
+  )
+}
+
+/** Solves the layers of a stage at all sizes; their relative errors go into `errors`. */
+async function surveyStage(
+  planned: PlannedModel,
+  streams: Streams,
+  stage: Stage,
+  executor: Executor,
+  signal: AbortSignal | undefined,
+  errors: Map<string, readonly number[]>,
+): Promise<void> {
+  const { settings } = planned.plan
+  const surveyed = surveyedLevels(settings)
+  for (const capture of capturesOf(planned, stage)) {
+    const rule = { ...captureRule(settings), means: false }
+    const { shape, batches } = captureSamples(capture, streams, planned.float, rule)
+    const run = { signal, place: placeOf(capture) }
+    const observations = await executor.observe(shape, batches(), run)
+    const requests = capture.layers.flatMap(({ name }) =>
+      requestsFor(planned.graph, planned.byName.get(name)!, settings, surveyed),
+    )
+    const { solutions } = await executor.solve(
+      observations,
+      requests.map((request) => ({ ...request, judge: true })),
+      // Passes change errors little and their order hardly, but take most of the time.
+      { ...run, recipe: { ...settings, passes: 0 } },
+    )
+    for (const [i, { name }] of capture.layers.entries()) {
+      const own = solutions.slice(i * surveyed.length, (i + 1) * surveyed.length)
+      errors.set(
+        name,
+        own.map(({ relativeError }) => known(relativeError, name)),
+      )
+    }
+  }
+}
+
+/** The same stage without anything quantized before it; `measured` are the tensors whose energy is summed. */
+const floatOnly = (stage: Stage, measured: readonly string[]): Stage => ({
+  ...stage,
+  changed: [],
+  measured,
+  replay: false,
+})
+
+function known(error: number | undefined, name: string): number {
+  if (error !== undefined) return error
+  throw new GpfqError('WORKER_FAILED', { place: `layer '${name}'`, expected: 'an error from H', got: 'none' })
+}

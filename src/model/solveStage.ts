@@ -1,0 +1,96 @@
+/** solve, for a stage of a model: the codes of its layers from the observations of all samples. */
+import { type Capture, placeOf } from '../calibration/captures.js'
+import type { Executor } from '../executor/executor.js'
+import { zeroShare } from '../methods/sparse.js'
+import type { Note } from '../notes.js'
+import type { SolvedLayer } from '../onnx/network.js'
+import type { Stage } from '../onnx/stages.js'
+import { capturesOf } from './observeStage.js'
+import type { PlannedLayer, PlannedModel } from './preparedModel.js'
+import { biasCorrection, quantizedWeight, requestsFor } from './requests.js'
+import type { StageObservations } from './stageObservations.js'
+import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
+
+/** A layer once its codes are chosen. */
+export interface FinishedLayer extends SolvedLayer {
+  readonly planned: PlannedLayer
+  /** Sample rows that the codes were chosen on. */
+  readonly samples: number
+  readonly deadInputs: number
+  readonly seconds: number
+  readonly zeros: number
+  readonly weights: WeightHistogram | null
+}
+
+export interface SolvedStage {
+  readonly layers: readonly FinishedLayer[]
+  readonly notes: readonly Note[]
+}
+
+export interface SolveContext {
+  readonly signal: AbortSignal | undefined
+  readonly onProgress: (fraction: number) => void
+  /** A capture's layers are about to be solved. */
+  readonly onCapture?: (capture: Capture) => void
+}
+
+/** @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED; the signal's reason */
+export async function solveStage(
+  planned: PlannedModel,
+  stage: Stage,
+  observations: StageObservations | null,
+  executor: Executor,
+  context: SolveContext,
+): Promise<SolvedStage> {
+  const layers: FinishedLayer[] = []
+  const notes: Note[] = []
+  const captures = capturesOf(planned, stage)
+  for (const [index, capture] of captures.entries()) {
+    context.onCapture?.(capture)
+    const solved = await solveCapture(planned, capture, observations, executor, {
+      ...context,
+      onProgress: (share) => context.onProgress((index + share) / captures.length),
+    })
+    layers.push(...solved.layers)
+    notes.push(...solved.notes)
+  }
+  return { layers, notes }
+}
+
+async function solveCapture(
+  { graph, byName, plan: { settings } }: PlannedModel,
+  capture: Capture,
+  stage: StageObservations | null,
+  executor: Executor,
+  { signal, onProgress }: SolveContext,
+): Promise<SolvedStage> {
+  const start = performance.now()
+  const place = placeOf(capture)
+  const own = capture.layers.map(({ name }) => byName.get(name)!)
+  const observations = stage?.captures.get(own[0]!.name) ?? null
+  const requests = own.flatMap((planned) => requestsFor(graph, planned, settings))
+  const solved = await executor.solve(observations, requests, {
+    ...{ recipe: settings, signal, onProgress, place },
+  })
+  const seconds = (performance.now() - start) / 1000 / own.length
+  const layers = own.map((planned, i): FinishedLayer => {
+    const [request, solution] = [requests[i]!, solved.solutions[i]!]
+    const quantized = quantizedWeight(planned, solution)
+    const { values } = quantized
+    return {
+      ...{ planned, layer: planned.layer, quantized, seconds },
+      samples: observations?.rows ?? 0,
+      deadInputs: solved.deadInputs,
+      zeros:
+        values === undefined
+          ? zeroShare(quantized.codes, quantized.levels)
+          : values.reduce((zeros, value) => zeros + Number(value === 0), 0) / values.length,
+      weights: values === undefined ? weightHistogram(request.weights, quantized, planned.layer) : null,
+      ...(settings.biasCorrection &&
+        observations !== null && {
+          correction: biasCorrection(graph, planned, observations, request, quantized),
+        }),
+    }
+  })
+  return { layers, notes: solved.notes.map((note) => ({ ...note, place })) }
+}

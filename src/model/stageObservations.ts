@@ -1,0 +1,80 @@
+/**
+ * What one shard of the samples says at one stage of a model: observations of the inputs of the layers to be quantized there,
+ * and the errors of layers quantized before. A value: it sums over shards, and travels as bytes.
+ */
+import { OutputErrors } from '../calibration/outputErrors.js'
+import { GpfqError } from '../errors.js'
+import { type ContainerKind, headerFields, openContainer, packContainer } from '../methods/container.js'
+import type { OutputSums } from '../methods/measure.js'
+import { merge, Observations } from '../methods/observations.js'
+
+export interface StageObservations {
+  /** By the name of a capture's first layer. */
+  readonly captures: ReadonlyMap<string, Observations>
+  readonly errors: OutputErrors
+}
+
+/** Observations of all samples of two shards, `b` behind `a`. @throws GpfqError INVALID_DATA where they differ in kind */
+export function mergeStages(a: StageObservations, b: StageObservations): StageObservations {
+  const captures = new Map(
+    [...a.captures].map(([name, own]) => {
+      const other = b.captures.get(name)
+      if (other === undefined) {
+        const place = `observations of layer '${name}'`
+        throw new GpfqError('INVALID_DATA', { place, expected: 'them in every part', got: 'a part without' })
+      }
+      return [name, merge(own, other)]
+    }),
+  )
+  return { captures, errors: a.errors.with(b.errors) }
+}
+
+const KIND: ContainerKind = { letters: 'STAG', version: 1, name: 'observations of a stage' }
+
+/** As bytes, for a message or a file. */
+export function stageBytes({ captures, errors }: StageObservations): Uint8Array<ArrayBuffer> {
+  const parts = [...captures].map(([name, observations]) => ({ name, bytes: observations.bytes }))
+  const sums = [...errors.sums].map(([tensor, segments]) => [
+    tensor,
+    [...segments].map(([segment, { signal2, error2 }]) => [segment, signal2, error2]),
+  ])
+  return packContainer(
+    KIND,
+    { captures: parts.map(({ name, bytes }) => [name, bytes.length]), errors: sums },
+    parts.map(({ bytes }) => bytes),
+  )
+}
+
+/** @throws GpfqError INVALID_DATA for bytes that are not observations of a stage, or damaged */
+export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'): StageObservations {
+  const reader = openContainer(place, KIND, bytes)
+  const fields = headerFields(place, reader.header)
+  const fail = (): GpfqError =>
+    new GpfqError('INVALID_DATA', { place, expected: 'a header of captures and errors', got: 'another one' })
+  const entries = (value: unknown): readonly (readonly [string, unknown])[] => {
+    if (!Array.isArray(value)) throw fail()
+    return value.map((entry: unknown) => {
+      if (!Array.isArray(entry) || typeof entry[0] !== 'string') throw fail()
+      return [entry[0], entry[1]]
+    })
+  }
+  const captures = new Map(
+    entries(fields.field('captures')).map(([name, length]) => {
+      if (typeof length !== 'number') throw fail()
+      return [name, Observations.from(reader.bytes(length), `${place}, layer '${name}'`)]
+    }),
+  )
+  reader.end()
+  const sums = entries(fields.field('errors')).map(([tensor, segments]) => {
+    if (!Array.isArray(segments)) throw fail()
+    return [tensor, new Map(segments.map((segment: unknown) => segmentFrom(segment, fail)))] as const
+  })
+  return { captures, errors: new OutputErrors(new Map(sums)) }
+}
+
+function segmentFrom(value: unknown, fail: () => GpfqError): readonly [number, OutputSums] {
+  const [segment, signal2, error2]: unknown[] = Array.isArray(value) ? value : []
+  if (typeof segment === 'number' && typeof signal2 === 'number' && typeof error2 === 'number')
+    return [segment, { signal2, error2 }]
+  throw fail()
+}
