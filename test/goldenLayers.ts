@@ -6,15 +6,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { gatherFor } from '#src/calibration/gather.js'
 import { openNpz } from '#src/data/npz.js'
 import type { Scales } from '#src/methods/alphabet.js'
-import {
-  type Engine,
-  quantizeSamples,
-  type SamplesOptions,
-  type SamplesResult,
-} from '#src/methods/quantizeSamples.js'
+import type { Engine } from '#src/methods/engine.js'
 import type { Recipe } from '#src/methods/recipe.js'
-import { denseGather, type Gather } from '#src/methods/samples.js'
+import { denseGather, type Gather, paddedBytes } from '#src/methods/samples.js'
 import { type PatchGeometry, patches } from '#src/reference/patches.js'
+import { observeAndSolve, type Quantized } from './methods/observeAndSolve.js'
 
 export const FOLDER = new URL('../../shared/golden/', import.meta.url)
 export const present = existsSync(new URL('index.json', FOLDER))
@@ -164,30 +160,16 @@ export function solve(
   golden: Golden,
   levels: number,
   recipe: Recipe,
-  options: Pick<SamplesOptions, 'form' | 'measure'> = {},
-): Promise<SamplesResult> {
+  measure = false,
+): Promise<Quantized> {
   const { groups, rows, inputs, neurons, weights, scales, x, xq, gather } = golden
-  const { padding } = gather
   const shape = {
-    ...{ inputs, neurons, groups },
-    samples: rows,
-    same: xq === null,
-    candidates: 1,
-    blockSize: scales.blockSize,
+    ...{ rows, inputs, groups, streamsEqual: xq === null },
     batchBytes: 4 * x.length,
-    batchPaddedBytes: padding === null ? 0 : 4 * padding.planes * padding.paddedHeight * padding.paddedWidth,
+    batchPaddedBytes: paddedBytes(gather),
     batchRows: rows,
-    recipe,
   }
-  const request = {
-    weights,
-    shape: { groups, inputs, neurons },
-    levels,
-    scales,
-    search: 'none',
-  } as const
-  return quantizeSamples(engine, shape, () => [{ x, xq, gather }], [request], {
-    ...options,
-    place: 'golden',
-  })
+  const request = { weights, shape: { groups, inputs, neurons }, levels, scales, search: 'none' } as const
+  const options = { recipe, measure, place: 'golden' }
+  return observeAndSolve(engine, shape, () => [{ x, xq, gather }], [request], options)
 }

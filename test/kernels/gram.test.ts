@@ -47,6 +47,7 @@ function run(c: Case, a: readonly Matrix[], b: readonly Matrix[], start = 0, spl
       a: left + skip,
       b: right + skip,
       c: out.at,
+      total: 0,
       rows: cuts[i + 1]! - cuts[i]!,
       panels,
       groups,
@@ -137,6 +138,42 @@ describe('gram', () => {
     const whole = run(c, x, x).slice()
     for (const split of [256, 512]) expectSame(run(c, x, x, 0, split), whole)
     for (const edge of [1, 2, 8]) expectSame(run({ ...c, edge }, x, x), whole)
+  })
+})
+
+describe('segments', () => {
+  it('are summed from zero and added to the total when they end, which leaves zeros', () => {
+    fc.assert(
+      fc.property(fc.record(shape), kinds, fc.integer({ min: 1, max: 3 }), (c, kind, segments) => {
+        const { rows, inputs, groups, edge } = c
+        const panels = panelsOf(inputs)
+        const length = groups * matrixLength(panels, kind.triangular)
+        const parts = Array.from({ length: segments }, (_, i) =>
+          matrices({ ...c, ...kind }, 40 + 7 * i, reals),
+        )
+        machine.reset()
+        const segment = machine.floats(new Float32Array(length))
+        const total = machine.floats(new Float32Array(length))
+        const expected = new Float32Array(length)
+        for (const part of parts) {
+          const at = machine.floats(samplePanels(part, panels)).at
+          const task = { a: at, b: at, c: segment.at, panels, groups, edge, ...kind }
+          // Half of the segments are ended by a call without rows.
+          const apart = part === parts[0]
+          machine.run(gram({ ...task, rows, total: apart ? 0 : total.at }), { seed: rows })
+          if (apart) machine.run(gram({ ...task, rows: 0, total: total.at }), { seed: 1 })
+        }
+        const [found, left] = [total.values.slice(), segment.values.slice()]
+        // The sums of the segments by themselves, added in order.
+        for (const part of parts) {
+          const own = run({ ...c, ...kind }, part, part)
+          for (let i = 0; i < length; i++) expected[i] = expected[i]! + own[i]!
+        }
+        expectSame(found, expected)
+        expect(left.every((value) => value === 0)).toBe(true)
+      }),
+      { seed: 16, numRuns: 60 },
+    )
   })
 })
 

@@ -176,7 +176,6 @@ describe('names that nobody has', () => {
   it.each([
     [{ method: 'magic' }, /^method: expected one of gpfq, .*, got magic$/],
     [{ preset: 'fast' }, /^preset: expected one of best, got fast$/],
-    [{ form: 'none' }, /^form: expected one of gram, direct, got none$/],
     [{ scalePer: 'channel' }, /^scalePer: expected 'layer', 'neuron' or .*, got channel$/],
     [{ radius: { rule: 'mean' } }, /^radius rule: expected one of max, .*, got mean$/],
     [{ radius: 'max' }, /^radius rule: expected one of max, .*, got undefined$/],

@@ -5,12 +5,12 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { gatherFor } from '#src/calibration/gather.js'
-import { GRID, scalesFor } from '#src/methods/alphabet.js'
-import { preferCorrelation, withCorrelation } from '#src/methods/convolution.js'
-import { Correlations } from '#src/methods/correlations.js'
-import { GramMatrices } from '#src/methods/gramMatrices.js'
-import { type LayerShape, planLayer } from '#src/methods/plan.js'
-import { quantizeSamples } from '#src/methods/quantizeSamples.js'
+import { scalesFor } from '#src/methods/alphabet.js'
+import { combineCorrelations } from '#src/methods/combineCorrelations.js'
+import { preferCorrelation, withCorrelation } from '#src/methods/correlationPlan.js'
+import { sumLayout } from '#src/methods/observations.js'
+import { observe } from '#src/methods/observe.js'
+import { planSamples, type SampleShape } from '#src/methods/samplePlan.js'
 import { type Convolution, paddedBytes, type SampleBatch } from '#src/methods/samples.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { type PatchGeometry, patches } from '#src/reference/patches.js'
@@ -18,6 +18,7 @@ import { expectSame } from '../arrays.js'
 import { createEngine, type OwnEngine } from '../engine/engine.js'
 import { gramIndex, matrixLength } from '../kernels/layout.js'
 import { activations, disturbed, integers, reals } from '../random.js'
+import { observeAndSolve } from './observeAndSolve.js'
 
 const THREADS = [1, 2, 5]
 let engines: OwnEngine[]
@@ -34,6 +35,9 @@ interface Layer {
   readonly xq: Float32Array | null
 }
 
+/** Images of a segment of the canonical sum. */
+const SEGMENT_IMAGES = 3
+
 const SAME_3X3 = { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] } as const
 
 /** @param cut images of a batch */
@@ -41,7 +45,7 @@ function samplesOf(
   { geometry, x, xq }: Layer,
   cut: number,
 ): {
-  shape: LayerShape
+  shape: SampleShape
   convolution: Convolution
   batches: SampleBatch[]
 } {
@@ -60,9 +64,11 @@ function samplesOf(
     return { x: part(x), xq: xq === null ? null : part(xq), gather }
   })
   const most = (of: (batch: SampleBatch) => number): number => Math.max(...batches.map(of))
-  const shape: LayerShape = {
-    samples: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
-    ...{ inputs, neurons: 3, groups, same: xq === null, candidates: 1, blockSize: inputs },
+  const imageRows = batches[0]!.gather.rows / batches[0]!.gather.images
+  const shape: SampleShape = {
+    rows: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
+    ...{ inputs, groups, streamsEqual: xq === null, wholeG: true, means: false },
+    segmentRows: imageRows * SEGMENT_IMAGES,
     batchBytes: most((b) => b.x.byteLength),
     batchPaddedBytes: most(({ gather }) => paddedBytes(gather)),
     batchRows: most(({ gather }) => gather.rows),
@@ -70,31 +76,35 @@ function samplesOf(
   return { shape, batches, convolution: batches[0]!.gather.convolution! }
 }
 
-/** H and G as they lie in memory. */
+/** H and G of all patches, and the dead inputs. */
 async function correlate(
-  { pool, arena }: OwnEngine,
+  engine: OwnEngine,
   layer: Layer,
   whole: boolean,
   cut = layer.geometry.batch,
 ): Promise<{ h: Float32Array; g: Float32Array; panels: number; dead: number }> {
   const { shape, convolution, batches } = samplesOf(layer, cut)
-  const wanted = withCorrelation({ ...shape, candidates: whole ? GRID.length : 1 }, convolution)
-  const plan = planLayer(wanted, pool.threads, 'gram')
-  expect(plan.triangular).toBe(!whole)
+  const wanted = withCorrelation({ ...shape, wholeG: whole }, convolution)
+  const { layout, panels } = planSamples(wanted)
+  const { arena } = engine
   const mark = arena.mark()
-  try {
-    // What was there before must not matter.
-    arena.floats(arena.allocate(plan.bytes), plan.bytes / 4).fill(Number.NaN)
-    arena.release(mark)
-    const matrices = new GramMatrices(pool, arena, wanted, plan, Correlations)
-    for (const batch of batches) await matrices.add(batch, {})
-    await matrices.finish({})
-    const length = wanted.groups * matrixLength(plan.panels, plan.triangular)
-    const copy = (at: number): Float32Array => arena.floats(at, length).slice()
-    const { dead } = matrices.diagnose()
-    return { h: copy(matrices.h), g: copy(matrices.g), panels: plan.panels, dead }
-  } finally {
-    arena.release(mark)
+  // What was in the memory before must not matter.
+  arena.floats(arena.allocate(layout.bytes), layout.bytes / 4).fill(Number.NaN)
+  arena.release(mark)
+  const observations = await observe(engine, wanted, batches, { place: 'conv' })
+  const { values } = combineCorrelations(observations.shape, convolution, observations.total())
+  const { h, g } = sumLayout(observations.shape)
+  const length = wanted.groups * matrixLength(panels, true)
+  const own = values.subarray(h, h + length)
+  const diagonal = Array.from({ length: wanted.groups * wanted.inputs }, (_, i) => {
+    const [group, t] = [Math.floor(i / wanted.inputs), i % wanted.inputs]
+    return own[group * matrixLength(panels, true) + gramIndex(t, t, panels, true)]!
+  })
+  return {
+    h: own,
+    g: wanted.streamsEqual ? own : values.subarray(g),
+    panels,
+    dead: diagonal.filter((norm2) => norm2 === 0).length,
   }
 }
 
@@ -139,15 +149,19 @@ describe('correlations', () => {
         for (let group = 0; group < geometry.groups; group++) {
           const [a, q] = [analog.groups[group]!, quantized.groups[group]!]
           const expected = { h: gramMatrix(q, q, rows, inputs), g: gramMatrix(q, a, rows, inputs) }
-          const base = group * matrixLength(panels, !whole)
+          const lower = same || !whole
+          const baseH = group * matrixLength(panels, true)
+          const baseG = group * matrixLength(panels, lower)
           for (let i = 0; i < inputs; i++) {
             for (let s = 0; s < inputs; s++) {
-              if (!whole && s > i) continue
-              const at = base + gramIndex(i, s, panels, !whole)
               const entry = i * inputs + s
-              if (s <= i && h[at] !== expected.h[entry]) expect(h[at], `H ${i}, ${s}`).toBe(expected.h[entry])
-              if ((!same || s <= i) && g[at] !== expected.g[entry])
-                expect(g[at], `G ${i}, ${s}`).toBe(expected.g[entry])
+              if (s <= i) {
+                const found = h[baseH + gramIndex(i, s, panels, true)]
+                if (found !== expected.h[entry]) expect(found, `H ${i}, ${s}`).toBe(expected.h[entry])
+              }
+              if (lower && s > i) continue
+              const found = g[baseG + gramIndex(i, s, panels, lower)]
+              if (found !== expected.g[entry]) expect(found, `G ${i}, ${s}`).toBe(expected.g[entry])
             }
           }
         }
@@ -217,14 +231,14 @@ describe('correlations', () => {
     const { h, dead, panels } = await correlate(engines[0]!, { geometry, x, xq: null }, true)
     expect(dead).toBe(6)
     for (let s = 0; s < 18; s++) {
-      expect(h[gramIndex(4, s, panels, false)]).toBe(0)
-      expect(h[gramIndex(s, 4, panels, false)]).toBe(0)
+      const [row, column] = [Math.max(4, s), Math.min(4, s)]
+      expect(h[gramIndex(row, column, panels, true)]).toBe(0)
     }
-    expect(h[gramIndex(7, 7, panels, false)]).toBeGreaterThan(0)
+    expect(h[gramIndex(7, 7, panels, true)]).toBeGreaterThan(0)
   })
 })
 
-describe('quantizeSamples', () => {
+describe('observe', () => {
   const geometry: PatchGeometry = {
     ...{ batch: 6, channels: 24, groups: 1, height: 24, width: 24 },
     ...SAME_3X3,
@@ -234,17 +248,16 @@ describe('quantizeSamples', () => {
     const x = activations(pixels(geometry), 59)
     for (const xq of [null, disturbed(x, 0.1, 60)]) {
       const { shape, convolution, batches } = samplesOf({ geometry, x, xq }, 4)
-      const weights = reals(shape.inputs * shape.neurons, 61)
-      const scales = scalesFor(weights, shape, 7, 'neuron', { rule: 'search' })
-      const request = { weights, shape, levels: 7, scales, search: 'neuron' } as const
-      const run = (layer: LayerShape) =>
-        quantizeSamples(engines[1]!, { ...layer, candidates: GRID.length }, () => batches, [request], {
-          ...{ place: 'conv', measure: true, Correlations },
-        })
+      const weightShape = { groups: 1, inputs: shape.inputs, neurons: 3 }
+      const weights = reals(shape.inputs * 3, 61)
+      const scales = scalesFor(weights, weightShape, 7, 'neuron', { rule: 'search' })
+      const request = { weights, shape: weightShape, levels: 7, scales, search: 'neuron' } as const
+      const run = (layer: SampleShape) =>
+        observeAndSolve(engines[1]!, layer, () => batches, [request], { place: 'conv', measure: true })
       const byCorrelations = await run(preferCorrelation(shape, convolution))
       const byPatches = await run(shape)
-      expect(byCorrelations.plan.regions.correlations).toBeGreaterThan(0)
-      expect(byPatches.plan.regions.correlations).toBe(0)
+      expect(byCorrelations.observations?.shape.convolution).toEqual(convolution)
+      expect(byPatches.observations?.shape.convolution).toBeNull()
       const [{ codes }, { codes: others }] = [byCorrelations.solutions[0]!, byPatches.solutions[0]!]
       const different = codes.filter((code, i) => code !== others[i]).length
       expect(different).toBeLessThanOrEqual(codes.length / 500) // ties
@@ -258,7 +271,7 @@ describe('quantizeSamples', () => {
       x[7000] = bad
       const { shape, convolution, batches } = samplesOf({ geometry, x, xq: null }, 6)
       const layer = preferCorrelation(shape, convolution)
-      const run = quantizeSamples(engines[1]!, layer, () => batches, [], { place: 'conv', Correlations })
+      const run = observe(engines[1]!, layer, batches, { place: 'conv' })
       await expect(run).rejects.toThrow(/conv: expected finite inputs/)
     }
   })
@@ -275,9 +288,10 @@ describe('quantizeSamples', () => {
 
   it('sums patches where one image would take more than 256 MiB', () => {
     const { shape, convolution } = samplesOf({ geometry, x: new Float32Array(pixels(geometry)), xq: null }, 6)
-    const wide = (side: number): LayerShape => {
+    const wide = (side: number): SampleShape => {
       const out = [side, side] as const
-      return preferCorrelation({ ...shape, samples: side ** 2 }, { ...convolution, size: out, out })
+      const rows = side ** 2
+      return preferCorrelation({ ...shape, rows, segmentRows: rows }, { ...convolution, size: out, out })
     }
     expect(wide(1600).correlation?.bytes).toBeGreaterThan(200 * 2 ** 20)
     expect(wide(1700).correlation).toBeUndefined()

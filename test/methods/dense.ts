@@ -1,16 +1,11 @@
-/** Dense layers for the engine: made from a seed, solved in any form and with the samples cut into any batches. */
-import { GRID, scalesFor } from '#src/methods/alphabet.js'
-import {
-  type Engine,
-  quantizeSamples,
-  type SamplesOptions,
-  type SamplesResult,
-} from '#src/methods/quantizeSamples.js'
-import { GPFQ, type Recipe } from '#src/methods/recipe.js'
+/** Dense layers for the engine: made from a seed, observed and solved with the samples cut into any batches. */
+import { scalesFor } from '#src/methods/alphabet.js'
+import type { Engine } from '#src/methods/engine.js'
 import { denseGather, type SampleBatch } from '#src/methods/samples.js'
 import type { SolveRequest } from '#src/methods/solution.js'
 import type { Radius, ScalePer } from '#src/options.js'
 import { activations, disturbed, reals } from '../random.js'
+import { type LayerSamples, observeAndSolve, type Quantized, type Run } from './observeAndSolve.js'
 
 export interface Dense {
   readonly rows: number
@@ -59,30 +54,26 @@ export function* batchesOf({ rows, inputs, x, xq }: Dense, cut: number): Iterabl
   }
 }
 
-/** Solves requests on the samples of `layer`; the widest request decides how much room is planned. */
+/** The shape of a layer's samples in batches of `cut` rows. */
+export function samplesOf({ rows, inputs, xq }: Dense, cut = rows): LayerSamples {
+  const batchRows = Math.min(cut, rows)
+  return {
+    ...{ rows, inputs, groups: 1, streamsEqual: xq === null },
+    ...{ batchBytes: 4 * batchRows * inputs, batchPaddedBytes: 0, batchRows },
+  }
+}
+
+/** Observes the samples of `layer` and solves requests on them. */
 export function solve(
   engine: Engine,
   layer: Dense,
   requests: readonly SolveRequest[],
   {
     cut = layer.rows,
-    recipe = GPFQ,
+    segmentRows,
     ...options
-  }: Partial<SamplesOptions> & { readonly cut?: number; readonly recipe?: Recipe } = {},
-): Promise<SamplesResult> {
-  const { rows, inputs, xq } = layer
-  const shape = {
-    samples: rows,
-    inputs,
-    neurons: Math.max(...requests.map((request) => request.shape.neurons)),
-    groups: 1,
-    same: xq === null,
-    candidates: requests.some(({ search }) => search !== 'none') ? GRID.length : 1,
-    blockSize: Math.min(...requests.map(({ scales }) => scales.blockSize)),
-    batchBytes: 4 * Math.min(cut, rows) * inputs,
-    batchPaddedBytes: 0,
-    batchRows: Math.min(cut, rows),
-    recipe,
-  }
-  return quantizeSamples(engine, shape, () => batchesOf(layer, cut), requests, { place: 'test', ...options })
+  }: Run & { readonly cut?: number; readonly segmentRows?: number } = {},
+): Promise<Quantized> {
+  const shape = { ...samplesOf(layer, cut), ...(segmentRows === undefined ? {} : { segmentRows }) }
+  return observeAndSolve(engine, shape, () => batchesOf(layer, cut), requests, options)
 }

@@ -1,13 +1,14 @@
 /**
- * Promise 1: the same bytes for any number of threads and any cut of the samples into batches. Random layers, both
- * forms, every kind of alphabet: codes, scales and the measured error must be equal to the last bit.
+ * Promise 1: the same bytes for any number of threads and any cut of the samples into batches. Random layers, every
+ * kind of alphabet, segments of any length: codes, scales and the measured error must be equal to the last bit.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
+import { pieceBlocksOf } from '#src/methods/samplePlan.js'
 import { expectSame } from '../arrays.js'
 import { createEngine, type OwnEngine } from '../engine/engine.js'
-import { randomDense, requestFor, solve } from './dense.js'
+import { randomDense, requestFor, samplesOf, solve } from './dense.js'
+import type { Quantized } from './observeAndSolve.js'
 
 const THREADS = [1, 2, 3, 8]
 let engines: OwnEngine[]
@@ -28,32 +29,27 @@ const layers = fc.record({
     fc.constantFrom('layer' as const, 'neuron' as const),
     fc.record({ group: fc.integer({ min: 1, max: 64 }) }),
   ),
-  how: fc.constantFrom(
-    { rule: 'max', form: 'gram' } as const,
-    { rule: 'max', form: 'direct' } as const,
-    { rule: 'search', form: 'gram' } as const,
-  ),
+  rule: fc.constantFrom('max' as const, 'search' as const),
+  segmentRows: fc.constantFrom(64, 100, 256, 300, 512, 4096),
   seed: fc.integer(),
 })
 
-function expectEqual(actual: SamplesResult, expected: SamplesResult): void {
+function expectEqual(actual: Quantized, expected: Quantized): void {
   expectSame(actual.solutions[0]!.codes, expected.solutions[0]!.codes, 'code')
   expectSame(actual.solutions[0]!.scales, expected.solutions[0]!.scales, 'scale')
   expect(actual.relativeError).toBe(expected.relativeError)
   expect(actual.deadInputs).toBe(expected.deadInputs)
-  expect(actual.plan.form).toBe(expected.plan.form)
 }
 
-describe('quantizeSamples', () => {
+describe('observe and solve', () => {
   it('gives the same bytes for any number of threads and any cut into batches', async () => {
     await fc.assert(
       fc.asyncProperty(layers, fc.integer({ min: 1, max: 700 }), async (drawn, cut) => {
-        const { rows, inputs, neurons, same, levels, scalePer, how, seed } = drawn
+        const { rows, inputs, neurons, same, levels, scalePer, rule, segmentRows, seed } = drawn
         const layer = randomDense(rows, inputs, neurons, same, seed)
-        const request = requestFor(layer, { levels, scalePer, radius: { rule: how.rule } })
-        const options = { form: how.form, measure: true }
+        const request = requestFor(layer, { levels, scalePer, radius: { rule } })
+        const options = { measure: true, segmentRows }
         const expected = await solve(engines[0]!, layer, [request], options)
-        expect(expected.plan.form).toBe(how.form)
         expect(expected.deadInputs).toBeGreaterThanOrEqual(Math.floor(inputs / 13))
         for (const engine of engines.slice(1))
           expectEqual(await solve(engine, layer, [request], options), expected)
@@ -69,9 +65,9 @@ describe('quantizeSamples', () => {
     // 520 blocks of 256 × 8 floats are more than the 16 MB that stay resident with Xq.
     const layer = randomDense(140_000, 16, 5, false, 3)
     const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'search' } })
-    const options = { form: 'gram', measure: true } as const
+    const options = { measure: true }
     const expected = await solve(engines[0]!, layer, [request], options)
-    expect(expected.plan.residentBlocks * 256).toBeLessThan(layer.rows)
+    expect(pieceBlocksOf(samplesOf(layer)) * 256).toBeLessThan(layer.rows)
     for (const cut of [100_000, 33_333]) {
       expectEqual(await solve(engines[1]!, layer, [request], { ...options, cut }), expected)
     }

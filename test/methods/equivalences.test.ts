@@ -75,20 +75,13 @@ function regularLayer(c: LayerCase): TwinLayer {
 }
 
 describe('GPFQ', () => {
-  it('chooses the same codes from the samples, from H and G, and from a square root of H', async () => {
+  it('chooses the same codes from the samples and from a square root of H', async () => {
     let [neurons, ties] = [0, 0]
     await fc.assert(
       fc.asyncProperty(regular, fc.constantFrom(3, 7, 15), async (given, levels) => {
         const layer = regularLayer(given)
-        const ways: [LayerProblem, 'gram' | 'direct'][] = [
-          [layer, 'direct'],
-          [layer, 'gram'],
-          [squareRoot(layer), 'direct'],
-          [squareRoot(layer), 'gram'],
-        ]
-        for (const [problem, form] of ways) {
-          const result = await quantizer.quantizeLayer(problem, { levels, form, radius: max })
-          expect(result.form).toBe(form)
+        for (const problem of [layer, squareRoot(layer)]) {
+          const result = await quantizer.quantizeLayer(problem, { levels, radius: max })
           ties += countNearTies(layer, result, levels, orderOf(layer, false), gpfq)
           neurons += given.neurons
         }

@@ -5,11 +5,11 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { scalesFor, zeroPoint } from '#src/methods/alphabet.js'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { resolveRecipe } from '#src/methods/recipe.js'
 import type { MethodOptions } from '#src/options.js'
 import { createEngine, type OwnEngine } from '../engine/engine.js'
 import { type Entry, entries, FOLDER, type Golden, load, present, solve } from '../goldenLayers.js'
+import type { Quantized } from './observeAndSolve.js'
 import {
   type Chosen,
   countNearTies,
@@ -43,20 +43,13 @@ function groupsOf({ inputs, neurons, rows, weights, xq, samples }: Golden): Twin
   })
 }
 
-async function quantize(golden: Golden, levels: number, options: MethodOptions): Promise<SamplesResult> {
+async function quantize(golden: Golden, levels: number, options: MethodOptions): Promise<Quantized> {
   if (engine === undefined) throw new Error('golden: expected an engine, got none')
-  const form = options.method === 'msq' && options.passes === undefined ? 'none' : undefined
-  return solve(
-    engine,
-    golden,
-    levels,
-    resolveRecipe({ radius: max, ...options }),
-    form === undefined ? {} : { form },
-  )
+  return solve(engine, golden, levels, resolveRecipe({ radius: max, ...options }))
 }
 
 /** A group's part of what was chosen. */
-function chosenOf(golden: Golden, { solutions }: SamplesResult, levels: number, g: number): Chosen {
+function chosenOf(golden: Golden, { solutions }: Quantized, levels: number, g: number): Chosen {
   const { inputs, neurons, scales } = golden
   const [solution] = solutions
   if (solution === undefined) throw new Error('golden: expected a solution, got none')
@@ -97,7 +90,7 @@ describe.skipIf(!present)('golden layers', () => {
     const { neurons, rows, inputs } = golden
     // Where float32 may round otherwise: a value in twenty of 256 levels, few of the others.
     const allowed = 1 + (levels > 16 ? 0.2 : 0.05) * groups.length * neurons
-    const layersOf = (result: SamplesResult): [TwinLayer, Chosen, number][] =>
+    const layersOf = (result: Quantized): [TwinLayer, Chosen, number][] =>
       groups.map((layer, g) => [layer, chosenOf(golden, result, levels, g), g])
 
     describe(name, () => {
@@ -121,7 +114,7 @@ describe.skipIf(!present)('golden layers', () => {
       it('by beacon', async () => {
         const shape = { groups: groups.length, inputs, neurons }
         const scales = scalesFor(golden.weights, shape, levels, 'neuron', { rule: 'max' })
-        let before: SamplesResult | null = null
+        let before: Quantized | null = null
         for (const passes of [0, 1]) {
           const result = await quantize({ ...golden, scales }, levels, { method: 'beacon', passes })
           for (const [layer, found, g] of layersOf(result)) {

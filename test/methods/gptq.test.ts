@@ -30,6 +30,5 @@ describe('gptq', () => {
       /damping: expected a method that has it \(gptq, qronos\)/,
     )
     await expect(refused({ method: 'msq', actOrder: true })).rejects.toThrow(/expected a method that has it/)
-    await expect(refused({ method: 'gptq', form: 'direct' })).rejects.toThrow(/form: expected 'gram'/)
   })
 })

@@ -6,7 +6,7 @@ import type { Observations } from '#src/methods/observations.js'
 import { observe } from '#src/methods/observe.js'
 import type { Batches } from '#src/methods/observeOptions.js'
 import { GPFQ, type Recipe } from '#src/methods/recipe.js'
-import { SEGMENT_ROWS, type SampleShape } from '#src/methods/samplePlan.js'
+import { type SampleShape, SEGMENT_ROWS } from '#src/methods/samplePlan.js'
 import type { SolveRequest } from '#src/methods/solution.js'
 import { needsOf, needsWholeG, type SolveResult, solve } from '#src/methods/solve.js'
 

@@ -2,8 +2,9 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { gatherFor } from '#src/calibration/gather.js'
-import { Packer } from '#src/methods/packing.js'
-import { type LayerShape, planLayer } from '#src/methods/plan.js'
+import { allocate, layOut } from '#src/methods/layout.js'
+import { type PackedShape, Packer } from '#src/methods/packing.js'
+import { blockBytesOf, pieceBlocksOf, staging } from '#src/methods/samplePlan.js'
 import { paddedBytes } from '#src/methods/samples.js'
 import { patches } from '#src/reference/patches.js'
 import { expectSame } from '../arrays.js'
@@ -18,23 +19,27 @@ beforeAll(async () => {
 })
 afterAll(() => engine.pool.close())
 
-/** A packer with its own room, for as long as `use` takes. */
+/** A packer with its own memory, for as long as `use` takes. @param blocks sample blocks that its panels hold */
 async function withPacker(
-  shape: LayerShape,
-  form: 'gram' | 'direct',
+  shape: PackedShape,
+  blocks: number,
   use: (packer: Packer) => Promise<void>,
 ): Promise<void> {
-  const { pool, arena } = engine
+  const { arena } = engine
   const mark = arena.mark()
   try {
-    await use(new Packer(pool, arena, shape, planLayer(shape, 2, form)))
+    const layout = layOut({ ...staging(shape), 'packed samples': blocks * blockBytesOf(shape) })
+    await use(new Packer(engine, shape, allocate(arena, layout), blocks))
   } finally {
     arena.release(mark)
   }
 }
 
-const dense = (rows: number, inputs: number, cut: number, same: boolean): LayerShape => ({
-  ...{ samples: rows, inputs, neurons: 8, groups: 1, same, candidates: 1, blockSize: inputs },
+/** Blocks for all rows and one more, so that the panels never fill up. */
+const roomFor = (rows: number): number => Math.floor(rows / 256) + 1
+
+const dense = (rows: number, inputs: number, cut: number, streamsEqual: boolean): PackedShape => ({
+  ...{ rows, inputs, groups: 1, streamsEqual },
   ...{ batchBytes: 4 * cut * inputs, batchPaddedBytes: 0, batchRows: cut },
 })
 
@@ -59,11 +64,11 @@ describe('add', () => {
           const { rows, inputs } = dims
           const layer = randomDense(rows, inputs, 1, same, 4)
           const shape = dense(rows, inputs, cut, same)
-          await withPacker(shape, 'direct', async (packer) => {
+          await withPacker(shape, roomFor(rows), async (packer) => {
             for (const batch of batchesOf(layer, cut)) await packer.add(batch, () => [], {})
             await packer.settled()
             expect(packer.rows).toBe(rows)
-            const { panels } = planLayer(shape, 2, 'direct')
+            const panels = Math.ceil(inputs / 8)
             for (const [at, values] of [
               [packer.x, layer.x],
               [packer.xq, layer.xq ?? layer.x],
@@ -78,25 +83,47 @@ describe('add', () => {
     )
   })
 
-  it('hands on full panels, whole and once, and begins anew', async () => {
+  it('hands on full panels, whole and once, and fills them again', async () => {
     const [rows, inputs, cut] = [5000, 1200, 700]
     const shape = dense(rows, inputs, cut, false)
-    const capacity = 256 * planLayer(shape, 2, 'gram').residentBlocks
+    const blocks = pieceBlocksOf(shape)
+    const capacity = 256 * blocks
     expect(capacity).toBeLessThan(rows)
     const x = new Float32Array(rows * inputs)
     const layer = { rows, inputs, neurons: 1, weights: new Float32Array(inputs), x, xq: x }
-    await withPacker(shape, 'gram', async (packer) => {
+    await withPacker(shape, blocks, async (packer) => {
       const consumed: number[] = []
-      const consume = (count: number, full: boolean): [] => {
-        if (full) consumed.push(count)
+      const consume = (count: number, ends: boolean): [] => {
+        expect(ends).toBe(false)
+        consumed.push(count)
         return []
       }
       for (const batch of batchesOf(layer, cut)) await packer.add(batch, consume, {})
       await packer.settled()
       expect(consumed).toEqual(Array.from({ length: Math.floor(rows / capacity) }, () => capacity))
       expect(packer.rows).toBe(rows % capacity)
-      packer.restart()
-      expect(packer.rows).toBe(0)
+    })
+  })
+
+  it('hands on what is in the panels at the end of a segment', async () => {
+    const [rows, inputs] = [700, 9]
+    const layer = randomDense(rows, inputs, 1, true, 8)
+    const shape = dense(rows, inputs, 300, true)
+    await withPacker(shape, 1, async (packer) => {
+      const consumed: [number, boolean][] = []
+      const consume = (count: number, ends: boolean): [] => {
+        consumed.push([count, ends])
+        return []
+      }
+      for (const [i, batch] of [...batchesOf(layer, 300)].entries())
+        await packer.add(batch, consume, {}, i === 1)
+      await packer.settled()
+      expect(consumed).toEqual([
+        [256, false],
+        [256, false],
+        [88, true],
+      ])
+      expect(packer.rows).toBe(100)
     })
   })
 
@@ -129,10 +156,10 @@ describe('add', () => {
       batchBytes: 4 * x.length,
       batchPaddedBytes: paddedBytes(gather),
     }
-    await withPacker(shape, 'direct', async (packer) => {
+    await withPacker(shape, roomFor(rows), async (packer) => {
       await packer.add({ x, xq, gather }, () => [], {})
       await packer.settled()
-      const { panels } = planLayer(shape, 2, 'direct')
+      const panels = Math.ceil(inputs / 8)
       for (const [at, { groups }] of [
         [packer.x, analog],
         [packer.xq, quantized],

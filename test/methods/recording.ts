@@ -1,42 +1,77 @@
-/** A pool that carries nothing out and remembers what it was asked to do: plans and tilings without the work. */
+/** A pool that runs nothing and remembers what it was asked to do: plans and tilings without the work. */
 import type { Job } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
-import { DirectForm } from '#src/methods/directForm.js'
-import { GramForm } from '#src/methods/gramForm.js'
-import { type Form, type LayerPlan, type LayerShape, planLayer } from '#src/methods/plan.js'
-import { RoundForm } from '#src/methods/roundForm.js'
+import { GRID } from '#src/methods/alphabet.js'
+import { observe } from '#src/methods/observe.js'
+import { GPFQ, type Recipe } from '#src/methods/recipe.js'
+import { planSamples, type SamplePlan, type SampleShape } from '#src/methods/samplePlan.js'
 import { denseGather } from '#src/methods/samples.js'
+import { needsWholeG, solve } from '#src/methods/solve.js'
+import { planSolve, type SolvePlan } from '#src/methods/solvePlan.js'
 import { Arena } from '#src/wasm/arena.js'
 
-export interface Recording {
-  readonly plan: LayerPlan
-  readonly jobs: readonly Job[]
-  /** Bytes of the arena that the form took. */
-  readonly bytes: number
+/** A dense layer, or groups of one; samples come in one batch. */
+export interface Shape {
+  readonly samples: number
+  readonly inputs: number
+  readonly neurons: number
+  readonly groups: number
+  readonly streamsEqual: boolean
+  readonly candidates: 1 | 13
+  readonly blockSize: number
+  readonly recipe: Recipe
+  readonly segmentRows: number
 }
 
-/** A dense layer; samples come in one batch. */
-export const denseShape = (
+export const layerShape = (
   samples: number,
   inputs: number,
   neurons: number,
-  more: Partial<LayerShape> = {},
-): LayerShape => ({
-  ...{ samples, inputs, neurons },
-  groups: 1,
-  same: false,
-  candidates: 1,
-  blockSize: inputs,
-  batchBytes: 4 * samples * inputs,
-  batchPaddedBytes: 0,
-  batchRows: samples,
+  more: Partial<Shape> = {},
+): Shape => ({
+  ...{ samples, inputs, neurons, groups: 1, streamsEqual: false, candidates: 1, blockSize: inputs },
+  ...{ recipe: GPFQ, segmentRows: 4096 },
   ...more,
 })
 
-/** What a form asks its pool for, from the first sample to the codes of one layer. */
-export async function record(shape: LayerShape, threads: number, form?: Form): Promise<Recording> {
-  const { samples, inputs, neurons, groups, blockSize, candidates } = shape
-  const blocks = Math.ceil(inputs / blockSize)
+/** The plans of both verbs. */
+export function plansOf(
+  shape: Shape,
+  threads: number,
+): { readonly samples: SamplePlan; readonly solve: SolvePlan } {
+  return {
+    samples: planSamples(sampleShape(shape)),
+    solve: planSolve({ ...shape, judged: false }, threads),
+  }
+}
+
+function sampleShape({
+  samples,
+  inputs,
+  groups,
+  streamsEqual,
+  candidates,
+  recipe,
+  segmentRows,
+}: Shape): SampleShape {
+  return {
+    ...{ rows: samples, inputs, groups, streamsEqual, means: false, segmentRows },
+    wholeG: needsWholeG(recipe, candidates > 1),
+    ...{ batchBytes: 4 * samples * inputs * groups, batchPaddedBytes: 0, batchRows: samples },
+  }
+}
+
+export interface Recording {
+  readonly panels: number
+  readonly neuronPanels: number
+  readonly jobs: readonly Job[]
+  /** Most bytes of the arena in use. */
+  readonly bytes: number
+}
+
+/** The jobs from the first sample to the codes of one layer. */
+export async function record(shape: Shape, threads: number): Promise<Recording> {
+  const { samples, inputs, neurons, groups, blockSize, candidates, recipe } = shape
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true })
   const jobs: Job[] = []
   const pool: Pool = {
@@ -45,28 +80,27 @@ export async function record(shape: LayerShape, threads: number, form?: Form): P
     run: async (job) => void jobs.push(job),
     close: async () => {},
   }
-  const plan = planLayer(shape, threads, form)
   const arena = new Arena(memory)
   const start = arena.mark()
-  const Kind = { gram: GramForm, direct: DirectForm, none: RoundForm }[plan.form]
-  const solver = new Kind(pool, arena, shape, plan)
-  const bytes = arena.mark() - start
-  const x = new Float32Array(shape.batchBytes / 4)
-  await solver.add({ x, xq: shape.same ? null : x, gather: { ...denseGather(samples, inputs), groups } }, {})
-  await solver.finish({})
-  await solver.solve(
-    {
-      weights: new Float32Array(groups * inputs * neurons),
-      shape: { groups, inputs, neurons },
-      levels: 15,
-      scales: {
-        values: new Float32Array(groups * blocks * neurons).fill(1),
-        blocks,
-        blockSize,
+  const x = new Float32Array(samples * inputs * groups)
+  const gather = { ...denseGather(samples, inputs), groups, images: 1 }
+  const batch = { x, xq: shape.streamsEqual ? null : x, gather }
+  const observations = await observe({ pool, arena }, sampleShape(shape), [batch], { place: 'test' })
+  const blocks = Math.ceil(inputs / blockSize)
+  await solve(
+    { pool, arena },
+    observations,
+    [
+      {
+        weights: new Float32Array(groups * inputs * neurons),
+        shape: { groups, inputs, neurons },
+        levels: 15,
+        scales: { values: new Float32Array(groups * blocks * neurons).fill(1), blocks, blockSize },
+        search: candidates === GRID.length ? 'neuron' : 'none',
       },
-      search: candidates > 1 ? 'neuron' : 'none',
-    },
-    {},
+    ],
+    { recipe, place: 'test' },
   )
-  return { plan, jobs, bytes }
+  const { panels, neuronPanels } = plansOf(shape, threads).solve
+  return { panels, neuronPanels, jobs, bytes: arena.peak - start }
 }

@@ -34,7 +34,7 @@ describe('sparsity', () => {
 
   it('with λ = 0 is plain GPFQ', async () => {
     const layer = layerOf({ rows: 90, inputs: 50, neurons: 13, same: false, seed: 92 })
-    const plain = await quantizers[0]!.quantizeLayer(layer, { levels: 7, form: 'gram' })
+    const plain = await quantizers[0]!.quantizeLayer(layer, { levels: 7 })
     for (const rule of ['soft', 'hard', 'target'] as const) {
       const none = await quantizers[0]!.quantizeLayer(layer, { levels: 7, sparsity: { rule, value: 0 } })
       expect(none.codes).toEqual(plain.codes)

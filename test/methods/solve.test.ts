@@ -1,7 +1,7 @@
-/** One set of samples from plan to release: several layers on it, the search for scales, errors, memory given back. */
+/** Observations and the layers solved on them: several at once, the search for scales, errors, memory given back. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CONTROL_BYTES, MAX_PHASES } from '#src/engine/job.js'
+import { CONTROL_BYTES } from '#src/engine/job.js'
 import { GRID, zeroPoint } from '#src/methods/alphabet.js'
 import { GPFQ } from '#src/methods/recipe.js'
 import { denseGather, type SampleBatch } from '#src/methods/samples.js'
@@ -9,8 +9,9 @@ import type { SolveRequest } from '#src/methods/solution.js'
 import { gpfq } from '#src/reference/gpfq.js'
 import { expectSame } from '../arrays.js'
 import { createEngine, type OwnEngine } from '../engine/engine.js'
-import { integers, reals } from '../random.js'
-import { type Alphabet, type Dense, randomDense, requestFor, solve } from './dense.js'
+import { reals } from '../random.js'
+import { type Alphabet, type Dense, randomDense, requestFor, samplesOf, solve } from './dense.js'
+import { observeAndSolve } from './observeAndSolve.js'
 
 let engine: OwnEngine
 beforeAll(async () => {
@@ -94,26 +95,28 @@ describe('the search', () => {
 })
 
 describe('several layers on the same samples', () => {
-  it.each(['gram', 'direct'] as const)('get the codes that each gets alone, in the %s form', async (form) => {
-    const wide = randomDense(300, 50, 30, false, 5)
-    const narrow = { ...wide, neurons: 11, weights: reals(50 * 11, 8) }
-    const rule: Alphabet['radius'] = { rule: form === 'gram' ? 'search' : 'max' }
-    const all: [Dense, Alphabet][] = [
-      [wide, { levels: 15, scalePer: 'neuron', radius: rule }],
-      [narrow, { levels: 3, scalePer: { group: 16 }, radius: rule }],
-      [wide, { levels: 256, scalePer: 'layer', radius: { rule: 'max' } }],
-      [narrow, { levels: 4, scalePer: 'layer', radius: rule }],
-    ]
-    const requests = all.map(([layer, alphabet]) => requestFor(layer, alphabet))
-    const together = await solve(engine, wide, requests, { form })
-    for (const [i, [layer]] of all.entries()) {
-      const alone = await solve(engine, layer, [requests[i]!], { form })
-      expectSame(together.solutions[i]!.codes, alone.solutions[0]!.codes, `layer ${i}: code`)
-      expectSame(together.solutions[i]!.scales, alone.solutions[0]!.scales, `layer ${i}: scale`)
-    }
-  })
+  it.each(['search', 'max'] as const)(
+    'get the codes that each gets alone, with the radius by %s',
+    async (rule) => {
+      const wide = randomDense(300, 50, 30, false, 5)
+      const narrow = { ...wide, neurons: 11, weights: reals(50 * 11, 8) }
+      const all: [Dense, Alphabet][] = [
+        [wide, { levels: 15, scalePer: 'neuron', radius: { rule } }],
+        [narrow, { levels: 3, scalePer: { group: 16 }, radius: { rule } }],
+        [wide, { levels: 256, scalePer: 'layer', radius: { rule: 'max' } }],
+        [narrow, { levels: 4, scalePer: 'layer', radius: { rule } }],
+      ]
+      const requests = all.map(([layer, alphabet]) => requestFor(layer, alphabet))
+      const together = await solve(engine, wide, requests)
+      for (const [i, [layer]] of all.entries()) {
+        const alone = await solve(engine, layer, [requests[i]!])
+        expectSame(together.solutions[i]!.codes, alone.solutions[0]!.codes, `layer ${i}: code`)
+        expectSame(together.solutions[i]!.scales, alone.solutions[0]!.scales, `layer ${i}: scale`)
+      }
+    },
+  )
 
-  it('measure the first of them', async () => {
+  it('are measured by the first of them', async () => {
     const layer = randomDense(200, 30, 9, false, 6)
     const other = { ...layer, neurons: 20, weights: reals(600, 12) }
     const alphabet: Alphabet = { levels: 7, scalePer: 'neuron', radius: { rule: 'max' } }
@@ -154,32 +157,6 @@ describe('memory', () => {
     const dirty = await solve(engine, layer, [request], { measure: true })
     expectSame(dirty.solutions[0]!.codes, clean.solutions[0]!.codes)
     expect(dirty.relativeError).toBe(clean.relativeError)
-    for (const form of ['direct', 'none'] as const) {
-      const plain = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'max' } })
-      const first = await solve(engine, layer, [plain], { form, measure: true })
-      engine.arena
-        .bytes(engine.arena.mark(), engine.pool.memory.buffer.byteLength - engine.arena.mark())
-        .fill(0xff)
-      const second = await solve(engine, layer, [plain], { form, measure: true })
-      expectSame(second.solutions[0]!.codes, first.solutions[0]!.codes)
-      expect(second.relativeError).toBe(first.relativeError)
-    }
-  })
-})
-
-describe('a layer of more blocks than a job has phases', () => {
-  it('is solved in the direct form by several jobs', async () => {
-    // Weights that the alphabet holds exactly: no step leaves an error, and every code is known.
-    const weights = integers(70_000, 7, 10)
-    const layer = { ...randomDense(3, 70_000, 1, true, 10), weights }
-    const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'value', value: 7 } })
-    const { solutions, plan } = await solve(engine, layer, [request], { form: 'direct' })
-    expect((2 * plan.panels) / plan.edge).toBeGreaterThan(MAX_PHASES)
-    expectSame(
-      solutions[0]!.codes,
-      Uint8Array.from(weights, (w) => w + 7),
-      'code',
-    )
   })
 })
 
@@ -206,14 +183,9 @@ describe('an abort', () => {
       yield { x: layer.x.subarray(0, 50), xq: null, gather: denseGather(10, 5) }
       throw new Error('the disk is gone')
     }
-    const { quantizeSamples } = await import('#src/methods/quantizeSamples.js')
     const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'max' } })
-    const shape = {
-      ...{ samples: 50, inputs: 5, neurons: 2, groups: 1, same: true, candidates: 1, blockSize: 5 },
-      ...{ batchBytes: 200, batchPaddedBytes: 0, batchRows: 10 },
-    }
     const before = engine.arena.mark()
-    await expect(quantizeSamples(engine, shape, broken, [request], { place: 'test' })).rejects.toThrow(
+    await expect(observeAndSolve(engine, samplesOf(layer, 10), broken, [request])).rejects.toThrow(
       'the disk is gone',
     )
     expect(engine.arena.mark()).toBe(before)
