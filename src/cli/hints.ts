@@ -37,6 +37,7 @@ export function flagOf(place: string): string {
  */
 export function errorLine(error: DescribedError, options: ReadonlySet<string>): string {
   const { code, place } = error
-  const refused = code === 'INVALID_ARGUMENT' && options.has(/^\w*/.exec(place)?.[0] ?? '')
+  const [name = ''] = /^\w*/.exec(place) ?? []
+  const refused = code === 'INVALID_ARGUMENT' && (options.has(name) || FLAGS[name] !== undefined)
   return printable(describeError(error, CLI_HINTS, refused ? flagOf(place) : place))
 }

@@ -66,6 +66,14 @@ const asFirst = (part: Observations): Observations =>
   new Observations(part.shape, part.rows, true, part.exact, [part.total()])
 
 function mergeAt(file: string, sum: Observations, part: Observations): Observations {
+  const quantized = ({ shape }: Observations): string =>
+    `a part observed ${shape.streamsEqual ? 'without' : 'with'} --quantized-inputs`
+  if (sum.shape.streamsEqual !== part.shape.streamsEqual)
+    throw new GpfqError('INVALID_DATA', {
+      place: file,
+      expected: `${quantized(sum)} like those before it`,
+      got: quantized(part),
+    })
   try {
     return merge(sum, part)
   } catch (error) {

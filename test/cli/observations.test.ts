@@ -221,10 +221,13 @@ describe('files that are no observations, or do not fit', () => {
   it('that do not go together or with the weights are refused by name', async () => {
     const differing = at(part(true, SEGMENT, ROWS))
     expect(await refused([at(part(false, 0, SEGMENT)), differing])).toMatch(
-      /differ-4096-12788\.obs: observations, streamsEqual: expected true in every part, got false/,
+      /differ-4096-12788\.obs: expected a part observed without --quantized-inputs like those before it, got a part observed with --quantized-inputs/,
     )
     write('narrow.npy', x.subarray(0, 19 * 300), 19)
     await run('--inputs', at('narrow.npy'), '--observe', at('narrow.obs'))
+    expect(await refused([at(part(false, 0, SEGMENT)), at('narrow.obs')])).toMatch(
+      /narrow\.obs: observations, inputs: expected 20 in every part, got 19/,
+    )
     expect(await refused([at('narrow.obs')])).toMatch(
       /W\.npy: expected \(19, K\) to go with the observations, got shape \(20, 6\)/,
     )
