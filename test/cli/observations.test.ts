@@ -105,6 +105,9 @@ describe('gpfq layer in two steps', () => {
       expect(merged).toMatchObject({ rows: ROWS, first: false, exact: true })
       expect(merged.total().values).toEqual(values)
       expect(Observations.from(merged.bytes).total().values).toEqual(values)
+      const behindNone = parts.reduce(merge, new Observations(merged.shape, 0, true, true, []))
+      expect(Observations.from(behindNone.bytes)).toMatchObject({ rows: ROWS, first: true, exact: true })
+      expect(behindNone.total().values).toEqual(values)
     }
   })
 
