@@ -4,7 +4,6 @@
  * searched as by default, which needs the full G.
  */
 import { createExecutor } from '#src/executor/choose.js'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Row, type Table, table } from './table.js'
 import {
@@ -33,10 +32,9 @@ export async function benchConvolutions(repetitions: number, count: number): Pro
     for (const same of [true, false]) {
       const patches = convolutionWork(layer, same)
       const chosen = allPositions(patches)
-      const timed = (name: string, work: Work): Case<SamplesResult> => ({
+      const timed = (name: string, work: Work): Case => ({
         name,
-        run: () => quantize(executor, work, { form: 'gram', rule: 'search' }),
-        seconds: ({ seconds }) => seconds,
+        run: () => quantize(executor, work, { rule: 'search' }),
       })
       const times = await interleave([timed('patches', patches), timed('chosen', chosen)], repetitions)
       const [byPatches, byChosen] = [times.get('patches')!, times.get('chosen')!]

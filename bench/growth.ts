@@ -4,15 +4,13 @@
  */
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { createExecutor } from '#src/executor/choose.js'
-import { directWork, gramWork } from '#src/methods/plan.js'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import { type Case, cell, exponent, interleave, type Timing, uniform } from './measure.js'
 import { denseChain } from './model.js'
 import { type Row, type Table, table } from './table.js'
-import { denseWork, quantize, type Shape } from './work.js'
+import { denseWork, operations, quantize, type Shape } from './work.js'
 
 const BASE: Shape = { samples: 2048, inputs: 256, neurons: 128 }
 
@@ -22,24 +20,18 @@ const CHAIN = { depth: 2, width: 256, samples: 1024 }
 export async function benchGrowth(threads: number, repetitions: number, doublings: number): Promise<Table> {
   const rows: Row[] = []
   const executor = await createExecutor({ threads })
-  for (const form of ['gram', 'direct'] as const) {
-    for (const axis of ['samples', 'inputs', 'neurons'] as const) {
-      const values = doubled(BASE[axis], doublings)
-      const works = values.map((value) => denseWork({ ...BASE, [axis]: value }, false))
-      const cases = works.map(
-        (work, i): Case<SamplesResult> => ({
-          name: `${values[i]}`,
-          run: () => quantize(executor, work, { form }),
-          seconds: ({ seconds }) => seconds,
-        }),
-      )
-      const times = await interleave(cases as Case[], repetitions)
-      const expected = exponent(
-        values,
-        works.map(({ shape }) => (form === 'gram' ? gramWork : directWork)(shape)),
-      )
-      rows.push(growthRow(`${axis} (${form} form)`, values, times, expected))
-    }
+  for (const axis of ['samples', 'inputs', 'neurons'] as const) {
+    const values = doubled(BASE[axis], doublings)
+    const works = values.map((value) => denseWork({ ...BASE, [axis]: value }, false))
+    const cases = works.map(
+      (work, i): Case => ({ name: `${values[i]}`, run: () => quantize(executor, work) }),
+    )
+    const times = await interleave(cases, repetitions)
+    const counts = works.map((work) => {
+      const { observe, solve } = operations(work)
+      return observe + solve
+    })
+    rows.push(growthRow(axis, values, times, exponent(values, counts)))
   }
   await executor.close()
 

@@ -4,6 +4,7 @@
  * padding do not count.
  */
 import { loadFastModule } from '#src/engine/relaxedModule.js'
+import { gramEdge } from '#src/methods/samplePlan.js'
 import { PANEL_BYTES, substituteScratch } from '#src/wasm/kernels.js'
 import { type Instance, instantiate, peakOf, peakProbe } from './machine.js'
 import { type Case, cell, interleave } from './measure.js'
@@ -13,15 +14,13 @@ interface Size {
   readonly inputs: number
   readonly neurons: number
   readonly samples: number
-  /** Panels of 8 inputs in a block of the direct form. */
-  readonly edge: number
 }
 
-const WIDE: Size = { inputs: 512, neurons: 128, samples: 1024, edge: 8 }
+const WIDE: Size = { inputs: 512, neurons: 128, samples: 1024 }
 /** A projection of a small transformer. */
-const LARGE: Size = { inputs: 2048, neurons: 128, samples: 512, edge: 8 }
+const LARGE: Size = { inputs: 2048, neurons: 128, samples: 512 }
 /** A convolution with few filters. */
-const NARROW: Size = { inputs: 144, neurons: 16, samples: 4096, edge: 2 }
+const NARROW: Size = { inputs: 144, neurons: 16, samples: 4096 }
 
 /** Columns of 8 neurons that a substitution processes together in layers of 4,096 neurons and more. */
 const STRIP = 16
@@ -68,14 +67,14 @@ export async function benchKernels(repetitions: number): Promise<Table> {
 /** Each size on a memory of its own. */
 async function casesOf(file: string): Promise<KernelCase[]> {
   return [
-    ...wideCases(await instantiate(1024, file), WIDE),
-    ...wideCases(await instantiate(1024, file), LARGE),
-    ...narrowCases(await instantiate(1024, file), NARROW),
+    ...kernelCases(await instantiate(1024, file), WIDE),
+    ...kernelCases(await instantiate(1024, file), LARGE),
+    ...kernelCases(await instantiate(1024, file), NARROW),
   ]
 }
 
 /** All operands of a layer, filled with different numbers. */
-function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size) {
+function operands({ memory }: Instance, { inputs, neurons, samples }: Size) {
   const floats = new Float32Array(memory.buffer)
   for (let i = 0; i < floats.length; i++) floats[i] = ((i * 7919) % 1000) / 1000
   let top = 65536
@@ -90,13 +89,10 @@ function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size
     h: room(panels * panels * 256),
     w: room(inputs * neurons * 4),
     r: room(inputs * neurons * 4),
-    n: room(inputs * neurons * 4),
     scales: room(neurons * 4),
     zeros: room(neurons * 4),
     codes: room(inputs * neurons),
     scratch: room(substituteScratch(panels, STRIP)),
-    u: room(samples * neurons * 4),
-    z: room((samples / 256) * neurons * edge * 32),
     source: room(samples * inputs * 4),
     rowAt: room(samples * 4),
     columnAt: room(inputs * 4),
@@ -109,11 +105,12 @@ function operands({ memory }: Instance, { inputs, neurons, samples, edge }: Size
   return { ...at, panels, columns: neurons / 8 }
 }
 
-function wideCases(instance: Instance, size: Size): KernelCase[] {
+function kernelCases(instance: Instance, size: Size): KernelCase[] {
   const { kernels } = instance
   const { inputs: N, neurons: K, samples } = size
   const { panels, columns, ...at } = operands(instance, size)
-  const tiles = ((panels / 8) * (panels / 8 + 1)) / 2
+  const edge = gramEdge(panels)
+  const side = Math.ceil(panels / edge)
   const pack = (contiguous: number) => () =>
     kernels.pack!(
       ...[at.source, 0, at.rowAt, at.columnAt, contiguous, samples, N, 1, at.x, panels, PANEL_BYTES, 0],
@@ -129,12 +126,12 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
     one('pack, scattered taps', { bytes: 8 * samples * N }, pack(0)),
     one('gram (H, triangle)', { flops: samples * N * (N + 1) }, () =>
       kernels.gram!(
-        ...[at.x, at.x, at.h, samples, panels, 1, PANEL_BYTES, panels * PANEL_BYTES],
-        ...[1, 1, 8, 0, tiles],
+        ...[at.x, at.x, at.h, 0, samples, panels, 1, PANEL_BYTES, panels * PANEL_BYTES],
+        ...[1, 1, edge, 0, (side * (side + 1)) / 2],
       ),
     ),
     one('project (R = tril(G)W)', { flops: N * (N + 1) * K }, () =>
-      kernels.project!(at.h, at.w, at.r, 0, panels, 1, columns, 0, (panels / 8) * columns),
+      kernels.project!(at.h, at.w, at.r, 0, panels, 1, columns, 0, Math.ceil(panels / 8) * columns),
     ),
     one('substitute', { flops: N * (N - 1) * K }, () =>
       kernels.substitute!(
@@ -143,43 +140,5 @@ function wideCases(instance: Instance, size: Size): KernelCase[] {
         ...[0, columns, 0],
       ),
     ),
-    advance(instance, size, at, one),
   ]
-}
-
-/** The two parts of the direct form of a small convolution. */
-function narrowCases(instance: Instance, size: Size): KernelCase[] {
-  const { inputs: N, samples, edge } = size
-  const { panels, columns: _, ...at } = operands(instance, size)
-  const blocks = panels / edge
-  const one = (kernel: string, work: { flops?: number; bytes?: number }, run: () => unknown): KernelCase => ({
-    ...{ name: `${kernel} ${N}`, kernel, size, flops: 0, bytes: 0 },
-    ...work,
-    run,
-  })
-  return [
-    one('gram (in-block triangles)', { flops: samples * N * (8 * edge + 1) }, () =>
-      instance.kernels.gram!(
-        ...[at.x, at.x, at.h, samples, edge, blocks, PANEL_BYTES, panels * PANEL_BYTES],
-        ...[1, 1, edge, 0, blocks],
-      ),
-    ),
-    advance(instance, size, at, one),
-  ]
-}
-
-/** One block of inputs: U += X W − Xq Q of the block before, Z = XqᵀU of this one. */
-function advance(
-  { kernels }: Instance,
-  { inputs, neurons, samples, edge }: Size,
-  at: { x: number; u: number; w: number; n: number; z: number },
-  one: (kernel: string, work: { flops: number }, run: () => unknown) => KernelCase,
-): KernelCase {
-  const [blocks, columns] = [inputs / 8 / edge, neurons / 8]
-  return one('advance (direct form)', { flops: 6 * samples * 8 * edge * neurons }, () =>
-    kernels.advance!(
-      ...[at.x, at.x, at.u, at.w, at.n, at.z, samples, blocks, edge, 1, columns, columns, 0, 1],
-      ...[0, samples / 256],
-    ),
-  )
 }

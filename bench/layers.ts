@@ -1,27 +1,26 @@
 /**
- * Tables (b) and (c): whole layers, from the caller's arrays to codes, by shape, form and thread count, compared with
- * rounding and the NumPy twin. No program in the table measures the output error. The form that was not chosen is timed
- * on one thread too, wherever it fits, so that a wrong choice of the cost model shows.
+ * Tables (b) and (c): whole layers, from the caller's arrays to codes, by shape and thread count, compared with rounding
+ * and the NumPy twin. No program in the table measures the output error. One thread's time is also given by its parts:
+ * observing the samples, and solving on the observations.
  */
 import type { Job } from '#src/engine/job.js'
 import { createPool } from '#src/engine/pool.js'
 import { createExecutor } from '#src/executor/choose.js'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { GPFQ } from '#src/methods/recipe.js'
 import { loadModule } from '#src/platform/init.js'
 import { PROBE_ROUNDS, peakOf, peakProbe } from './machine.js'
-import { type Case, cell, interleave, type Timing } from './measure.js'
+import { type Case, cell, interleave, type Timing, timing } from './measure.js'
 import { numpyTimes } from './numpy.js'
-import { type Cell, type Row, type Table, table } from './table.js'
+import { type Row, type Table, table } from './table.js'
 import {
   allPositions,
   type Convolution,
   convolutionWork,
   denseWork,
   operations,
-  planOf,
   quantize,
   type Shape,
+  type Spent,
   shapeOf,
   type Work,
 } from './work.js'
@@ -43,11 +42,6 @@ const PATCHES = { channels: 16, groups: 1, neurons: 16, side: 32, images: 64 }
 
 /** A depthwise 3 × 3 convolution: 64 groups of 9 inputs and one neuron, 32,768 patches. */
 const DEPTHWISE = { channels: 64, groups: 64, neurons: 1, side: 32, images: 32 }
-
-const FORMS = ['gram', 'direct'] as const
-
-/** How much slower than the better form the chosen one may be before the table marks it. */
-const SLACK = 1.1
 
 /** The probe kernel, 40 ms on one thread in tiles of 0.1 ms: the best speedup that more threads can reach here. */
 const PROBES: Job = [
@@ -75,103 +69,91 @@ export async function benchLayers(
   const executors = await Promise.all(threads.map((count) => createExecutor({ threads: count })))
   const module = await loadModule()
   const pools = await Promise.all(threads.map((count) => createPool(count, module)))
-  const one = executors[0]!
   const probe = await peakProbe()
   const rows: Row[] = []
   const scaling: Row[] = []
-  const subjects: Subject[] = [
-    ...shapes.map((shape) => ({
-      make: (same: boolean) => denseWork(shape, same),
-      of: '',
-      peer: { shape, convolution: null },
-    })),
-    ...[PATCHES, DEPTHWISE].map((layer) => ({
-      make: (same: boolean) => allPositions(convolutionWork(layer, same)),
-      of: layer.groups === 1 ? ', patches' : `, ${layer.groups} groups`,
-      peer: layer.groups === 1 ? { shape: shapeOf(layer), convolution: layer } : null,
-    })),
-  ]
-  for (const { make, of, peer } of subjects) {
+  for (const { make, of, peer } of subjectsOf(shapes)) {
     for (const same of [true, false]) {
       const work = make(same)
-      const chosen = planOf(work)!.form
-      const forms = FORMS.filter((form) => planOf(work, form) !== null)
-      const timed = (name: string, run: () => Promise<SamplesResult>): Case<SamplesResult> => ({
-        name,
-        run,
-        seconds: ({ seconds }) => seconds,
-      })
-      const cases = [
-        probe,
-        ...forms.map((form) => timed(`${form} 1`, () => quantize(one, work, { form }))),
-        ...executors
-          .slice(1)
-          .map((executor, i) =>
-            timed(`${chosen} ${threads[i + 1]}`, () => quantize(executor, work, { form: chosen })),
-          ),
+      const spent: Spent[] = [] // on one thread
+      const cases: Case[] = [
+        probe as Case,
+        ...executors.map((executor) => ({
+          name: `gpfq ${executor.threads}`,
+          async run() {
+            const parts = await quantize(executor, work)
+            if (executor.threads === 1) spent.push(parts)
+          },
+        })),
         ...pools.map((pool) => ({ name: `probes ${pool.threads}`, run: () => pool.run(PROBES) })),
-        timed('rounding', () => quantize(one, work, { form: 'none', recipe: { ...GPFQ, method: 'msq' } })),
+        {
+          name: 'rounding',
+          run: () => quantize(executors[0]!, work, { recipe: { ...GPFQ, method: 'msq' } }),
+        },
       ]
-      const times = await interleave(cases as Case[], repetitions)
+      const times = await interleave(cases, repetitions)
       const numpy = peer === null ? null : await numpyTimes(peer.shape, peer.convolution, same, repetitions)
-      const peak = peakOf(times.get('probe')!)
-      const formCell = (form: 'gram' | 'direct'): Cell => {
-        const time = times.get(`${form} 1`)
-        if (time === undefined) return 'does not fit'
-        const gflops = operations(work, form) / time.min / 1e9
-        return cell(time, 's', ` (${gflops.toFixed(1)}, ${(gflops / peak).toFixed(2)})`)
-      }
-      const least = (form: string): number => times.get(`${form} 1`)?.min ?? Number.POSITIVE_INFINITY
-      const ratio = least(chosen) / Math.min(...FORMS.map(least))
       const layer = { shape: `${work.name}${of}`, Xq: same ? '= X' : '≠ X' }
       rows.push({
         ...layer,
-        gram: formCell('gram'),
-        direct: formCell('direct'),
-        chosen,
-        'chosen / better': `${ratio.toFixed(2)}${ratio > SLACK ? ' **!**' : ''}`,
+        ...partCells(work, spent.slice(1), peakOf(times.get('probe')!)), // the first was the warm-up
+        both: cell(times.get('gpfq 1')!),
         rounding: cell(times.get('rounding')!),
         'NumPy, better form + patches': numpy ?? '–',
       })
-      const base = times.get(`${chosen} 1`)!
-      scaling.push({
-        ...layer,
-        form: chosen,
-        ...Object.fromEntries(
-          threads.map((count) => {
-            const time = times.get(`${chosen} ${count}`)!
-            const ratio = (of: Timing, one: Timing): string => (one.min / of.min).toFixed(2)
-            const best = ratio(times.get(`probes ${count}`)!, times.get('probes 1')!)
-            return [
-              `${count} threads`,
-              cell(time, 's', count === 1 ? '' : ` (${ratio(time, base)}×, probe ${best}×)`),
-            ]
-          }),
-        ),
-      })
+      scaling.push({ ...layer, ...threadCells(times, threads) })
     }
   }
   for (const { close } of [...executors, ...pools]) await close()
   return [
     table(
-      '(b) Whole layers, 1 thread, 15 levels: seconds min / median ± spread (GFLOP/s, fraction of the probe beside it); ' +
-        `**!** marks a choice more than ${SLACK.toFixed(2)} × the better form`,
-      [
-        'shape',
-        'Xq',
-        'gram',
-        'direct',
-        'chosen',
-        'chosen / better',
-        'rounding',
-        'NumPy, better form + patches',
-      ],
+      '(b) Whole layers, 1 thread, 15 levels: seconds min / median ± spread (GFLOP/s, fraction of the probe beside it)',
+      ['shape', 'Xq', 'observe', 'solve', 'both', 'rounding', 'NumPy, better form + patches'],
       rows,
     ),
     table(
-      '(c) Threads: seconds min / median ± spread (× one thread, and the same of the probe), chosen form',
-      ['shape', 'Xq', 'form', ...threads.map((count) => `${count} threads`)],
+      '(c) Threads: seconds min / median ± spread (× one thread, and the same of the probe), observe and solve',
+      ['shape', 'Xq', ...threads.map((count) => `${count} threads`)],
       scaling,
     ),
   ]
+}
+
+const subjectsOf = (shapes: readonly Shape[]): readonly Subject[] => [
+  ...shapes.map((shape) => ({
+    make: (same: boolean) => denseWork(shape, same),
+    of: '',
+    peer: { shape, convolution: null },
+  })),
+  ...[PATCHES, DEPTHWISE].map((layer) => ({
+    make: (same: boolean) => allPositions(convolutionWork(layer, same)),
+    of: layer.groups === 1 ? ', patches' : `, ${layer.groups} groups`,
+    peer: layer.groups === 1 ? { shape: shapeOf(layer), convolution: layer } : null,
+  })),
+]
+
+/** Both verbs by themselves. */
+function partCells(work: Work, spent: readonly Spent[], peak: number): Row {
+  const counts = operations(work)
+  const cells = (['observe', 'solve'] as const).map((verb) => {
+    const time = timing(
+      verb,
+      spent.map((parts) => parts[verb]),
+    )
+    const gflops = counts[verb] / time.min / 1e9
+    return [verb, cell(time, 's', ` (${gflops.toFixed(1)}, ${(gflops / peak).toFixed(2)})`)] as const
+  })
+  return Object.fromEntries(cells)
+}
+
+/** Each number of threads, beside what as many are worth to the probe. */
+function threadCells(times: ReadonlyMap<string, Timing>, threads: readonly number[]): Row {
+  const ratio = (name: string, count: number): string =>
+    (times.get(`${name} 1`)!.min / times.get(`${name} ${count}`)!.min).toFixed(2)
+  return Object.fromEntries(
+    threads.map((count) => {
+      const more = count === 1 ? '' : ` (${ratio('gpfq', count)}×, probe ${ratio('probes', count)}×)`
+      return [`${count} threads`, cell(times.get(`gpfq ${count}`)!, 's', more)]
+    }),
+  )
 }

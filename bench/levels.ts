@@ -1,8 +1,8 @@
-/** Table (j): the size of the alphabet, 3 levels beside the 15 of all other tables, each layer in its chosen form. */
+/** Table (j): the size of the alphabet, 3 levels beside the 15 of all other tables. */
 import { createExecutor } from '#src/executor/choose.js'
 import { type Case, cell, interleave } from './measure.js'
 import { type Row, type Table, table } from './table.js'
-import { denseWork, planOf, quantize, type Shape } from './work.js'
+import { denseWork, quantize, type Shape } from './work.js'
 
 export async function benchLevels(shapes: readonly Shape[], repetitions: number): Promise<Table> {
   const executor = await createExecutor({ threads: 1 })
@@ -18,7 +18,6 @@ export async function benchLevels(shapes: readonly Shape[], repetitions: number)
       rows.push({
         shape: work.name,
         Xq: same ? '= X' : '≠ X',
-        form: planOf(work)!.form,
         '15 levels': cell(fifteen),
         '3 levels': cell(three),
         '3 / 15': (three.min / fifteen.min).toFixed(2),
@@ -27,8 +26,8 @@ export async function benchLevels(shapes: readonly Shape[], repetitions: number)
   }
   await executor.close()
   return table(
-    '(j) Levels, 1 thread, chosen form: seconds min / median ± spread',
-    ['shape', 'Xq', 'form', '15 levels', '3 levels', '3 / 15'],
+    '(j) Levels, 1 thread: seconds min / median ± spread',
+    ['shape', 'Xq', '15 levels', '3 levels', '3 / 15'],
     rows,
   )
 }

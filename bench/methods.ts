@@ -1,15 +1,15 @@
 /**
  * Table (h): the time of each method's arithmetic on the layers of resnet20, in units of the time that H and G of plain
- * GPFQ take (sums of the lower triangles over 32,768 patches). A method's arithmetic is everything from complete H and
- * G to the codes: factors, projections, paths, passes and the search over 13 scales, with the caller's own work. One
- * thread.
+ * GPFQ take (sums of the lower triangles over 32,768 patches). A method's arithmetic is the verb solve, from the
+ * observations to the codes: factors, projections, paths, passes and the search over 13 scales, with the caller's own work
+ * and the copy of H and G into the kernels' memory. One thread.
  */
-import { GPFQ, type Recipe, resolveRecipe } from '#src/methods/recipe.js'
+import { resolveRecipe } from '#src/methods/recipe.js'
 import type { MethodOptions } from '#src/options.js'
 import { type Case, cell, interleave, type Timing, timing } from './measure.js'
 import { type Row, type Table, table } from './table.js'
-import { createTileTimer, sum, type TimedRun } from './tilePool.js'
-import { convolutionWork, denseWork, quantize, type Work } from './work.js'
+import { createTileTimer, sum, type TileTimer, type TimedRun } from './tilePool.js'
+import { convolutionWork, denseWork, observe, solve, type Work } from './work.js'
 
 /** resnet20's layers, BatchNormalization folded: how many of each shape, on at most 32,768 patches of 1,024 images. */
 const LAYERS: readonly { readonly count: number; readonly make: () => Work }[] = [
@@ -38,9 +38,6 @@ const METHODS: readonly { readonly name: string; readonly options: MethodOptions
   { name: 'best', options: { preset: 'best' } },
 ]
 
-/** The kernels that sum samples into matrices; all later kernels belong to the method. */
-const SAMPLES = ['padPlanes', 'pack', 'gram', 'mirror']
-
 /** The limit for every method, in the same unit. */
 const MOST = 4
 
@@ -59,26 +56,13 @@ export async function benchMethods(repetitions: number, layers: number): Promise
     }
     for (const { count, make } of LAYERS.slice(0, layers)) {
       const work = make()
-      const run = (name: string, recipe: Recipe, seconds: (run: TimedRun) => number): Case<TimedRun> => ({
-        name,
-        // Beacon computes its scales itself, so no scales are searched.
-        run: () =>
-          timer.time(() =>
-            quantize(timer.executor, work, {
-              recipe,
-              form: 'gram',
-              rule: recipe.method === 'beacon' ? 'max' : rule,
-            }),
-          ),
-        seconds,
-      })
-      const cases = [
-        run('H and G', GPFQ, matrixSeconds),
-        ...METHODS.map(({ name, options }) =>
-          run(name, resolveRecipe({ ...options, radius: { rule } }), methodSeconds),
-        ),
-      ]
-      const times = await interleave(cases as Case[], repetitions)
+      const plain: Case<TimedRun> = {
+        name: 'H and G',
+        run: () => timer.time(() => observe(timer.executor, work)),
+        seconds: matrixSeconds,
+      }
+      const cases = [plain, ...(await methodCases(timer, work, rule))]
+      const times = await interleave(cases, repetitions)
       for (const [name, time] of times) add(name, time, count)
       rows.push(methodRow(`${count} × ${work.name}`, times))
     }
@@ -97,6 +81,27 @@ export async function benchMethods(repetitions: number, layers: number): Promise
   return tables
 }
 
+/** Each method on observations that are made before its time is taken. */
+async function methodCases(
+  { executor, time }: TileTimer,
+  work: Work,
+  rule: 'max' | 'search',
+): Promise<Case<TimedRun>[]> {
+  const cases: Case<TimedRun>[] = []
+  for (const { name, options } of METHODS) {
+    const recipe = resolveRecipe({ ...options, radius: { rule } })
+    // Beacon computes its scales itself, so no scales are searched.
+    const how = { recipe, rule: recipe.method === 'beacon' ? ('max' as const) : rule }
+    const observations = await observe(executor, work, how)
+    cases.push({
+      name,
+      run: () => time(() => solve(executor, work, observations, how)),
+      seconds: allSeconds,
+    })
+  }
+  return cases
+}
+
 function methodRow(layer: string, times: ReadonlyMap<string, Timing>): Row {
   const base = times.get('H and G')!
   const ratios = METHODS.map(({ name }) => {
@@ -112,21 +117,10 @@ function methodRow(layer: string, times: ReadonlyMap<string, Timing>): Row {
 const matrixSeconds = ({ jobs }: TimedRun): number =>
   sum(
     jobs.flatMap(({ phases }) =>
-      phases.flat().map(({ kernel, tiles }) => (kernel === 'gram' || kernel === 'mirror' ? sum(tiles) : 0)),
+      phases.flat().map(({ kernel, tiles }) => (kernel === 'gram' ? sum(tiles) : 0)),
     ),
   )
 
-/** Seconds from complete matrices to codes. */
-function methodSeconds({ jobs, after }: TimedRun): number {
-  const firstOwn = jobs.findIndex(({ phases }) =>
-    phases.flat().some(({ kernel }) => !SAMPLES.includes(kernel)),
-  )
-  return (
-    after +
-    sum(
-      jobs
-        .slice(firstOwn)
-        .map(({ before, phases }) => before + sum(phases.flat().map(({ tiles }) => sum(tiles)))),
-    )
-  )
-}
+/** Seconds of all jobs and of the caller's own work. */
+const allSeconds = ({ jobs, after }: TimedRun): number =>
+  after + sum(jobs.map(({ before, phases }) => before + sum(phases.flat().map(({ tiles }) => sum(tiles)))))

@@ -11,6 +11,7 @@ import type { Runner } from '#src/calibration/runner.js'
 import { type FeedOptions, loadFeeds } from '#src/data/feeds.js'
 import { openData, readBytes } from '#src/data/files.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { openModel } from '#src/onnx/openModel.js'
 import { type Case, cell, interleave, percent, type Timing, timing } from './measure.js'
 import { type Cell, type Row, type Table, table } from './table.js'
 
@@ -97,12 +98,8 @@ export async function benchModels(threads: number, repetitions: number): Promise
   const rows: Row[] = []
   for (const { name, model, data, samples, feeds } of MODELS) {
     const bytes = await readBytes(join(assets, model))
-    const session = await runner.load(bytes)
-    const calibration = await loadFeeds([await openData(join(assets, data))], session.inputs, {
-      ...feeds,
-      samples,
-    })
-    await session.close()
+    const { inputs } = await openModel(bytes)
+    const calibration = await loadFeeds([await openData(join(assets, data))], inputs, { ...feeds, samples })
     const results = new Map<string, ModelTimes[]>()
     const cases = (['search', 'max'] as const).map((rule): Case => {
       const times: ModelTimes[] = []

@@ -13,12 +13,11 @@
 import type { Job, Task } from '#src/engine/job.js'
 import { createPool, type Pool } from '#src/engine/pool.js'
 import { createExecutor } from '#src/executor/choose.js'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
 import { loadModule } from '#src/platform/init.js'
 import { type Case, cell, interleave, percent } from './measure.js'
 import { type Row, type Table, table } from './table.js'
 import { createTileTimer, sum, type TimedJob, type TimedRun } from './tilePool.js'
-import { planOf, quantize, type Work } from './work.js'
+import { quantize, type Work } from './work.js'
 
 /** Threads that the memory can serve at full speed. */
 const MEMORY_THREADS = 4
@@ -177,24 +176,22 @@ export async function benchThreadsModel(works: readonly (() => Work)[], repetiti
     const timer = await createTileTimer()
     const executors = [await createExecutor({ threads: 1 }), await createExecutor({ threads: 2 })]
     const runs: TimedRun[] = []
-    const cases: Case<SamplesResult>[] = executors.map((executor) => ({
+    const cases: Case[] = executors.map((executor) => ({
       name: `${executor.threads}`,
       run: () => quantize(executor, work),
-      seconds: ({ seconds }) => seconds,
     }))
     const tiles: Case = {
       name: 'tiles',
       run: async () => void runs.push(await timer.time(() => quantize(timer.executor, work))),
     }
-    const times = await interleave([...(cases as Case[]), tiles], repetitions)
+    const times = await interleave([...cases, tiles], repetitions)
     for (const executor of executors) await executor.close()
     const run = leastOf(runs.slice(1)) // the first was the warm-up
     const base = predict(run, costs, 1).wall
     const [one, two] = [times.get('1')!, times.get('2')!]
     rows.push({
       layer: work.name,
-      Xq: work.shape.same ? '= X' : '≠ X',
-      form: planOf(work)!.form,
+      Xq: work.shape.streamsEqual ? '= X' : '≠ X',
       '1 thread, measured': cell(one),
       '1, model': base.toFixed(4),
       '2 threads, measured': cell(two, 's', ` (${(one.min / two.min).toFixed(2)}×)`),
@@ -214,7 +211,6 @@ export async function benchThreadsModel(works: readonly (() => Work)[], repetiti
     [
       'layer',
       'Xq',
-      'form',
       '1 thread, measured',
       '1, model',
       '2 threads, measured',

@@ -1,17 +1,18 @@
 /**
- * The work of one layer in the form of the executor's arguments: shape, batches of samples, weights and scales. Seeded;
- * dense or a convolution with groups; inputs as after a ReLU, which differ a little in the quantized network.
+ * The work of one layer as the executor's arguments: shape and batches of samples, weights and scales. Seeded; dense or a
+ * convolution with groups; inputs as after a ReLU, which differ a little in the quantized network. A layer is quantized by
+ * the verbs observe and solve, each with its seconds.
  */
 import { gatherFor } from '#src/calibration/gather.js'
 import type { Executor } from '#src/executor/executor.js'
-import { GRID, scalesFor } from '#src/methods/alphabet.js'
-import { preferCorrelation } from '#src/methods/convolution.js'
-import { Correlations } from '#src/methods/correlations.js'
-import { type Form, type LayerPlan, type LayerShape, planLayer } from '#src/methods/plan.js'
-import type { SamplesResult } from '#src/methods/quantizeSamples.js'
+import { scalesFor } from '#src/methods/alphabet.js'
+import { preferCorrelation } from '#src/methods/correlationPlan.js'
+import type { Observations } from '#src/methods/observations.js'
 import { GPFQ, type Recipe } from '#src/methods/recipe.js'
+import { type SampleShape, SEGMENT_ROWS } from '#src/methods/samplePlan.js'
 import { denseGather, paddedBytes, type SampleBatch } from '#src/methods/samples.js'
 import type { SolveRequest } from '#src/methods/solution.js'
+import { needsOf, needsWholeG } from '#src/methods/solve.js'
 import type { Radius } from '#src/options.js'
 import { uniform } from './measure.js'
 
@@ -32,7 +33,8 @@ export interface Convolution {
 
 export interface Work {
   readonly name: string
-  readonly shape: LayerShape
+  readonly shape: SampleShape
+  readonly neurons: number // per group
   readonly batches: readonly SampleBatch[]
   readonly weights: Float32Array // (groups, inputs, neurons)
 }
@@ -80,7 +82,8 @@ export function denseWork(shape: Shape, same: boolean): Work {
   })
   return {
     name: nameOf(shape),
-    shape: layerOf(shape, same, batches),
+    shape: samplesOf(shape, 1, SEGMENT_ROWS, same, batches),
+    neurons,
     batches,
     weights: weightsOf(inputs, neurons),
   }
@@ -108,9 +111,12 @@ export function convolutionWork(layer: Convolution, same: boolean): Work {
     return { x: part(x), xq: xq === null ? null : part(xq), gather }
   })
   const shape = shapeOf(layer)
+  // As many whole images as fit into a segment.
+  const segmentRows = side * side * Math.max(1, Math.floor(SEGMENT_ROWS / (side * side)))
   return {
     name: nameOf(shape),
-    shape: { ...layerOf(shape, same, batches), groups },
+    shape: samplesOf(shape, groups, segmentRows, same, batches),
+    neurons,
     batches,
     weights: weightsOf(inputs, groups * neurons),
   }
@@ -131,12 +137,14 @@ const SAME_3X3 = {
   autoPad: 'NOTSET',
 } as const
 
-const layerOf = (shape: Shape, same: boolean, batches: readonly SampleBatch[]): LayerShape => ({
-  ...shape,
-  groups: 1,
-  same,
-  candidates: 1,
-  blockSize: shape.inputs,
+const samplesOf = (
+  { samples, inputs }: Shape,
+  groups: number,
+  segmentRows: number,
+  same: boolean,
+  batches: readonly SampleBatch[],
+): SampleShape => ({
+  ...{ rows: samples, inputs, groups, streamsEqual: same, wholeG: false, means: false, segmentRows },
   batchBytes: Math.max(...batches.map(({ x }) => x.byteLength)),
   batchPaddedBytes: Math.max(...batches.map(({ gather }) => paddedBytes(gather))),
   batchRows: Math.max(...batches.map(({ gather }) => gather.rows)),
@@ -144,47 +152,70 @@ const layerOf = (shape: Shape, same: boolean, batches: readonly SampleBatch[]): 
 
 export interface WorkOptions {
   readonly recipe?: Recipe
-  readonly form?: Form
   readonly rule?: 'max' | 'search'
   /** Default 15. */
   readonly levels?: number
 }
 
-/** Chooses the codes of the layer, without measuring its error. */
-export function quantize(executor: Executor, work: Work, options: WorkOptions = {}): Promise<SamplesResult> {
-  const { recipe = GPFQ, form, rule = 'max', levels = LEVELS } = options
-  const { groups, inputs, neurons } = work.shape
+/** Sums what the samples say; null where the method looks at none. */
+export function observe(
+  executor: Executor,
+  { name, shape, batches }: Work,
+  { recipe = GPFQ, rule = 'max' }: WorkOptions = {},
+): Promise<Observations | null> {
+  const searching = rule === 'search'
+  const kind = needsOf(recipe, searching)
+  if (kind === 'none') return Promise.resolve(null)
+  const wholeG = needsWholeG(recipe, searching)
+  return executor.observe({ ...shape, wholeG }, batches, { kind, place: name })
+}
+
+/** Chooses the codes, without measuring their error. */
+export async function solve(
+  executor: Executor,
+  { name, shape: { groups, inputs }, neurons, weights }: Work,
+  observations: Observations | null,
+  { recipe = GPFQ, rule = 'max', levels = LEVELS }: WorkOptions = {},
+): Promise<void> {
   const radius: Radius = { rule }
   const shape = { groups, inputs, neurons }
   const request: SolveRequest = {
-    weights: work.weights,
+    weights,
     shape,
     levels,
-    scales: scalesFor(work.weights, shape, levels, 'neuron', radius),
+    scales: scalesFor(weights, shape, levels, 'neuron', radius),
     search: rule === 'search' ? 'neuron' : 'none',
   }
-  const candidates = rule === 'search' ? GRID.length : 1
-  return executor.quantizeSamples({ ...work.shape, recipe, candidates }, () => work.batches, [request], {
-    form,
-    place: work.name,
-    Correlations,
-  })
+  await executor.solve(observations, [request], { recipe, place: name })
 }
 
-/** The plan of the layer; null where the form does not fit the memory. */
-export function planOf({ shape }: Work, form?: Form): LayerPlan | null {
-  try {
-    return planLayer(shape, 1, form)
-  } catch {
-    return null
+/** Seconds of both verbs. */
+export interface Spent {
+  readonly observe: number
+  readonly solve: number
+}
+
+/** Chooses the codes of the layer from its samples. */
+export async function quantize(executor: Executor, work: Work, options: WorkOptions = {}): Promise<Spent> {
+  const start = performance.now()
+  const observations = await observe(executor, work, options)
+  const middle = performance.now()
+  await solve(executor, work, observations, options)
+  return { observe: (middle - start) / 1000, solve: (performance.now() - middle) / 1000 }
+}
+
+/**
+ * Operations of plain GPFQ; a multiply-add counts twice, padding does not count (except that of correlations): H, where
+ * Xq ≠ X the lower triangle of G, and the path.
+ */
+export function operations({ shape, neurons: k }: Work): {
+  readonly observe: number
+  readonly solve: number
+} {
+  const { rows: m, inputs: n, groups, streamsEqual, correlation } = shape
+  const streams = streamsEqual ? 1 : 2
+  return {
+    observe: correlation === undefined ? streams * groups * n * n * m : 2 * correlation.work,
+    solve: streams * groups * n * n * k,
   }
-}
-
-/** Operations of a form; a multiply-add counts twice, padding does not count (except that of correlations). */
-export function operations({ shape }: Work, form: Form): number {
-  const { samples: m, inputs: n, neurons: k, groups, same, correlation } = shape
-  const streams = same ? 1 : 2
-  if (form === 'direct') return 2 * groups * m * n * k * (1 + streams)
-  const path = streams * groups * n * n * k
-  return correlation === undefined ? streams * groups * n * n * m + path : 2 * correlation.work + path
 }

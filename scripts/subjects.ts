@@ -11,7 +11,9 @@ import { type FeedOptions, type FeedSet, loadFeeds, loadLabels } from '#src/data
 import { openData, readBytes } from '#src/data/files.js'
 import { evaluate } from '#src/model/evaluate.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { openModel } from '#src/onnx/openModel.js'
 import type { PlanModelOptions } from '#src/options.js'
+import type { RunnerInput } from '#src/tensor/tensor.js'
 import type { Cell } from './cells.js'
 
 export interface Subject {
@@ -127,9 +129,9 @@ export async function measure(
   runner: Runner,
   { samples = subject.calibrationSamples, profile = false, ...options }: Task,
 ): Promise<Cell> {
-  const bytes = await readBytes(join(assets, subject.model))
-  const calibration = await open(assets, subject, runner, bytes, subject.calibration, samples)
-  const { model, report } = await quantizeModel(bytes, { ...options, calibration, runner })
+  const opened = await openModel(await readBytes(join(assets, subject.model)))
+  const calibration = await open(assets, subject, opened.inputs, subject.calibration, samples)
+  const { model, report } = await quantizeModel(opened, { ...options, calibration, runner })
   return {
     value: await score(assets, subject, runner, model),
     bytes: model.length,
@@ -139,26 +141,17 @@ export async function measure(
   }
 }
 
-async function open(
+const open = async (
   assets: string,
-  subject: Subject,
-  runner: Runner,
-  model: Uint8Array,
+  { feeds }: Subject,
+  inputs: readonly RunnerInput[],
   data: string,
   samples?: number,
-): Promise<FeedSet> {
-  const session = await runner.load(model)
-  const feeds = await loadFeeds([await openData(join(assets, data))], session.inputs, {
-    ...subject.feeds,
-    samples,
-  })
-  await session.close()
-  return feeds
-}
+): Promise<FeedSet> => loadFeeds([await openData(join(assets, data))], inputs, { ...feeds, samples })
 
 /** Top-1 on the whole test set, or perplexity. */
 async function score(assets: string, subject: Subject, runner: Runner, model: Uint8Array): Promise<number> {
-  const feeds = await open(assets, subject, runner, model, subject.data)
+  const feeds = await open(assets, subject, (await openModel(model)).inputs, subject.data)
   const labels = await loadLabels(await openData(join(assets, subject.labels)))
   const result = await evaluate({ runner, model, feeds, samples: feeds.samples, labels })
   return 'top1' in result ? result.top1 : result.perplexity

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { loadFeeds } from 'gpfq/data'
-import { createRunner, quantizeModel } from 'gpfq/onnx'
+import { createRunner, openModel, quantizeModel } from 'gpfq/onnx'
 
 const demo = new URL('../../demo-data/', import.meta.url)
 const [
@@ -11,19 +11,16 @@ const [
   out = 'digits-4bit.onnx',
 ] = process.argv.slice(2)
 
-const bytes = await readFile(model)
-const runner = await createRunner() // onnxruntime-node if it is installed, else onnxruntime-web
-const session = await runner.load(bytes)
+const opened = await openModel(await readFile(model)) // decoded once: it says what to feed, and is quantized below
 const calibration = await loadFeeds(
   [{ name: basename(String(data)), files: [{ name: basename(String(data)), bytes: () => readFile(data) }] }],
-  session.inputs,
+  opened.inputs,
   { samples: 256, scale: 255 }, // pixels 0..255 become 0..1
 )
-await session.close()
 
-const { model: quantized, report } = await quantizeModel(bytes, {
+const { model: quantized, report } = await quantizeModel(opened, {
   calibration,
-  runner,
+  runner: await createRunner(), // onnxruntime-node if it is installed, else onnxruntime-web
   levels: 15,
   onProgress(event) {
     if (event.type !== 'layer-done') return

@@ -1,6 +1,6 @@
 // A form, a model, a download. Nothing is uploaded: all of it runs here.
 import { loadFeeds } from 'gpfq/data'
-import { createOrtWebRunner, quantizeModel } from 'gpfq/onnx'
+import { createOrtWebRunner, openModel, quantizeModel } from 'gpfq/onnx'
 
 const form = document.querySelector('form')
 const progress = document.querySelector('progress')
@@ -16,17 +16,10 @@ form.addEventListener('submit', async (event) => {
   event.preventDefault()
   const { model, data, scale } = Object.fromEntries(new FormData(form))
   try {
-    const bytes = new Uint8Array(await model.arrayBuffer())
-    const runner = await createOrtWebRunner()
-    const session = await runner.load(bytes)
-    const calibration = await loadFeeds([source(data)], session.inputs, {
-      samples: 256,
-      scale: Number(scale),
-    })
-    await session.close()
-    const result = await quantizeModel(bytes, {
-      calibration,
-      runner,
+    const opened = await openModel(new Uint8Array(await model.arrayBuffer()))
+    const result = await quantizeModel(opened, {
+      calibration: await loadFeeds([source(data)], opened.inputs, { samples: 256, scale: Number(scale) }),
+      runner: await createOrtWebRunner(),
       onProgress(step) {
         if (step.type === 'progress') progress.value = step.fraction
       },

@@ -87,15 +87,15 @@ async function runDemo(values: DemoValues, context: CommandContext): Promise<voi
     {
       name: 'float',
       levels: null,
-      bytes: model.bytes.length,
-      top1: await accuracyOf(model.bytes),
+      bytes: model.byteLength,
+      top1: await accuracyOf(await model.runnable()),
       seconds: null,
     },
   ]
   for (const levels of LEVELS)
     for (const { name, method, radius } of CANDIDATES) {
       const onProgress = terminal.interactive ? { onProgress: showQuantizing(terminal) } : {}
-      const { model: bytes, report } = await quantizeModel(model.bytes, {
+      const { model: bytes, report } = await quantizeModel(model, {
         calibration,
         runner,
         method,

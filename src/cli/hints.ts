@@ -22,17 +22,22 @@ export const CLI_HINTS: Readonly<Partial<Record<HintName, string>>> = {
   overwrite: 'choose another name or add --force',
 }
 
-/**
- * The line of an error.
- * @param options names of the options in camelCase
- */
-export function errorLine(error: DescribedError, options: ReadonlySet<string>): string {
-  return printable(describeError(error, CLI_HINTS, placeOf(error, options)))
+/** Options of the library whose name on the command line is another word. */
+const FLAGS: Readonly<Partial<Record<string, string>>> = { levelsFor: 'bits-for', foldBatchNorm: 'fold-bn' }
+
+/** `radius rule` as `--radius rule`: a place is the name of an option in camelCase, and perhaps some words after it. */
+export function flagOf(place: string): string {
+  const [name = ''] = /^\w*/.exec(place) ?? []
+  return `--${FLAGS[name] ?? kebab(name)}${place.slice(name.length)}`
 }
 
-/** The place of an error; an argument that is an option becomes `--kebab-case`, with the words after it unchanged. */
-function placeOf({ code, place }: DescribedError, options: ReadonlySet<string>): string {
-  const name = /^\w+/.exec(place)?.[0]
-  if (code !== 'INVALID_ARGUMENT' || name === undefined || !options.has(name)) return place
-  return `--${kebab(name)}${place.slice(name.length)}`
+/**
+ * The line of an error.
+ * @param options names of the options in camelCase: an argument that is one of them goes by the option's name
+ */
+export function errorLine(error: DescribedError, options: ReadonlySet<string>): string {
+  const { code, place } = error
+  const [name = ''] = /^\w*/.exec(place) ?? []
+  const refused = code === 'INVALID_ARGUMENT' && (options.has(name) || FLAGS[name] !== undefined)
+  return printable(describeError(error, CLI_HINTS, refused ? flagOf(place) : place))
 }

@@ -1,16 +1,20 @@
-/** `gpfq inspect`: the layers of a model, which of them would be quantized, and why the others would not. */
+/**
+ * `gpfq inspect`: the layers of a model, which of them would be quantized, and why the others would not; or what a file of
+ * observations holds.
+ */
 import type { Command } from 'commander'
+import { readBytes } from '../data/files.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
 import { indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
-import { graphOf, opsetOf } from '../onnx/model.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
 import { openModel } from './model.js'
 import { formatBytes } from './numbers.js'
+import { inspectPart, partLines } from './observations.js'
 import { shapeOf } from './progress.js'
 import { skippedLines } from './report.js'
 import { formatTable } from './table.js'
@@ -53,20 +57,27 @@ export function addInspectCommand(program: Command, context: CommandContext): vo
     .command('inspect')
     .summary('layers of a model, what would be quantized and what not and why')
     .description(
-      'Lists the layers of a model and the formats that can store each. Nothing is run or written.',
+      'Lists the layers of a model and the formats that can store each, or describes observations of a layer. Nothing is run or written.',
     )
-    .argument('<MODEL.onnx>')
+    .argument('<FILE>', 'a model (.onnx), or what gpfq layer --observe wrote')
     .option('--json', 'print one JSON document to stdout')
     .addHelpText(
       'before',
-      'Examples:\n  gpfq inspect model.onnx\n  gpfq inspect model.onnx --json | jq .layers\n',
+      'Examples:\n  gpfq inspect model.onnx\n  gpfq inspect model.onnx --json | jq .layers\n  gpfq inspect part.obs\n',
     )
     .action((path: string, values: InspectValues) => runInspect(path, values, context))
 }
 
 async function runInspect(path: string, values: InspectValues, context: CommandContext): Promise<void> {
   const terminal = context.terminal()
-  const inspection = await inspect(path)
+  const bytes = await readBytes(path)
+  const part = inspectPart(path, bytes)
+  if (part !== null) {
+    if (values.json) printJson(terminal, part)
+    else for (const line of partLines(part)) terminal.result(line)
+    return
+  }
+  const inspection = await inspect(path, bytes)
   if (values.json) return printJson(terminal, inspection)
   const { layers, inputs, outputs, foldableBatchNorms, skipped } = inspection
   terminal.result(
@@ -114,19 +125,19 @@ function possibleFormats(formats: readonly FormatOption[]): string {
     .join(' ')
 }
 
-async function inspect(path: string): Promise<Inspection> {
-  const file = await openModel(path)
-  const { proto: model } = await file.model.whole()
+async function inspect(path: string, bytes: Uint8Array): Promise<Inspection> {
+  const opened = await openModel(path, bytes)
+  const { proto: model } = await opened.whole()
   const { model: foldedModel, folded } = foldBatchNorms(model)
   const graph = indexGraph(foldedModel)
   const { layers, skipped } = findLayers(graph)
   return {
     model: path,
-    bytes: file.bytes.length,
-    opset: opsetOf(model),
+    bytes: opened.byteLength,
+    opset: opened.opset,
     irVersion: Number(model.irVersion),
-    inputs: file.inputs,
-    outputs: graphOf(model).output.map(({ name }) => name),
+    inputs: opened.inputs,
+    outputs: opened.outputs,
     weights: layers.reduce((sum, { groups, inputs, neurons }) => sum + groups * inputs * neurons, 0),
     foldableBatchNorms: folded,
     layers: layers.map((layer) => ({

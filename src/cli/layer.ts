@@ -1,19 +1,28 @@
-/** `gpfq layer`: quantizes one dense layer given as NumPy files. */
+/**
+ * `gpfq layer`: quantizes one dense layer given as NumPy files. In one step from its samples, or in two: parts of the
+ * samples are observed, perhaps on several machines, and their observations are merged and solved.
+ */
 import type { Command } from 'commander'
-import { typeError } from '../checks.js'
-import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
+import { checkOutput, splitData, writeBytes } from '../data/files.js'
 import { formatNpy } from '../data/npy.js'
-import { pickArray, readArrays } from '../data/source.js'
-import { GpfqError } from '../errors.js'
-import { createQuantizer, type LayerResult } from '../index.js'
-import { dequantize } from '../methods/alphabet.js'
-import { convertElements } from '../tensor/elements.js'
+import { atPlace, GpfqError } from '../errors.js'
+import { dequantize, type WeightShape } from '../methods/alphabet.js'
+import { methodOf } from '../methods/methods.js'
+import {
+  createQuantizer,
+  type LayerResult,
+  type Quantizer,
+  type SolvedLayer,
+  type SolveLayerOptions,
+} from '../quantizer.js'
 import { type CommandContext, printJson } from './command.js'
 import { checkDistinct } from './distinct.js'
+import { type LayerFiles, type LayerValues, type LayerWork, layerWork } from './layerWork.js'
+import { mismatch, readMatrix, readSamples } from './matrix.js'
 import { chosenMethod } from './methodOptions.js'
-import { formatPercent, formatSeconds } from './numbers.js'
+import { formatBytes, formatPercent, formatSeconds } from './numbers.js'
+import { mergeFiles, observeMatrix } from './observations.js'
 import {
-  type AlphabetValues,
   addAlphabetOptions,
   addKernelOptions,
   checkLayerSettings,
@@ -21,124 +30,193 @@ import {
   chosenThreads,
 } from './options.js'
 import { showSamples } from './progress.js'
-import { printable } from './terminal.js'
+import { printable, type Terminal } from './terminal.js'
 import { given } from './values.js'
 
-interface LayerValues extends AlphabetValues {
-  readonly weights: string
-  readonly inputs: string
-  readonly quantizedInputs?: string
-  readonly output: string
-  readonly scales?: string
-  readonly values?: string
-  readonly threads?: number
-  readonly fastMath?: boolean
-  readonly force?: boolean
-  readonly json?: boolean
-  readonly quiet?: boolean
+const EXAMPLES = `Examples:
+  gpfq layer --weights W.npy --inputs X.npy --bits 4 -o codes.npy --scales scales.npy
+  gpfq layer --inputs X1.npy --quantized-inputs XQ1.npy --observe part1.obs
+  gpfq layer --weights W.npy --observations part1.obs part2.obs --bits 4 -o codes.npy
+`
+
+const DESCRIPTION = `Chooses the codes of one layer Y = X·W by greedy path following. A weight is scale · (code − zero), zero = (levels − 1)/2; of method frame see --values.
+
+In two steps: --observe sums up what samples say about the layer's inputs, which needs no weights, and --observations chooses the codes on such sums. The codes are those of one step where each part but the last has a multiple of 4096 rows.`
+
+type Work<Kind extends LayerWork['kind']> = LayerWork & { readonly kind: Kind }
+
+/** What every kind of run has. */
+interface Run {
+  readonly context: CommandContext
+  readonly terminal: Terminal
+  readonly scales: string | undefined
+  readonly values: string | undefined
+  readonly force: boolean
+  readonly json: boolean
+  create(): Promise<Quantizer>
 }
 
 export function addLayerCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('layer')
     .summary('quantize one dense layer given as NumPy files')
-    .description(
-      'Chooses the codes of one layer Y = X·W by greedy path following. A weight is scale · (code − zero), zero = (levels − 1)/2; of method frame see --values.',
-    )
-    .requiredOption('--weights <W.npy>', 'weights, (inputs N, neurons K)')
-    .requiredOption('--inputs <X.npy>', "samples of the layer's inputs, (rows m, N)")
+    .description(DESCRIPTION)
+    .option('--weights <W.npy>', 'weights, (inputs N, neurons K)')
+    .option('--inputs <X.npy>', "samples of the layer's inputs, (rows m, N)")
     .option('--quantized-inputs <XQ.npy>', 'the same samples in the network quantized so far (default: X)')
-    .requiredOption(
-      '-o, --output <CODES.npy>',
-      'where to write the codes, uint8 (N, K); of frame (coefficients, K)',
-    )
+    .option('--observe <PART.obs>', 'observe the samples and write the observations; nothing is quantized')
+    .option('--observations <PART.obs...>', 'observations instead of --inputs, in the order of their samples')
+    .option('-o, --output <CODES.npy>', 'where to write the codes, uint8 (N, K); of frame (coefficients, K)')
     .option('--scales <S.npy>', 'where to write the scales, float32 (blocks, K)')
     .option('--values <V.npy>', 'where to write the weights that the codes stand for, float32 (N, K)')
   addAlphabetOptions(command)
   addKernelOptions(command)
-    .option('--json', 'print {relativeError, seconds, threads} to stdout')
+    .option(
+      '--json',
+      'print {relativeError, seconds, threads} to stdout; with --observe {rows, bytes, seconds, threads}',
+    )
     .option('--quiet', 'say nothing but results and errors')
     .option('--force', 'overwrite existing files')
-    .addHelpText(
-      'before',
-      'Examples:\n  gpfq layer --weights W.npy --inputs X.npy --bits 4 -o codes.npy --scales scales.npy\n',
-    )
+    .addHelpText('before', EXAMPLES)
     .action((values: LayerValues) => runLayer(values, context))
 }
 
 async function runLayer(values: LayerValues, context: CommandContext): Promise<void> {
-  const terminal = context.terminal(values.quiet === true)
-  const force = values.force === true
+  const work = layerWork(values)
+  const options = solveOptions(values)
+  const outputs = {
+    '-o': values.output,
+    '--scales': values.scales,
+    '--values': values.values,
+    '--observe': values.observe,
+  }
+  checkDistinct(outputs, {
+    '--weights': pathOf(values.weights),
+    '--inputs': pathOf(values.inputs),
+    '--quantized-inputs': pathOf(values.quantizedInputs),
+    '--observations': values.observations,
+  })
+  for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, values.force === true)
+  const run: Run = {
+    context,
+    terminal: context.terminal(values.quiet === true),
+    ...{ scales: values.scales, values: values.values },
+    force: values.force === true,
+    json: values.json === true,
+    create: () => createQuantizer({ threads: chosenThreads(values), fastMath: values.fastMath === true }),
+  }
+  if (work.kind === 'observe') return runObserve(work, run)
+  if (work.kind === 'quantize') return runQuantize(work, options, run)
+  return runSolve(work, options, run)
+}
+
+const pathOf = (argument: string | undefined): string | undefined => argument && splitData(argument).path
+
+/** @throws {UsageError} for options that the method does not have, or values out of range */
+function solveOptions(values: LayerValues): SolveLayerOptions {
   const options = {
     ...given({ levels: chosenLevels(values), scalePer: values.scalePer, radius: values.radius }),
     ...chosenMethod(values),
   }
   checkLayerSettings(options)
-  const outputs = { '-o': values.output, '--scales': values.scales, '--values': values.values }
-  checkDistinct(outputs, {
-    '--weights': splitData(values.weights).path,
-    '--inputs': splitData(values.inputs).path,
-    '--quantized-inputs': values.quantizedInputs && splitData(values.quantizedInputs).path,
-  })
-  for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
-  const weights = await readMatrix(values.weights)
-  const samples = await readMatrix(values.inputs)
-  const quantized =
-    values.quantizedInputs === undefined ? undefined : await readMatrix(values.quantizedInputs)
-  const [inputs, neurons] = weights.dims
-  if (samples.dims[1] !== inputs)
-    throw mismatch(values.inputs, `(m, ${inputs}) to go with the weights`, samples.dims)
-  if (quantized !== undefined && quantized.dims.join() !== samples.dims.join())
-    throw mismatch(
-      values.quantizedInputs ?? '',
-      `(${samples.dims.join(', ')}) as of the inputs`,
-      quantized.dims,
-    )
+  return options
+}
 
-  const method = values.method ?? 'gpfq'
-  terminal.say(
-    `gpfq layer: weights (${weights.dims.join(', ')}), samples (${samples.dims.join(', ')}), method ${method}`,
+/** Observes the samples and writes what they say. */
+async function runObserve(work: Work<'observe'>, { terminal, context, ...run }: Run): Promise<void> {
+  const start = performance.now()
+  const samples = await readSamples(work.inputs, work.quantizedInputs)
+  const [rows, inputs] = samples.x.dims
+  terminal.say(`gpfq layer: observing samples (${rows}, ${inputs})`)
+  await using quantizer = await run.create()
+  const show = showSamples(terminal, 'observing')
+  const observations = await at(work.inputs, () =>
+    observeMatrix(quantizer, samples, context.signal, (done) => show(done, rows)),
   )
-  const quantizer = await createQuantizer({
-    threads: chosenThreads(values),
-    fastMath: values.fastMath === true,
-  })
-  try {
-    const show = showSamples(terminal, 'quantizing')
-    const result = await quantizer.quantizeLayer(
-      {
-        weights: weights.data,
-        inputs,
-        neurons,
-        samples: samples.data,
-        ...given({ quantizedSamples: quantized?.data }),
-      },
+  const { bytes } = observations
+  await writeBytes(work.observe, bytes, run.force)
+  const seconds = (performance.now() - start) / 1000
+  const { threads } = quantizer
+  if (run.json) printJson(terminal, { rows, bytes: bytes.length, seconds, threads })
+  else
+    terminal.say(
+      `${printable(work.observe)}: ${rows} rows in ${formatBytes(bytes.length)}, ${formatSeconds(seconds)}, ${threads} threads`,
+    )
+}
+
+/** Quantizes the layer on samples. */
+async function runQuantize(work: Work<'quantize'>, options: SolveLayerOptions, run: Run): Promise<void> {
+  const { terminal, context } = run
+  const weights = await readMatrix(work.weights)
+  const { x, xq } = await readSamples(work.inputs, work.quantizedInputs)
+  const [inputs, neurons] = weights.dims
+  if (x.dims[1] !== inputs) throw mismatch(work.inputs, `(m, ${inputs}) to go with the weights`, x.dims)
+  terminal.say(
+    `gpfq layer: weights (${weights.dims.join(', ')}), samples (${x.dims.join(', ')}), method ${methodOf(options)}`,
+  )
+  await using quantizer = await run.create()
+  const show = showSamples(terminal, 'quantizing')
+  const result = await at(work.inputs, () =>
+    quantizer.quantizeLayer(
+      { weights: weights.data, inputs, neurons, samples: x.data, ...given({ quantizedSamples: xq?.data }) },
       {
         ...options,
         signal: context.signal,
-        onProgress: (fraction) => show(Math.floor(fraction * samples.dims[0]), samples.dims[0]),
+        onProgress: (fraction) => show(Math.floor(fraction * x.dims[0]), x.dims[0]),
       },
+    ),
+  )
+  await finish(work, result, { groups: 1, inputs, neurons }, quantizer, run)
+}
+
+/** Solves the layer on observations that were made before. */
+async function runSolve(work: Work<'solve'>, options: SolveLayerOptions, run: Run): Promise<void> {
+  const { terminal, context } = run
+  const weights = await readMatrix(work.weights)
+  const { observations, note } = await mergeFiles(work.observations)
+  const { groups, inputs } = observations.shape
+  const [rows, neurons] = weights.dims
+  if (rows !== groups * inputs)
+    throw mismatch(work.weights, `(${groups * inputs}, K) to go with the observations`, weights.dims)
+  if (note !== null) terminal.say(`note: ${printable(note)}`)
+  terminal.say(
+    `gpfq layer: weights (${weights.dims.join(', ')}), observations of ${observations.rows} rows, method ${methodOf(options)}`,
+  )
+  await using quantizer = await run.create()
+  const result = await at('--observations', () =>
+    quantizer.solve(observations, weights.data, { ...options, signal: context.signal }),
+  )
+  await finish(work, { ...result, relativeError: null }, { groups, inputs, neurons }, quantizer, run)
+}
+
+/** Writes the result, and says what it is. */
+async function finish(
+  files: LayerFiles,
+  result: LayerResult,
+  shape: WeightShape,
+  { threads }: Quantizer,
+  { terminal, ...run }: Run,
+): Promise<void> {
+  terminal.redraw('')
+  await writeResult(files, result, shape, run)
+  for (const note of result.notes) terminal.say(`note: ${printable(note)}`)
+  const { relativeError, seconds, zero } = result
+  if (run.json) printJson(terminal, { relativeError, seconds, threads })
+  else
+    terminal.say(
+      `${printable(files.output)}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${zero}, ${formatSeconds(seconds)}, ${threads} threads`,
     )
-    terminal.redraw('')
-    await writeResult(values, result, { inputs, neurons })
-    const { relativeError, seconds } = result
-    if (values.json) printJson(terminal, { relativeError, seconds, threads: quantizer.threads })
-    else
-      terminal.say(
-        `${printable(values.output)}: relative output error ${relativeError === null ? 'not measured' : formatPercent(relativeError)}, zero ${result.zero}, ${formatSeconds(seconds)}, ${quantizer.threads} threads`,
-      )
-  } finally {
-    await quantizer.close()
-  }
 }
 
 /** Writes the codes, and the scales and values that were asked for. */
 async function writeResult(
-  { output, scales, values, force = false }: LayerValues,
-  result: LayerResult,
-  { inputs, neurons }: { readonly inputs: number; readonly neurons: number },
+  { output }: LayerFiles,
+  result: SolvedLayer,
+  shape: WeightShape,
+  { scales, values, force }: Pick<Run, 'scales' | 'values' | 'force'>,
 ): Promise<void> {
   const { codes } = result
+  const { groups, inputs, neurons } = shape
   const matrix = formatNpy({ type: 'uint8', dims: [codes.length / neurons, neurons], data: codes })
   await writeBytes(output, matrix, force)
   if (scales !== undefined) {
@@ -146,32 +224,21 @@ async function writeResult(
     await writeBytes(scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)
   }
   if (values !== undefined) {
-    const data = result.values ?? dequantize(result, { groups: 1, inputs, neurons })
-    await writeBytes(values, formatNpy({ type: 'float32', dims: [inputs, neurons], data }), force)
+    const data = result.values ?? dequantize(result, shape)
+    await writeBytes(values, formatNpy({ type: 'float32', dims: [groups * inputs, neurons], data }), force)
   }
 }
 
-/** A file's array of two axes. */
-interface Matrix {
-  readonly dims: readonly [number, number]
-  readonly data: Float32Array
-}
-
-async function readMatrix(argument: string): Promise<Matrix> {
-  const source = await openData(argument)
-  const [file] = source.files
-  if (file === undefined || source.files.length > 1)
-    throw new GpfqError('INVALID_DATA', { place: source.name, expected: 'a .npy file', got: 'a folder' })
-  const array = pickArray(await readArrays(file), source.input, source.name)
-  const [rows, columns] = array.dims
-  if (array.dims.length !== 2 || rows === undefined || columns === undefined)
-    throw mismatch(source.name, 'a matrix', array.dims)
-  const data = convertElements(source.name, array.data, array.type, 'float32')
-  if (!(data instanceof Float32Array))
-    throw typeError({ place: source.name, expected: 'float32 elements', got: array.type })
-  return { dims: [rows, columns], data }
-}
-
-function mismatch(place: string, expected: string, dims: readonly number[]): GpfqError {
-  return new GpfqError('INVALID_DATA', { place, expected, got: `shape (${dims.join(', ')})` })
+/** Runs a call of the library. What it says of 'samples' it says of the files that they come from. */
+async function at<T>(place: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    throw error instanceof GpfqError && error.place.startsWith('samples')
+      ? atPlace(
+          error,
+          error.place.replace('samples', () => place),
+        )
+      : error
+  }
 }

@@ -15,11 +15,11 @@ import type {
   Radius,
   ScalePer,
 } from '../options.js'
+import { flagOf } from './hints.js'
 import { addMethodOptions } from './methodOptions.js'
 import { UsageError } from './usage.js'
 import {
   collectNumbers,
-  kebab,
   levelsOf,
   parseBits,
   parseRadius,
@@ -118,9 +118,6 @@ export function addKernelOptions(command: Command): Command {
   )
 }
 
-/** Options of the library whose name on the command line is another word. */
-const FLAGS: Readonly<Partial<Record<string, string>>> = { levelsFor: 'bits-for', foldBatchNorm: 'fold-bn' }
-
 /**
  * Checks the options of a whole model.
  * @throws UsageError that names the option as the command line has it
@@ -147,12 +144,6 @@ function asUsage(check: () => void): void {
     if (!isDescribed(error) || error.code !== 'INVALID_ARGUMENT') throw error
     throw new UsageError(describeError(error, {}, flagOf(error.place)), { cause: error })
   }
-}
-
-/** `radius rule` as `--radius rule`: a place is the name of an option, and maybe a part of it after a space. */
-function flagOf(place: string): string {
-  const [name = place, ...part] = place.split(' ')
-  return [`--${FLAGS[name] ?? kebab(name)}`, ...part].join(' ')
 }
 
 export function chosenThreads(values: { readonly threads?: number }): number {

@@ -164,8 +164,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
   }
   const model = await openModel(path)
-  const options = { ...settings, readExternalData: model.readExternalData }
-  const plan = await planModel(model.model, options)
+  const plan = await planModel(model, settings)
   echo(terminal, path, values, plan)
   if (values.dryRun) {
     if (values.json) printJson(terminal, { model: path, ...plan })
@@ -181,10 +180,10 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   const feeds = sources.length === 0 ? undefined : await loadFeeds(sources, model.inputs, data)
   for (const note of feeds?.notes ?? []) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
-  const runner = await createRunner({ threads: options.threads })
+  const runner = await createRunner({ threads: settings.threads })
   terminal.say(setting('runner', runner.name))
-  const { model: bytes, report } = await quantizePlanned(model.model, plan, {
-    ...options,
+  const { model: bytes, report } = await quantizePlanned(model, plan, {
+    ...settings,
     ...given({ calibration: feeds }),
     runner,
     signal: context.signal,

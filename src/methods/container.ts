@@ -32,6 +32,10 @@ export interface ContainerKind {
 
 const padded = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
+/** Whether bytes are a container of any kind. */
+export const isContainer = (bytes: Uint8Array): boolean =>
+  new TextDecoder('latin1').decode(bytes.subarray(0, MAGIC.length)) === MAGIC
+
 /** One value as bytes. */
 export function packContainer(
   { letters, version }: ContainerKind,

@@ -141,7 +141,10 @@ export class Observations {
     }
     const rows = fields.whole('rows', 0, 2 ** 53 - 1)
     const first = fields.flag('first')
-    const count = fields.whole('sums', 0, first ? 2 : Math.ceil(rows / shape.segmentRows))
+    const exact = fields.flag('exact')
+    // Parts that were not cut between segments can have a sum for as little as a row.
+    const most = first ? 2 : exact ? Math.ceil(rows / shape.segmentRows) : rows
+    const count = fields.whole('sums', 0, most)
     const { length, means } = sumLayout(shape)
     const floats = shape.kind === 'gram' ? length : rows * shape.groups * shape.inputs
     const sums = Array.from({ length: count }, () => ({
@@ -149,7 +152,7 @@ export class Observations {
       means: reader.doubles(shape.kind === 'gram' ? means : 0),
     }))
     reader.end()
-    return new Observations(shape, rows, first, fields.flag('exact'), sums)
+    return new Observations(shape, rows, first, exact, sums)
   }
 
   /** H, G and means of all rows: the segments added in order. Zero where there are no rows. */
@@ -177,7 +180,7 @@ function addTo(sum: Sum, next: Sum): void {
 export function merge(a: Observations, b: Observations): Observations {
   checkMergeable(a, b)
   if (b.rows === 0) return a
-  if (a.rows === 0) return new Observations(b.shape, b.rows, a.first, b.exact, b.sums)
+  if (a.rows === 0) return new Observations(b.shape, b.rows, a.first, b.exact, a.first ? [b.total()] : b.sums)
   const rows = a.rows + b.rows
   if (a.shape.kind === 'rows') {
     const values = new Float32Array(rows * a.shape.groups * a.shape.inputs)

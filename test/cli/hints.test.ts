@@ -24,6 +24,9 @@ describe('errorLine', () => {
     expect(errorLine(rangeError("levels for 'x'", 'a', 'b'), options)).toBe(
       "--levels for 'x': expected a, got b",
     )
+    expect(errorLine(rangeError("levelsFor 'x'", 'a', 'b'), options)).toBe(
+      "--bits-for 'x': expected a, got b",
+    )
     expect(errorLine(typeError({ place: 'runner', problem: 'is missing' }), options)).toBe(
       'runner: is missing',
     )

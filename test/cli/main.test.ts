@@ -109,7 +109,7 @@ describe('gpfq', () => {
       /--damping: expected a method that has it/,
     ],
     [['eval', model], /required option '--data <DATA\.\.\.>' not specified/],
-    [['layer', '--weights', 'w.npy'], /required option/],
+    [['layer', '--weights', 'w.npy'], /-o CODES\.npy: expected a file to write, got none/],
   ])('exits with 2 when called as gpfq %j', async (args, message) => {
     const { code, stdout, stderr } = await gpfq(args)
     expect(stderr).toMatch(message)
