@@ -14,8 +14,14 @@ export { dequantize, type QuantizedValues, type WeightShape } from './methods/al
 export { merge, type ObservationShape, Observations } from './methods/observations.js'
 export type { PatchGeometry } from './methods/patches.js'
 export { checkMethodOptions } from './methods/recipe.js'
-export type { NeuronRange } from './methods/solution.js'
-export type { Note, NoteCode } from './notes.js'
+export {
+  joinNeurons,
+  type LayerSolution,
+  type NeuronRange,
+  solutionBytes,
+  solutionFrom,
+} from './methods/solution.js'
+export { describeNote, type Note, type NoteCode } from './notes.js'
 export type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from './options.js'
 export { type InitOptions, init } from './platform/init.js'
 export type { NodeWorkerLike, WebWorkerLike, WorkerLike } from './platform/worker.js'

@@ -12,6 +12,7 @@ export {
   type HintName,
   isDescribed,
 } from './errors.js'
+export { dequantize, type QuantizedValues, type WeightShape } from './methods/alphabet.js'
 export {
   BEST,
   defaultPasses,
@@ -28,10 +29,10 @@ export {
   evaluate,
   type SequenceEvaluation,
 } from './model/evaluate.js'
-export { planModel, quantizeModel } from './model/quantizeModel.js'
+export { planModel, quantizeModel, quantizePlanned } from './model/quantizeModel.js'
 export type { Settings } from './model/settings.js'
 export type { WeightHistogram } from './model/weightHistogram.js'
-export type { Note, NoteCode } from './notes.js'
+export { describeNote, type Note, type NoteCode } from './notes.js'
 export type { Format, Skipped } from './onnx/layer.js'
 export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {
@@ -40,12 +41,14 @@ export type {
   Method,
   MethodOptions,
   ModelPlan,
+  PlanLayer,
   PlanModelOptions,
   ProgressEvent,
   QuantizeModelOptions,
   QuantizeModelResult,
   QuantizeReport,
   Radius,
+  RunOptions,
   ScalePer,
   Sparsity,
 } from './options.js'

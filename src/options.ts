@@ -56,6 +56,7 @@ export interface OptionValues {
   readonly sparsity: Sparsity
 }
 
+/** Names of the options of methods. */
 export type OptionName = keyof OptionValues
 
 /** Names of the options of a method, out of the table of methods. */
@@ -169,8 +170,10 @@ export interface RunOptions {
   readonly onProgress?: (event: ProgressEvent) => void
 }
 
+/** Options of quantizeModel: how to quantize, and what a run needs. */
 export type QuantizeModelOptions = PlanModelOptions & RunOptions
 
+/** What a run tells its caller on the way. */
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
@@ -184,6 +187,7 @@ export type ProgressEvent =
     }
   | { readonly type: 'verify' }
 
+/** What became of one layer. */
 export interface LayerReport {
   readonly name: string
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
@@ -230,6 +234,7 @@ export interface PrecisionReport {
   readonly curve: readonly { readonly at: number; readonly error: number }[]
 }
 
+/** What a run did and what was lost. Plain JSON. */
 export interface QuantizeReport {
   /** Of the float model's file, with its external data, and of the quantized one. */
   readonly bytesIn: number
@@ -299,16 +304,17 @@ export interface ModelPlan {
   readonly notes: readonly Note[]
 }
 
+/** The result of quantizeModel. */
 export interface QuantizeModelResult {
   /** The quantized model, bytes of an .onnx file without external data. */
   readonly model: Uint8Array
   readonly report: QuantizeReport
 }
 
-/** quantizeModel(source, options): src/model/quantizeModel.ts. @param source the model's bytes, or what openModel gives */
+/** The type of quantizeModel. */
 export type QuantizeModel = (
   source: Uint8Array | Model,
   options: QuantizeModelOptions,
 ) => Promise<QuantizeModelResult>
-/** planModel(source, options): reads the model and decides, without a runner; src/model/plan.ts. */
+/** The type of planModel. */
 export type PlanModel = (source: Uint8Array | Model, options: PlanModelOptions) => Promise<ModelPlan>

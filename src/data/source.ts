@@ -9,6 +9,7 @@ import { isIdx, parseIdx } from './idx.js'
 import { isNpy, parseNpy, startOf } from './npy.js'
 import { isZip, type NpzArchive, openNpz } from './npz.js'
 
+/** Where the bytes of a file come from. */
 export interface ByteSource {
   /** Its name in errors. The endings .jpg, .jpeg and .png mean an image, all others an array file. */
   readonly name: string
@@ -23,7 +24,11 @@ export type ArrayFile =
 
 /**
  * Reads an array file: .npy, .npz or IDX, each also gzipped.
- * @throws {GpfqError} INVALID_DATA
+ * @param source its name in errors, and its bytes
+ * @throws {GpfqError} INVALID_DATA for other formats and damaged files
+ * @example
+ * const arrays = await readArrays({ name: file.name, bytes: async () => new Uint8Array(await file.arrayBuffer()) })
+ * const tensor = arrays.kind === 'one' ? arrays.tensor : arrays.archive.get('x')
  */
 export async function readArrays(source: ByteSource): Promise<ArrayFile> {
   const bytes = await gunzip(await source.bytes(), source.name)

@@ -53,6 +53,7 @@ export interface WholeModel {
 
 /**
  * Reads and decodes a model.
+ * @param source bytes of an .onnx file, or where they come from
  * @param readExternalData reads a file beside the model by its relative path; needed for models with external data
  * @throws {GpfqError} INVALID_MODEL, UNSUPPORTED_MODEL; what the source throws passes through
  * @example
