@@ -47,7 +47,7 @@ export interface LayerObserver {
    * @param xq Xq, the same shape: inputs in the network quantized so far; none where `quantized` is false
    * @param options a signal that aborts between batches
    * @throws TypeError, RangeError for arguments
-   * @throws {GpfqError} INVALID_DATA for values that are not finite
+   * @throws GpfqError INVALID_DATA for values that are not finite
    */
   add(x: Float32Array, xq?: Float32Array, options?: { readonly signal?: AbortSignal }): Promise<void>
   /** The sums of all samples added so far. */

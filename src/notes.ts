@@ -21,7 +21,9 @@ export interface Note {
 
 /**
  * The text of a note: its sentence with its place in front.
+ * @param note of a plan or a report
  * @example
  * for (const note of report.notes) console.warn(describeNote(note))
  */
-export const describeNote = ({ place, text }: Note): string => (place === null ? text : `${place}: ${text}`)
+export const describeNote = (note: Note): string =>
+  note.place === null ? note.text : `${note.place}: ${note.text}`

@@ -167,6 +167,7 @@ export interface RunOptions {
   /** Kernels with relaxed SIMD where the runtime has it: can be faster, and bytes differ between machines. Default false. */
   readonly fastMath?: boolean
   readonly signal?: AbortSignal
+  /** Called on the way, in order. */
   readonly onProgress?: (event: ProgressEvent) => void
 }
 
@@ -267,8 +268,10 @@ export interface PlanLayer {
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
   readonly weight: string
   readonly groups: number
-  readonly inputs: number // per group
-  readonly neurons: number // per group
+  /** Per group. */
+  readonly inputs: number
+  /** Per group. */
+  readonly neurons: number
   readonly levels: number
   /** The levels were asked for this layer: mixed precision leaves them. */
   readonly fixed: boolean
@@ -281,7 +284,8 @@ export interface PlanLayer {
   readonly format: Format
   readonly formatReason: string
   readonly bytesIn: number
-  readonly bytesOut: number // estimate
+  /** Estimate. */
+  readonly bytesOut: number
 }
 
 /**

@@ -50,19 +50,24 @@ export type LayerOptions = SolveLayerOptions & {
 
 /** A layer that is solved: a LayerSolution, which travels as bytes (solutionBytes), with what happened on the way. */
 export interface SolvedLayer extends WeightShape {
-  readonly levels: number // M, 2..256
-  readonly codes: Uint8Array // (groups, inputs, neurons), 0..levels−1; of frame (groups, coefficients, neurons)
+  /** M, 2..256. */
+  readonly levels: number
+  /** (groups, inputs, neurons), 0..levels−1; of frame (groups, coefficients, neurons). */
+  readonly codes: Uint8Array
   /** (groups, inputs, neurons): what the codes of method frame stand for; absent where value = scale · (code − zero). */
   readonly values?: Float32Array
   /** (groups, blocks, neurons): value = scale · (code − zero). */
   readonly scales: Float32Array
-  readonly blockSize: number // inputs that share a scale
-  readonly zero: number // (levels − 1)/2
+  /** Inputs that share a scale. */
+  readonly blockSize: number
+  /** (levels − 1)/2. */
+  readonly zero: number
   /** Inputs that are zero in every sample; 0 where the method looks at none. */
   readonly deadInputs: number
   /** What had to be changed on the way, a sentence each. */
   readonly notes: readonly string[]
-  readonly seconds: number // for choosing the codes, without measuring
+  /** For choosing the codes, without measuring. */
+  readonly seconds: number
 }
 
 /** A quantized layer with what was lost. */
@@ -86,7 +91,7 @@ export interface Quantizer extends AsyncDisposable {
    * @param options alphabet, method and its options
    * @returns codes (inputs, neurons) and scales (blocks, neurons): value = scale · (code − zero)
    * @throws TypeError, RangeError for arguments; the signal's reason when aborted
-   * @throws {GpfqError} INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED
+   * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED
    * @example
    * const { codes, scales, zero } = await quantizer.quantizeLayer({ weights, inputs, neurons, samples })
    */
@@ -115,6 +120,7 @@ export interface Quantizer extends AsyncDisposable {
     weights: Float32Array,
     options?: SolveLayerOptions & { readonly neurons?: NeuronRange },
   ): Promise<SolvedLayer>
+  /** Ends the workers. Calls that run, and later ones, fail with code CLOSED. */
   close(): Promise<void>
 }
 
@@ -148,7 +154,7 @@ export function executorOf(quantizer: Quantizer): Executor {
  * Creates a quantizer: compiles the kernels, unless init() or an earlier quantizer has, and starts the workers.
  * @param options threads and kernels
  * @throws RangeError for a number of threads out of 1..256
- * @throws {GpfqError} RUNTIME_MISSING without WebAssembly SIMD or the kernels' file, WORKER_FAILED if a worker does not start
+ * @throws GpfqError RUNTIME_MISSING without WebAssembly SIMD or the kernels' file, WORKER_FAILED if a worker does not start
  * @example
  * await using quantizer = await createQuantizer({ threads: 4 })
  * const { codes, scales, zero } = await quantizer.quantizeLayer({ weights, inputs, neurons, samples })

@@ -33,7 +33,7 @@ const FATAL_ONLY = 4
  * Creates a runner on onnxruntime-web's wasm provider. The page or process has one thread count: ONNX Runtime reads it
  * when the first session is created.
  * @param options threads, or an onnxruntime-web of one's own
- * @throws {GpfqError} RUNTIME_MISSING if onnxruntime-web does not load
+ * @throws GpfqError RUNTIME_MISSING if onnxruntime-web does not load
  * @example
  * const runner = await createOrtWebRunner({ threads: 4 })
  */
@@ -53,7 +53,7 @@ export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Pro
 /**
  * Creates a runner on onnxruntime-node, native code on the CPU.
  * @param options threads
- * @throws {GpfqError} RUNTIME_MISSING if onnxruntime-node does not load
+ * @throws GpfqError RUNTIME_MISSING if onnxruntime-node does not load
  * @example
  * const runner = await createOrtNodeRunner({ threads: 4 })
  */
@@ -76,7 +76,7 @@ export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promi
 /**
  * Creates the native runner if onnxruntime-node is installed, else the WebAssembly one.
  * @param options threads
- * @throws {GpfqError} RUNTIME_MISSING if neither is installed
+ * @throws GpfqError RUNTIME_MISSING if neither is installed
  * @example
  * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
  */

@@ -15,6 +15,7 @@ export interface RunnerSession {
    * @param fetches names of the outputs to return; without it all of them
    */
   run(feeds: Feeds, fetches?: readonly string[]): Promise<Record<string, Tensor>>
+  /** Frees the model. */
   close(): Promise<void>
 }
 
@@ -22,6 +23,9 @@ export interface RunnerSession {
 export interface Runner {
   /** For the report, for instance "onnxruntime-web 1.30.0 (wasm, 2 threads)". */
   readonly name: string
-  /** @param model bytes of an .onnx file without external data */
+  /**
+   * Loads a model.
+   * @param model bytes of an .onnx file without external data
+   */
   load(model: Uint8Array): Promise<RunnerSession>
 }

@@ -62,8 +62,8 @@ const DEFAULT_BATCH = 32
  * @param sources samples of every input; the first axis of each array counts samples
  * @param inputs the model's inputs
  * @param options how many samples, and how they become the model's elements
- * @throws {GpfqError} INVALID_DATA naming the file, the shape expected and the shape found
- * @throws {RangeError} for a batch size below 1
+ * @throws GpfqError INVALID_DATA naming the file, the shape expected and the shape found
+ * @throws RangeError for a batch size below 1
  * @example
  * const { inputs } = await openModel(bytes)
  * const calibration = await loadFeeds([{ name: 'images', files }], inputs, { samples: 512, scale: 255 })
@@ -118,7 +118,7 @@ export async function loadFeeds(
 /**
  * Reads labels or next tokens: one integer array, (samples) or (samples, positions).
  * @param source one array file; of an archive the array `source.input`, by default "labels"
- * @throws {GpfqError} INVALID_DATA for a folder, an array of floats or a damaged file
+ * @throws GpfqError INVALID_DATA for a folder, an array of floats or a damaged file
  * @example
  * const labels = await loadLabels({ name: 'labels.npy', files: [file] })
  */

@@ -31,7 +31,7 @@ export function isImageName(name: string): boolean {
 
 /**
  * Decodes one image. Its first bytes say which format it has, not its name.
- * @throws {GpfqError} INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
+ * @throws GpfqError INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
  */
 export async function decodeImage(source: ByteSource): Promise<Pixels> {
   const bytes = await source.bytes()

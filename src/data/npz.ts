@@ -15,7 +15,7 @@ export interface NpzArchive {
   /**
    * Unpacks one array.
    * @param name one of `names`
-   * @throws {GpfqError} INVALID_DATA if there is no such array or it is damaged
+   * @throws GpfqError INVALID_DATA if there is no such array or it is damaged
    */
   get(name: string): Tensor
 }
@@ -28,7 +28,7 @@ export function isZip(bytes: Uint8Array): boolean {
 /**
  * Opens an archive: reads its directory and unpacks nothing.
  * @param place the name of the file in errors
- * @throws {GpfqError} INVALID_DATA if it is damaged or has no .npy members
+ * @throws GpfqError INVALID_DATA if it is damaged or has no .npy members
  */
 export function openNpz(bytes: Uint8Array, place = 'npz'): NpzArchive {
   const members: string[] = []

@@ -139,6 +139,7 @@ export const BEST = {
 
 /**
  * The method of a call that may name one: else gpfq, or with the preset `best` qronos.
+ * @param options what the call names
  * @example
  * methodOf({ preset: 'best' }) // 'qronos'
  */

@@ -23,7 +23,8 @@ import { matrixFloats } from './panelMatrix.js'
 /** What is summed. Two observations with equal shapes can be merged. */
 export interface ObservationShape {
   readonly kind: 'gram' | 'rows'
-  readonly inputs: number // N, per group
+  /** N, per group. */
+  readonly inputs: number
   readonly groups: number
   /** Xq = X: nothing before this layer was quantized, and G = H. */
   readonly streamsEqual: boolean
@@ -131,7 +132,7 @@ export class Observations {
    * Observations from bytes.
    * @param bytes what `bytes` gave
    * @param place for messages: the file
-   * @throws {GpfqError} INVALID_DATA for bytes that are not observations, of another version, truncated or damaged
+   * @throws GpfqError INVALID_DATA for bytes that are not observations, of another version, truncated or damaged
    */
   static from(bytes: Uint8Array, place = 'observations'): Observations {
     const reader = openContainer(place, KIND, bytes)
@@ -183,7 +184,7 @@ function addTo(sum: Sum, next: Sum): void {
  * @param a observations of the earlier samples
  * @param b observations of those that follow, taken with `later: true`
  * @returns sums over all rows, in units of squared inputs; the same bytes as in one part, if `a` is whole segments
- * @throws {GpfqError} INVALID_DATA where the shapes differ
+ * @throws GpfqError INVALID_DATA where the shapes differ
  * @example
  * const solved = await quantizer.solve([first, second, third].reduce(merge), weights)
  */

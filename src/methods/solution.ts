@@ -24,8 +24,10 @@ export interface SolveRequest {
 
 /** What a method chooses for a request. */
 export interface Chosen {
-  readonly codes: Uint8Array // (groups, inputs, neurons); of frame (groups, coefficients, neurons)
-  readonly scales: Float32Array // (groups, blocks, neurons), after the search
+  /** (groups, inputs, neurons); of frame (groups, coefficients, neurons). */
+  readonly codes: Uint8Array
+  /** (groups, blocks, neurons), after the search. */
+  readonly scales: Float32Array
   /** (groups, inputs, neurons): what the codes stand for, where they are not codes of weights (frame). */
   readonly values?: Float32Array
   /** ‖XW − XqQ‖ / ‖XW‖ from H alone, if it was asked for. */
@@ -34,9 +36,11 @@ export interface Chosen {
 
 /** A quantized layer: value = scale · (code − zero), inputs t of block ⌊t / blockSize⌋ share a scale. */
 export interface LayerSolution extends Chosen, WeightShape {
-  readonly levels: number // M, 2..256; codes are 0..M−1
+  /** M, 2..256; codes are 0..M−1. */
+  readonly levels: number
   readonly blockSize: number
-  readonly zero: number // (M − 1)/2
+  /** (M − 1)/2. */
+  readonly zero: number
 }
 
 export const solutionOf = ({ shape, levels, scales }: SolveRequest, chosen: Chosen): LayerSolution => ({
@@ -150,7 +154,7 @@ export function solutionBytes(solution: LayerSolution): Uint8Array<ArrayBuffer> 
  * A solution from bytes.
  * @param bytes what solutionBytes gave
  * @param place for messages: the file
- * @throws {GpfqError} INVALID_DATA for bytes that are not a solution, of another version, truncated or damaged
+ * @throws GpfqError INVALID_DATA for bytes that are not a solution, of another version, truncated or damaged
  * @example
  * const values = dequantize(solution, solution) // of solution = solutionFrom(bytes)
  */

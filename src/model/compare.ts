@@ -54,7 +54,7 @@ export interface Comparison {
 /**
  * Loads both models, runs them over the batches, and closes them.
  * @param options both models' bytes, the batches and a runner
- * @throws {GpfqError} INVALID_DATA if the models do not have the same inputs and output shape; RUNTIME_FAILED if one of
+ * @throws GpfqError INVALID_DATA if the models do not have the same inputs and output shape; RUNTIME_FAILED if one of
  * them does not run
  * @throws the signal's reason if it aborts
  * @example

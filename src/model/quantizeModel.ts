@@ -42,8 +42,9 @@ export { planModel } from './plan.js'
  * Quantizes a model, by default by greedy path following (2010.15979). The input bytes are not changed.
  * @param source the model's bytes, or what openModel gives
  * @param options a runner, calibration samples, and how to quantize
+ * @function
  * @returns the quantized model's bytes and a report of what was lost
- * @throws {GpfqError} see GpfqErrorCode
+ * @throws GpfqError see GpfqErrorCode
  * @throws TypeError, RangeError for options; the signal's reason when aborted
  * @example
  * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
@@ -61,7 +62,7 @@ export const quantizeModel: QuantizeModel = async (source, options) => {
  * @param plan what planModel gives
  * @param options a runner and calibration samples
  * @returns the quantized model's bytes and a report of what was lost
- * @throws {GpfqError} INVALID_DATA where the plan is of another version or another model; else as quantizeModel
+ * @throws GpfqError INVALID_DATA where the plan is of another version or another model; else as quantizeModel
  * @example
  * const plan = await planModel(model, { levels: 7 })
  * const { model: bytes } = await quantizePlanned(model, plan, { calibration, runner })

@@ -29,7 +29,7 @@ let load = memoizeAsync(compile)
  * replace earlier ones, for quantizers created afterwards; the others stay.
  * @param options none of them is needed where the package finds its own files
  * @throws TypeError, RangeError for options
- * @throws {GpfqError} RUNTIME_MISSING if the kernels cannot be loaded or compiled
+ * @throws GpfqError RUNTIME_MISSING if the kernels cannot be loaded or compiled
  * @example
  * await init({ wasm: '/assets/gpfq.wasm', workerUrl: '/assets/gpfq.worker.js', threads: 4 })
  */

@@ -2,7 +2,8 @@
 import type { Settings } from '../model/settings.js'
 
 /**
- * Bytes in decimal units.
+ * Bytes as text, in decimal units.
+ * @param bytes a whole number
  * @example
  * formatBytes(1234567) // '1.2 MB'
  */
@@ -14,7 +15,8 @@ export function formatBytes(bytes: number): string {
 }
 
 /**
- * Seconds as ms, s or min.
+ * Seconds as text, in ms, s or min.
+ * @param seconds at least 0
  * @example
  * formatSeconds(0.25) // '250 ms'
  */
@@ -37,7 +39,8 @@ export function formatPercent(share: number, digits = 2): string {
 }
 
 /**
- * Decibels; `exact` for infinity, a dash for null.
+ * Decibels as text.
+ * @param db infinity for exact, null for not measured
  * @example
  * formatDecibels(32.14) // '32.1 dB'
  */
