@@ -44,6 +44,7 @@ export const HINTS = {
   'convert-opset': 'convert it with onnx.version_converter first',
 } as const
 
+/** The name of a hint. */
 export type HintName = keyof typeof HINTS
 
 /** The fields of an error. Either `expected` and `got` are there, for a wrong value, or `problem`, for a state. */
@@ -58,14 +59,19 @@ export interface ErrorFacts {
   readonly hint?: HintName | (string & {})
 }
 
+/** An error with its fields: a GpfqError, or a TypeError or RangeError for an argument. */
 export interface DescribedError extends Error, ErrorFacts {
   readonly code: ErrorCode
 }
 
 /**
  * The text of an error: `<place>: expected <X>, got <Y>; <hint>`, or `<place>: <problem>; <hint>`.
+ * @param facts the fields, for instance an error of this library
  * @param hints other words for some hints
  * @param place another word for the place
+ * @example
+ * describeError({ place: 'levels', expected: 'an integer from 2 to 256', got: '1' })
+ * // 'levels: expected an integer from 2 to 256, got 1'
  */
 export function describeError(
   facts: ErrorFacts,
@@ -79,7 +85,12 @@ export function describeError(
   return `${place}: ${said}${mend}`
 }
 
-/** Whether an error carries the fields of ErrorFacts and a code, as all errors do that this library throws on purpose. */
+/**
+ * Whether an error carries the fields of ErrorFacts and a code, as all errors do that this library throws on purpose.
+ * @param error any value that was thrown
+ * @example
+ * try { … } catch (error) { if (isDescribed(error)) show(error.place, describeError(error)) }
+ */
 export function isDescribed(error: unknown): error is DescribedError {
   return error instanceof Error && 'code' in error && 'place' in error && typeof error.place === 'string'
 }
@@ -98,6 +109,11 @@ export class GpfqError extends Error implements ErrorFacts {
   declare readonly problem?: string
   declare readonly hint?: string
 
+  /**
+   * @param code what kind of failure it is
+   * @param facts its fields, or the text `<place>: <problem>`
+   * @param options its cause
+   */
   constructor(code: GpfqErrorCode, facts: ErrorFacts | string, options?: ErrorOptions) {
     super(typeof facts === 'string' ? facts : describeError(facts), options)
     this.code = code

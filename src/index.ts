@@ -1,4 +1,7 @@
-/** "gpfq": quantize one layer. Whole ONNX models: "gpfq/onnx". */
+/**
+ * Quantizes one layer. Whole ONNX models: "gpfq/onnx".
+ * @module gpfq
+ */
 export {
   type DescribedError,
   describeError,
@@ -14,9 +17,17 @@ export { dequantize, type QuantizedValues, type WeightShape } from './methods/al
 export { merge, type ObservationShape, Observations } from './methods/observations.js'
 export type { PatchGeometry } from './methods/patches.js'
 export { checkMethodOptions } from './methods/recipe.js'
-export type { NeuronRange } from './methods/solution.js'
-export type { Note, NoteCode } from './notes.js'
+export type { Axes, Convolution } from './methods/samples.js'
+export {
+  joinNeurons,
+  type LayerSolution,
+  type NeuronRange,
+  solutionBytes,
+  solutionFrom,
+} from './methods/solution.js'
+export { describeNote, type Note, type NoteCode } from './notes.js'
 export type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from './options.js'
+export type { WasmSource } from './platform/compile.js'
 export { type InitOptions, init } from './platform/init.js'
 export type { NodeWorkerLike, WebWorkerLike, WorkerLike } from './platform/worker.js'
 export {

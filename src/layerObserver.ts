@@ -37,6 +37,7 @@ export interface LayerInputs {
   readonly later?: boolean
 }
 
+/** A layer that is being observed. Only its sums are kept; samples are forgotten. */
 export interface LayerObserver {
   /** Sample rows added so far. */
   readonly rows: number
@@ -44,7 +45,9 @@ export interface LayerObserver {
    * Adds samples. They may be changed when the promise resolves.
    * @param x X, (rows, inputs) or (images, channels, height, width) row-major: inputs in the float network
    * @param xq Xq, the same shape: inputs in the network quantized so far; none where `quantized` is false
-   * @throws TypeError, RangeError for arguments; GpfqError INVALID_DATA for values that are not finite
+   * @param options a signal that aborts between batches
+   * @throws TypeError, RangeError for arguments
+   * @throws GpfqError INVALID_DATA for values that are not finite
    */
   add(x: Float32Array, xq?: Float32Array, options?: { readonly signal?: AbortSignal }): Promise<void>
   /** The sums of all samples added so far. */

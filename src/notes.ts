@@ -1,5 +1,6 @@
 /** Notes of a run: what a caller should know of a result that is not an error. Like errors they are data with a text. */
 
+/** What a note is about. */
 export type NoteCode =
   | 'DAMPING_RAISED' // H was not positive definite
   | 'BATCHES_RECOMPUTED' // calibration tensors do not fit into the budget
@@ -9,6 +10,7 @@ export type NoteCode =
   | 'EXTERNAL_DATA_EMBEDDED' // external data is written into the model file
   | 'FLOAT_COPY_KEPT' // something beside the layers reads a weight
 
+/** Something a caller should know of a run that is not an error. */
 export interface Note {
   readonly code: NoteCode
   /** The layer or tensor it is about; null for the whole run. */
@@ -17,5 +19,11 @@ export interface Note {
   readonly text: string
 }
 
-/** The sentence with its place in front. */
-export const describeNote = ({ place, text }: Note): string => (place === null ? text : `${place}: ${text}`)
+/**
+ * The text of a note: its sentence with its place in front.
+ * @param note of a plan or a report
+ * @example
+ * for (const note of report.notes) console.warn(describeNote(note))
+ */
+export const describeNote = (note: Note): string =>
+  note.place === null ? note.text : `${note.place}: ${note.text}`

@@ -1,5 +1,14 @@
-/** "gpfq/onnx": quantize whole ONNX models. */
-export { createOrtNodeRunner, createOrtWebRunner, createRunner } from './calibration/onnxRuntime.js'
+/**
+ * Quantizes whole ONNX models.
+ * @module gpfq/onnx
+ */
+export {
+  createOrtNodeRunner,
+  createOrtWebRunner,
+  createRunner,
+  type OrtRunnerOptions,
+  type OrtWebRunnerOptions,
+} from './calibration/onnxRuntime.js'
 export type { Runner, RunnerSession } from './calibration/runner.js'
 export {
   type DescribedError,
@@ -12,6 +21,7 @@ export {
   type HintName,
   isDescribed,
 } from './errors.js'
+export { dequantize, type QuantizedValues, type WeightShape } from './methods/alphabet.js'
 export {
   BEST,
   defaultPasses,
@@ -28,10 +38,11 @@ export {
   evaluate,
   type SequenceEvaluation,
 } from './model/evaluate.js'
-export { planModel, quantizeModel } from './model/quantizeModel.js'
+export { planModel, quantizeModel, quantizePlanned } from './model/quantizeModel.js'
 export type { Settings } from './model/settings.js'
 export type { WeightHistogram } from './model/weightHistogram.js'
-export type { Note, NoteCode } from './notes.js'
+export { describeNote, type Note, type NoteCode } from './notes.js'
+export type { ReadExternalData } from './onnx/externalData.js'
 export type { Format, Skipped } from './onnx/layer.js'
 export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {
@@ -39,15 +50,22 @@ export type {
   LayerReport,
   Method,
   MethodOptions,
+  ModelOptions,
   ModelPlan,
+  OptionName,
+  OptionValues,
+  PlanLayer,
   PlanModelOptions,
+  PrecisionReport,
   ProgressEvent,
   QuantizeModelOptions,
   QuantizeModelResult,
   QuantizeReport,
   Radius,
+  RunOptions,
   ScalePer,
   Sparsity,
 } from './options.js'
+export type { WasmSource } from './platform/compile.js'
 export { type InitOptions, init } from './platform/init.js'
 export type { Feeds, RunnerInput, Tensor, TensorData, TensorType } from './tensor/tensor.js'

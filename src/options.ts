@@ -56,6 +56,7 @@ export interface OptionValues {
   readonly sparsity: Sparsity
 }
 
+/** Names of the options of methods. */
 export type OptionName = keyof OptionValues
 
 /** Names of the options of a method, out of the table of methods. */
@@ -166,11 +167,14 @@ export interface RunOptions {
   /** Kernels with relaxed SIMD where the runtime has it: can be faster, and bytes differ between machines. Default false. */
   readonly fastMath?: boolean
   readonly signal?: AbortSignal
+  /** Called on the way, in order. */
   readonly onProgress?: (event: ProgressEvent) => void
 }
 
+/** Options of quantizeModel: how to quantize, and what a run needs. */
 export type QuantizeModelOptions = PlanModelOptions & RunOptions
 
+/** What a run tells its caller on the way. */
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
@@ -184,6 +188,7 @@ export type ProgressEvent =
     }
   | { readonly type: 'verify' }
 
+/** What became of one layer. */
 export interface LayerReport {
   readonly name: string
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
@@ -230,6 +235,7 @@ export interface PrecisionReport {
   readonly curve: readonly { readonly at: number; readonly error: number }[]
 }
 
+/** What a run did and what was lost. Plain JSON. */
 export interface QuantizeReport {
   /** Of the float model's file, with its external data, and of the quantized one. */
   readonly bytesIn: number
@@ -262,8 +268,10 @@ export interface PlanLayer {
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
   readonly weight: string
   readonly groups: number
-  readonly inputs: number // per group
-  readonly neurons: number // per group
+  /** Per group. */
+  readonly inputs: number
+  /** Per group. */
+  readonly neurons: number
   readonly levels: number
   /** The levels were asked for this layer: mixed precision leaves them. */
   readonly fixed: boolean
@@ -276,7 +284,8 @@ export interface PlanLayer {
   readonly format: Format
   readonly formatReason: string
   readonly bytesIn: number
-  readonly bytesOut: number // estimate
+  /** Estimate. */
+  readonly bytesOut: number
 }
 
 /**
@@ -299,16 +308,17 @@ export interface ModelPlan {
   readonly notes: readonly Note[]
 }
 
+/** The result of quantizeModel. */
 export interface QuantizeModelResult {
   /** The quantized model, bytes of an .onnx file without external data. */
   readonly model: Uint8Array
   readonly report: QuantizeReport
 }
 
-/** quantizeModel(source, options): src/model/quantizeModel.ts. @param source the model's bytes, or what openModel gives */
+/** The type of quantizeModel. */
 export type QuantizeModel = (
   source: Uint8Array | Model,
   options: QuantizeModelOptions,
 ) => Promise<QuantizeModelResult>
-/** planModel(source, options): reads the model and decides, without a runner; src/model/plan.ts. */
+/** The type of planModel. */
 export type PlanModel = (source: Uint8Array | Model, options: PlanModelOptions) => Promise<ModelPlan>

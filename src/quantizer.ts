@@ -12,11 +12,12 @@ import type { Observations } from './methods/observations.js'
 import { checkLevelsFor, type Recipe, resolveRecipe, resolveScales } from './methods/recipe.js'
 import { type SampleShape, SEGMENT_ROWS } from './methods/samplePlan.js'
 import { denseGather, type SampleBatch } from './methods/samples.js'
-import type { LayerSolution, NeuronRange, SolveRequest } from './methods/solution.js'
+import type { NeuronRange, SolveRequest } from './methods/solution.js'
 import { needsOf, needsWholeG } from './methods/solve.js'
 import { describeNote } from './notes.js'
 import type { MethodOptions, Radius, ScalePer } from './options.js'
 
+/** A dense layer Y = X·W with its calibration samples, all float32. */
 export interface LayerProblem {
   /** W, (inputs, neurons) row-major. */
   readonly weights: Float32Array
@@ -37,35 +38,45 @@ export type SolveLayerOptions = MethodOptions & {
   /** Default { rule: 'search' }. */
   readonly radius?: Radius
   readonly signal?: AbortSignal
-  /** Share done, 0..1. */
+  /** Called with the share done, 0..1. */
   readonly onProgress?: (fraction: number) => void
 }
 
+/** Options of quantizeLayer. */
 export type LayerOptions = SolveLayerOptions & {
   /** Measure the output error (default true). It costs about as much as a pass of the layer over the samples, twice. */
   readonly measure?: boolean
 }
 
-export interface SolvedLayer {
-  readonly codes: Uint8Array // (groups, inputs, neurons), 0..levels−1; of frame (groups, coefficients, neurons)
+/** A layer that is solved: a LayerSolution, which travels as bytes (solutionBytes), with what happened on the way. */
+export interface SolvedLayer extends WeightShape {
+  /** M, 2..256. */
+  readonly levels: number
+  /** (groups, inputs, neurons), 0..levels−1; of frame (groups, coefficients, neurons). */
+  readonly codes: Uint8Array
   /** (groups, inputs, neurons): what the codes of method frame stand for; absent where value = scale · (code − zero). */
   readonly values?: Float32Array
   /** (groups, blocks, neurons): value = scale · (code − zero). */
   readonly scales: Float32Array
-  readonly blockSize: number // inputs that share a scale
-  readonly zero: number // (levels − 1)/2
+  /** Inputs that share a scale. */
+  readonly blockSize: number
+  /** (levels − 1)/2. */
+  readonly zero: number
   /** Inputs that are zero in every sample; 0 where the method looks at none. */
   readonly deadInputs: number
   /** What had to be changed on the way, a sentence each. */
   readonly notes: readonly string[]
-  readonly seconds: number // for choosing the codes, without measuring
+  /** For choosing the codes, without measuring. */
+  readonly seconds: number
 }
 
+/** A quantized layer with what was lost. */
 export interface LayerResult extends SolvedLayer {
   /** ‖XW − XqQ‖ / ‖XW‖ (Frobenius), null if not measured. */
   readonly relativeError: number | null
 }
 
+/** Workers and the memory that they share. Calls may overlap: they take turns. */
 export interface Quantizer extends AsyncDisposable {
   readonly threads: number
   /** What the runtime allows: a pool of workers, one worker, or the calling thread; src/executor/executor.ts. */
@@ -76,14 +87,19 @@ export interface Quantizer extends AsyncDisposable {
   readonly peakMemoryBytes: number
   /**
    * Quantizes one dense layer by greedy path following (2010.15979).
-   * @throws TypeError, RangeError for arguments; GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED; the
-   * signal's reason when aborted.
+   * @param problem W (inputs, neurons), X and perhaps Xq (rows, inputs), row-major
+   * @param options alphabet, method and its options
+   * @returns codes (inputs, neurons) and scales (blocks, neurons): value = scale · (code − zero)
+   * @throws TypeError, RangeError for arguments; the signal's reason when aborted
+   * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED, CLOSED
    * @example
    * const { codes, scales, zero } = await quantizer.quantizeLayer({ weights, inputs, neurons, samples })
    */
   quantizeLayer(problem: LayerProblem, options?: LayerOptions): Promise<LayerResult>
   /**
    * Begins to observe a layer's inputs: its samples are added in any number of calls and forgotten.
+   * @param inputs the number of inputs of a dense layer, or a convolution
+   * @throws TypeError, RangeError for arguments
    * @example
    * const seen = await quantizer.observe({ inputs: 512 })
    * for await (const { x, xq } of samples) await seen.add(x, xq)
@@ -92,18 +108,23 @@ export interface Quantizer extends AsyncDisposable {
   observe(inputs: LayerInputs): Promise<LayerObserver>
   /**
    * Chooses a layer's codes from observations: those of an observer, or of parts that were merged.
+   * @param observations of all samples
    * @param weights W, (groups, inputs, neurons) row-major
    * @param options also `neurons`, a range of them to be solved: neurons do not depend on each other
-   * @throws TypeError, RangeError for arguments; GpfqError as quantizeLayer
+   * @throws as quantizeLayer
+   * @example
+   * const { codes, scales } = await quantizer.solve(merge(first, second), weights, { levels: 7, neurons: { from: 0, to: 64 } })
    */
   solve(
     observations: Observations | LayerObserver,
     weights: Float32Array,
     options?: SolveLayerOptions & { readonly neurons?: NeuronRange },
   ): Promise<SolvedLayer>
+  /** Ends the workers. Calls that run, and later ones, fail with code CLOSED. */
   close(): Promise<void>
 }
 
+/** Options of createQuantizer. */
 export interface QuantizerOptions {
   /** Worker threads; default what init() says, else all that the machine offers. */
   readonly threads?: number
@@ -129,6 +150,15 @@ export function executorOf(quantizer: Quantizer): Executor {
   throw typeError({ place: 'quantizer', expected: 'what createQuantizer made', got: 'another value' })
 }
 
+/**
+ * Creates a quantizer: compiles the kernels, unless init() or an earlier quantizer has, and starts the workers.
+ * @param options threads and kernels
+ * @throws RangeError for a number of threads out of 1..256
+ * @throws GpfqError RUNTIME_MISSING without WebAssembly SIMD or the kernels' file, WORKER_FAILED if a worker does not start
+ * @example
+ * await using quantizer = await createQuantizer({ threads: 4 })
+ * const { codes, scales, zero } = await quantizer.quantizeLayer({ weights, inputs, neurons, samples })
+ */
 export async function createQuantizer(options: QuantizerOptions = {}): Promise<Quantizer> {
   const executor = await createExecutor(options)
   const close = (): Promise<void> => executor.close()
@@ -194,17 +224,15 @@ async function solveOne(
   observations: Observations | null,
   request: SolveRequest,
   options: Omit<Parameters<Executor['solve']>[2], 'place'>,
-): Promise<SolvedLayer & { readonly solution: LayerSolution }> {
+): Promise<SolvedLayer> {
   const start = performance.now()
   const { solutions, deadInputs, notes } = await executor.solve(observations, [request], {
     ...options,
     place: 'samples',
   })
-  const solution = solutions[0]!
-  const { codes, scales, blockSize, zero, values } = solution
   return {
-    ...{ codes, scales, blockSize, zero, deadInputs, solution },
-    ...(values && { values }),
+    ...solutions[0]!,
+    deadInputs,
     notes: notes.map(describeNote),
     seconds: (performance.now() - start) / 1000,
   }
@@ -245,13 +273,13 @@ async function quantizeLayer(
     needs === 'none'
       ? null
       : await executor.observe(shape, batches(), { ...run, kind: needs, onProgress: part(0, 0.8 * chosen) })
-  const { solution, ...solved } = await solveOne(executor, observations, request, {
+  const solved = await solveOne(executor, observations, request, {
     ...{ recipe, signal },
     onProgress: part(0.8 * chosen, 0.2 * chosen),
   })
   const seconds = (performance.now() - start) / 1000
   if (!measure) return { ...solved, seconds, relativeError: null }
-  const sums = await executor.measure(shape, batches(), request, solution, {
+  const sums = await executor.measure(shape, batches(), request, solved, {
     ...run,
     onProgress: part(HALF, 1 - HALF),
   })

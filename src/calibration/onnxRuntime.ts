@@ -14,11 +14,13 @@ import type { Runner, RunnerSession } from './runner.js'
 
 type OrtModule = typeof Ort
 
+/** Options of every runner on ONNX Runtime. */
 export interface OrtRunnerOptions {
   /** Threads of ONNX Runtime's own pool. Default: 1. In a page more than one need cross-origin isolation. */
   readonly threads?: number
 }
 
+/** Options of a runner on onnxruntime-web. */
 export interface OrtWebRunnerOptions extends OrtRunnerOptions {
   /** An onnxruntime-web that the caller has imported, for instance from its own URL. Default: the installed package. */
   readonly ort?: OrtModule
@@ -30,7 +32,10 @@ const FATAL_ONLY = 4
 /**
  * Creates a runner on onnxruntime-web's wasm provider. The page or process has one thread count: ONNX Runtime reads it
  * when the first session is created.
- * @throws {GpfqError} RUNTIME_MISSING
+ * @param options threads, or an onnxruntime-web of one's own
+ * @throws GpfqError RUNTIME_MISSING if onnxruntime-web does not load
+ * @example
+ * const runner = await createOrtWebRunner({ threads: 4 })
  */
 export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Promise<Runner> {
   const ort = options.ort ?? (await importWeb())
@@ -47,7 +52,10 @@ export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Pro
 
 /**
  * Creates a runner on onnxruntime-node, native code on the CPU.
- * @throws {GpfqError} RUNTIME_MISSING
+ * @param options threads
+ * @throws GpfqError RUNTIME_MISSING if onnxruntime-node does not load
+ * @example
+ * const runner = await createOrtNodeRunner({ threads: 4 })
  */
 export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promise<Runner> {
   const ort = await importNative('onnxruntime-node')
@@ -67,7 +75,10 @@ export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promi
 
 /**
  * Creates the native runner if onnxruntime-node is installed, else the WebAssembly one.
- * @throws {GpfqError} RUNTIME_MISSING if neither is installed
+ * @param options threads
+ * @throws GpfqError RUNTIME_MISSING if neither is installed
+ * @example
+ * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
  */
 export async function createRunner(options: OrtRunnerOptions = {}): Promise<Runner> {
   try {

@@ -5,16 +5,27 @@
  */
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 
+/** A model that is loaded and can be run. */
 export interface RunnerSession {
   readonly inputs: readonly RunnerInput[]
   readonly outputs: readonly string[]
-  /** Runs once. Without `fetches` every output of the model is returned. */
+  /**
+   * Runs once.
+   * @param feeds a tensor for every input
+   * @param fetches names of the outputs to return; without it all of them
+   */
   run(feeds: Feeds, fetches?: readonly string[]): Promise<Record<string, Tensor>>
+  /** Frees the model. */
   close(): Promise<void>
 }
 
+/** An inference engine. */
 export interface Runner {
   /** For the report, for instance "onnxruntime-web 1.30.0 (wasm, 2 threads)". */
   readonly name: string
+  /**
+   * Loads a model.
+   * @param model bytes of an .onnx file without external data
+   */
   load(model: Uint8Array): Promise<RunnerSession>
 }

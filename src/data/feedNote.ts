@@ -4,6 +4,7 @@
  */
 import { describeError } from '../errors.js'
 
+/** Something a caller should know of data that is not an error. */
 export type FeedNote =
   /** Arrays of an archive that have no input's name are not used. */
   | {
@@ -24,7 +25,10 @@ export type FeedNote =
 
 /**
  * The sentence of a note: its place, its text and its hint.
+ * @param note a note of loadFeeds
  * @param hints other words for some hints
+ * @example
+ * for (const note of feeds.notes) console.warn(describeFeedNote(note))
  */
 export function describeFeedNote(
   note: FeedNote,

@@ -31,8 +31,10 @@ export interface DataSource {
   readonly files: readonly ByteSource[]
 }
 
+/** The order of axes of images: (batch, channels, height, width) or (batch, height, width, channels). */
 export type Layout = 'nchw' | 'nhwc'
 
+/** Options of loadFeeds. */
 export interface FeedOptions extends Preprocessing {
   /** At most the first N samples. Default: all. */
   readonly samples?: number | undefined
@@ -42,6 +44,7 @@ export interface FeedOptions extends Preprocessing {
   readonly layout?: Layout | undefined
 }
 
+/** Batches of model inputs. A set can be iterated any number of times. */
 export interface FeedSet extends AsyncIterable<Feeds> {
   /** Samples that the batches hold in all. */
   readonly samples: number
@@ -58,8 +61,12 @@ const DEFAULT_BATCH = 32
  * Opens data for a model's inputs.
  * @param sources samples of every input; the first axis of each array counts samples
  * @param inputs the model's inputs
- * @throws {GpfqError} INVALID_DATA naming the file, the shape expected and the shape found
- * @throws {RangeError} for a batch size below 1
+ * @param options how many samples, and how they become the model's elements
+ * @throws GpfqError INVALID_DATA naming the file, the shape expected and the shape found
+ * @throws RangeError for a batch size below 1
+ * @example
+ * const { inputs } = await openModel(bytes)
+ * const calibration = await loadFeeds([{ name: 'images', files }], inputs, { samples: 512, scale: 255 })
  */
 export async function loadFeeds(
   sources: readonly DataSource[],
@@ -109,8 +116,11 @@ export async function loadFeeds(
 }
 
 /**
- * Labels or next tokens: one integer array, (samples) or (samples, positions).
- * @throws {GpfqError} INVALID_DATA
+ * Reads labels or next tokens: one integer array, (samples) or (samples, positions).
+ * @param source one array file; of an archive the array `source.input`, by default "labels"
+ * @throws GpfqError INVALID_DATA for a folder, an array of floats or a damaged file
+ * @example
+ * const labels = await loadLabels({ name: 'labels.npy', files: [file] })
  */
 export async function loadLabels(source: DataSource): Promise<Tensor> {
   const [file] = source.files

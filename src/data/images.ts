@@ -19,14 +19,19 @@ export interface Pixels {
   readonly data: Uint8Array | Uint8ClampedArray
 }
 
-/** Whether a file is an image, by its name. */
+/**
+ * Whether a file is an image, by its name.
+ * @param name of a file, with its ending
+ * @example
+ * isImageName('cat.JPG') // true
+ */
 export function isImageName(name: string): boolean {
   return /\.(jpe?g|png)$/i.test(name)
 }
 
 /**
  * Decodes one image. Its first bytes say which format it has, not its name.
- * @throws {GpfqError} INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
+ * @throws GpfqError INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
  */
 export async function decodeImage(source: ByteSource): Promise<Pixels> {
   const bytes = await source.bytes()
@@ -45,6 +50,8 @@ let readJpegWasm = jpegWasm
  * Provides the file codec/dec/mozjpeg_dec.wasm of @jsquash/jpeg. A page that does not serve it beside the decoder needs
  * this; Node reads it from the package. Call it before the first JPEG is decoded.
  * @param read returns the bytes of the file
+ * @example
+ * provideJpegWasm(async () => new Uint8Array(await (await fetch('/assets/mozjpeg_dec.wasm')).arrayBuffer()))
  */
 export function provideJpegWasm(read: () => Promise<Uint8Array>): void {
   readJpegWasm = read

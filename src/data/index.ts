@@ -1,6 +1,7 @@
 /**
- * "gpfq/data": calibration and evaluation data as batches of model inputs, from NumPy, IDX and image files. It uses no
+ * Calibration and evaluation data as batches of model inputs, from NumPy, IDX and image files. It uses no
  * file system: a source is an object that returns bytes, for instance a page's File.
+ * @module gpfq/data
  */
 export { describeFeedNote, type FeedNote } from './feedNote.js'
 export {

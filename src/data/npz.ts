@@ -8,10 +8,15 @@ import type { Tensor } from '../tensor/tensor.js'
 import { crc32 } from './crc32.js'
 import { formatNpy, parseNpy } from './npy.js'
 
+/** An open .npz archive. */
 export interface NpzArchive {
   /** Names of the arrays, without the .npy of the member, in the archive's order. */
   readonly names: readonly string[]
-  /** @throws {GpfqError} INVALID_DATA if there is no such array or it is damaged */
+  /**
+   * Unpacks one array.
+   * @param name one of `names`
+   * @throws GpfqError INVALID_DATA if there is no such array or it is damaged
+   */
   get(name: string): Tensor
 }
 
@@ -23,7 +28,7 @@ export function isZip(bytes: Uint8Array): boolean {
 /**
  * Opens an archive: reads its directory and unpacks nothing.
  * @param place the name of the file in errors
- * @throws {GpfqError} INVALID_DATA if it is damaged or has no .npy members
+ * @throws GpfqError INVALID_DATA if it is damaged or has no .npy members
  */
 export function openNpz(bytes: Uint8Array, place = 'npz'): NpzArchive {
   const members: string[] = []

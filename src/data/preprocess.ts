@@ -8,6 +8,7 @@ import { GpfqError } from '../errors.js'
 import { allocateElements, convertElements, isFloatType, numberAt } from '../tensor/elements.js'
 import type { TensorData, TensorType } from '../tensor/tensor.js'
 
+/** What happens to the elements of a file: (x / scale − mean) / std. */
 export interface Preprocessing {
   /** Divides every element before mean and std are applied; 255 maps bytes to 0..1. */
   readonly scale?: number | undefined

@@ -9,6 +9,7 @@ import { isIdx, parseIdx } from './idx.js'
 import { isNpy, parseNpy, startOf } from './npy.js'
 import { isZip, type NpzArchive, openNpz } from './npz.js'
 
+/** Where the bytes of a file come from. */
 export interface ByteSource {
   /** Its name in errors. The endings .jpg, .jpeg and .png mean an image, all others an array file. */
   readonly name: string
@@ -23,7 +24,11 @@ export type ArrayFile =
 
 /**
  * Reads an array file: .npy, .npz or IDX, each also gzipped.
- * @throws {GpfqError} INVALID_DATA
+ * @param source its name in errors, and its bytes
+ * @throws GpfqError INVALID_DATA for other formats and damaged files
+ * @example
+ * const arrays = await readArrays({ name: file.name, bytes: async () => new Uint8Array(await file.arrayBuffer()) })
+ * const tensor = arrays.kind === 'one' ? arrays.tensor : arrays.archive.get('x')
  */
 export async function readArrays(source: ByteSource): Promise<ArrayFile> {
   const bytes = await gunzip(await source.bytes(), source.name)
@@ -39,7 +44,7 @@ export async function readArrays(source: ByteSource): Promise<ArrayFile> {
 
 /**
  * One array of a file: the one named `name`, or the file's only one.
- * @throws {GpfqError} INVALID_DATA if an archive holds several and none has that name
+ * @throws GpfqError INVALID_DATA if an archive holds several and none has that name
  */
 export function pickArray(file: ArrayFile, name: string | undefined, place: string): Tensor {
   if (file.kind === 'one') return file.tensor
@@ -57,7 +62,7 @@ export function pickArray(file: ArrayFile, name: string | undefined, place: stri
 
 /**
  * Unpacks bytes that are gzip, and returns other bytes unchanged.
- * @throws {GpfqError} INVALID_DATA if the stream is damaged
+ * @throws GpfqError INVALID_DATA if the stream is damaged
  */
 export async function gunzip(bytes: Uint8Array, place: string): Promise<Uint8Array> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes

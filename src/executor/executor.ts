@@ -16,6 +16,7 @@ import type { SampleShape } from '../methods/samplePlan.js'
 import type { LayerSolution, SolveRequest } from '../methods/solution.js'
 import type { SolveOptions, SolveResult } from '../methods/solve.js'
 
+/** A pool of workers over shared memory, one worker with a memory of its own, or the calling thread. */
 export type ExecutorMode = 'pool' | 'worker' | 'inline'
 
 export interface Executor {

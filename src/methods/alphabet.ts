@@ -195,11 +195,16 @@ export interface QuantizedValues {
   readonly values?: Float32Array
 }
 
-/** Values scale·(code − zero) of a quantized weight, (groups, inputs, neurons) float32. */
-export function dequantize(
-  { codes, scales, blockSize, zero, values: reals }: QuantizedValues,
-  shape: WeightShape,
-): Float32Array {
+/**
+ * The values of a quantized weight: scale·(code − zero), or of method frame its own.
+ * @param quantized what quantizeLayer or solve gives
+ * @param shape of the weights; a dense layer has one group
+ * @returns (groups, inputs, neurons) float32, in units of the weights
+ * @example
+ * const values = dequantize(await quantizer.quantizeLayer(problem), { groups: 1, inputs, neurons })
+ */
+export function dequantize(quantized: QuantizedValues, shape: WeightShape): Float32Array {
+  const { codes, scales, blockSize, zero, values: reals } = quantized
   if (reals !== undefined) return reals
   const values = new Float32Array(codes.length)
   eachRow(shape, Math.ceil(shape.inputs / blockSize), blockSize, (row, at) => {

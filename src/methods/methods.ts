@@ -8,6 +8,7 @@ import type { AnyMethodOptions, Method, OptionName } from '../options.js'
 /** What a method may have as the default of an option; `searched` is true where the radius is searched, else false. */
 type Default = number | boolean | 'searched' | null
 
+/** What callers should know of a method. */
 export interface MethodEntry {
   /** The name for people. */
   readonly title: string
@@ -33,7 +34,7 @@ export const METHOD_TABLE = {
     needsSamples: true,
     ownScales: false,
     codesOfWeights: true,
-    // With a given radius the order of the inputs is that of the papers, in which the direct form can run.
+    // With a given radius the order of the inputs is that of the papers.
     options: { passes: 0, actOrder: 'searched', sparsity: null },
   },
   spfq: {
@@ -113,7 +114,12 @@ const ENTRIES: Readonly<Record<Method, MethodEntry>> = METHOD_TABLE
 /** Names of all methods. */
 export const METHODS: readonly Method[] = ['gpfq', 'spfq', 'gptq', 'qronos', 'beacon', 'msq', 'frame']
 
-/** @returns the entry of a method */
+/**
+ * The entry of a method in the table of methods: title, paper, options with their defaults.
+ * @param method its name
+ * @example
+ * methodEntry('gptq').options.damping // 0.01
+ */
 export const methodEntry = (method: Method): MethodEntry => ENTRIES[method]
 
 /** @returns the methods that an option goes with */
@@ -131,11 +137,22 @@ export const BEST = {
   passes: 3,
 } as const
 
-/** @returns the method of a call that may name one */
+/**
+ * The method of a call that may name one: else gpfq, or with the preset `best` qronos.
+ * @param options what the call names
+ * @example
+ * methodOf({ preset: 'best' }) // 'qronos'
+ */
 export const methodOf = ({ method, preset }: Pick<AnyMethodOptions, 'method' | 'preset'>): Method =>
   method ?? (preset === 'best' ? BEST.method : 'gpfq')
 
-/** @returns the passes of a method where the caller names none */
+/**
+ * The passes of coordinate descent that a method makes where the caller names none.
+ * @param method its name
+ * @param preset null for none
+ * @example
+ * defaultPasses('gptq', 'best') // 3
+ */
 export function defaultPasses(method: Method, preset?: 'best' | null): number {
   const own = ENTRIES[method].options.passes
   if (typeof own !== 'number') return 0

@@ -23,7 +23,8 @@ import { matrixFloats } from './panelMatrix.js'
 /** What is summed. Two observations with equal shapes can be merged. */
 export interface ObservationShape {
   readonly kind: 'gram' | 'rows'
-  readonly inputs: number // N, per group
+  /** N, per group. */
+  readonly inputs: number
   readonly groups: number
   /** Xq = X: nothing before this layer was quantized, and G = H. */
   readonly streamsEqual: boolean
@@ -86,6 +87,13 @@ const KIND: ContainerKind = { letters: 'OBSV', version: 1, name: 'observations' 
 /** Most inputs, groups and rows that a file may name: far beyond what fits into memory, and exact in float64. */
 const MOST = 2 ** 31
 
+/**
+ * What the samples of a layer say, as a value: sums over rows of X and Xq (H = XqᵀXq and G = XqᵀX of 2010.15979 in Gram form).
+ * `Quantizer.observe` makes them, `merge` joins those of several parts, `Quantizer.solve` chooses codes from them.
+ * @example
+ * await writeFile('part.obs', (await observer.observations()).bytes)
+ * const part = Observations.from(await readFile('part.obs'), 'part.obs')
+ */
 export class Observations {
   readonly shape: ObservationShape
   /** Sample rows summed so far. */
@@ -122,6 +130,7 @@ export class Observations {
 
   /**
    * Observations from bytes.
+   * @param bytes what `bytes` gave
    * @param place for messages: the file
    * @throws GpfqError INVALID_DATA for bytes that are not observations, of another version, truncated or damaged
    */
@@ -175,7 +184,12 @@ function addTo(sum: Sum, next: Sum): void {
 
 /**
  * Observations of all samples of two parts, `b` behind `a`. Merging is associative to the last bit.
+ * @param a observations of the earlier samples
+ * @param b observations of those that follow, taken with `later: true`
+ * @returns sums over all rows, in units of squared inputs; the same bytes as in one part, if `a` is whole segments
  * @throws GpfqError INVALID_DATA where the shapes differ
+ * @example
+ * const solved = await quantizer.solve([first, second, third].reduce(merge), weights)
  */
 export function merge(a: Observations, b: Observations): Observations {
   checkMergeable(a, b)

@@ -2,7 +2,7 @@
 import { rangeError } from '../checks.js'
 import { type Axes, type Convolution, type Gather, type Padding, tapOffsets } from './samples.js'
 
-/** A convolution as its kernel goes over an image. A 1-D one has height 1. */
+/** A convolution as its kernel goes over an image: (height, width) in pixels. A 1-D one has height 1. */
 export interface PatchGeometry {
   readonly kernel: Axes
   readonly strides: Axes

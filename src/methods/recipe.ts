@@ -102,8 +102,14 @@ export function resolveRecipe(
 }
 
 /**
- * Checks options that no compiler has checked, for instance out of a form or a file.
- * @throws as resolveRecipe
+ * Checks options that no compiler has checked, for instance out of a form or a file. After it they have the type of
+ * MethodOptions.
+ * @param options a method with its options, and perhaps a radius
+ * @throws RangeError for names and values, TypeError for options that do not go with the method
+ * @example
+ * const options: AnyMethodOptions = JSON.parse(text)
+ * checkMethodOptions(options)
+ * await quantizer.quantizeLayer(problem, options)
  */
 export function checkMethodOptions<T extends AnyMethodOptions & { readonly radius?: Radius }>(
   options: T,

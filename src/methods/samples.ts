@@ -33,11 +33,14 @@ export interface Gather {
 export interface Convolution {
   readonly kernel: Axes
   readonly dilations: Axes
-  readonly size: Axes // of an image
+  /** Of an image. */
+  readonly size: Axes
   readonly pads: readonly [top: number, left: number]
-  readonly out: Axes // positions
+  /** Positions. */
+  readonly out: Axes
 }
 
+/** Along both axes of an image. */
 export type Axes = readonly [height: number, width: number]
 
 /** Byte offsets of a patch's inputs [channel][tap] from its first, in planes (height, width). */

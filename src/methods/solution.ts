@@ -24,8 +24,10 @@ export interface SolveRequest {
 
 /** What a method chooses for a request. */
 export interface Chosen {
-  readonly codes: Uint8Array // (groups, inputs, neurons); of frame (groups, coefficients, neurons)
-  readonly scales: Float32Array // (groups, blocks, neurons), after the search
+  /** (groups, inputs, neurons); of frame (groups, coefficients, neurons). */
+  readonly codes: Uint8Array
+  /** (groups, blocks, neurons), after the search. */
+  readonly scales: Float32Array
   /** (groups, inputs, neurons): what the codes stand for, where they are not codes of weights (frame). */
   readonly values?: Float32Array
   /** ‖XW − XqQ‖ / ‖XW‖ from H alone, if it was asked for. */
@@ -34,9 +36,11 @@ export interface Chosen {
 
 /** A quantized layer: value = scale · (code − zero), inputs t of block ⌊t / blockSize⌋ share a scale. */
 export interface LayerSolution extends Chosen, WeightShape {
-  readonly levels: number // M, 2..256; codes are 0..M−1
+  /** M, 2..256; codes are 0..M−1. */
+  readonly levels: number
   readonly blockSize: number
-  readonly zero: number // (M − 1)/2
+  /** (M − 1)/2. */
+  readonly zero: number
 }
 
 export const solutionOf = ({ shape, levels, scales }: SolveRequest, chosen: Chosen): LayerSolution => ({
@@ -93,7 +97,15 @@ export function requestOf(request: SolveRequest, range: NeuronRange): SolveReque
   }
 }
 
-/** The solution of a layer from those of ranges that follow one another. */
+/**
+ * The solution of a layer from those of ranges of its neurons.
+ * @param parts solutions of ranges that follow one another, from the first neuron to the last
+ * @throws TypeError without any part
+ * @example
+ * const left = await quantizer.solve(seen, weights, { neurons: { from: 0, to: 64 } })
+ * const right = await quantizer.solve(seen, weights, { neurons: { from: 64, to: 128 } })
+ * const whole = joinNeurons([left, right])
+ */
 export function joinNeurons(parts: readonly LayerSolution[]): LayerSolution {
   const [first] = parts
   if (first === undefined) throw typeError({ place: 'parts', expected: 'at least one solution', got: 'none' })
@@ -122,7 +134,13 @@ export function joinNeurons(parts: readonly LayerSolution[]): LayerSolution {
 
 const KIND: ContainerKind = { letters: 'SOLN', version: 1, name: "a layer's solution" }
 
-/** A solution as bytes. */
+/**
+ * A solution as bytes, for a file or another machine.
+ * @param solution what solve or joinNeurons gives
+ * @returns bytes for solutionFrom, with a version and a checksum (src/methods/container.ts)
+ * @example
+ * await writeFile('fc1.solution', solutionBytes(await quantizer.solve(seen, weights)))
+ */
 export function solutionBytes(solution: LayerSolution): Uint8Array<ArrayBuffer> {
   const { codes, scales, values, groups, inputs, neurons, levels, blockSize, relativeError } = solution
   const header = {
@@ -134,7 +152,11 @@ export function solutionBytes(solution: LayerSolution): Uint8Array<ArrayBuffer> 
 
 /**
  * A solution from bytes.
- * @throws GpfqError INVALID_DATA
+ * @param bytes what solutionBytes gave
+ * @param place for messages: the file
+ * @throws GpfqError INVALID_DATA for bytes that are not a solution, of another version, truncated or damaged
+ * @example
+ * const values = dequantize(solution, solution) // of solution = solutionFrom(bytes)
  */
 export function solutionFrom(bytes: Uint8Array, place = 'solution'): LayerSolution {
   const reader = openContainer(place, KIND, bytes)

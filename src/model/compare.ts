@@ -9,6 +9,7 @@ import { elementCount } from '../tensor/elements.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { asNumbers } from './evaluate.js'
 
+/** Options of compareModels. */
 export interface CompareOptions {
   /** Runs both models. */
   readonly runner: Runner
@@ -37,6 +38,7 @@ export interface ModelCost {
   readonly millisecondsPerSample: number
 }
 
+/** How two models differ on the same samples. */
 export interface Comparison {
   /** The share of rows of the output (samples, or positions of sequences) whose largest score is of the same class. */
   readonly agreement: number
@@ -51,9 +53,12 @@ export interface Comparison {
 
 /**
  * Loads both models, runs them over the batches, and closes them.
- * @throws {GpfqError} INVALID_DATA if the models do not have the same inputs and output shape; RUNTIME_FAILED if one of
+ * @param options both models' bytes, the batches and a runner
+ * @throws GpfqError INVALID_DATA if the models do not have the same inputs and output shape; RUNTIME_FAILED if one of
  * them does not run
  * @throws the signal's reason if it aborts
+ * @example
+ * const { agreement, sqnrDb } = await compareModels({ runner, float, quantized, feeds, samples: feeds.samples })
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
   const { runner, float, quantized } = options

@@ -12,6 +12,7 @@ import { elementCount, numberAt } from '../tensor/elements.js'
 import { float16ToFloat32 } from '../tensor/float16.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 
+/** Options of evaluate. */
 export interface EvaluateOptions {
   /** Runs the model. */
   readonly runner: Runner
@@ -62,7 +63,9 @@ export interface SequenceEvaluation {
 
 /**
  * Loads a model, runs it over the batches, compares its outputs with the labels, and closes it.
- * @throws {GpfqError} INVALID_DATA if labels and outputs do not fit; RUNTIME_FAILED if the model does not run
+ * @param options the model's bytes, the batches with their labels, and a runner
+ * @returns shares from 0 to 1, the negative log-likelihood in nats
+ * @throws GpfqError INVALID_DATA if labels and outputs do not fit; RUNTIME_FAILED if the model does not run
  * @throws the signal's reason if it aborts
  * @example
  * const feeds = await loadFeeds([{ name: 'images', files }], inputs, { scale: 255 })

@@ -20,8 +20,13 @@ import { preparedModel } from './preparedModel.js'
 import { resolveSettings, type Settings } from './settings.js'
 
 /**
- * Reads a model and decides what quantizeModel would do with it.
- * @throws GpfqError, TypeError, RangeError as quantizeModel
+ * Reads a model and decides what quantizeModel would do with it, without running anything.
+ * @param source the model's bytes, or what openModel gives
+ * @param options as for quantizeModel, without what only a run needs
+ * @function
+ * @returns plain JSON, for quantizePlanned
+ * @throws GpfqError INVALID_MODEL, UNSUPPORTED_MODEL, INVALID_DATA, NO_MATCH, NOTHING_TO_QUANTIZE
+ * @throws TypeError, RangeError for options
  * @example
  * const plan = await planModel(bytes, { levels: 15 })
  * await writeFile('plan.json', JSON.stringify(plan))

@@ -39,10 +39,13 @@ import { type FinishedLayer, solveStage } from './solveStage.js'
 export { planModel } from './plan.js'
 
 /**
- * Quantizes a model. The input bytes are not changed.
+ * Quantizes a model, by default by greedy path following (2010.15979). The input bytes are not changed.
  * @param source the model's bytes, or what openModel gives
- * @throws GpfqError (see its codes), TypeError and RangeError for options, the signal's reason when aborted; nothing is
- * half-written, since nothing is written here at all.
+ * @param options a runner, calibration samples, and how to quantize
+ * @function
+ * @returns the quantized model's bytes and a report of what was lost
+ * @throws GpfqError see GpfqErrorCode
+ * @throws TypeError, RangeError for options; the signal's reason when aborted
  * @example
  * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
  */
@@ -55,6 +58,10 @@ export const quantizeModel: QuantizeModel = async (source, options) => {
 
 /**
  * Carries out a plan, exactly as it says: what planModel gave, perhaps changed, or read back from JSON.
+ * @param model what openModel gives: the model that was planned
+ * @param plan what planModel gives
+ * @param options a runner and calibration samples
+ * @returns the quantized model's bytes and a report of what was lost
  * @throws GpfqError INVALID_DATA where the plan is of another version or another model; else as quantizeModel
  * @example
  * const plan = await planModel(model, { levels: 7 })

@@ -5,6 +5,7 @@
  */
 import type { QuantizedWeight } from '../onnx/layer.js'
 
+/** How the float weights of a layer lie on its alphabet, in units of their scales. */
 export interface WeightHistogram {
   /** Edges of the histogram: −edge … edge, in units of the scale. */
   readonly edge: number

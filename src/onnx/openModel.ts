@@ -35,12 +35,12 @@ export interface Model {
   /**
    * The model with all values inside it. External data is read on the first call and kept; a failed read is not kept,
    * so that the next call tries again. `bytes` counts the model's file and its external data.
-   * @throws {GpfqError} INVALID_DATA if external data is needed and there is no reader, INVALID_MODEL if it does not fit
+   * @throws GpfqError INVALID_DATA if external data is needed and there is no reader, INVALID_MODEL if it does not fit
    */
   whole(): Promise<WholeModel>
   /**
    * Bytes that ONNX Runtime loads without a file system: the file's own, or with external data written into them.
-   * @throws {GpfqError} as `whole`, and UNSUPPORTED_MODEL if the result is too large for one file
+   * @throws GpfqError as `whole`, and UNSUPPORTED_MODEL if the result is too large for one file
    */
   runnable(): Promise<Uint8Array>
 }
@@ -53,8 +53,9 @@ export interface WholeModel {
 
 /**
  * Reads and decodes a model.
+ * @param source bytes of an .onnx file, or where they come from
  * @param readExternalData reads a file beside the model by its relative path; needed for models with external data
- * @throws {GpfqError} INVALID_MODEL, UNSUPPORTED_MODEL; what the source throws passes through
+ * @throws GpfqError INVALID_MODEL, UNSUPPORTED_MODEL; what the source throws passes through
  * @example
  * const model = await openModel(new Uint8Array(await file.arrayBuffer()))
  * console.log(model.inputs, model.opset)

@@ -9,6 +9,7 @@ import { compileFrom, type WasmSource } from './compile.js'
 import { memoizeAsync } from './memoizeAsync.js'
 import { adoptWorker, type SpawnedWorker, type WorkerLike } from './worker.js'
 
+/** Where the kernels and workers come from. */
 export interface InitOptions {
   /** gpfq.wasm: compiled, as bytes, as a Response, or its URL (in Node also a path). */
   readonly wasm?: WasmSource | string | URL | Promise<WasmSource | string | URL>
@@ -26,7 +27,11 @@ let load = memoizeAsync(compile)
 /**
  * Sets where the kernels and workers come from, and compiles the kernels. It may be called again: options that are given
  * replace earlier ones, for quantizers created afterwards; the others stay.
- * @throws TypeError, RangeError for options; GpfqError RUNTIME_MISSING if the kernels cannot be loaded or compiled.
+ * @param options none of them is needed where the package finds its own files
+ * @throws TypeError, RangeError for options
+ * @throws GpfqError RUNTIME_MISSING if the kernels cannot be loaded or compiled
+ * @example
+ * await init({ wasm: '/assets/gpfq.wasm', workerUrl: '/assets/gpfq.worker.js', threads: 4 })
  */
 export async function init(options: InitOptions = {}): Promise<void> {
   if (options.threads !== undefined) checkThreads(options.threads)

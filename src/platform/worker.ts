@@ -23,6 +23,7 @@ export interface NodeWorkerLike {
   terminate(): Promise<number>
 }
 
+/** A worker that runs "gpfq/worker". */
 export type WorkerLike = WebWorkerLike | NodeWorkerLike
 
 export interface SpawnedWorker {

@@ -8,7 +8,11 @@ const ROW = 30
 
 /**
  * The table of accuracies.
+ * @param accuracy of the networks on the same labelled data, shares from 0 to 1
  * @param name the name of the quantized network
+ * @returns a table with inline SVG, styled by PICTURE_STYLE
+ * @example
+ * element.innerHTML = accuracyPicture({ float, quantized }, 'GPFQ').text
  */
 export function accuracyPicture(accuracy: Accuracy, name: string): Html {
   const axis = linearAxis(1, (value) => `${Math.round(100 * value)} %`)

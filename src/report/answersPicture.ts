@@ -4,7 +4,11 @@ import { type Html, html } from './html.js'
 
 /**
  * The list of answers.
+ * @param answers of both networks to the same inputs
  * @param name the name of the quantized network
+ * @returns a list, styled by PICTURE_STYLE
+ * @example
+ * element.innerHTML = answersPicture(answers, 'GPFQ').text
  */
 export function answersPicture(answers: readonly SampleAnswers[], name: string): Html {
   return html`<ul class="answers">${answers.map((sample) => {

@@ -11,9 +11,13 @@ import { formatDecibels } from './numbers.js'
 const ROW = 26
 
 /**
- * The table of errors.
+ * The table of relative output errors ‖Y − Ỹ‖ / ‖Y‖ by layer.
+ * @param layers of a report; those without an error are left out
  * @param rounded the layers of a run with plain rounding
  * @param name the name of the method
+ * @returns a table with inline SVG, styled by PICTURE_STYLE
+ * @example
+ * element.innerHTML = errorPicture(report.layers, undefined, methodName(report)).text
  */
 export function errorPicture(
   layers: readonly LayerReport[],
@@ -50,7 +54,12 @@ export function errorPicture(
   }<td class="drawing">${axisLabels(axis)}</td></tr></thead><tbody>${rows}</tbody></table>`
 }
 
-/** A share as text with two or three digits: 0.12 %, 1.23 %, 12.3 %. */
+/**
+ * A share as text with two or three digits.
+ * @param share from 0 to 1
+ * @example
+ * errorText(0.0123) // '1.23 %'
+ */
 export function errorText(share: number): string {
   const percent = 100 * share
   return `${percent === 0 ? '0' : percent < 1 ? percent.toPrecision(2) : percent.toPrecision(3)} %`

@@ -12,13 +12,23 @@ export interface Fact {
   readonly more: string
 }
 
-/** The name of the method in pictures. */
+/**
+ * The name of the method in pictures.
+ * @param report of a run
+ * @example
+ * methodName(report) // 'GPFQ'; of method msq 'Rounded'
+ */
 export function methodName({ settings }: Pick<QuantizeReport, 'settings'>): string {
   const { method } = settings
   return method === 'msq' ? 'Rounded' : String(method ?? 'gpfq').toUpperCase()
 }
 
-/** The headline: size, bits, errors, accuracy if it was measured, and time. */
+/**
+ * The headline: size, bits, errors, accuracy if it was measured, and time.
+ * @param document the report, and the accuracy if there is one
+ * @example
+ * for (const { title, value, more } of headline(document)) console.log(title, value, more)
+ */
 export function headline({ report, accuracy }: ReportDocument): readonly Fact[] {
   const { bytesIn, bytesOut, layers, seconds, threads } = report
   const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
@@ -51,7 +61,13 @@ export function headline({ report, accuracy }: ReportDocument): readonly Fact[] 
   return facts
 }
 
-/** How many times smaller `after` is than `before`, both in bytes, as text. */
+/**
+ * How many times smaller a file is, as text.
+ * @param before bytes
+ * @param after bytes
+ * @example
+ * timesSmaller(8e6, 1e6) // '8.0 times smaller'
+ */
 export function timesSmaller(before: number, after: number): string {
   return `${(before / Math.max(1, after)).toFixed(1)} times smaller`
 }

@@ -11,6 +11,7 @@ export class Html {
     this.text = text
   }
 
+  /** The HTML. */
   toString(): string {
     return this.text
   }

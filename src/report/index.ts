@@ -1,6 +1,7 @@
 /**
- * "gpfq/report": reports as HTML with inline SVG. The functions are pure and need no DOM. The command line writes their
+ * Reports as HTML with inline SVG. The functions are pure and need no DOM. The command line writes their
  * HTML to a file, and a page shows the same pictures.
+ * @module gpfq/report
  */
 export { accuracyPicture } from './accuracyPicture.js'
 export { answersPicture } from './answersPicture.js'

@@ -1,7 +1,12 @@
 /** Sizes, times, shares and decibels as text: a few digits with their unit. */
 import type { Settings } from '../model/settings.js'
 
-/** Bytes in decimal units, for instance `1.2 MB`. */
+/**
+ * Bytes as text, in decimal units.
+ * @param bytes a whole number
+ * @example
+ * formatBytes(1234567) // '1.2 MB'
+ */
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`
   const [value, unit] =
@@ -9,7 +14,12 @@ export function formatBytes(bytes: number): string {
   return `${value < 100 ? value.toFixed(1) : Math.round(value)} ${unit}`
 }
 
-/** Seconds as ms, s or min. */
+/**
+ * Seconds as text, in ms, s or min.
+ * @param seconds at least 0
+ * @example
+ * formatSeconds(0.25) // '250 ms'
+ */
 export function formatSeconds(seconds: number): string {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`
   return seconds < 100
@@ -19,13 +29,21 @@ export function formatSeconds(seconds: number): string {
 
 /**
  * A share in percent.
+ * @param share from 0 to 1
  * @param digits decimals
+ * @example
+ * formatPercent(0.5) // '50.00 %'
  */
 export function formatPercent(share: number, digits = 2): string {
   return `${(100 * share).toFixed(digits)} %`
 }
 
-/** Decibels; `exact` for infinity, a dash for null. */
+/**
+ * Decibels as text.
+ * @param db infinity for exact, null for not measured
+ * @example
+ * formatDecibels(32.14) // '32.1 dB'
+ */
 export function formatDecibels(db: number | null): string {
   if (db === null) return '–'
   return db === Number.POSITIVE_INFINITY ? 'exact' : `${db.toFixed(1)} dB`
@@ -39,7 +57,12 @@ export function bitsText(
   return method === 'frame' ? codeBits.toFixed(2) : String(bitsFor(levels))
 }
 
-/** The number of bits that a code out of `levels` needs. */
+/**
+ * The number of bits that a code needs.
+ * @param levels values in the alphabet
+ * @example
+ * bitsFor(15) // 4
+ */
 export function bitsFor(levels: number): number {
   return Math.ceil(Math.log2(levels))
 }

@@ -17,7 +17,12 @@ import { sizePicture } from './sizePicture.js'
 import { PAGE_STYLE, PALETTE, PICTURE_STYLE } from './style.js'
 import { weightsPicture } from './weightsPicture.js'
 
-/** The report page, as the text of an HTML file. */
+/**
+ * The report page, as the text of an HTML file.
+ * @param document the report of a run, and optional data for comparison
+ * @example
+ * await writeFile('report.html', renderReport({ model: 'a.onnx', output: 'a.gpfq.onnx', report }))
+ */
 export function renderReport(document: ReportDocument): string {
   const { model, output, report, rounded, accuracy, answers } = document
   const name = methodName(report)
@@ -65,6 +70,8 @@ ${leftOut(report)}
 /**
  * The text above the table of errors.
  * @param compared errors of plain rounding are shown too
+ * @example
+ * paragraph.textContent = errorLegend(false)
  */
 export function errorLegend(compared: boolean): string {
   const legend =
@@ -74,13 +81,23 @@ export function errorLegend(compared: boolean): string {
     : legend
 }
 
-/** The operator and the shape of a layer's weights. */
+/**
+ * The operator and the shape of a layer's weights, groups · (inputs × neurons).
+ * @param layer of a report
+ * @example
+ * shapeText({ op: 'Gemm', groups: 1, inputs: 784, neurons: 128 }) // 'Gemm 784 × 128'
+ */
 export function shapeText(layer: Pick<LayerReport, 'op' | 'groups' | 'inputs' | 'neurons'>): string {
   const one = `${layer.inputs} × ${layer.neurons}`
   return `${layer.op} ${layer.groups === 1 ? one : `${layer.groups} · (${one})`}`
 }
 
-/** Titles and texts of a layer's facts. */
+/**
+ * Titles and texts of a layer's facts.
+ * @param layer of a report
+ * @example
+ * for (const [title, text] of layerFacts(layer)) console.log(title, text)
+ */
 export function layerFacts(layer: LayerReport): readonly (readonly [title: string, text: string])[] {
   return [
     ['Inputs × neurons', shapeText(layer)],

@@ -6,7 +6,13 @@ import { formatBytes } from './numbers.js'
 
 const ROW = 26
 
-/** The table of sizes. */
+/**
+ * The table of sizes.
+ * @param layers of a report: names, and bytes of the weights before and after
+ * @returns a table with inline SVG, styled by PICTURE_STYLE
+ * @example
+ * element.innerHTML = sizePicture(report.layers).text
+ */
 export function sizePicture(layers: readonly Pick<LayerReport, 'name' | 'bytesIn' | 'bytesOut'>[]): Html {
   const axis = linearAxis(Math.max(1, ...layers.map(({ bytesIn }) => bytesIn)), roundBytes, 3)
   const rows = layers.map(

@@ -12,7 +12,13 @@ const TOP = 8
 const MOST_STICKS = 64
 const MOST_LABELS = 15
 
-/** The picture of a layer's weights; empty if the report has none. */
+/**
+ * The picture of a layer's weights; empty if the report has none.
+ * @param layer of a report, with the histogram of its weights in units of their scales
+ * @returns a figure with inline SVG, styled by PICTURE_STYLE
+ * @example
+ * element.innerHTML = weightsPicture(report.layers[0]).text
+ */
 export function weightsPicture(layer: Pick<LayerReport, 'name' | 'levels' | 'weights'>): Html {
   if (layer.weights === null) return html``
   const { edge, counts, codes } = layer.weights
