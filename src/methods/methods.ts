@@ -83,8 +83,8 @@ export const methodsWith = (name: OptionName): readonly Method[] =>
   METHODS.filter((method) => name in ENTRIES[method].options)
 
 /**
- * The preset `best`: the method, unless one is named, and the passes of every method that makes none by itself. One pass
- * loses a point and a half to three on mobilenet (docs/ACCURACY.md).
+ * The preset `best`: the method, unless one is named, and the passes of every method that makes none by itself. Three
+ * passes keep a point and a half more than one on mobilenet (docs/ACCURACY.md).
  */
 export const BEST = { method: 'qronos', passes: 3 } as const
 
