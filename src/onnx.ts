@@ -23,13 +23,13 @@ export {
 } from './errors.js'
 export { dequantize, type QuantizedValues, type WeightShape } from './methods/alphabet.js'
 export {
-  BEST,
   defaultPasses,
   METHODS,
   type MethodEntry,
   methodEntry,
   methodOf,
 } from './methods/methods.js'
+export { BEST_WORDS, METHOD_WORDS, type MethodWords } from './methods/methodWords.js'
 export { checkMethodOptions } from './methods/recipe.js'
 export { type CompareOptions, type Comparison, compareModels, type ModelCost } from './model/compare.js'
 export {

@@ -1,6 +1,6 @@
 /**
- * The options of the methods on the command line: names, ranges, defaults and help come from the tables of
- * src/methods/methods.ts. Only the words that a shell needs are here, for instance what stands for a number.
+ * The options of the methods on the command line: names, ranges and defaults come from the tables of
+ * src/methods/methods.ts, the help from src/methods/methodWords.ts. Only the words that a shell needs are here, for instance what stands for a number.
  */
 import { type Command, Option } from 'commander'
 import {
@@ -13,6 +13,7 @@ import {
   OPTIONS,
   type OptionEntry,
 } from '../methods/methods.js'
+import { BEST_WORDS, METHOD_WORDS, OPTION_WORDS } from '../methods/methodWords.js'
 import type { AnyMethodOptions, Method, OptionName } from '../options.js'
 import { given, kebab, notNegative, parseSparsity, whole } from './values.js'
 
@@ -34,7 +35,7 @@ export function addMethodOptions(command: Command): Command {
     .addOption(
       new Option('--method <name>', 'how codes are chosen; listed below (default: gpfq)').choices(METHODS),
     )
-    .addOption(new Option('--preset <name>', `best: ${BEST.what}`).choices(['best']))
+    .addOption(new Option('--preset <name>', `best: ${BEST_WORDS.what}`).choices(['best']))
   for (const name of OPTIONS) addOwnOption(command, name)
   return command.addHelpText('after', `\nMethods, with their papers on arXiv:\n${methodLines().join('\n')}`)
 }
@@ -65,7 +66,7 @@ function helpOf(name: OptionName): string {
   const methods = methodsWith(name)
   const which = methods.length <= 2 ? `${methods.join(', ')}: ` : ''
   const standard = defaultOf(name, methods)
-  return `${which}${OPTION_TABLE[name].what}${standard === null ? '' : ` (${standard})`}`
+  return `${which}${OPTION_WORDS[name]}${standard === null ? '' : ` (${standard})`}`
 }
 
 function defaultOf(name: OptionName, methods: readonly Method[]): string | null {
@@ -86,7 +87,7 @@ function defaultOf(name: OptionName, methods: readonly Method[]): string | null 
 
 function methodLines(): readonly string[] {
   return METHODS.map((method) => {
-    const { what, paper } = methodEntry(method)
+    const { what, paper } = METHOD_WORDS[method]
     return `  ${method.padEnd(7)} ${(paper?.arXiv ?? '').padEnd(11)} ${what}`
   })
 }

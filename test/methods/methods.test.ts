@@ -9,6 +9,7 @@ import {
   OPTION_TABLE,
   OPTIONS,
 } from '#src/methods/methods.js'
+import { METHOD_WORDS } from '#src/methods/methodWords.js'
 import { resolveRecipe } from '#src/methods/recipe.js'
 import type { Settings } from '#src/model/settings.js'
 import type { Method, MethodOptions, ModelPlan, PlanModelOptions, QuantizeReport } from '#src/options.js'
@@ -36,7 +37,7 @@ describe('the tables', () => {
 
   it('name papers by their number on arXiv', () => {
     for (const method of METHODS)
-      expect(methodEntry(method).paper?.arXiv ?? '0000.00000').toMatch(/^\d{4}\.\d{5}$/)
+      expect(METHOD_WORDS[method].paper?.arXiv ?? '0000.00000').toMatch(/^\d{4}\.\d{5}$/)
   })
 })
 

@@ -1,24 +1,22 @@
 /** The size and the method, with the size of the file that results. Other settings are folded away. */
-import { BEST, methodEntry } from 'gpfq/onnx'
+import { BEST_WORDS, METHOD_WORDS, type MethodWords, methodOf } from 'gpfq/onnx'
 import { formatBytes, timesSmaller } from 'gpfq/report'
 import type { PageSettings } from '../job/protocol.ts'
-import { entryOf, levelsOf, PAGE_METHODS } from '../pageSettings.ts'
+import { levelsOf, methodChoice, PAGE_METHODS } from '../pageSettings.ts'
 import { AdvancedSettings } from './AdvancedSettings.tsx'
 import type { SectionProps } from './App.tsx'
 import { NumberField } from './fields.tsx'
 
 const BITS = [2, 3, 4, 5, 6, 7, 8] as const
 
-interface MethodWords {
+interface Choice extends Pick<MethodWords, 'title' | 'what'> {
   readonly method: PageSettings['method']
-  readonly title: string
-  readonly what: string
 }
 
 /** The preset and the methods, in the words of the library's table. */
-const METHODS: readonly MethodWords[] = [
-  { method: 'best', title: BEST.title, what: BEST.what },
-  ...PAGE_METHODS.map((method) => ({ ...methodEntry(method), method })),
+const METHODS: readonly Choice[] = [
+  { method: 'best', ...BEST_WORDS },
+  ...PAGE_METHODS.map((method) => ({ method, ...METHOD_WORDS[method] })),
 ]
 
 export function SettingsSection({ session, state }: SectionProps) {
@@ -72,7 +70,7 @@ function SizeFields({ session, state: { settings } }: SectionProps) {
 const TARGET_ADVICE = '2 to 8 bits for each layer, chosen in the run by what the layer loses.'
 
 function MethodFieldset({ session, state: { settings } }: SectionProps) {
-  const { paper } = entryOf(settings)
+  const { paper } = METHOD_WORDS[methodOf(methodChoice(settings))]
   return (
     <fieldset class="methods">
       <legend>Method</legend>
