@@ -22,8 +22,6 @@ export {
   joinNeurons,
   type LayerSolution,
   type NeuronRange,
-  solutionBytes,
-  solutionFrom,
 } from './methods/solution.js'
 export { describeNote, type Note, type NoteCode } from './notes.js'
 export type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from './options.js'

@@ -1,24 +1,22 @@
 /**
- * How values of this library travel as bytes: Observations and LayerSolutions, in files, messages and stores.
+ * How values of this library travel as bytes: Observations and solutions, in files, messages and stores.
  *
- *     0   8 bytes   "GPFQ" and four letters for what it is
- *     8   uint32    version of the format
- *     12  uint32    bytes of the header
- *     16  uint32    checksum of everything behind these 64 bytes
- *     20  …         zeros up to byte 64
- *     64  header    JSON in UTF-8, padded with spaces to a multiple of 64 bytes
- *     …   arrays    one behind the other, each padded with zeros to a multiple of 64 bytes
+ *     0     8 bytes      "GPFQ" and four letters for what it is
+ *     8     uint32       version of the format
+ *     12    uint32       checksum of everything behind these 16 bytes
+ *     16    30 float64   the header: whole numbers, 0 where there are fewer
+ *     256   …            arrays one behind the other, each padded with zeros to a multiple of 64 bytes
  *
- * Little-endian, as WebAssembly's memory is. The header says how long the arrays are; the reader computes the lengths from
- * checked fields and refuses bytes that are shorter or longer.
+ * Little-endian, as WebAssembly's memory is. The header says how long the arrays are: the reader computes their lengths from
+ * checked numbers and refuses bytes that are shorter or longer.
  */
 import { GpfqError } from '../errors.js'
 
 const ALIGN = 64
 const MAGIC = 'GPFQ'
-const PREFIX = 64
-/** Headers are small: some names and numbers. */
-const MOST_HEADER_BYTES = 2 ** 20
+const PREFIX = 16
+const HEADER = 30
+const START = PREFIX + 8 * HEADER
 
 export type ContainerArray = Float32Array | Float64Array | Uint8Array
 
@@ -32,140 +30,92 @@ export interface ContainerKind {
 
 const padded = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
-/** Whether bytes are a container of any kind. */
-export const isContainer = (bytes: Uint8Array): boolean =>
-  new TextDecoder('latin1').decode(bytes.subarray(0, MAGIC.length)) === MAGIC
+const letters = (bytes: Uint8Array): string => String.fromCharCode(...bytes.subarray(0, 8))
 
-/** One value as bytes. */
+/** One value as bytes. @param header at most 30 whole numbers; true counts as 1 */
 export function packContainer(
-  { letters, version }: ContainerKind,
-  header: object,
+  kind: ContainerKind,
+  header: readonly (number | boolean)[],
   arrays: readonly ContainerArray[],
 ): Uint8Array<ArrayBuffer> {
-  const text = new TextEncoder().encode(JSON.stringify(header))
-  const headerBytes = padded(text.length)
-  const total = arrays.reduce((sum, { byteLength }) => sum + padded(byteLength), PREFIX + headerBytes)
-  const bytes = new Uint8Array(total)
-  bytes.set(new TextEncoder().encode(MAGIC + letters))
-  bytes.fill(0x20, PREFIX, PREFIX + headerBytes).set(text, PREFIX)
-  let at = PREFIX + headerBytes
+  const bytes = new Uint8Array(arrays.reduce((sum, { byteLength }) => sum + padded(byteLength), START))
+  const view = new DataView(bytes.buffer)
+  for (const [i, letter] of [...(MAGIC + kind.letters)].entries()) bytes[i] = letter.charCodeAt(0)
+  view.setUint32(8, kind.version, true)
+  for (const [i, value] of header.entries()) view.setFloat64(PREFIX + 8 * i, Number(value), true)
+  let at = START
   for (const array of arrays) {
     bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at)
     at += padded(array.byteLength)
   }
-  const view = new DataView(bytes.buffer)
-  view.setUint32(8, version, true)
-  view.setUint32(12, headerBytes, true)
-  view.setUint32(16, checksum(bytes), true)
+  view.setUint32(12, checksum(bytes), true)
   return bytes
 }
 
-/** Reads the arrays of a container one after another. */
+/** Whether bytes begin like a container of some kind: for programs that take files of several kinds. */
+export const isContainer = (bytes: Uint8Array): boolean => letters(bytes).startsWith(MAGIC)
+
+/** Reads a container from its beginning to its end. Each call throws GpfqError INVALID_DATA for what cannot be. */
 export interface ContainerReader {
-  readonly header: Readonly<Record<string, unknown>>
+  /** The next number of the header. */
+  whole(name: string, least: number, most: number): number
+  /** The next number of the header, which is 0 or 1. */
+  flag(name: string): boolean
   floats(length: number): Float32Array
   doubles(length: number): Float64Array
   bytes(length: number): Uint8Array
-  /** @throws GpfqError INVALID_DATA unless everything was read */
+  /** Refuses bytes that nothing has read. */
   end(): void
 }
 
 /**
- * Opens a container. The arrays are views of a copy of `bytes` where alignment asks for one, else of `bytes` itself.
+ * Opens a container. The arrays are views of `given`, or of a copy where that is not aligned.
  * @throws GpfqError INVALID_DATA for bytes that are none, of another kind or version, truncated or damaged
  */
 export function openContainer(place: string, kind: ContainerKind, given: Uint8Array): ContainerReader {
-  const fail = (expected: string, got: string): GpfqError =>
-    new GpfqError('INVALID_DATA', { place, expected, got })
-  const magic = new TextDecoder('latin1').decode(given.subarray(0, 8))
-  if (given.length < PREFIX || magic !== MAGIC + kind.letters) {
+  const fail = (expected: string, got: unknown, at = place): GpfqError =>
+    new GpfqError('INVALID_DATA', { place: at, expected, got: String(got) })
+  if (given.length < PREFIX || letters(given) !== MAGIC + kind.letters) {
     throw fail(`${kind.name} of gpfq`, `${given.length} bytes of something else`)
   }
   // A view at an odd offset cannot be read as floats.
-  const bytes = given.byteOffset % 8 === 0 ? given : new Uint8Array(given)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const { buffer, byteOffset, length: total } = given.byteOffset % 8 === 0 ? given : new Uint8Array(given)
+  const view = new DataView(buffer, byteOffset, total)
   const version = view.getUint32(8, true)
   if (version !== kind.version) throw fail(`${kind.name} of version ${kind.version}`, `version ${version}`)
-  const headerBytes = view.getUint32(12, true)
-  if (headerBytes > MOST_HEADER_BYTES || PREFIX + headerBytes > bytes.length || bytes.length % ALIGN > 0) {
-    throw fail(`all bytes of ${kind.name}`, 'truncated ones')
+  const sum = total % ALIGN === 0 ? checksum(new Uint8Array(buffer, byteOffset, total)) : -1
+  if (total < START || view.getUint32(12, true) !== sum) {
+    throw fail(`${kind.name} with the checksum written in it`, 'other bytes: it is damaged or truncated')
   }
-  if (view.getUint32(16, true) !== checksum(bytes)) {
-    throw fail(
-      `${kind.name} with the checksum written beside`,
-      'other bytes: the file is damaged or truncated',
-    )
+  let field = 0
+  let at = START
+  const whole = (name: string, least: number, most: number): number => {
+    const value = view.getFloat64(PREFIX + 8 * field++, true)
+    if (Number.isInteger(value) && value >= least && value <= most) return value
+    throw fail(`an integer from ${least} to ${most}`, value, `${place}, ${name}`)
   }
-  let header: unknown
-  try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX, PREFIX + headerBytes)))
-  } catch (cause) {
-    throw new GpfqError('INVALID_DATA', { place, problem: 'its header is not JSON' }, { cause })
-  }
-  if (!isRecord(header)) throw fail('a header of named fields', 'another value')
-  let at = PREFIX + headerBytes
   const take = (byteLength: number): number => {
     const start = at
-    if (!Number.isSafeInteger(byteLength) || byteLength < 0 || start + byteLength > bytes.length) {
-      throw fail(`${byteLength} more bytes`, `${bytes.length - start}`)
-    }
+    if (!(start + byteLength <= total)) throw fail(`${byteLength} more bytes`, total - start)
     at += padded(byteLength)
-    return bytes.byteOffset + start
+    return byteOffset + start
   }
   return {
-    header,
-    floats: (length) => new Float32Array(bytes.buffer, take(4 * length), length),
-    doubles: (length) => new Float64Array(bytes.buffer, take(8 * length), length),
-    bytes: (length) => new Uint8Array(bytes.buffer, take(length), length),
+    whole,
+    flag: (name) => whole(name, 0, 1) === 1,
+    floats: (length) => new Float32Array(buffer, take(4 * length), length),
+    doubles: (length) => new Float64Array(buffer, take(8 * length), length),
+    bytes: (length) => new Uint8Array(buffer, take(length), length),
     end() {
-      if (at !== bytes.length) throw fail(`${at} bytes`, `${bytes.length}`)
+      if (at !== total) throw fail(`${at} bytes`, total)
     },
   }
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 /** FNV-1a over the 32-bit words behind the prefix: finds truncation and flipped bits, not malice. */
-function checksum(bytes: Uint8Array): number {
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + PREFIX, (bytes.length - PREFIX) >> 2)
+function checksum({ buffer, byteOffset, length }: Uint8Array): number {
+  const words = new Uint32Array(buffer, byteOffset + PREFIX, (length - PREFIX) >> 2)
   let hash = 0x811c9dc5
   for (let i = 0; i < words.length; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
   return hash >>> 0
-}
-
-/** Reads checked fields of a header; each throws GpfqError INVALID_DATA with the field's name. */
-export interface HeaderFields {
-  whole(name: string, least: number, most: number): number
-  flag(name: string): boolean
-  word<const T extends string>(name: string, allowed: readonly T[]): T
-  field(name: string): unknown
-}
-
-export function headerFields(place: string, header: Readonly<Record<string, unknown>>): HeaderFields {
-  const fail = (name: string, expected: string): GpfqError =>
-    new GpfqError('INVALID_DATA', {
-      place: `${place}, '${name}'`,
-      expected,
-      got: String(JSON.stringify(header[name])).slice(0, 60),
-    })
-  return {
-    whole(name, least, most) {
-      const value = header[name]
-      if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most)
-        return value
-      throw fail(name, `an integer from ${least} to ${most}`)
-    },
-    flag(name) {
-      const value = header[name]
-      if (typeof value === 'boolean') return value
-      throw fail(name, 'true or false')
-    },
-    word(name, allowed) {
-      const found = allowed.find((word) => word === header[name])
-      if (found !== undefined) return found
-      throw fail(name, `one of ${allowed.join(', ')}`)
-    },
-    field: (name) => header[name],
-  }
 }

@@ -16,8 +16,8 @@
  */
 import { GpfqError } from '../errors.js'
 import { matrixBytes, PANEL, panelsOf } from '../wasm/kernels.js'
-import { type ContainerKind, headerFields, openContainer, packContainer } from './container.js'
-import { type Convolution, convolutionFrom, shiftsOf, tapsOf } from './convolution.js'
+import { type ContainerKind, openContainer, packContainer } from './container.js'
+import { type Convolution, convolutionNumbers, readConvolution, shiftsOf, tapsOf } from './convolution.js'
 import { matrixFloats } from './panelMatrix.js'
 
 /** What is summed. Two observations with equal shapes can be merged. */
@@ -86,6 +86,7 @@ const KIND: ContainerKind = { letters: 'OBSV', version: 1, name: 'observations' 
 
 /** Most inputs, groups and rows that a file may name: far beyond what fits into memory, and exact in float64. */
 const MOST = 2 ** 31
+const MOST_ROWS = 2 ** 53 - 1
 
 /**
  * What the samples of a layer say, as a value: sums over rows of X and Xq (H = XqᵀXq and G = XqᵀX of 2010.15979 in Gram form).
@@ -121,10 +122,15 @@ export class Observations {
   /** The observations as bytes: a file, a message (container.ts has the format). */
   get bytes(): Uint8Array<ArrayBuffer> {
     const { shape, rows, first, exact, sums } = this
+    const { kind, inputs, groups, streamsEqual, wholeG, means, segmentRows, convolution } = shape
     return packContainer(
       KIND,
-      { ...shape, rows, first, exact, sums: sums.length },
-      sums.flatMap(({ values, means }) => [values, means]),
+      [
+        ...[kind === 'rows', inputs, groups, streamsEqual, wholeG, means, segmentRows],
+        ...[rows, first, exact, sums.length],
+        ...convolutionNumbers(convolution),
+      ],
+      sums.flatMap((sum) => [sum.values, sum.means]),
     )
   }
 
@@ -136,24 +142,23 @@ export class Observations {
    */
   static from(bytes: Uint8Array, place = 'observations'): Observations {
     const reader = openContainer(place, KIND, bytes)
-    const fields = headerFields(place, reader.header)
-    const inputs = fields.whole('inputs', 1, MOST)
-    const shape: ObservationShape = {
-      kind: fields.word('kind', ['gram', 'rows']),
-      inputs,
-      groups: fields.whole('groups', 1, MOST),
-      streamsEqual: fields.flag('streamsEqual'),
-      wholeG: fields.flag('wholeG'),
-      means: fields.flag('means'),
-      segmentRows: fields.whole('segmentRows', 1, 2 ** 53 - 1),
-      convolution: convolutionFrom(place, fields.field('convolution'), inputs),
+    const kind: ObservationShape['kind'] = reader.flag('kind') ? 'rows' : 'gram'
+    const inputs = reader.whole('inputs', 1, MOST)
+    const known = {
+      ...{ kind, inputs },
+      groups: reader.whole('groups', 1, MOST),
+      streamsEqual: reader.flag('streamsEqual'),
+      wholeG: reader.flag('wholeG'),
+      means: reader.flag('means'),
+      segmentRows: reader.whole('segmentRows', 1, MOST_ROWS),
     }
-    const rows = fields.whole('rows', 0, 2 ** 53 - 1)
-    const first = fields.flag('first')
-    const exact = fields.flag('exact')
+    const rows = reader.whole('rows', 0, MOST_ROWS)
+    const first = reader.flag('first')
+    const exact = reader.flag('exact')
     // Parts that were not cut between segments can have a sum for as little as a row.
-    const most = first ? 2 : exact ? Math.ceil(rows / shape.segmentRows) : rows
-    const count = fields.whole('sums', 0, most)
+    const most = first ? 2 : exact ? Math.ceil(rows / known.segmentRows) : rows
+    const count = reader.whole('sums', 0, most)
+    const shape: ObservationShape = { ...known, convolution: readConvolution(reader, inputs) }
     const { length, means } = sumLayout(shape)
     const floats = shape.kind === 'gram' ? length : rows * shape.groups * shape.inputs
     const sums = Array.from({ length: count }, () => ({

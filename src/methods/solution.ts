@@ -1,11 +1,9 @@
 /**
- * The two ends of solving: what is asked of a layer, and its solution. Both are values. A solution travels as bytes
- * (container.ts), so that a layer can be solved elsewhere, or in ranges of its neurons.
+ * The two ends of solving: what is asked of a layer, and its solution. Both are values. A layer can be solved in
+ * ranges of its neurons, and a solution travels as bytes (solutionBytes.ts).
  */
 import { typeError } from '../checks.js'
-import { GpfqError } from '../errors.js'
 import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
-import { type ContainerKind, headerFields, openContainer, packContainer } from './container.js'
 
 export interface SolveRequest {
   readonly weights: Float32Array // (groups, inputs, neurons)
@@ -129,57 +127,6 @@ export function joinNeurons(parts: readonly LayerSolution[]): LayerSolution {
     codes: joined(({ codes }) => codes, new Uint8Array(length(first.codes))),
     scales: joined(({ scales }) => scales, new Float32Array(length(first.scales))),
     ...(values && { values: joined((part) => part.values ?? values, new Float32Array(length(values))) }),
-  }
-}
-
-const KIND: ContainerKind = { letters: 'SOLN', version: 1, name: "a layer's solution" }
-
-/**
- * A solution as bytes, for a file or another machine.
- * @param solution what solve or joinNeurons gives
- * @returns bytes for solutionFrom, with a version and a checksum (src/methods/container.ts)
- * @example
- * await writeFile('fc1.solution', solutionBytes(await quantizer.solve(seen, weights)))
- */
-export function solutionBytes(solution: LayerSolution): Uint8Array<ArrayBuffer> {
-  const { codes, scales, values, groups, inputs, neurons, levels, blockSize, relativeError } = solution
-  const header = {
-    ...{ groups, inputs, neurons, levels, blockSize, codes: codes.length, values: values !== undefined },
-    relativeError: relativeError ?? null,
-  }
-  return packContainer(KIND, header, [codes, scales, ...(values === undefined ? [] : [values])])
-}
-
-/**
- * A solution from bytes.
- * @param bytes what solutionBytes gave
- * @param place for messages: the file
- * @throws GpfqError INVALID_DATA for bytes that are not a solution, of another version, truncated or damaged
- * @example
- * const values = dequantize(solution, solution) // of solution = solutionFrom(bytes)
- */
-export function solutionFrom(bytes: Uint8Array, place = 'solution'): LayerSolution {
-  const reader = openContainer(place, KIND, bytes)
-  const fields = headerFields(place, reader.header)
-  const most = 2 ** 31
-  const [groups, inputs, neurons] = ['groups', 'inputs', 'neurons'].map((name) => fields.whole(name, 1, most))
-  const shape: WeightShape = { groups: groups!, inputs: inputs!, neurons: neurons! }
-  const levels = fields.whole('levels', 2, 256)
-  const blockSize = fields.whole('blockSize', 1, most)
-  const count = shape.groups * shape.inputs * shape.neurons
-  const codes = reader.bytes(fields.whole('codes', count, 2 ** 53 - 1))
-  const scales = reader.floats(shape.groups * Math.ceil(shape.inputs / blockSize) * shape.neurons)
-  const values = fields.flag('values') ? reader.floats(count) : undefined
-  reader.end()
-  if (codes.some((code) => code >= levels)) {
-    throw new GpfqError('INVALID_DATA', { place, expected: `codes below ${levels}`, got: 'larger ones' })
-  }
-  const error = fields.field('relativeError')
-  return {
-    ...shape,
-    ...{ levels, blockSize, zero: zeroPoint(levels), codes, scales },
-    ...(values && { values }),
-    ...(typeof error === 'number' && { relativeError: error }),
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { OutputErrors } from '../calibration/outputErrors.js'
 import { GpfqError } from '../errors.js'
-import { type ContainerKind, headerFields, openContainer, packContainer } from '../methods/container.js'
+import { type ContainerKind, openContainer, packContainer } from '../methods/container.js'
 import type { OutputSums } from '../methods/measure.js'
 import { merge, Observations } from '../methods/observations.js'
 
@@ -31,27 +31,27 @@ export function mergeStages(a: StageObservations, b: StageObservations): StageOb
 
 const KIND: ContainerKind = { letters: 'STAG', version: 1, name: 'observations of a stage' }
 
-/** As bytes, for a message or a file. */
+/** As bytes, for a message or a file: a text that names what follows, then the observations of each capture. */
 export function stageBytes({ captures, errors }: StageObservations): Uint8Array<ArrayBuffer> {
   const parts = [...captures].map(([name, observations]) => ({ name, bytes: observations.bytes }))
   const sums = [...errors.sums].map(([tensor, segments]) => [
     tensor,
     [...segments].map(([segment, { signal2, error2 }]) => [segment, signal2, error2]),
   ])
-  return packContainer(
-    KIND,
-    { captures: parts.map(({ name, bytes }) => [name, bytes.length]), errors: sums },
-    parts.map(({ bytes }) => bytes),
-  )
+  const names = { captures: parts.map(({ name, bytes }) => [name, bytes.length]), errors: sums }
+  const text = new TextEncoder().encode(JSON.stringify(names))
+  return packContainer(KIND, [text.length], [text, ...parts.map(({ bytes }) => bytes)])
 }
 
 /** @throws GpfqError INVALID_DATA for bytes that are not observations of a stage, or damaged */
 export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'): StageObservations {
   const reader = openContainer(place, KIND, bytes)
-  const fields = headerFields(place, reader.header)
   const fail = (): GpfqError =>
-    new GpfqError('INVALID_DATA', { place, expected: 'a header of captures and errors', got: 'another one' })
-  const entries = (value: unknown): readonly (readonly [string, unknown])[] => {
+    new GpfqError('INVALID_DATA', { place, expected: 'names of captures and errors', got: 'another text' })
+  const text = new TextDecoder().decode(reader.bytes(reader.whole('text', 0, bytes.length)))
+  const names = parsed(text, fail)
+  const entries = (name: string): readonly (readonly [string, unknown])[] => {
+    const value: unknown = Reflect.get(names, name)
     if (!Array.isArray(value)) throw fail()
     return value.map((entry: unknown) => {
       if (!Array.isArray(entry) || typeof entry[0] !== 'string') throw fail()
@@ -59,17 +59,25 @@ export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'):
     })
   }
   const captures = new Map(
-    entries(fields.field('captures')).map(([name, length]) => {
-      if (typeof length !== 'number') throw fail()
+    entries('captures').map(([name, length]) => {
+      if (typeof length !== 'number' || !Number.isSafeInteger(length) || length < 0) throw fail()
       return [name, Observations.from(reader.bytes(length), `${place}, layer '${name}'`)]
     }),
   )
   reader.end()
-  const sums = entries(fields.field('errors')).map(([tensor, segments]) => {
+  const sums = entries('errors').map(([tensor, segments]) => {
     if (!Array.isArray(segments)) throw fail()
     return [tensor, new Map(segments.map((segment: unknown) => segmentFrom(segment, fail)))] as const
   })
   return { captures, errors: new OutputErrors(new Map(sums)) }
+}
+
+function parsed(text: string, fail: () => GpfqError): object {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {}
+  throw fail()
 }
 
 function segmentFrom(value: unknown, fail: () => GpfqError): readonly [number, OutputSums] {

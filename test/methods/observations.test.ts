@@ -257,8 +257,6 @@ describe('bytes', () => {
     }
     fc.assert(
       fc.property(fc.nat({ max: bytes.length - 1 }), fc.integer({ min: 1, max: 255 }), (at, change) => {
-        // Zeros behind the fields of the first 64 bytes mean nothing.
-        fc.pre(at < 20 || at >= 64)
         const damaged = bytes.slice()
         damaged[at] = damaged[at]! ^ change
         refused(damaged)
