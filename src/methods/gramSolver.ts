@@ -2,9 +2,9 @@
  * Solving over H and G: any method (gramMethod.ts), its candidates for the scale as one batch, and passes of coordinate
  * descent on the codes. What all methods share is here; what differs is one small file each.
  *
- * Search: each method's codes for all fractions of GRID, each judged by its exact output error. Plain GPFQ and MSQ know the
+ * Search: each method's codes for all fractions of GRID, each compared by its exact output error. Plain GPFQ and MSQ know the
  * error from their path; the others' codes are kept and scored from H and G (assembly/descend.ts), and improved by the
- * passes at the same time, so each candidate is judged as it would be written. Codes for the chosen fractions are then
+ * passes at the same time, so each candidate is compared as it would be written. Codes for the chosen fractions are then
  * computed again by all methods alike, which costs a thirteenth of the search. Scales of blocks are found by gpfq and msq
  * themselves (assembly/fork.ts).
  */
@@ -73,8 +73,8 @@ export class GramSolver {
     this.#columns.setScales(shape, levels, { ...scales, values })
     const codes = await this.#chooseCodes(request, factors === null ? job : [], options)
     const found = this.#method.scales?.(request)
-    const relativeError = given.judge
-      ? await this.#relativeError(request, codes, found ?? values, options)
+    const relativeError = given.withError
+      ? await this.#errorFromH(request, codes, found ?? values, options)
       : undefined
     return {
       codes: order === null ? codes : permuteRows(codes, shape, order, true, new Uint8Array(codes.length)),
@@ -117,7 +117,7 @@ export class GramSolver {
   }
 
   /** ‖XW − XqQ‖ / ‖XW‖ from H and G = H: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
-  async #relativeError(
+  async #errorFromH(
     request: SolveRequest,
     codes: Uint8Array,
     values: Float32Array,

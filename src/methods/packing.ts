@@ -85,7 +85,7 @@ export class Packer {
 
   /**
    * Adds a batch. Whenever the panels are full, and if `ends` says so at its end, `consume` says what to do with the rows
-   * in the panels, which are then filled anew. Resolves as soon as the batch is copied: await `settled` for the work.
+   * in the panels, which are then filled anew. Resolves as soon as the batch is copied: await `idle` for the work.
    */
   async add(batch: SampleBatch, consume: Consume, options: RunOptions, ends = false): Promise<void> {
     const { gather } = batch
@@ -97,7 +97,7 @@ export class Packer {
       this.#engine.arena.floats(raw, from.length).set(from)
     }
     slot.busy = this.#engine.pool.run(this.phases(slot, gather, consume, ends), options)
-    slot.busy.catch(() => {}) // reported by the next add or by settled()
+    slot.busy.catch(() => {}) // reported by the next add or by idle()
   }
 
   /** What is done with a staged batch. */
@@ -128,7 +128,7 @@ export class Packer {
   }
 
   /** Resolves when all added batches are packed and used, and then `rest` is done. */
-  async settled(rest: Job = [], options: RunOptions = {}): Promise<void> {
+  async idle(rest: Job = [], options: RunOptions = {}): Promise<void> {
     await Promise.all([
       ...this.#slots.map(({ busy }) => busy),
       rest.length > 0 && this.#engine.pool.run(rest, options),

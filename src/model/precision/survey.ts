@@ -84,7 +84,7 @@ async function surveyStage(
     )
     const { solutions } = await executor.solve(
       observations,
-      requests.map((request) => ({ ...request, judge: true })),
+      requests.map((request) => ({ ...request, withError: true })),
       // Passes change errors little and their order hardly, but take most of the time.
       { ...run, recipe: { ...settings, passes: 0 } },
     )
