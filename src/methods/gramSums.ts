@@ -76,7 +76,7 @@ export class GramSums {
     return this.#packer.add(batch, (rows, last) => this.#accumulate(rows, last), options, ends)
   }
 
-  /** Resolves when nothing is written any more. */
+  /** Resolves when no worker reads or writes the memory of the sums any more. */
   idle(): Promise<void> {
     return this.#packer.idle()
   }

@@ -1,25 +1,25 @@
 /**
- * The table of methods and the table of their options. Everything that differs between methods as a caller sees them
- * stands here: papers, options with defaults and ranges, and the lines of help. The types of src/options.ts, the checks
- * of recipe.ts, the command line and the page all read these tables. The algorithms are in a file each beside this one.
+ * The table of methods and the table of their options: papers, options with defaults and ranges, and the lines of help. The
+ * types of src/options.ts, the checks of recipe.ts, the command line and the page all follow from these tables. Each
+ * algorithm has a file of its own beside this one.
  */
 import type { AnyMethodOptions, Method, OptionName } from '../options.js'
 
-/** What a method may have as the default of an option; `searched` is true where the radius is searched, else false. */
+/** The default of an option. `searched` means true where the radius is searched, and false otherwise. */
 type Default = number | boolean | 'searched' | null
 
 export interface MethodEntry {
-  /** The name for people. */
+  /** The name in titles and menus. */
   readonly title: string
   /** What the method does, in one line. */
   readonly what: string
   /** Null for rounding. */
   readonly paper: { readonly title: string; readonly arXiv: string } | null
-  /** Codes depend on calibration samples even where the scales do not. */
+  /** The codes depend on calibration samples, also where the scales do not. */
   readonly needsSamples: boolean
   /** The method finds its scales: radius and scalePer do not apply. */
   readonly ownScales: boolean
-  /** A code stands for one weight. Otherwise the result is float32 values. */
+  /** Each code stands for one weight. Otherwise the result is float32 values. */
   readonly codesOfWeights: boolean
   /** The options of the method, with their defaults. */
   readonly options: Readonly<Partial<Record<OptionName, Default>>>
@@ -28,12 +28,12 @@ export interface MethodEntry {
 export const METHOD_TABLE = {
   gpfq: {
     title: 'Path following (GPFQ)',
-    what: 'each weight makes up for those before it; fast and sturdy',
+    what: 'each weight compensates for the errors before it; fast and robust',
     paper: { title: 'A Greedy Algorithm for Quantizing Neural Networks', arXiv: '2010.15979' },
     needsSamples: true,
     ownScales: false,
     codesOfWeights: true,
-    // With a given radius the order of the inputs is that of the papers, in which the direct form can run.
+    // With a given radius the inputs keep the order of the papers, for which the lower triangle of G is enough.
     options: { passes: 0, actOrder: 'searched', sparsity: null },
   },
   spfq: {
@@ -50,7 +50,7 @@ export const METHOD_TABLE = {
   },
   gptq: {
     title: 'GPTQ',
-    what: 'the weights after each one make up for its error',
+    what: 'spreads the error of each weight over the weights after it',
     paper: {
       title: 'GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers',
       arXiv: '2210.17323',
@@ -58,12 +58,12 @@ export const METHOD_TABLE = {
     needsSamples: true,
     ownScales: false,
     codesOfWeights: true,
-    // 1 % damping is what OPTQ's authors use. The 1e-6·σ₁ of Qronos' paper needs H in float64.
+    // The authors of OPTQ use 1 % damping. The 1e-6·σ₁ of Qronos' paper needs H in float64.
     options: { passes: 0, actOrder: true, damping: 0.01 },
   },
   qronos: {
     title: 'Qronos',
-    what: 'corrects past errors and those of earlier layers; slower',
+    what: 'also corrects the errors of earlier layers; slower',
     paper: {
       title: 'Qronos: Correcting the Past by Shaping the Future... in Post-Training Quantization',
       arXiv: '2505.11695',
@@ -83,12 +83,12 @@ export const METHOD_TABLE = {
     needsSamples: true,
     ownScales: true,
     codesOfWeights: true,
-    // As many loops as its authors make.
+    // Its authors make five loops.
     options: { passes: 5 },
   },
   msq: {
     title: 'Rounding',
-    what: 'each weight goes to its nearest value by itself',
+    what: 'rounds each weight to the nearest value',
     paper: null,
     needsSamples: false,
     ownScales: false,
@@ -102,7 +102,7 @@ export const METHOD_TABLE = {
     needsSamples: false,
     ownScales: true,
     codesOfWeights: false,
-    // As few coefficients as carry the error far enough to be of use.
+    // The smallest number of coefficients with a useful error.
     options: { redundancy: 4 },
   },
 } as const satisfies Readonly<Record<Method, MethodEntry>>
@@ -121,8 +121,8 @@ export const methodsWith = (name: OptionName): readonly Method[] =>
   METHODS.filter((method) => name in ENTRIES[method].options)
 
 /**
- * The preset `best`: the method, unless one is named, and the passes of every method that makes none by itself. One pass
- * loses a point and a half to three on mobilenet (docs/ACCURACY.md).
+ * The preset `best`: its method, where the caller names none, and its passes, for every method whose default is none. With
+ * one pass instead of three, mobilenet loses 1.5 points (docs/ACCURACY.md).
  */
 export const BEST = {
   title: 'Best',
@@ -135,14 +135,14 @@ export const BEST = {
 export const methodOf = ({ method, preset }: Pick<AnyMethodOptions, 'method' | 'preset'>): Method =>
   method ?? (preset === 'best' ? BEST.method : 'gpfq')
 
-/** @returns the passes of a method where the caller names none */
+/** @returns the number of passes of a method where the caller gives none */
 export function defaultPasses(method: Method, preset?: 'best' | null): number {
   const own = ENTRIES[method].options.passes
   if (typeof own !== 'number') return 0
   return preset === 'best' && own === 0 ? BEST.passes : own
 }
 
-/** How an option of a method is given: a number in a range (both ends allowed), a yes or no, or a rule with a number. */
+/** The kind of an option: a number in a range (both ends included), a flag, or a rule with a number. */
 export type OptionEntry = { readonly what: string } & (
   | { readonly kind: 'whole'; readonly least: number; readonly most: number }
   | { readonly kind: 'number'; readonly least: number }
@@ -163,7 +163,7 @@ export const OPTION_TABLE = {
   redundancy: { kind: 'whole', least: 2, most: 64, what: 'coefficients a weight' },
   preprocess: {
     kind: 'flag',
-    what: 'first move weights to the ends of the alphabet; needs fewer samples than inputs',
+    what: 'moves weights to the ends of the alphabet first; needs fewer samples than inputs',
   },
   sparsity: {
     kind: 'rule',
