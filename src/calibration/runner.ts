@@ -1,14 +1,14 @@
 /**
- * What gpfq needs of an inference engine: load model bytes, run feeds, name what comes out. ONNX Runtime Web
- * and ONNX Runtime Node both fit behind it (src/calibration/onnxRuntime.ts), and so does any engine that a
- * caller injects where neither can run.
+ * What gpfq needs of an inference engine: it loads a model, runs it on feeds and returns outputs by name.
+ * src/calibration/onnxRuntime.ts implements it with ONNX Runtime Web and ONNX Runtime Node. A caller can pass another
+ * engine where neither runs.
  */
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 
 export interface RunnerSession {
   readonly inputs: readonly RunnerInput[]
   readonly outputs: readonly string[]
-  /** Runs once. Without `fetches` every output of the model is returned. */
+  /** Runs the model once. @param fetches names of the outputs to return; all if left out */
   run(feeds: Feeds, fetches?: readonly string[]): Promise<Record<string, Tensor>>
   close(): Promise<void>
 }
@@ -16,5 +16,6 @@ export interface RunnerSession {
 export interface Runner {
   /** For the report, for instance "onnxruntime-web 1.30.0 (wasm, 2 threads)". */
   readonly name: string
+  /** @param model bytes of an .onnx file without external data */
   load(model: Uint8Array): Promise<RunnerSession>
 }
