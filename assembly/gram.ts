@@ -36,7 +36,7 @@ export function matrixBytes(panels: i32, triangular: i32): usize {
  * @param total same layout as c, or 0 if the segment does not end
  * @param rows samples; with 0 the call only ends the segment
  * @param panelBytes from one panel to the next
- * @param blockBytes from one sample block to the next: the bytes of all panels of a block, or 8 KB if each panel holds all samples
+ * @param blockBytes from one sample block to the next: all panels of a block, or 8 KB if each panel holds all samples
  */
 export function gram(
   a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,

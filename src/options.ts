@@ -134,7 +134,7 @@ export interface ModelOptions {
    * without overlap, drawn with replacement by `seed`; 1 takes all of these patches.
    */
   readonly randomPatches?: number
-  /** Convolutions: a path of its own for each channel of a kernel, as in 2010.15979, instead of one for all. Default false. */
+  /** Convolutions: one path for each channel of a kernel, as in 2010.15979, instead of one for all. Default false. */
   readonly perChannel?: boolean
   /** Globs over node or weight names: only matching layers are quantized. A glob without a match is an error. */
   readonly include?: readonly string[]
@@ -160,7 +160,7 @@ export interface RunOptions {
   readonly runner: Runner
   /** The quantizer to compute on, which stays open. If left out, the run creates and closes its own. */
   readonly quantizer?: Quantizer
-  /** Worker threads, at least 1; default the number given to init(), or else all of the machine. Not together with quantizer. */
+  /** Worker threads, at least 1; default the number given to init(), or else all of the machine. Not with quantizer. */
   readonly threads?: number
   /** Uses relaxed SIMD where the runtime has it: can be faster, but bytes differ between machines. Default false. */
   readonly fastMath?: boolean
@@ -309,5 +309,5 @@ export type QuantizeModel = (
   source: Uint8Array | Model,
   options: QuantizeModelOptions,
 ) => Promise<QuantizeModelResult>
-/** Plans without a runner and without samples (src/model/plan.ts). @param source the model's bytes, or the result of openModel */
+/** Plans without runner and samples (src/model/plan.ts). @param source the model's bytes, or the result of openModel */
 export type PlanModel = (source: Uint8Array | Model, options: PlanModelOptions) => Promise<ModelPlan>

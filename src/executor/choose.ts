@@ -1,4 +1,4 @@
-/** Chooses the executor by what the runtime allows. Warns once where a page cannot share memory, and says how to change it. */
+/** Chooses the executor by what the runtime allows. If a page cannot share memory, it warns once and says how to change it. */
 import { createInlinePool } from '../engine/inline.js'
 import { createPool } from '../engine/pool.js'
 import { loadFastModule } from '../engine/relaxedModule.js'

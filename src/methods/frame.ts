@@ -19,7 +19,7 @@ import type { SolveRequest } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
 
-/** Weights that share coefficients, d: at most 16, and even, because the vectors of a harmonic frame are pairs of cosine and sine. */
+/** d, the weights that share coefficients: at most 16, and even, because a harmonic frame consists of pairs cos, sin. */
 export const dimensionOf = (inputs: number): number => Math.min(16, 2 * Math.ceil(inputs / 2))
 
 /** Coefficients of one neuron: F for each run of d weights, the last run padded. */

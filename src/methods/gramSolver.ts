@@ -175,7 +175,7 @@ export class GramSolver {
     })
   }
 
-  /** The fraction with the least output error, for each neuron (of `planes` groups together) or one for the layer; (groups · neurons). */
+  /** Fractions with the least output error, (groups · neurons): one a neuron (of `planes` groups together) or one in all. */
   #leastErrors({ shape: { groups, neurons }, search, planes = 1 }: SolveRequest): Float64Array {
     const perGroup = kernels.panelsOf(neurons)
     const count = GRID.length

@@ -33,7 +33,7 @@ const LEAST_TILES = 32
 /** Most items of a tile such that there are at least LEAST_TILES tiles. */
 const mostItems = (items: number): number => Math.max(1, Math.floor(items / LEAST_TILES))
 
-/** A task of one kernel, for the tables of this folder only. The step, in items, is rounded up to an integer of at least 1. */
+/** A task of one kernel, for the tables of this folder only. The step, in items, is rounded up, to at least 1. */
 export const task = (
   kernel: string,
   args: (number | boolean)[],
