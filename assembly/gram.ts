@@ -1,18 +1,18 @@
 /**
  * Gram matrices of panels: C = BᵀA for H = XqᵀXq (A = B = Xq) and G = XqᵀX (A = X, B = Xq), all groups at once.
  *
- * C lies in panels by row i: [group][panel of 8 i][s][8 i], the element (i, s) at s·32 + (i mod 8)·4, so that 8 rows of
- * C are at once the operand that forward substitution wants. `triangular` keeps s < 8(panel + 1) only (the lower
- * triangle with its diagonal 8 × 8 blocks whole), else every s.
+ * C is stored in panels by row i: [group][panel of 8 i][s][8 i], with the element (i, s) at byte s·32 + (i mod 8)·4 of its
+ * panel. Forward substitution reads 8 rows of C at once in this layout. `triangular` stores s < 8(panel + 1) only (the lower
+ * triangle, its diagonal 8 × 8 blocks whole), otherwise every s.
  *
  * Order of summation: a segment of the samples is summed from zero in blocks of 256, each block from zero and added in
- * order; segments are added in order. It depends on nothing else, not on tiles, threads or how the samples arrive. A segment
- * that is not over yet is summed in C; the call that ends it names the total, to which C is added while its tile is still
- * in the cache, and leaves zeros in C. Bound: see tile.ts.
+ * order; segments are added in order. The order depends on nothing else: not on tiles, threads or batches. C holds the sum
+ * of the segment at hand. The call that ends the segment gives the total: C is added to it while the tile is still in the
+ * cache, and C becomes zero. Bound: see tile.ts.
  */
 import { multiply, ROW } from './tile'
 
-/** Samples per block: 8 KB a panel, so that two panels live in the first-level cache. */
+/** Samples in a block: a panel of them has 8 KB, so two panels fit into the first-level cache. */
 export const BLOCK: i32 = 256
 
 /** Byte offset of panel i in a matrix of `rows` = 8·panels inputs. */
@@ -28,15 +28,15 @@ export function matrixBytes(panels: i32, triangular: i32): usize {
 }
 
 /**
- * C += BᵀA over `rows` samples that lie in blocks of 256; then, where the samples end a segment, total += C and C = 0.
- * Items: (group, tile): square tiles of `edge` panels, row by row; with `lower` only those that touch the lower triangle.
+ * C += BᵀA over `rows` samples in blocks of 256; then, if the samples end a segment, total += C and C = 0.
+ * Items: (group, tile): square tiles of `edge` panels, row by row; with `lower` only those that overlap the lower triangle.
  * @param a panels [block][group][panel][256][8] of the columns s
  * @param b panels of the columns i, same shape
- * @param c the segment's sum; the total itself where a segment is one block or all there is
- * @param total of the same layout as c, or 0 where the segment goes on
- * @param rows 0 only ends the segment
+ * @param c the sum of the segment; the total itself if a segment is one block, or if there is one segment only
+ * @param total same layout as c, or 0 if the segment does not end
+ * @param rows samples; with 0 the call only ends the segment
  * @param panelBytes from one panel to the next
- * @param blockBytes from one sample block to the next: that of all panels, or 8 KB where each panel has all samples
+ * @param blockBytes from one sample block to the next: all panels of a block, or 8 KB if each panel holds all samples
  */
 export function gram(
   a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,

@@ -1,7 +1,7 @@
 /**
- * All kernels of gpfq, one WebAssembly module over one imported shared memory. Every export is a pure range function:
- * pointers and lengths in, items [begin, end) done, nothing allocated, nothing remembered. Those that need private room
- * take the worker's number last.
+ * All kernels of gpfq: one WebAssembly module over one imported shared memory. Every export takes pointers and lengths and
+ * processes its items [begin, end). It allocates nothing and keeps no state. Kernels that need scratch memory take the
+ * number of the worker as their last argument.
  */
 export { pack, padPlanes } from './pack'
 export { gram, mirror } from './gram'

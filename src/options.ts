@@ -1,7 +1,7 @@
 /**
- * The public types of quantizing a layer or a model: options, progress, plan and report. Plain data only. The types of the
- * methods' options follow from the table in src/methods/methods.ts; src/methods/recipe.ts and src/model/settings.ts fill in
- * defaults and check.
+ * The public types for quantizing a layer or a model: options, progress, plan and report. All are plain data. The types of
+ * the methods' options follow from the table in src/methods/methods.ts; src/methods/recipe.ts and src/model/settings.ts fill
+ * in defaults and check.
  */
 import type { Runner } from './calibration/runner.js'
 import type { METHOD_TABLE } from './methods/methods.js'
@@ -16,53 +16,52 @@ import type { Feeds } from './tensor/tensor.js'
 /**
  * `gpfq` greedy path following (2010.15979); `spfq` stochastic path following (2309.10975); `gptq` OPTQ (2210.17323);
  * `qronos` (2505.11695); `beacon` scale-free (2508.20293); `msq` rounding; `frame` sigma-delta on frames, without data
- * (2404.08131). src/methods/methods.ts says what each takes, and one file each beside it what it costs.
+ * (2404.08131). src/methods/methods.ts lists the options of each; the file of each method beside it states its cost.
  */
 export type Method = 'gpfq' | 'spfq' | 'gptq' | 'qronos' | 'beacon' | 'msq' | 'frame'
 
-/** Thresholds λ ≥ 0 in units of weights, or the least share of zeros of each layer, from 0 to below 1. */
+/** A threshold λ ≥ 0 in units of weights (soft, hard), or the least share of zeros in each layer, from 0 to below 1 (target). */
 export interface Sparsity {
   readonly rule: 'soft' | 'hard' | 'target'
   readonly value: number
 }
 
-/** The options of all methods. MethodOptions says which method has which. */
+/** The options of all methods. MethodOptions lists those of each method. */
 export interface OptionValues {
   /**
-   * Every method but frame: passes of coordinate descent after the method, 0 to 1000. Each code is chosen anew given all
-   * others, and the output error never rises. Default 0, with preset best 3. For beacon its loops, default 5.
+   * Every method but frame: passes of coordinate descent after the method, 0 to 1000. A pass chooses each code again, given
+   * all others; the output error never rises. Default 0, with preset best 3. For beacon these are its loops, default 5.
    */
   readonly passes: number
   /** gptq and qronos: λ ≥ 0 added to H, in units of the mean of its diagonal. Default 0.01. */
   readonly damping: number
   /**
-   * gpfq, spfq, gptq and qronos: take inputs in descending order of H_tt. Default true for gptq, qronos and, where the
-   * radius is searched, gpfq; with a given radius gpfq keeps the order of its papers.
-   * Default false for spfq.
+   * gpfq, spfq, gptq and qronos: take inputs in descending order of H_tt. Default true for gptq and qronos, and for gpfq
+   * where the radius is searched. Default false for spfq, and for gpfq with a given radius, as in its papers.
    */
   readonly actOrder: boolean
-  /** spfq, and random patches with every method: seed of the random numbers, an integer from 0 to 2³² − 1. Default 0. */
+  /** spfq, and every method with random patches: seed of the random numbers, an integer from 0 to 2³² − 1. Default 0. */
   readonly seed: number
   /** spfq: order of the data alignment, 1 to 1000. Default 1, the one-phase algorithm. */
   readonly alignment: number
-  /** frame: coefficients a weight, 2 to 64. Default 4. */
+  /** frame: coefficients for each weight, 2 to 64. Default 4. */
   readonly redundancy: number
   /**
-   * msq: first move all but at most m weights of each neuron to the ends of its alphabet without changing its outputs on
-   * the m samples (2209.03487). Needs fewer samples than inputs. An abort takes effect between neurons.
+   * msq: first moves all but at most m weights of each neuron to the ends of its alphabet, without a change of its outputs
+   * on the m samples (2209.03487). Needs fewer samples than inputs. An abort takes effect between neurons.
    */
   readonly preprocess: boolean
-  /** gpfq with an odd number of levels: make weights zero that matter little (2201.11113). */
+  /** gpfq with an odd number of levels: sets weights with little effect to zero (2201.11113). */
   readonly sparsity: Sparsity
 }
 
 /** Names of the options of methods. */
 export type OptionName = keyof OptionValues
 
-/** Names of the options of a method, out of the table of methods. */
+/** Names of the options of a method, from the table of methods. */
 type OptionsOf<M extends Method> = keyof (typeof METHOD_TABLE)[M]['options'] & OptionName
 
-/** The options K and none of the others, except false for a flag, which asks for nothing. */
+/** The options K and no others, except false for a flag, which changes nothing. */
 type Only<K extends OptionName> = Partial<Pick<OptionValues, K>> & {
   readonly [P in Exclude<OptionName, K>]?: OptionValues[P] extends boolean ? false : never
 }
@@ -77,28 +76,28 @@ type OptionsWith<More extends OptionName> =
   | (Only<OptionsOf<'qronos'> | More> & { readonly method?: never; readonly preset: 'best' })
 
 /**
- * A method with its own options, the same for one layer and for a whole model. Without a name the method is gpfq, with
- * the preset `best` qronos. The preset makes three passes, which is slower and most accurate; beacon keeps its loops.
+ * A method with its own options, the same for one layer and for a whole model. The default method is gpfq, with the preset
+ * `best` qronos. The preset makes three passes, which is slower and most accurate; beacon keeps its loops.
  *
  * `gpfq`: passes, actOrder, sparsity; `spfq`: passes, actOrder, seed, alignment; `gptq`, `qronos`: passes, actOrder,
  * damping; `beacon`: passes; `msq`: passes, preprocess; `frame`: redundancy, and no preset.
  */
 export type MethodOptions = OptionsWith<never>
 
-/** Options of methods whose combination the compiler has not checked: out of a form, a file or a command line. */
+/** Options of methods whose combination the compiler has not checked: from a form, a file or a command line. */
 export interface AnyMethodOptions extends Partial<OptionValues> {
   readonly method?: Method
   readonly preset?: 'best'
 }
 
-/** Inputs and neurons that share one scale: all of a layer, one neuron, or `group` consecutive inputs of one neuron. */
+/** The weights that share one scale: a whole layer, one neuron, or `group` consecutive inputs of one neuron. */
 export type ScalePer = 'layer' | 'neuron' | { readonly group: number }
 
 /**
- * The radius α of the alphabet, the largest value it can represent, within each scale's scope:
- * `max` the largest |w|; `median` factor·median|W| of the layer (2010.15979); `mean-max` factor·mean over neurons of
- * ‖w‖∞ (2201.11113); `mse` least weight error over a grid of fractions of the maximum; `search` least output error over
- * the same grid, the method run for each; `value` the number itself.
+ * The radius α of the alphabet, its largest value, for the weights that share a scale:
+ * `max` is their largest |w|; `median` is factor·median|W| of the layer (2010.15979); `mean-max` is factor·mean over neurons
+ * of ‖w‖∞ (2201.11113); `mse` is the fraction of the maximum with the least weight error, out of a grid; `search` is the
+ * fraction with the least output error out of the same grid, with the method run for each; `value` is the given number.
  */
 export type Radius =
   | { readonly rule: 'max' }
@@ -108,35 +107,35 @@ export type Radius =
   | { readonly rule: 'search' }
   | { readonly rule: 'value'; readonly value: number }
 
-/** What can be asked for a whole model besides the method. */
+/** Options of a whole model besides those of the method. */
 export interface ModelOptions {
   /** Bytes of an ONNX external data file, by the relative path that the model names. */
   readonly readExternalData?: (path: string) => Promise<Uint8Array>
   /** Alphabet size M, 2 to 256: M equally spaced values over [−α, α]. Default 15 (4 bits). */
   readonly levels?: number
-  /** Other alphabet sizes for some layers: glob over node or weight names; the last match wins. */
+  /** Other alphabet sizes for some layers: a glob over node or weight names; the last match applies. */
   readonly levelsFor?: readonly { readonly pattern: string; readonly levels: number }[]
   /**
-   * Chooses the levels of each layer (2 to 8 bits) by what its output loses, within a budget: the share of the float
-   * weights' bytes that the quantized ones may take, above 0 and up to 1. Layers of levelsFor keep theirs.
+   * Chooses the levels of each layer (2 to 8 bits) by its output error, within a budget: the bytes of the quantized weights
+   * as a share of the bytes of the float weights, above 0 and up to 1. Layers of levelsFor keep theirs.
    */
   readonly targetSize?: number
   /** The same with another budget: bits per weight on average, 2 to 8. */
   readonly targetBits?: number
-  /** Default 'neuron'. Not for beacon and frame, which have their own. */
+  /** Default 'neuron'. Not for beacon and frame, which find their own scales. */
   readonly scalePer?: ScalePer
-  /** Default { rule: 'search' }. Not for beacon and frame, which have their own. */
+  /** Default { rule: 'search' }. Not for beacon and frame, which find their own scales. */
   readonly radius?: Radius
   /** How weights are stored in the file (docs/FORMATS.md). Default 'auto', the smallest that runs at full speed. */
   readonly format?: Format | 'auto'
-  /** Most sample rows of one convolution, but one an image at least, spread evenly; 0 takes all. Default 32768. */
+  /** Most sample rows of one convolution, spread evenly, but at least one for each image; 0 takes all. Default 32768. */
   readonly patches?: number
   /**
-   * Sample rows of convolutions at random instead (2201.11113): this share of the patches that tile each image without
-   * overlap, drawn with replacement by `seed`; above 0, all of them for 1.
+   * Takes random sample rows of convolutions instead (2201.11113): this share, above 0, of the patches that tile each image
+   * without overlap, drawn with replacement by `seed`; 1 takes all of these patches.
    */
   readonly randomPatches?: number
-  /** Each channel of a convolution's kernel is its own path, as in 2010.15979, not part of one path. Default false. */
+  /** Convolutions: one path for each channel of a kernel, as in 2010.15979, instead of one for all. Default false. */
   readonly perChannel?: boolean
   /** Globs over node or weight names: only matching layers are quantized. A glob without a match is an error. */
   readonly include?: readonly string[]
@@ -154,17 +153,17 @@ export type PlanModelOptions = OptionsWith<'seed'> & ModelOptions
 /** Options of planModel whose combination the compiler has not checked. */
 export type AnyPlanOptions = AnyMethodOptions & ModelOptions
 
-/** What running a plan needs beside it. */
+/** What running a plan needs besides the plan. */
 export interface RunOptions {
   /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
   readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
   /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
   readonly runner: Runner
-  /** A quantizer to compute on, which stays open; one of its own if left out. */
+  /** The quantizer to compute on, which stays open. If left out, the run creates and closes its own. */
   readonly quantizer?: Quantizer
-  /** Worker threads, at least 1; default what init() says, else all that the machine offers. Not beside a quantizer. */
+  /** Worker threads, at least 1; default the number given to init(), or else all of the machine. Not with quantizer. */
   readonly threads?: number
-  /** Kernels with relaxed SIMD where the runtime has it: can be faster, and bytes differ between machines. Default false. */
+  /** Uses relaxed SIMD where the runtime has it: can be faster, but bytes differ between machines. Default false. */
   readonly fastMath?: boolean
   readonly signal?: AbortSignal
   /** Called on the way, in order. */
@@ -178,7 +177,7 @@ export type QuantizeModelOptions = PlanModelOptions & RunOptions
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
-  /** Share of the whole run that is done, 0 to 1, and what the run does now. */
+  /** Share of the whole run that is done, 0 to 1, and the current phase. */
   | { readonly type: 'progress'; readonly fraction: number; readonly phase: string }
   | {
       readonly type: 'layer-done'
@@ -196,25 +195,25 @@ export interface LayerReport {
   readonly inputs: number
   readonly neurons: number
   readonly groups: number
-  /** Sample rows that the codes were chosen on, 0 without calibration. */
+  /** Number of sample rows that the codes depend on, 0 without calibration. */
   readonly samples: number
   readonly levels: number
   readonly format: Format
-  /** Why this format (chosen by `auto`, or a fallback from the one asked for). */
+  /** Why the layer has this format: by the choice of `auto`, or because the layer cannot have the requested one. */
   readonly formatReason: string
-  /** ‖Y − Ỹ‖ / ‖Y‖ of the layer's outputs in the float and the quantized network, null without calibration. */
+  /** ‖Y − Ỹ‖ / ‖Y‖ with the layer's outputs Y in the float and Ỹ in the quantized network; null without calibration. */
   readonly relativeError: number | null
   readonly sqnrDb: number | null
-  /** Inputs that are zero in every calibration sample: their weights were rounded. 0 where the method looks at no samples. */
+  /** Inputs that are zero in every calibration sample; their weights are rounded. 0 where the method uses no samples. */
   readonly deadInputs: number
   /**
-   * Bits a weight of codes and scales, a code counted as log₂ M bits: what the method itself costs, whatever the format; of
-   * frame with its redundancy.
+   * Bits of codes and scales for each weight, with log₂ M bits for a code: the cost of the method, whatever the format. For
+   * frame it includes the redundancy.
    */
   readonly codeBits: number
   /** Share of weights whose value is zero. */
   readonly zeros: number
-  /** Histogram of the float weights over the alphabet; null for frame, whose values have no alphabet. */
+  /** Histogram of the float weights over the alphabet; null for frame, whose values are not in an alphabet. */
   readonly weights: WeightHistogram | null
   readonly bytesIn: number
   readonly bytesOut: number
@@ -222,35 +221,35 @@ export interface LayerReport {
 }
 
 /**
- * How mixed precision spent its budget. Errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each layer by itself, weighted with
- * the share of them that reaches the layers behind.
+ * The result of mixed precision. Errors are sums over layers of ‖Y − Ỹ‖² / ‖Y‖², each with only this layer quantized, times
+ * the share that reaches the later layers.
  */
 export interface PrecisionReport {
-  /** Shares of the float weights' bytes, or bits per weight. */
+  /** Unit of target, reached and at: a share of the float weights' bytes, or bits per weight. */
   readonly unit: 'size' | 'bits'
   readonly target: number
   readonly reached: number
   readonly error: number
-  /** What other budgets would give, from the smallest alphabets to the largest. */
+  /** Error at other budgets, from the smallest alphabets to the largest. */
   readonly curve: readonly { readonly at: number; readonly error: number }[]
 }
 
 /** What a run did and what was lost. Plain JSON. */
 export interface QuantizeReport {
-  /** Of the float model's file, with its external data, and of the quantized one. */
+  /** Bytes of the float model, with its external data, and of the quantized model. */
   readonly bytesIn: number
   readonly bytesOut: number
   readonly threads: number
-  /** The kernels were those with relaxed SIMD: another machine may choose other codes at near-ties. */
+  /** Whether relaxed SIMD was used: then another machine can choose other codes at near-ties. */
   readonly fastMath: boolean
   readonly runner: string
-  /** Every option as the run used it, with defaults filled in. */
+  /** All options of the run, with defaults filled in. */
   readonly settings: Settings
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly LayerReport[]
   readonly skipped: readonly Skipped[]
   readonly notes: readonly Note[]
-  /** Null where levels were given. */
+  /** Null without mixed precision. */
   readonly precision: PrecisionReport | null
   readonly seconds: {
     readonly load: number
@@ -262,7 +261,7 @@ export interface QuantizeReport {
   readonly peakMemoryBytes: number
 }
 
-/** What is planned for one layer. */
+/** The plan of one layer. */
 export interface PlanLayer {
   readonly name: string
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
@@ -273,13 +272,13 @@ export interface PlanLayer {
   /** Per group. */
   readonly neurons: number
   readonly levels: number
-  /** The levels were asked for this layer: mixed precision leaves them. */
+  /** Whether levelsFor fixes the levels of this layer, so mixed precision does not change them. */
   readonly fixed: boolean
   /** Inputs that share a scale. */
   readonly blockSize: number
-  /** Channels of a group that are paths of their own (2010.15979); 1 for one path through all of them. */
+  /** Number of channels of a group that have a path of their own (2010.15979); 1 for one path through all of them. */
   readonly planes: number
-  /** As in the report. */
+  /** As in LayerReport. */
   readonly codeBits: number
   readonly format: Format
   readonly formatReason: string
@@ -289,20 +288,20 @@ export interface PlanLayer {
 }
 
 /**
- * What quantizeModel does, decided without running anything: plain JSON. With a target size or bits the levels of the layers
- * are those that the choice starts from; the run chooses them by what each layer loses on the samples.
+ * The plan of quantizeModel, made without running a network: plain JSON. With targetSize or targetBits the levels in the plan
+ * are preliminary: the run chooses them by the error of each layer on the samples.
  */
 export interface ModelPlan {
-  /** Of this format; a plan of another version is refused. */
+  /** Version of the plan's format. Plans of other versions are refused. */
   readonly version: number
   /** Every option with defaults filled in. */
   readonly settings: Settings
   readonly opset: number
-  /** Of the model's file and its external data. */
+  /** Bytes of the model's file and its external data. */
   readonly bytesIn: number
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly PlanLayer[]
-  /** Layers in the order in which they are quantized; those of one stage at the same time. */
+  /** Layers in the order in which they are quantized; the layers of one stage are quantized together. */
   readonly stages: readonly { readonly quantize: readonly string[]; readonly replay: boolean }[]
   readonly skipped: readonly Skipped[]
   readonly notes: readonly Note[]

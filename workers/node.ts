@@ -1,6 +1,6 @@
 /**
- * Worker entry for worker_threads (Node, Bun, Deno). The build bundles it into dist/worker.cjs, which is "gpfq/worker" in
- * these runtimes. It is one CommonJS file because loading several ES modules delays the start of a worker
+ * Worker entry for worker_threads (Node, Bun, Deno). The build bundles it into dist/worker.cjs, the export
+ * "gpfq/worker" in these runtimes. It is one CommonJS file, because a worker starts later if it loads several ES modules
  * (`npm run bench -- startup`).
  */
 import { parentPort } from 'node:worker_threads'

@@ -1,6 +1,6 @@
 /**
- * Checks batches against the model's inputs: names, element types, fixed dimensions. ONNX Runtime checks them too, but
- * only in a run of the whole model, which comes last.
+ * Checks batches against the model's inputs: names, element types, fixed dimensions. ONNX Runtime checks them too, but only
+ * when the whole model runs, which is the last step.
  */
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
@@ -10,7 +10,7 @@ import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 /**
  * Checks one batch.
  * @param place the name of the batch in errors
- * @throws {GpfqError} INVALID_DATA naming the input, the shape and type expected, and those found
+ * @throws {GpfqError} INVALID_DATA with the input, the expected type and shape, and those found
  */
 export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerInput[]): void {
   for (const { name, type, dims } of inputs) {

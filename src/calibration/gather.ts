@@ -1,11 +1,11 @@
 /**
- * From a layer's sampling rule and the dims of its input tensor to a gather: which bytes of the tensor make up each
- * sample row. Convolutions contribute at most `patches` rows in all, but one an image at least, spread evenly: of each of
- * B images P = max(1, min(L, ⌊patches/B⌋)) of its L output positions, image b taking (b mod s) + s·k for k < P with
- * s = ⌊L/P⌋. Shapes alone decide, so the same data always gives the same rows.
+ * Computes a gather from a layer's sampling rule and the dims of its input tensor: which bytes of the tensor make up each
+ * sample row. A convolution gives at most `patches` rows in all, but at least one for each image, spread evenly: each of B
+ * images gives P = max(1, min(L, ⌊patches/B⌋)) of its L output positions, and image b gives those at (b mod s) + s·k for
+ * k < P with s = ⌊L/P⌋. The rule depends on shapes alone, so the same data always gives the same rows.
  *
- * Or at random, as in 2201.11113: of the patches that tile an image without overlap (strides = kernel, the layer's own
- * pads and dilations) ⌊pL + 1⌋ are drawn with replacement, all L of them for p = 1.
+ * With `random`, rows are drawn as in 2201.11113: of the L patches that tile an image without overlap (strides = kernel,
+ * the layer's own pads and dilations) ⌊pL + 1⌋ are drawn with replacement; all L of them are taken for p = 1.
  */
 import { GpfqError } from '../errors.js'
 import { patchGather, patchGrid } from '../methods/patches.js'
@@ -15,26 +15,31 @@ import { resolvePads } from '../onnx/patches.js'
 import { drawAt } from '../random.js'
 
 export interface GatherRequest {
-  readonly place: string // for messages: the layer
+  readonly place: string // the layer, for messages
   readonly sampling: Sampling
   readonly dims: readonly number[]
   readonly inputs: number // per group
   readonly groups: number
-  /** Number of the batch's first image and of all images, for the rule above. */
+  /** Index of the batch's first image among all images. */
   readonly firstImage: number
+  /** Number of all images, B. */
   readonly images: number
   /** Most rows of one convolution, 0 for all. */
   readonly patches: number
-  /** Patches drawn at random instead. */
+  /** Draws patches at random instead. */
   readonly random?: RandomPatches | null
 }
 
-/** Share of the patches that do not overlap, above 0 and up to 1. */
 export interface RandomPatches {
+  /** Share p of the patches that do not overlap, above 0 and up to 1. */
   readonly share: number
   readonly seed: number
 }
 
+/**
+ * The gather of one batch.
+ * @throws GpfqError INVALID_MODEL where the dims do not fit the layer
+ */
 export function gatherFor(request: GatherRequest): Gather {
   switch (request.sampling.kind) {
     case 'rows':
@@ -46,14 +51,14 @@ export function gatherFor(request: GatherRequest): Gather {
   }
 }
 
-/** (..., inputs) */
+/** Of a tensor (..., inputs). */
 function gatherRows({ place, dims, inputs }: GatherRequest): Gather {
   if (dims.at(-1) !== inputs) throw mismatch(place, `(…, ${inputs})`, dims)
   const rows = dims.slice(0, -1).reduce((product, dim) => product * dim, 1)
   return dense(rows, inputs, (row) => row * inputs, 1, dims.length > 1 ? (dims[0] ?? 1) : 1)
 }
 
-/** (..., inputs, samples) */
+/** Of a tensor (..., inputs, samples). */
 function gatherColumns({ place, dims, inputs }: GatherRequest): Gather {
   if (dims.length === 1 && dims[0] === inputs) return dense(1, inputs, () => 0, 1, 1) // a vector is one column
   const samples = dims.at(-1)
@@ -65,7 +70,7 @@ function gatherColumns({ place, dims, inputs }: GatherRequest): Gather {
   return dense(matrices * samples, inputs, at, samples, dims.length > 2 ? (dims[0] ?? 1) : 1)
 }
 
-/** Element (row, input) at rowAt(row) + input·step floats. */
+/** A gather whose element (row, input) is at rowAt(row) + input·step floats. */
 function dense(
   rows: number,
   inputs: number,
@@ -86,7 +91,7 @@ function dense(
   }
 }
 
-/** (batch, channels, height, width) or (batch, channels, length) */
+/** Of a tensor (batch, channels, height, width) or (batch, channels, length). */
 function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kind: 'patches' }>): Gather {
   const { place, dims, groups, inputs } = request
   const [kernelHeight, kernelWidth] = sampling.kernel
@@ -132,7 +137,7 @@ function gatherPatches(request: GatherRequest, sampling: Extract<Sampling, { kin
   return patchGather(geometry, shape, rowAt, everywhere ? convolution : null)
 }
 
-/** Rows of the rule above, spread evenly. */
+/** Rows spread evenly, by the rule in the header. */
 function evenRows(
   { images, patches, firstImage }: GatherRequest,
   batch: number,
@@ -149,7 +154,7 @@ function evenRows(
   return rows
 }
 
-/** Rows drawn from the patches that tile the padded image; an image's draws depend on the seed and its number alone. */
+/** Rows drawn from the patches that tile the padded image. The draws of an image depend on the seed and its index alone. */
 function randomRows(
   { firstImage }: GatherRequest,
   { share, seed }: RandomPatches,
@@ -173,7 +178,7 @@ function randomRows(
   return rows
 }
 
-/** P of the rule above. */
+/** P of the rule in the header: rows of each image. */
 export function patchesPerImage(positions: number, images: number, patches: number): number {
   return patches === 0 ? positions : Math.max(1, Math.min(positions, Math.floor(patches / images)))
 }

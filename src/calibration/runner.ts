@@ -1,7 +1,7 @@
 /**
- * What gpfq needs of an inference engine: load model bytes, run feeds, name what comes out. ONNX Runtime Web
- * and ONNX Runtime Node both fit behind it (src/calibration/onnxRuntime.ts), and so does any engine that a
- * caller injects where neither can run.
+ * What gpfq needs of an inference engine: it loads a model, runs it on feeds and returns outputs by name.
+ * src/calibration/onnxRuntime.ts implements it with ONNX Runtime Web and ONNX Runtime Node. A caller can pass another
+ * engine where neither runs.
  */
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 

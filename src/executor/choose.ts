@@ -1,4 +1,4 @@
-/** Picks the executor by what the runtime really lets us do, and says once what is missing and how to mend it. */
+/** Chooses the executor by what the runtime allows. If a page cannot share memory, it warns once and says how to change it. */
 import { createInlinePool } from '../engine/inline.js'
 import { createPool } from '../engine/pool.js'
 import { loadFastModule } from '../engine/relaxedModule.js'
@@ -14,7 +14,11 @@ export interface ExecutorOptions {
   readonly fastMath?: boolean | undefined
 }
 
-/** @throws RangeError, GpfqError RUNTIME_MISSING, WORKER_FAILED */
+/**
+ * Creates the executor for this runtime.
+ * @throws RangeError for a number of threads that is not positive; GpfqError RUNTIME_MISSING without WebAssembly SIMD,
+ * WORKER_FAILED
+ */
 export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
   const threads = threadsOr(options.threads)
   const fast = options.fastMath === true ? await loadFastModule() : null
@@ -28,7 +32,7 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
 
 const warnOnce = memoizeAsync(async () =>
   console.warn(
-    'gpfq: expected a page that may share memory, got one that may not: it runs on one worker; serve it with ' +
+    'gpfq: this page cannot share memory, so gpfq uses one worker only; for more, serve the page with ' +
       'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
   ),
 )

@@ -1,13 +1,13 @@
 /**
- * Where the verbs of a layer run:
+ * An executor runs the verbs of a layer, observe, solve and measure of src/methods, in one of three modes:
  *
- *     pool     workers over one memory that they share
- *     worker   one worker with a memory of its own, where memory cannot be posted: a page that is not isolated
+ *     pool     workers that share one memory
+ *     worker   one worker with its own memory, on a page that is not isolated and so cannot share memory
  *     inline   the calling thread, where there are no workers: edge runtimes
  *
- * An executor offers observe, solve and measure of src/methods. Below them everything is a view of one memory, so whoever
- * owns the memory runs a whole verb; between them everything is a value, so verbs may run anywhere. The one worker hosts
- * them all, with the inline pool inside, and only samples, observations, weights and codes travel (hosted.ts).
+ * Within a verb all data are views of one memory, so a verb runs where that memory is. Between verbs all data are values,
+ * so each verb can run anywhere. In mode `worker` all verbs run in the worker, on the inline pool; only samples,
+ * observations, weights and codes are posted (hosted.ts).
  */
 import type { MeasureOptions, OutputSums } from '../methods/measure.js'
 import type { Observations } from '../methods/observations.js'
@@ -22,17 +22,22 @@ export type ExecutorMode = 'pool' | 'worker' | 'inline'
 export interface Executor {
   readonly mode: ExecutorMode
   readonly threads: number
-  /** The kernels are those with relaxed SIMD. */
+  /** Whether the kernels use relaxed SIMD. */
   readonly fastMath: boolean
-  /** Most bytes of kernel memory in use so far. */
+  /** Peak of kernel memory in use so far, in bytes. */
   readonly peakMemoryBytes: number
-  /** Calls take turns: each has the memory for itself. */
+  /**
+   * As in src/methods/observe.ts. Calls of all verbs take turns, because each uses the whole memory.
+   * @throws GpfqError CLOSED after close, and what the verb throws
+   */
   observe(shape: SampleShape, batches: Batches, options: ObserveOptions): Promise<Observations>
+  /** As in src/methods/solve.ts. */
   solve(
     observations: Observations | null,
     requests: readonly SolveRequest[],
     options: SolveOptions,
   ): Promise<SolveResult>
+  /** As in src/methods/measure.ts. */
   measure(
     shape: SampleShape,
     batches: Batches,
@@ -40,5 +45,6 @@ export interface Executor {
     solution: LayerSolution,
     options: MeasureOptions,
   ): Promise<OutputSums>
+  /** Stops the workers. Calls under way and later calls fail with CLOSED. */
   close(): Promise<void>
 }

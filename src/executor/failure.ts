@@ -1,6 +1,6 @@
 /**
- * Errors across a worker's border. A structured clone keeps neither the class nor the fields, so they travel as plain data
- * and are built anew on arrival.
+ * Errors that cross between threads. A structured clone keeps neither the class nor the fields of an error, so errors are
+ * posted as plain data and created again on the other side.
  */
 import { rangeError, typeError } from '../checks.js'
 import { type ErrorCode, type ErrorFacts, GpfqError, isDescribed } from '../errors.js'
@@ -9,11 +9,12 @@ export interface Failure {
   readonly failure: {
     readonly name: string
     readonly message: string
-    /** Of an error that carries them. */
+    /** Fields and code of an error of this library. */
     readonly described?: ErrorFacts & { readonly code: ErrorCode }
   }
 }
 
+/** An error as plain data. */
 export function describeFailure(error: unknown): Failure {
   const { name, message } = error instanceof Error ? error : new Error(String(error))
   if (!isDescribed(error)) return { failure: { name, message } }
@@ -28,6 +29,7 @@ export function describeFailure(error: unknown): Failure {
   return { failure: { name, message, described: facts } }
 }
 
+/** The error from its plain data, of the same class and with the same fields. */
 export function rebuildFailure({ failure: { name, message, described } }: Failure): Error {
   if (described !== undefined && described.code !== 'INVALID_ARGUMENT') {
     return new GpfqError(described.code, described)

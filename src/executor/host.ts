@@ -1,7 +1,7 @@
 /**
- * The worker's side of an executor that runs in one worker, with a memory of its own: what a page that may not share memory
- * talks to (hosted.ts). Batches are asked for one by one; values travel as plain data; errors go back as plain data, since
- * comlink loses their class.
+ * The worker's side of an executor in one worker with its own memory, for pages that cannot share memory (hosted.ts is the
+ * page's side). The worker requests batches one by one. Values are posted as plain data, and so are errors, because comlink
+ * does not keep their class.
  */
 import { type ProxyMarked, transfer } from 'comlink'
 import { createInlinePool } from '../engine/inline.js'
@@ -16,25 +16,29 @@ import type { Executor } from './executor.js'
 import { describeFailure, type Failure } from './failure.js'
 import { createLocal } from './local.js'
 
-/** The page's end of a call: batches and progress. */
+/** The page's side of a call: it gives batches and takes progress. */
 export interface BatchSource {
+  /** The next batch, null after the last. */
   next(): Promise<SampleBatch | null>
   onProgress(fraction: number): void
 }
 
-/** Options that can be posted. */
+/** Options without what cannot be posted. */
 export type Posted<T> = Omit<T, 'signal' | 'onProgress'>
 
-/** Observations as a structured clone makes them: fields without methods. */
+/** Observations as a structured clone: fields without methods. */
 export type ObservationData = Pick<Observations, 'shape' | 'rows' | 'first' | 'exact' | 'sums'>
 
+/** Observations from their fields. */
 export const revive = ({ shape, rows, first, exact, sums }: ObservationData): Observations =>
   new Observations(shape, rows, first, exact, sums)
 
+/** The fields of observations, which can be posted. */
 export const plain = ({ shape, rows, first, exact, sums }: Observations): ObservationData => ({
   ...{ shape, rows, first, exact, sums },
 })
 
+/** The result of a verb or its failure. */
 export interface HostAnswer<T> {
   readonly outcome: { readonly value: T } | Failure
   readonly peakMemoryBytes: number
@@ -42,7 +46,9 @@ export interface HostAnswer<T> {
 
 type Source = BatchSource & ProxyMarked
 
+/** The verbs of an executor as the worker offers them. */
 export interface HostApi {
+  /** Comes first. @param module the compiled kernels */
   open(module: WebAssembly.Module): Promise<void>
   observe(
     shape: SampleShape,
@@ -62,7 +68,7 @@ export interface HostApi {
     solution: LayerSolution,
     options: Posted<MeasureOptions>,
   ): Promise<HostAnswer<OutputSums>>
-  /** Aborts the call that is under way. */
+  /** Aborts the running call. */
   abort(): void
 }
 
@@ -70,13 +76,13 @@ export function createHostApi(): HostApi {
   let executor: Executor | undefined
   let abortion = new AbortController()
 
-  /** Runs one verb: `buffers` names what of its value is handed over. */
+  /** Runs one verb. @param buffers buffers of its value that are transferred, not copied */
   async function answer<T>(
     source: Source,
     act: (on: Executor, run: { signal: AbortSignal; onProgress: (fraction: number) => void }) => Promise<T>,
     buffers: (value: T) => readonly ArrayBufferLike[],
   ): Promise<HostAnswer<T>> {
-    if (executor === undefined) throw new Error('host: expected open() first')
+    if (executor === undefined) throw new Error('host: open() must be called first')
     abortion = new AbortController()
     let reported: unknown
     try {
@@ -86,7 +92,7 @@ export function createHostApi(): HostApi {
           reported = source.onProgress(fraction)
         },
       })
-      await reported // no report comes after the answer
+      await reported // so no report arrives after the answer
       const owned = buffers(value).filter((buffer) => buffer instanceof ArrayBuffer)
       return transfer({ outcome: { value }, peakMemoryBytes: executor.peakMemoryBytes }, [...owned])
     } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * The page's side of an executor in one worker (host.ts): for pages that may not share memory. Samples are copied once, into
- * buffers that are then handed over; the page itself computes nothing and is never blocked.
+ * The page's side of an executor in one worker (host.ts), for pages that cannot share memory. Each batch is copied once,
+ * into buffers that are transferred to the worker. The page computes nothing and is never blocked.
  */
 import { proxy, type Remote, releaseProxy, transfer, wrap } from 'comlink'
 import { createAlarm, workerFailed } from '../engine/alarm.js'
@@ -19,7 +19,11 @@ interface RunFor {
   readonly onProgress?: ((fraction: number) => void) | undefined
 }
 
-/** @param spawn starts the worker; tests put the host where they want it. */
+/**
+ * Starts the worker and loads the kernels in it.
+ * @param spawn starts the worker; tests replace it
+ * @throws GpfqError WORKER_FAILED
+ */
 export async function createHosted(
   module: WebAssembly.Module,
   fastMath: boolean,
@@ -46,7 +50,7 @@ export async function createHosted(
 
   let peakMemoryBytes = 0
 
-  /** One call of the host: its answer, or its failure as the error that it was. */
+  /** Makes one call of the host. @throws the error that the verb failed with */
   async function call<T>(
     batches: Batches,
     { signal, onProgress }: RunFor,
@@ -107,11 +111,11 @@ export async function createHosted(
   }
 }
 
-/** A clone of a view takes its whole buffer along, which may be somebody's heap. */
+/** Copies the weights, because a structured clone of a view copies the whole buffer, which can be much larger. */
 const owned = (request: SolveRequest): SolveRequest => ({ ...request, weights: request.weights.slice() })
 
 interface OpenSource extends BatchSource {
-  /** What reading a batch or reporting progress threw here, before comlink takes its class away. */
+  /** The error that reading a batch or reporting progress threw, as it was before comlink posts it without its class. */
   readonly error: unknown
   end(): void
 }
@@ -130,7 +134,7 @@ function readBatches(batches: Batches, onProgress: ((fraction: number) => void) 
       iterator = undefined
       ended = true
       stopWaiting()
-      // Not awaited: a source that is busy, or stuck, would keep an abort or a failure waiting.
+      // Not awaited, so an abort or a failure does not wait for a source that is busy or blocked.
       void (async () => left?.return?.())().catch(() => {})
     },
     async next() {

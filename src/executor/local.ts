@@ -1,4 +1,4 @@
-/** The executor whose memory this thread sees: over the pool of workers, or over the inline one. */
+/** The executor in this thread's memory, for modes pool and inline. */
 import type { Pool } from '../engine/pool.js'
 import { createTurns } from '../engine/turns.js'
 import { measure } from '../methods/measure.js'
@@ -7,6 +7,7 @@ import { solve } from '../methods/solve.js'
 import { Arena } from '../wasm/arena.js'
 import type { Executor } from './executor.js'
 
+/** @param pool runs the kernels; the executor closes it */
 export function createLocal(mode: 'pool' | 'inline', pool: Pool, fastMath: boolean): Executor {
   const engine = { pool, arena: new Arena(pool.memory) }
   const turns = createTurns()

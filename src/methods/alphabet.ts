@@ -1,7 +1,7 @@
 /**
- * Alphabets: value = s·(code − z), code in 0..M−1, z = (M−1)/2, so M values equally spaced over [−α, α] with both ends in
- * it; odd M holds zero, even M does not (2010.15979: α·linspace(−1, 1, M)). s = 2α/(M−1). What differs between the rules
- * is where α, the radius, comes from, and over which weights one α reigns (the scale's scope).
+ * Alphabets: value = s·(code − z) with code in 0..M−1 and z = (M−1)/2. These are M values equally spaced over [−α, α], both
+ * ends included; odd M includes zero, even M does not (2010.15979: α·linspace(−1, 1, M)). The scale is s = 2α/(M−1). The
+ * rules differ in how they choose the radius α and in the scope of a scale: the weights that share one α.
  */
 import { checkName, checkWhole, rangeError } from '../checks.js'
 import type { Radius, ScalePer } from '../options.js'
@@ -13,24 +13,26 @@ export interface WeightShape {
   readonly neurons: number
 }
 
-/** Scales of a layer: (groups, blocks, neurons), inputs t of block ⌊t / blockSize⌋ share one. */
+/** Scales of a layer, (groups, blocks, neurons): input t belongs to block ⌊t / blockSize⌋, and a block shares one scale. */
 export interface Scales {
   readonly values: Float32Array
   readonly blocks: number
   readonly blockSize: number
 }
 
-/** Fractions of the maximum that `mse` and `search` try, ascending: .40, .45, … 1.00. */
+/** Fractions of the largest |w| that `mse` and `search` try, ascending: .40, .45, … 1.00. */
 export const GRID: readonly number[] = Array.from({ length: 13 }, (_, i) => (40 + 5 * i) / 100)
 
-/** Least radius: below it the weights count as zeros, for their scale would leave float32's normal range. */
+/** Least radius. Smaller weights count as zeros, because their scale would leave float32's normal range. */
 const LEAST_RADIUS = 2 ** -100
 
-/** Scale of a scope that holds only zeros: any value that keeps v/s finite, and the values it makes negligible. */
+/** Scale of a scope that holds only zeros. It keeps v/s finite, and the values that it gives are negligible. */
 const EMPTY_SCALE = 2 ** -60
 
+/** @throws RangeError for other than an integer from 2 to 256 */
 export const checkLevels = (place: string, levels: number): void => checkWhole(place, levels, 2, 256)
 
+/** @throws RangeError for another scope, or a block of less than one input */
 export function checkScalePer(scalePer: ScalePer): void {
   if (scalePer === 'layer' || scalePer === 'neuron') return
   if (typeof scalePer !== 'object') {
@@ -41,6 +43,7 @@ export function checkScalePer(scalePer: ScalePer): void {
 
 const RULES: readonly Radius['rule'][] = ['max', 'median', 'mean-max', 'mse', 'search', 'value']
 
+/** @throws RangeError for another rule, or a number that is not finite or below 2⁻¹⁰⁰ */
 export function checkRadius(radius: Radius): void {
   checkName('radius rule', radius.rule, RULES)
   const { rule } = radius
@@ -51,15 +54,18 @@ export function checkRadius(radius: Radius): void {
   }
 }
 
+/** The code of the value 0: (M − 1)/2, not an integer where M is even. */
 export const zeroPoint = (levels: number): number => (levels - 1) / 2
 
+/** Inputs that share a scale: those of the group, or all. */
 export function blockSizeOf(scalePer: ScalePer, inputs: number): number {
   return typeof scalePer === 'object' ? Math.min(scalePer.group, inputs) : inputs
 }
 
 /**
- * Scales by a rule. For `search` they are those of `max`; the method multiplies them by each of GRID.
+ * Scales by a rule. For `search` these are the scales of `max`, and the method multiplies them by each fraction of GRID.
  * @param weights (groups, inputs, neurons)
+ * @returns scales (groups, blocks, neurons)
  * @throws RangeError for a group or a radius out of range
  */
 export function scalesFor(
@@ -102,7 +108,7 @@ function radiiFor(
   return rule === 'mse' ? leastWeightError(weights, shape, blocks, blockSize, levels, maxima, shared) : maxima
 }
 
-/** For each row of weights (neurons): where it begins, and where its scales do. */
+/** Visits each row of weights (neurons) with the indices of its first weight and of its first scale. */
 function eachRow(
   { groups, inputs, neurons }: WeightShape,
   blocks: number,
@@ -132,7 +138,7 @@ function scopeMaxima(
   return maxima
 }
 
-/** For each scope the fraction of its maximum with the least Σ (w − A(w))². */
+/** Radius of each scope: the fraction of its maximum with the least Σ (w − A(w))², (groups, blocks, neurons). */
 function leastWeightError(
   weights: Float32Array,
   shape: WeightShape,
@@ -167,7 +173,7 @@ function leastWeightError(
   return best
 }
 
-/** Nearest integer, ties to even, for |x| < 2⁵¹: what f32x4.nearest and IEEE 754 do. */
+/** Nearest integer, ties to even, for |x| < 2⁵¹, as f32x4.nearest and IEEE 754 define it. */
 export function nearestEven(x: number): number {
   const shift = 2 ** 52 + 2 ** 51
   return x + shift - shift
@@ -185,13 +191,13 @@ function medianMagnitude(weights: Float32Array): number {
 
 const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0)
 
-/** Codes with what turns them into values: codes (groups, inputs, neurons), scales (groups, blocks, neurons). */
+/** Codes (groups, inputs, neurons), and the scales (groups, blocks, neurons) and zero point that make them values. */
 export interface QuantizedValues {
   readonly codes: Uint8Array
   readonly scales: Float32Array
   readonly blockSize: number
   readonly zero: number
-  /** (groups, inputs, neurons), where the codes are not those of weights (method frame). */
+  /** The values themselves, (groups, inputs, neurons), where a code does not stand for one weight (method frame). */
   readonly values?: Float32Array
 }
 

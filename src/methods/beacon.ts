@@ -1,10 +1,11 @@
 /**
- * Beacon (2508.20293): scale-free. Integers are chosen so that Xq z points where Xw points, first greedily, then in a few
- * loops over all inputs (`passes`, 5 unless told); the scale that fits best follows by itself, one a neuron. No radius is
- * searched, nothing factored or damped. Mathematics: assembly/beacon.ts; float64 twin: reference/beacon.ts.
+ * Beacon (2508.20293) chooses integers z so that the direction of Xq z is as near as possible to that of Xw. A greedy pass
+ * comes first, then a few loops over all inputs (`passes`, default 5). The scale of a neuron is the one that fits its
+ * integers best; it has a closed form. No radius is searched, and no matrix is factored or damped. Mathematics:
+ * assembly/beacon.ts; float64 twin: reference/beacon.ts.
  *
- * Cost: N²K for the greedy pass (H and Gᵀ), N²K/2 a loop: less than a search over 13 scales. When: one run must do, or
- * weights are so far from an even spread that no fraction of the maximum fits.
+ * Cost: N²K for the greedy pass (H and Gᵀ), N²K/2 a loop: less than a search over 13 scales. When: there is time for one
+ * run only, or the weights are spread so unevenly that no fraction of the maximum fits.
  */
 
 import * as kernels from '../wasm/kernels.js'

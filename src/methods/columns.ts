@@ -1,6 +1,6 @@
 /**
- * A layer's weights, scales and codes in the kernels' layout: panels of 8 neurons, [group][neuron panel][input][8]. Made
- * for one layer, then overwritten by the next that shares its samples.
+ * A layer's weights, scales and codes in the kernels' layout: panels of 8 neurons, [group][neuron panel][input][8]. Layers
+ * that share their samples are solved one after another in the same memory: each overwrites the one before.
  */
 import type { Phase } from '../engine/job.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
@@ -10,7 +10,12 @@ import type { Regions } from './layout.js'
 import { steps } from './samples.js'
 import type { SolveRequest } from './solution.js'
 
-/** [group][neuron panel][held][lanes] to (groups, rows, neurons), the first `rows` of those held. */
+/**
+ * Unpacks [group][neuron panel][held][lanes] into (groups, rows, neurons).
+ * @param held rows of a panel in memory
+ * @param rows rows that are read, the first ones of `held`
+ * @returns `to`
+ */
 export function fromPanels<T extends Float32Array | Uint8Array | Uint32Array>(
   packed: T,
   held: number,
@@ -33,7 +38,10 @@ export function fromPanels<T extends Float32Array | Uint8Array | Uint32Array>(
   return to
 }
 
-/** (groups, inputs, neurons) to [group][neuron panel][held][8]; padding stays as it is. */
+/**
+ * Packs (groups, inputs, neurons) into [group][neuron panel][held][8]. Padding is not written.
+ * @param held rows of a panel in memory
+ */
 export function toPanels<T extends Float32Array | Uint8Array>(
   values: T,
   { groups, inputs, neurons }: WeightShape,
@@ -62,7 +70,7 @@ export class Columns {
   readonly #columnAt: Pointer
   readonly #panels: number
 
-  /** @param regions of a plan with columnNeeds of solvePlan.ts */
+  /** @param regions memory of a plan that includes columnNeeds (solvePlan.ts) */
   constructor(arena: Arena, regions: Regions, inputs: number) {
     this.#arena = arena
     this.#panels = panelsOf(inputs)
@@ -75,7 +83,7 @@ export class Columns {
     this.#columnAt = this.#rowAt + 4 * inputs
   }
 
-  /** The arguments of all kernels over these columns, once a request's weights and scales lie in them. */
+  /** The arguments that all kernels over these columns share. The request's weights and scales must be loaded. */
   of({ shape, levels, scales }: SolveRequest) {
     const neuronPanels = panelsOf(shape.neurons)
     return {
@@ -94,14 +102,14 @@ export class Columns {
     }
   }
 
-  /** Copies weights (groups, inputs, neurons) in; the returned phase packs them. */
+  /** Copies weights (groups, inputs, neurons) into shared memory. The phase that it returns packs them. */
   load(weights: Float32Array, shape: WeightShape): Phase {
     const { groups, inputs, neurons } = shape
     this.#arena.floats(this.#raw, weights.length).set(weights)
     this.#arena.words(this.#rowAt, inputs).set(steps(inputs, 4 * neurons))
     this.#arena.words(this.#columnAt, neurons).set(steps(neurons, 4))
     const perGroup = panelsOf(neurons)
-    // Rows between inputs and 8·panels are never packed: they stay zero, as the padding of H and G does.
+    // Rows from `inputs` to 8·panels are never packed: they stay zero, like the padding of H and G.
     if (inputs < this.#panels * PANEL) {
       this.#arena.floats(this.weights, groups * perGroup * this.#panels * 64).fill(0)
     }
@@ -124,7 +132,7 @@ export class Columns {
   }
 
   /**
-   * Writes scales for candidates, one a fraction.
+   * Writes the scales of all candidates: each is the given scales times one fraction.
    * @param scales (groups, blocks, neurons)
    */
   setScales(
@@ -152,28 +160,31 @@ export class Columns {
     }
   }
 
-  /** Scales of one candidate, or others that lie like them, (groups, blocks, neurons). */
+  /**
+   * Reads the scales of one candidate, (groups, blocks, neurons).
+   * @param at other scales of the same layout
+   */
   readScales({ groups, neurons }: WeightShape, blocks: number, at: Pointer = this.scales): Float32Array {
     const packed = this.#arena.floats(at, groups * panelsOf(neurons) * blocks * PANEL)
     const scales = new Float32Array(groups * blocks * neurons)
     return fromPanels(packed, blocks, blocks, { groups, neurons }, scales)
   }
 
-  /** Codes (groups, inputs, neurons). */
+  /** Reads the codes of one candidate, (groups, inputs, neurons). */
   readCodes(shape: WeightShape): Uint8Array {
     const { groups, inputs, neurons } = shape
     const held = this.#panels * PANEL
     const codes = new Uint8Array(groups * inputs * neurons)
     const packed = this.#arena.bytes(this.codes, groups * panelsOf(neurons) * held * PANEL)
     if (neurons % 4 > 0) return fromPanels(packed, held, inputs, shape, codes)
-    // Neighbours lie side by side in both: four at a time.
+    // Codes of neighbouring neurons are adjacent in both layouts, so they are copied four at a time.
     const words = this.#arena.words(this.codes, packed.length / 4)
     const fours = new Uint32Array(codes.buffer)
     fromPanels(words, held, inputs, { groups, neurons: neurons / 4 }, fours, PANEL / 4)
     return codes
   }
 
-  /** Puts codes (groups, inputs, neurons) where one candidate's codes lie. */
+  /** Writes the codes of one candidate, given as (groups, inputs, neurons). */
   writeCodes(shape: WeightShape, codes: Uint8Array): void {
     const held = this.#panels * PANEL
     const length = shape.groups * panelsOf(shape.neurons) * held * PANEL

@@ -1,18 +1,19 @@
 /**
- * Gram matrices of a convolution with stride 1 without most of its patches. With x_c(p + i) the input of channel c at tap i
- * of the patch at position p,
+ * Gram matrices of a convolution with stride 1, without packing most of its patches. With x_c(p + i) the input of channel c
+ * at tap i of the patch at position p,
  *
- *     H_(c,i)(c',j) = Σ_p x_c(p + i) x_c'(p + j) = Σ_q x_c(q + i − j) x_c'(q)   less what no output position sees.
+ *     H_(c,i)(c',j) = Σ_p x_c(p + i) x_c'(p + j) = Σ_q x_c(q + i − j) x_c'(q)   − the terms of no output position.
  *
- * The second sum is over all pixels of the image, which is what all positions see at which a patch meets the image. It
- * depends on i − j alone: for a 3 × 3 kernel 25 correlations of C × C channels (for H, by symmetry, 13) instead of 45 blocks
- * of patches. What remains is a ring of positions around the output, whose patches are packed and summed like all others and
- * then subtracted: with padding 1, one line along the border. Both sums are observations; this file takes them,
- * combineCorrelations.ts subtracts them when the layer is solved.
+ * The second sum is over all pixels q of the image: it counts every position at which a patch overlaps the image. It
+ * depends on i − j alone, so a 3 × 3 kernel needs 25 correlations of C × C channels (13 for H, by symmetry) instead of 45
+ * blocks of patches. It counts too much: the positions that overlap the image but give no output. They are a ring around
+ * the output, with padding 1 one line along the border. Their patches are packed and summed like any others, and that sum is
+ * subtracted. Both sums are observations: this file computes them, and combineCorrelations.ts subtracts them when the
+ * layer is solved.
  *
- * Images lie in panels [group][panel of 8 channels][pixels][8], with zeros between lines and between images, so that a
- * shift by (y, x) is a pointer moved by y·pitch + x pixels and what it moves across a border meets zeros. Summation: blocks
- * of 256 pixels from the first image that is held, whatever the batches.
+ * Images are stored in panels [group][panel of 8 channels][pixels][8], with zeros between lines and between images. A shift
+ * by (y, x) is then a pointer moved by y·pitch + x pixels, and pixels shifted across a border meet zeros. Summation: blocks
+ * of 256 pixels from the first image in the panels, however the samples are cut into batches.
  */
 import type { Phase, Task } from '../engine/job.js'
 import type { Pointer } from '../wasm/arena.js'
@@ -27,14 +28,14 @@ import type { SampleShape } from './samplePlan.js'
 import { type Gather, type Padding, tapOffsets } from './samples.js'
 import { type SumPointers, targets } from './sumPointers.js'
 
-/** Pixels that are packed by one task. */
+/** Most pixels that one task packs. */
 const PACKED = 4096
 
-/** Bytes from the first pixel of a batch's padded planes to one of them. */
+/** Byte offset of a pixel in a batch's padded planes. */
 const offset = ({ paddedHeight, paddedWidth }: Padding, plane: number, y: number, x: number): number =>
   4 * ((plane * paddedHeight + y) * paddedWidth + x)
 
-/** `first` of one image, then the same of the others: a plain loop, since there is a row for every pixel of every image. */
+/** The offsets `first` for each image, by a plain loop: there is a row for every pixel of every image. */
 function repeated(first: readonly number[], images: number, imageBytes: number): Uint32Array<ArrayBuffer> {
   const count = first.length
   const at = new Uint32Array(images * count)
@@ -43,7 +44,7 @@ function repeated(first: readonly number[], images: number, imageBytes: number):
   return at
 }
 
-/** Where the sums lie. */
+/** Addresses and layout of the sums. */
 interface Sums {
   readonly values: SumPointers
   readonly means: SumPointers
@@ -55,7 +56,7 @@ type CorrelatedShape = SampleShape & { readonly correlation: CorrelationPlan }
 export class Correlations extends Packer {
   readonly #shape: CorrelatedShape
   readonly #sums: Sums
-  readonly #x: Pointer // panels of pixels, behind `lead` pixels of zeros
+  readonly #x: Pointer // panels of pixels, after `lead` pixels of zeros
   readonly #xq: Pointer
   #pixels = 0 // in the panels
 
@@ -70,7 +71,7 @@ export class Correlations extends Packer {
     engine.arena.floats(this.#x, regions.bytes(pixels) / 4).fill(0)
   }
 
-  /** Of a batch the patches at the ring are packed, and beside them all pixels. */
+  /** The job for a batch packs the patches of the ring, and all pixels. */
   protected override phases(slot: Slot, gather: Gather, consume: Consume, ends: boolean): Phase[] {
     const { reach, convolution } = this.#shape.correlation
     const { pads, out } = convolution
@@ -88,7 +89,7 @@ export class Correlations extends Packer {
     const pixels = this.#gather(gather, padding, () => true, pixelAt)
     return [
       ...super.phases(slot, ring, consume, ends),
-      // A convolution without a ring has no patches, and still its segment ends.
+      // A convolution without a ring has no patches, but its segment must end too.
       ...(ends && ring.rows === 0 ? consume(0, true) : []),
       ...this.#add(slot, pixels, slot.offsets + 4 * (ring.rows + inputs), ends),
     ]
@@ -109,7 +110,7 @@ export class Correlations extends Packer {
     }
   }
 
-  /** Rows at those of all positions that `among` names, from every image of the batch. */
+  /** Rows at all positions for which `among` is true, from every image of the batch. */
   #gather(
     { rows: outputs, groups }: Gather,
     padding: Padding,
@@ -138,7 +139,7 @@ export class Correlations extends Packer {
     }
   }
 
-  /** Packs the pixels; as soon as the panels are full, they are summed and filled anew. */
+  /** Packs the pixels. Full panels are summed, and packing starts again at their first pixel. */
   #add(slot: Slot, gather: Gather, at: Pointer, ends: boolean): Phase[] {
     this.stage(at, gather)
     const { images, positions, panels: perGroup, panelBytes, lead } = this.#shape.correlation
@@ -161,7 +162,7 @@ export class Correlations extends Packer {
     return job
   }
 
-  /** Adds the products of the pixels in the panels, a piece that stays in the caches at a time. */
+  /** Adds the products of the pixels in the panels, one piece that fits into the caches at a time. */
   #sum(ends: boolean): Phase[] {
     const { panels, panelBytes, piece, lead, sumBytes } = this.#shape.correlation
     const { groups, streamsEqual, means } = this.#shape

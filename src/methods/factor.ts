@@ -1,8 +1,7 @@
 /**
- * H + λI = LᵀΔL, the factor that GPTQ and Qronos walk through (assembly/factor.ts), blocked over the pool in float64.
- * λ is a share of the mean of diag H, each group of a convolution its own. Where a pivot is not positive (too little
- * damping for an H of few samples, or of inputs that depend on each other), λ grows tenfold, three times at most, and the
- * result says so.
+ * The factorization H + λI = LᵀΔL of GPTQ and Qronos (assembly/factor.ts), in float64, in blocks over the pool. λ is a
+ * share of the mean of diag H, for each group of a convolution by itself. If a pivot is not positive (too little damping
+ * for an H of few samples, or of linearly dependent inputs), λ grows tenfold, three times at most, and a note says so.
  */
 import type { Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
@@ -14,14 +13,15 @@ import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramSystem } from './gramMethod.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
-/** Columns of a block: its triangle, 32 KB, lies in the first-level cache. */
+/** Columns of a block. Its triangle, 32 KB, fits into the first-level cache. */
 const WIDTH = 64
 
-/** Smallest pivot in units of the mean of diag H: float64 sums of an exactly singular matrix stay below it. */
+/** Smallest pivot, in units of the mean of diag H. Rounding errors of an exactly singular matrix stay below it in float64. */
 const LEAST = 2 ** -40
 
 const ATTEMPTS = 4
 
+/** Memory of the factorization, by name, in bytes. */
 export function factorRegions(
   { groups }: SolveShape,
   { panels }: Pick<SolvePlan, 'panels'>,
@@ -41,9 +41,9 @@ const dampingRaised = (from: number, to: number): Note => ({
 })
 
 export class Factor {
-  /** C of assembly/factor.ts, reversed order, (groups, n, n) float64. */
+  /** Address of C of assembly/factor.ts, in reversed order, (groups, n, n) float64. */
   readonly c: Pointer
-  /** L, a triangular matrix of gram.ts. */
+  /** Address of L, a triangular matrix as in assembly/gram.ts. */
   readonly l: Pointer
   readonly #system: GramSystem
   readonly #damping: Pointer // float64 [group]
@@ -60,7 +60,12 @@ export class Factor {
     this.#failed = this.#least + 8 * shape.groups
   }
 
-  /** Factors H; notes say where the damping had to grow. */
+  /**
+   * Factors H + λI.
+   * @param damping λ in units of the mean of diag H
+   * @returns a note where the damping had to grow
+   * @throws GpfqError INVALID_DATA where a thousand times the damping is not enough
+   */
   async compute(damping: number, options: RunOptions): Promise<readonly Note[]> {
     const { pool, arena, shape } = this.#system
     const { groups } = shape

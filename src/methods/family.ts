@@ -1,6 +1,6 @@
 /**
- * The family: every method over H and G by its name. A method that is not here does not exist for the plan, the API or
- * the command line; adding one is a file like its neighbours and a line here (CONTRIBUTING.md).
+ * The family: every method over H and G by its name. To add a method, write a file like its neighbours and add a line here
+ * (CONTRIBUTING.md).
  */
 import type { Method } from '../options.js'
 import { beacon } from './beacon.js'
@@ -21,7 +21,11 @@ const FAMILY: Readonly<Record<Exclude<Method, 'frame'>, GramMethodKind>> = {
   beacon,
 }
 
+/**
+ * The method of a recipe; thresholds make gpfq the sparse one.
+ * @throws TypeError for frame, which reads neither H nor G
+ */
 export function kindOf({ method, sparsity }: Recipe): GramMethodKind {
-  if (method === 'frame') throw new TypeError('method: expected one over H and G, got frame')
+  if (method === 'frame') throw new TypeError('method: expected a method that reads H and G, got frame')
   return sparsity === null ? FAMILY[method] : sparse
 }

@@ -1,11 +1,12 @@
 /**
- * Frame quantization (2404.08131, Czaja and Na): weights by the codes of their coefficients on a redundant set of vectors,
- * first-order sigma-delta, no samples. Twin: reference/frame.ts; mathematics: assembly/frame.ts.
+ * Frame quantization (2404.08131, Czaja and Na): weights are represented by the codes of their coefficients on a redundant
+ * set of vectors, chosen by first-order sigma-delta, without samples. Twin: reference/frame.ts; mathematics:
+ * assembly/frame.ts.
  *
  * Each run of d ≤ 16 weights of a neuron has F = r·d coefficients on a harmonic frame, so a weight costs r·log₂M bits, and
- * its error falls as 1/r. Cost: 3·F·N multiply-adds a neuron. When: hardly ever. Bit for bit it loses more than rounding
- * with more levels (docs/METHODS.md), and what it gives are reals, not codes of weights: a file of them is no smaller. It is
- * here because its bound needs no data at all, and to be compared with.
+ * its error falls as 1/r. Cost: 3·F·N multiply-adds a neuron. When: for comparison, and because its error bound needs no
+ * data. With as many bits, rounding has the smaller error (docs/METHODS.md). The results are real numbers and not codes of
+ * weights, so the file is not smaller.
  */
 
 import { PANEL, panelsOf } from '../wasm/kernels.js'
@@ -18,14 +19,17 @@ import type { SolveRequest } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
 
-/** Weights that share coefficients: harmonic frames want an even number. */
+/** d, the weights that share coefficients: at most 16, and even, because a harmonic frame consists of pairs cos, sin. */
 export const dimensionOf = (inputs: number): number => Math.min(16, 2 * Math.ceil(inputs / 2))
 
-/** Coefficients of one neuron. */
+/** Coefficients of one neuron: F for each run of d weights, the last run padded. */
 export const coefficientsOf = (inputs: number, redundancy: number): number =>
   Math.ceil(inputs / dimensionOf(inputs)) * dimensionOf(inputs) * redundancy
 
-/** Codes of coefficients for all requests, which have the same inputs and groups. */
+/**
+ * A solver for all requests, which have the same inputs and groups. Its codes are (groups, coefficients, neurons).
+ * @throws GpfqError OUT_OF_MEMORY
+ */
 export function solveFrame(engine: Engine, requests: readonly SolveRequest[], recipe: Recipe): Solver {
   const { arena, pool } = engine
   const { groups, inputs } = requests[0]?.shape ?? { groups: 1, inputs: 1 }
@@ -80,8 +84,8 @@ export function solveFrame(engine: Engine, requests: readonly SolveRequest[], re
 }
 
 /**
- * The harmonic frame: e_k = √(2/d) (cos 2πk/F, sin 2πk/F, cos 4πk/F, sin 4πk/F, …), (count, dimension) float32. By series
- * instead of Math.cos, whose last bit is every engine's own.
+ * The harmonic frame: e_k = √(2/d) (cos 2πk/F, sin 2πk/F, cos 4πk/F, sin 4πk/F, …), (count, dimension) float32. A
+ * series computes the cosines, because the last bit of Math.cos differs between engines.
  */
 export function harmonicFrame(count: number, dimension: number): Float32Array {
   const basis = new Float32Array(count * dimension)

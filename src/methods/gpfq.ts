@@ -1,11 +1,11 @@
 /**
  * GPFQ, greedy path following (Lybrand & Saab, 2010.15979; Zhang, Zhou & Saab, 2201.11113), in the Gram form, and MSQ,
- * which rounds and shares the arithmetic of the error. Mathematics: assembly/project.ts, substitute.ts; float64 twins:
- * reference/gpfq.ts, reference/gram.ts.
+ * which rounds each weight to the nearest value and computes its error in the same way. Mathematics: assembly/project.ts,
+ * substitute.ts; float64 twins: reference/gpfq.ts, reference/gram.ts.
  *
- * Cost: N²K/2 for tril(G)·W (none where Xq = X and no scale is searched) and N²K/2 a candidate. When: the default; needs no
- * inverse, no damping, and is content with any H, singular ones too. MSQ is what is left without a path: for comparison, or
- * with passes.
+ * Cost: N²K/2 for tril(G)·W (none where Xq = X and no scale is searched) and N²K/2 a candidate. When: GPFQ is the default.
+ * It needs no inverse and no damping, and works with any H, also a singular one. MSQ is for comparison, or for use with
+ * passes.
  */
 import type { Task } from '../engine/job.js'
 import * as kernels from '../wasm/kernels.js'
@@ -13,7 +13,7 @@ import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
 import { stripOf } from './strip.js'
 
-/** @param follow the path; else round */
+/** @param follow true for the path, false for rounding */
 const kind = (follow: boolean): GramMethodKind => ({
   regions: (_, { panels, strip }, threads) => ({
     'path scratch': threads * kernels.substituteScratch(panels, strip),
@@ -49,7 +49,7 @@ export const msq = kind(false)
 
 type PathArguments = Parameters<typeof kernels.substitute>[0]
 
-/** The substitution kernel over a system's columns; GPTQ and Qronos take the same path through another matrix. */
+/** A task of the substitution kernel. GPTQ and Qronos take the same path through another matrix. */
 export function substituteTask(
   { plan, columns }: GramSystem,
   request: SolveRequest,

@@ -1,13 +1,14 @@
 /**
- * GPTQ, also called OPTQ (2210.17323): each input's rounding error is spread over the inputs to come by the inverse of
- * H + λI, both networks taken to see Xq. Written with H + λI = LᵀΔL it is the path
+ * GPTQ, also called OPTQ (2210.17323), spreads the rounding error of each input over the inputs after it by the inverse of
+ * H + λI. It assumes that the float network sees Xq too. With the factorization H + λI = LᵀΔL it is the path
  *
  *     q_t = A((Lw)_t − Σ_{s<t} L_ts q_s),
  *
- * nearest plane of 2507.18553: no inverse is formed, and the kernel is GPFQ's. Float64 twin: reference/nearestPlane.ts.
+ * the nearest-plane algorithm of 2507.18553: no inverse is formed, and the kernel is that of GPFQ. Float64 twin:
+ * reference/nearestPlane.ts.
  *
- * Cost: n³/6 float64 for the factor, N²K/2 for L·W and N²K/2 a candidate. When: few layers before this one are quantized
- * coarsely (it does not look at X), or to compare with other tools. Act-order is on unless switched off.
+ * Cost: n³/6 in float64 for the factor, N²K/2 for L·W and N²K/2 a candidate. When: the layers before this one are quantized
+ * finely (it does not use X), or to compare with other tools. Act-order is the default.
  */
 import * as kernels from '../wasm/kernels.js'
 import { Factor, factorRegions } from './factor.js'
@@ -17,6 +18,7 @@ import type { SolvePlan, SolveShape } from './solvePlan.js'
 
 type Planned = Pick<SolvePlan, 'panels' | 'neuronPanels' | 'strip'>
 
+/** Memory of the path through L, by name, in bytes. */
 export function nearestPlaneRegions(
   shape: SolveShape,
   plan: Planned,
@@ -29,13 +31,13 @@ export function nearestPlaneRegions(
   }
 }
 
-/** The path of gptq, and what qronos needs of it. */
+/** The path through L, with its factor and the address of its target for qronos. */
 export type NearestPlane = Required<Pick<GramMethod, 'prepare' | 'project' | 'choose'>> & {
   readonly factor: Factor
   readonly target: number
 }
 
-/** The path through L to a target r = L·(what the layer should be), which begins as Lw. */
+/** The path through L to a target r = L·v. Here v = w; qronos adds to r afterwards. */
 export function nearestPlane(system: GramSystem): NearestPlane {
   const { regions, recipe, columns } = system
   const factor = new Factor(system)

@@ -1,7 +1,7 @@
 /**
- * What a method over H and G is: at most a preparation of the matrices, then for each layer what does not depend on the
- * scales, then codes for any number of candidate scales at once. Everything around it (samples, search for the scale,
- * passes, reading the codes) is the same for all and lives in gramSolver.ts.
+ * The interface of a method over H and G. A method may prepare the matrices; for each layer it computes what does not
+ * depend on the scales, and then codes for any number of candidate scales at once. Everything else (samples, the search for
+ * the scale, passes, reading the codes) is the same for all methods: gramSolver.ts.
  */
 import type { Phase, Task } from '../engine/job.js'
 import type { Pool, RunOptions } from '../engine/pool.js'
@@ -14,20 +14,20 @@ import type { Recipe } from './recipe.js'
 import type { SolveRequest } from './solution.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
-/** What a method may use. */
+/** What a method may use: memory, matrices and the columns of the layer at hand. */
 export interface GramSystem {
   readonly pool: Pool
   readonly arena: Arena
   readonly shape: SolveShape
   readonly plan: SolvePlan
   readonly recipe: Recipe
-  /** The plan's memory; a method's own regions are there by the names of `regions`. */
+  /** The memory of the plan. A method finds its own regions by the names that its `regions` gives them. */
   readonly regions: Regions
   readonly matrices: Matrices
   readonly columns: Columns
   /**
-   * tril(G)·W and triu(G, 1)·W, [group][neuron panel][8·panels][8]; s = 0 where the plan is triangular, r where it does
-   * not project.
+   * r = tril(G)·W and s = triu(G, 1)·W, [group][neuron panel][8·panels][8] float32. The address s is 0 where the plan is
+   * triangular, and r is 0 where the plan does not project.
    */
   readonly r: Pointer
   readonly s: Pointer
@@ -36,30 +36,29 @@ export interface GramSystem {
 }
 
 export interface GramMethod {
-  /** Once, when H and G are loaded; notes of what had to be changed. */
+  /** Prepares H and G once, for all layers. @returns notes of what had to be changed */
   prepare?(options: RunOptions): Promise<readonly Note[]>
-  /** What does not depend on the scales. The weights are packed, r and s are not there yet but come in the same job. */
+  /** Phases for what does not depend on the scales. Earlier phases of the same job pack the weights and compute r and s. */
   project?(request: SolveRequest): readonly Phase[]
-  /** Writes the codes for `candidates` scales a neuron. */
+  /** Phases that write the codes for each of `candidates` scales of every neuron. */
   choose(request: SolveRequest, candidates: number): readonly Phase[]
   /**
-   * Finds what depends on the scales themselves, once they are chosen and written; null forgets what was found, for the
-   * search.
+   * Computes what depends on the chosen scales, after they are written. A request of null resets it, before a search.
    */
   readonly tune?: (request: SolveRequest | null, options: RunOptions) => Promise<void>
-  /** The passes are part of `choose`. */
+  /** True where `choose` makes the passes itself. */
   readonly ownPasses?: boolean
-  /** Whether `choose` searches the scales by itself, those of the request being the largest. */
+  /** Whether `choose` searches the scales itself. The scales of the request are then the largest candidates. */
   readonly finds?: (request: SolveRequest) => boolean
-  /** The scales that `choose` ended with, where it changes them, (groups, blocks, neurons). */
+  /** The scales that `choose` has found, (groups, blocks, neurons); absent where it keeps those of the request. */
   readonly scales?: (request: SolveRequest) => Float32Array
-  /** Errors of all candidates without their codes, where the path gives them for nothing. */
+  /** A task that writes the errors of all candidates but no codes, where the path computes them on the way. */
   readonly score?: (request: SolveRequest, candidates: number) => Task
 }
 
-/** A method as the plan and the form see it. */
+/** A method as the plan and the solver see it. */
 export interface GramMethodKind {
-  /** Bytes it needs beyond the common ones, by name. */
+  /** Memory that the method needs besides the common regions, by name, in bytes. */
   regions(
     shape: SolveShape,
     plan: Pick<SolvePlan, 'panels' | 'neuronPanels' | 'strip'>,

@@ -1,12 +1,12 @@
 /**
- * Solving over H and G: any method (gramMethod.ts), its candidates for the scale as one batch, and passes of coordinate
- * descent on the codes. What all methods share is here; what differs is one small file each.
+ * Solves layers over H and G: any method (gramMethod.ts), all candidates for the scale as one batch, and passes of
+ * coordinate descent on the codes. This file is what all methods share; each method is a small file of its own.
  *
- * Search: each method's codes for all fractions of GRID, each judged by its exact output error. Plain GPFQ and MSQ know the
- * error from their path; the others' codes are kept and scored from H and G (assembly/descend.ts), and improved by the
- * passes at the same time, so each candidate is judged as it would be written. Codes for the chosen fractions are then
- * computed again by all methods alike, which costs a thirteenth of the search. Scales of blocks are found by gpfq and msq
- * themselves (assembly/fork.ts).
+ * The search computes codes for all fractions of GRID and compares the exact output errors. Plain GPFQ and MSQ get the
+ * error from their path (`score`). For other methods the codes are kept, and the error is computed from H and G
+ * (assembly/descend.ts); the same kernel makes the passes, so candidates are compared as they would be written. Then all
+ * methods compute the codes for the chosen fractions again, which costs a thirteenth of the search. With a scale for each
+ * block of inputs, gpfq and msq search along the path themselves (assembly/fork.ts).
  */
 import type { Phase, Task } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
@@ -57,11 +57,12 @@ export class GramSolver {
     })
   }
 
-  /** What the method needs of the matrices, once for all layers; notes of what had to be changed. */
+  /** Lets the method prepare the matrices, once for all layers. @returns notes of what had to be changed */
   async prepare(options: RunOptions): Promise<readonly Note[]> {
     return (await this.#method.prepare?.(options)) ?? []
   }
 
+  /** Codes and scales of one layer; its relative error from H where the request asks for it. */
   async solve(given: SolveRequest, options: RunOptions): Promise<Chosen> {
     const { order } = this.#matrices
     const request = order === null ? given : toOrder(given, order, this.#plan.forks)
@@ -73,8 +74,8 @@ export class GramSolver {
     this.#columns.setScales(shape, levels, { ...scales, values })
     const codes = await this.#chooseCodes(request, factors === null ? job : [], options)
     const found = this.#method.scales?.(request)
-    const relativeError = given.judge
-      ? await this.#relativeError(request, codes, found ?? values, options)
+    const relativeError = given.withError
+      ? await this.#errorFromH(request, codes, found ?? values, options)
       : undefined
     return {
       codes: order === null ? codes : permuteRows(codes, shape, order, true, new Uint8Array(codes.length)),
@@ -91,14 +92,14 @@ export class GramSolver {
     const { score, tune } = this.#method
     await tune?.(null, options)
     const fused = score !== undefined && this.#recipe.passes === 0 && this.#plan.codeCandidates === 1
-    // Where λ is found once the scales are there, they are chosen without passes: more passes never lead to other scales.
+    // Where λ is found after the scales, they are chosen without passes, so the number of passes never changes the scales.
     if (fused) job.push([score(request, count)])
     else job.push(...this.#method.choose(request, count), [this.#descend(request, count, tune && 0)])
     await this.#engine.pool.run(job, options)
     return this.#leastErrors(request)
   }
 
-  /** Codes for the scales that lie in the columns. */
+  /** Codes (groups, inputs, neurons) for the scales that are written in the columns. */
   async #chooseCodes(
     request: SolveRequest,
     before: readonly Phase[],
@@ -117,7 +118,7 @@ export class GramSolver {
   }
 
   /** ‖XW − XqQ‖ / ‖XW‖ from H and G = H: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
-  async #relativeError(
+  async #errorFromH(
     request: SolveRequest,
     codes: Uint8Array,
     values: Float32Array,
@@ -174,7 +175,7 @@ export class GramSolver {
     })
   }
 
-  /** The fraction with the least output error for each neuron of `planes` groups, or one for all; (groups · neurons). */
+  /** Fractions with the least output error, (groups · neurons): one a neuron (of `planes` groups together) or one in all. */
   #leastErrors({ shape: { groups, neurons }, search, planes = 1 }: SolveRequest): Float64Array {
     const perGroup = kernels.panelsOf(neurons)
     const count = GRID.length

@@ -76,9 +76,9 @@ export class GramSums {
     return this.#packer.add(batch, (rows, last) => this.#accumulate(rows, last), options, ends)
   }
 
-  /** Resolves when nothing is written any more. */
-  settled(): Promise<void> {
-    return this.#packer.settled()
+  /** Resolves when no worker reads or writes the memory of the sums any more. */
+  idle(): Promise<void> {
+    return this.#packer.idle()
   }
 
   /** Resolves when all batches are summed. Rows that are left in the panels are summed too; `ends` ends their segment. */
@@ -86,7 +86,7 @@ export class GramSums {
     const { rows } = this.#packer
     const rest = rows > 0 || (ends && this.#plan.segmented) ? this.#accumulate(rows, ends) : []
     const pixels = this.#packer instanceof Correlations ? this.#packer.rest(ends) : []
-    return this.#packer.settled([...rest, ...pixels], options)
+    return this.#packer.idle([...rest, ...pixels], options)
   }
 
   /** A copy of the total, or of the segment at hand. */

@@ -101,7 +101,7 @@ export async function measure(
       done += batch.gather.rows
       onProgress?.(done / shape.rows)
     }
-    await own.settled(own.rows > 0 ? accumulate(own.rows) : [], options)
+    await own.idle(own.rows > 0 ? accumulate(own.rows) : [], options)
     const found = totals(arena.doubles(regions.at('sums of errors'), sums.length), neurons)
     if (!Number.isNaN(found.error2)) return found
     throw new GpfqError('INVALID_DATA', {
@@ -111,7 +111,7 @@ export async function measure(
       hint: 'check-data',
     })
   } finally {
-    await packer?.settled().catch(() => {})
+    await packer?.idle().catch(() => {})
     arena.release(mark)
   }
 }

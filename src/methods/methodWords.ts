@@ -17,7 +17,7 @@ export interface MethodWords {
 export const METHOD_WORDS: Readonly<Record<Method, MethodWords>> = {
   gpfq: {
     title: 'Path following (GPFQ)',
-    what: 'each weight makes up for those before it; fast and sturdy',
+    what: 'each weight compensates for the errors before it; fast and robust',
     paper: { title: 'A Greedy Algorithm for Quantizing Neural Networks', arXiv: '2010.15979' },
   },
   spfq: {
@@ -30,7 +30,7 @@ export const METHOD_WORDS: Readonly<Record<Method, MethodWords>> = {
   },
   gptq: {
     title: 'GPTQ',
-    what: 'the weights after each one make up for its error',
+    what: 'spreads the error of each weight over the weights after it',
     paper: {
       title: 'GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers',
       arXiv: '2210.17323',
@@ -38,7 +38,7 @@ export const METHOD_WORDS: Readonly<Record<Method, MethodWords>> = {
   },
   qronos: {
     title: 'Qronos',
-    what: 'corrects past errors and those of earlier layers; slower',
+    what: 'also corrects the errors of earlier layers; slower',
     paper: {
       title: 'Qronos: Correcting the Past by Shaping the Future... in Post-Training Quantization',
       arXiv: '2505.11695',
@@ -54,7 +54,7 @@ export const METHOD_WORDS: Readonly<Record<Method, MethodWords>> = {
   },
   msq: {
     title: 'Rounding',
-    what: 'each weight goes to its nearest value by itself',
+    what: 'rounds each weight to the nearest value',
     paper: null,
   },
   frame: {

@@ -6,7 +6,7 @@
  */
 import type { AnyMethodOptions, Method, OptionName } from '../options.js'
 
-/** What a method may have as the default of an option; `searched` is true where the radius is searched, else false. */
+/** The default of an option. `searched` means true where the radius is searched, and false otherwise. */
 type Default = number | boolean | 'searched' | null
 
 /** What callers should know of a method. */
@@ -15,7 +15,7 @@ export interface MethodEntry {
   readonly needsSamples: boolean
   /** The method finds its scales: radius and scalePer do not apply. */
   readonly ownScales: boolean
-  /** A code stands for one weight. Otherwise the result is float32 values. */
+  /** Each code stands for one weight. Otherwise the result is float32 values. */
   readonly codesOfWeights: boolean
   /** The options of the method, with their defaults. */
   readonly options: Readonly<Partial<Record<OptionName, Default>>>
@@ -39,7 +39,7 @@ export const METHOD_TABLE = {
     needsSamples: true,
     ownScales: false,
     codesOfWeights: true,
-    // 1 % damping is what OPTQ's authors use. The 1e-6·σ₁ of Qronos' paper needs H in float64.
+    // The authors of OPTQ use 1 % damping. The 1e-6·σ₁ of Qronos' paper needs H in float64.
     options: { passes: 0, actOrder: true, damping: 0.01 },
   },
   qronos: {
@@ -52,7 +52,7 @@ export const METHOD_TABLE = {
     needsSamples: true,
     ownScales: true,
     codesOfWeights: true,
-    // As many loops as its authors make.
+    // Its authors make five loops.
     options: { passes: 5 },
   },
   msq: {
@@ -65,7 +65,7 @@ export const METHOD_TABLE = {
     needsSamples: false,
     ownScales: true,
     codesOfWeights: false,
-    // As few coefficients as carry the error far enough to be of use.
+    // The smallest number of coefficients with a useful error.
     options: { redundancy: 4 },
   },
 } as const satisfies Readonly<Record<Method, MethodEntry>>

@@ -44,7 +44,7 @@ export async function observe(
     return found
   } finally {
     // Nothing may still write to memory that the next layer will own.
-    await sums?.settled().catch(() => {})
+    await sums?.idle().catch(() => {})
     arena.release(mark)
   }
 }

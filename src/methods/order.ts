@@ -1,14 +1,14 @@
 /**
- * Rows of weights, scales and codes in another order of the inputs. Where blocks of inputs have scales of their own and the
- * order does not keep them together, each input gets its scale by itself.
+ * Permutes the rows of weights, scales and codes to another order of the inputs. If blocks of inputs have scales of their
+ * own and the order separates the inputs of a block, each input gets its own copy of the scale.
  */
 import type { Scales, WeightShape } from './alphabet.js'
 import type { SolveRequest } from './solution.js'
 
 /**
- * The request as the matrices see it.
- * @param order [group][inputs], place → input
- * @param together blocks of inputs stay where they are
+ * The request with its inputs in the order of the matrices.
+ * @param order [group][inputs]: the input at each place
+ * @param together whether the order keeps the inputs of a block together
  */
 export function toOrder(request: SolveRequest, order: Uint32Array, together: boolean): SolveRequest {
   const { weights, shape, scales } = request
@@ -19,7 +19,10 @@ export function toOrder(request: SolveRequest, order: Uint32Array, together: boo
   }
 }
 
-/** Rows (groups, inputs, neurons) into the order, or `back` out of it. */
+/**
+ * Permutes rows (groups, inputs, neurons) into the order, or with `back` from the order to that of the layer.
+ * @returns `out`
+ */
 export function permuteRows<T extends Float32Array | Uint8Array>(
   values: T,
   { groups, inputs, neurons }: WeightShape,
@@ -35,6 +38,7 @@ export function permuteRows<T extends Float32Array | Uint8Array>(
   return out
 }
 
+/** Scales (groups, blocks, neurons) repeated for each input, in the order. */
 function inputScales(scales: Scales, { groups, inputs, neurons }: WeightShape, order: Uint32Array): Scales {
   const { values, blocks, blockSize } = scales
   if (blocks === 1) return scales

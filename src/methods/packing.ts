@@ -1,6 +1,6 @@
 /**
- * From the caller's arrays to panels in shared memory: the raw tensor is copied once into a staging slot, then the workers
- * pad and pack. Two slots alternate, so that the next batch is copied while the workers still read the last one.
+ * Moves samples from the caller's arrays to panels in shared memory. Each raw tensor is copied once into a staging slot;
+ * from there the workers pad and pack it. Two slots alternate: one batch is copied while the workers read the other.
  */
 import type { Job, Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
@@ -11,7 +11,7 @@ import type { Regions } from './layout.js'
 import { pieceBlocksOf, type SampleShape } from './samplePlan.js'
 import type { Gather, SampleBatch } from './samples.js'
 
-/** A batch in shared memory, X and where it differs Xq, and the offsets of its rows and inputs, one behind the other. */
+/** A batch in shared memory: X, and Xq where it differs, then the offsets of its rows and of its inputs. */
 export interface Slot {
   readonly streams: readonly { readonly raw: Pointer; readonly padded: Pointer }[]
   readonly offsets: Pointer
@@ -26,12 +26,13 @@ export interface Target {
 }
 
 /**
- * What is done with the rows in the panels: asked when the panels are full, and at the end of a segment.
- * @param ends whether the rows are the last ones of a segment
+ * The phases that use the rows in the panels. Called when the panels are full, and at the end of a segment.
+ * @param rows rows in the panels
+ * @param ends whether these rows are the last ones of a segment
  */
 export type Consume = (rows: number, ends: boolean) => Phase[]
 
-/** The shape of samples as far as packing is concerned. */
+/** The part of the samples' shape that packing needs. */
 export type PackedShape = Pick<
   SampleShape,
   'rows' | 'inputs' | 'groups' | 'streamsEqual' | 'batchBytes' | 'batchPaddedBytes' | 'batchRows'
@@ -44,12 +45,12 @@ export class Packer {
   readonly #target: Target
   readonly #engine: Engine
   readonly #capacity: number // rows
-  readonly #piece: number // rows that are packed by one phase
+  readonly #piece: number // most rows that one phase packs
   readonly #slots: readonly [Slot, Slot]
   #turn = 0
   #row = 0
 
-  /** @param residentBlocks sample blocks of 256 that the region 'packed samples' holds of each stream */
+  /** @param residentBlocks blocks of 256 rows that the region 'packed samples' has room for, of each stream */
   constructor(engine: Engine, shape: PackedShape, regions: Regions, residentBlocks: number) {
     const { groups, streamsEqual, inputs } = shape
     const panels = panelsOf(inputs)
@@ -84,8 +85,9 @@ export class Packer {
   }
 
   /**
-   * Adds a batch. Whenever the panels are full, and if `ends` says so at its end, `consume` says what to do with the rows
-   * in the panels, which are then filled anew. Resolves as soon as the batch is copied: await `settled` for the work.
+   * Adds a batch. Whenever the panels are full, and with `ends` after the last row, the phases of `consume` use the rows in
+   * the panels, and packing starts again at the first block. Resolves when the batch is copied; `idle` awaits the work.
+   * @throws what an earlier batch in the same slot has failed with
    */
   async add(batch: SampleBatch, consume: Consume, options: RunOptions, ends = false): Promise<void> {
     const { gather } = batch
@@ -97,10 +99,10 @@ export class Packer {
       this.#engine.arena.floats(raw, from.length).set(from)
     }
     slot.busy = this.#engine.pool.run(this.phases(slot, gather, consume, ends), options)
-    slot.busy.catch(() => {}) // reported by the next add or by settled()
+    slot.busy.catch(() => {}) // reported by the next add or by idle()
   }
 
-  /** What is done with a staged batch. */
+  /** The job for a staged batch. */
   protected phases(slot: Slot, gather: Gather, consume: Consume, ends: boolean): Phase[] {
     this.stage(slot.offsets, gather)
     const job: Phase[] = this.#pad(slot, gather)
@@ -120,15 +122,15 @@ export class Packer {
     return job
   }
 
-  /** The phases for the rows in the panels, which are then empty. */
+  /** The phases that use the rows in the panels. The next row is packed at the first block again. */
   protected consumed(consume: Consume, ends: boolean): Phase[] {
     const phases = consume(this.#row, ends)
     this.#row = 0
     return phases
   }
 
-  /** Resolves when all added batches are packed and used, and then `rest` is done. */
-  async settled(rest: Job = [], options: RunOptions = {}): Promise<void> {
+  /** Runs `rest` after all batches that were added. Resolves when no worker reads or writes this packer's memory any more. */
+  async idle(rest: Job = [], options: RunOptions = {}): Promise<void> {
     await Promise.all([
       ...this.#slots.map(({ busy }) => busy),
       rest.length > 0 && this.#engine.pool.run(rest, options),
@@ -140,13 +142,13 @@ export class Packer {
     return [streams.map(({ raw, padded }) => padPlanes({ ...padding, source: raw, target: padded }))]
   }
 
-  /** Writes a gather's offsets. */
+  /** Writes the offsets of a gather's rows and inputs to `at`. */
   protected stage(at: Pointer, { rows, inputs, rowAt, columnAt }: Gather): void {
     this.#engine.arena.words(at, rows).set(rowAt)
     this.#engine.arena.words(at + 4 * rows, inputs).set(columnAt)
   }
 
-  /** @param at the gather's offsets */
+  /** A phase that packs `rows` rows of a gather, the first of them `from`. @param at address of the gather's offsets */
   protected pack(
     slot: Slot,
     at: Pointer,

@@ -1,12 +1,12 @@
 /**
- * Qronos (2505.11695): as GPTQ, each error is spread over the inputs to come, but towards the outputs of the float
- * network: what is aimed at is (H + λI)⁻¹(G + λI)w instead of w, and the first input, chosen while all others are still
- * unquantized, is the best value given them. The target is v = w + (H + λI)⁻¹(G − H)w, which is kinder to rounding than
- * the paper's form and makes it GPTQ exactly where Xq = X; Lv comes from one triangular solve. Float64 twins:
+ * Qronos (2505.11695) spreads each error over the inputs after it, like GPTQ, but its target is the output of the float
+ * network: the path approximates (H + λI)⁻¹(G + λI)w instead of w. The first input is chosen while all others are still
+ * unquantized, so it gets the best value given them. The target is computed as v = w + (H + λI)⁻¹(G − H)w. This form loses
+ * less to rounding than the paper's, and it is exactly GPTQ where Xq = X. Lv takes one triangular solve. Float64 twins:
  * reference/nearestPlane.ts (this form), reference/qronos.ts (least squares at every step).
  *
- * Cost: GPTQ's, N²K for (G − H)·W and N²K/2 in float64 for the solve. When: the most accurate method here, most of all
- * at few levels. Act-order is on unless switched off.
+ * Cost: that of GPTQ, N²K for (G − H)·W and N²K/2 in float64 for the solve. When: the most accurate method here, above
+ * all at few levels. Act-order is the default.
  */
 import type { Phase } from '../engine/job.js'
 import * as kernels from '../wasm/kernels.js'
@@ -32,6 +32,7 @@ export const qronos: GramMethodKind = {
   },
 }
 
+/** GPTQ's path to the target v instead of w. */
 function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
   const { pool, regions, matrices, columns } = system
   const difference = regions.at('G − H')

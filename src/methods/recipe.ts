@@ -1,7 +1,7 @@
 /**
- * How a layer is quantized, as plain data: the method and everything that changes its codes, with defaults filled in and
- * combinations checked against the tables of methods.ts. One recipe serves a whole run; scales and levels are a layer's
- * own (solution.ts).
+ * How layers are quantized, as plain data: the method and everything else that changes the codes, with defaults filled in
+ * and combinations checked against the tables of methods.ts. A run has one recipe. Scales and levels belong to the request
+ * of each layer (solution.ts).
  */
 
 import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
@@ -24,23 +24,23 @@ export interface Recipe {
   readonly method: Method
   /** Passes of coordinate descent on the codes. */
   readonly passes: number
-  /** λ of gptq and qronos in units of the mean of diag H; null for others. */
+  /** λ of gptq and qronos, in units of the mean of diag H; null for other methods. */
   readonly damping: number | null
-  /** Inputs in descending order of H_tt instead of their own. */
+  /** Takes the inputs in descending order of H_tt instead of the order of the layer. */
   readonly actOrder: boolean
-  /** Seed of the draws of spfq and of random patches; null without any. */
+  /** Seed of the random numbers of spfq and of random patches; null where there are none. */
   readonly seed: number | null
-  /** Order of spfq's data alignment; null for others. */
+  /** Order of spfq's data alignment; null for other methods. */
   readonly alignment: number | null
-  /** Coefficients a weight of frame; null for others. */
+  /** Coefficients a weight of frame; null for other methods. */
   readonly redundancy: number | null
-  /** The vertex walk before msq. */
+  /** Makes the vertex walk before msq. */
   readonly preprocess: boolean
-  /** Thresholds of gpfq; null for none and for others. */
+  /** Thresholds of gpfq; null for none and for other methods. */
   readonly sparsity: Sparsity | null
 }
 
-/** Plain greedy path following. */
+/** The recipe of plain greedy path following. */
 export const GPFQ: Recipe = {
   method: 'gpfq',
   passes: 0,
@@ -58,9 +58,9 @@ export const REDUNDANCY = METHOD_TABLE.frame.options.redundancy
 
 /**
  * Fills in the defaults and checks the options against the tables of methods.ts.
- * @param options what a caller asks for; the radius decides the default order of the inputs of gpfq
- * @param randomPatches whether patches are drawn at random, so that every method has a seed
- * @throws RangeError for names and values, TypeError for options that do not go with the method
+ * @param options options as a caller gives them; the radius decides the default order of the inputs for gpfq
+ * @param randomPatches whether patches are drawn at random; then every method has a seed
+ * @throws RangeError for unknown names and for values, TypeError for options that the method does not have
  */
 export function resolveRecipe(
   options: AnyMethodOptions & { readonly radius?: Radius },
@@ -117,7 +117,7 @@ export function checkMethodOptions<T extends AnyMethodOptions & { readonly radiu
   resolveRecipe(options)
 }
 
-/** Refuses options of other methods. Every method allows false and zero passes, which ask for nothing. */
+/** Refuses options of other methods. Every method allows false and zero passes, because they change nothing. */
 function checkOwnOptions(options: AnyMethodOptions, method: Method, randomPatches: boolean): void {
   const refuse = (place: string, methods: readonly Method[]): never => {
     const expected = `a method that has it (${methods.join(', ')})`
@@ -151,8 +151,9 @@ function checkSparsity({ rule, value }: Sparsity): void {
 }
 
 /**
- * Scales as asked for, or those of the method: by default one a neuron, its radius found by output error.
- * @throws TypeError for scales that the method cannot have
+ * The scope and rule of the scales: those of the caller, or the defaults, one scale a neuron with a searched radius. A
+ * method that finds its own scales has fixed ones.
+ * @throws TypeError for a scope or rule that the method cannot have
  */
 export function resolveScales(
   { method, preprocess }: Recipe,
@@ -176,21 +177,21 @@ export function resolveScales(
 }
 
 /**
- * Checks that the alphabet has a zero where the recipe needs one.
- * @param levels values in the alphabet
- * @throws RangeError
+ * Checks that the alphabet includes zero where the recipe needs it.
+ * @param levels number of values in the alphabet
+ * @throws RangeError for an even number of levels beside sparsity
  */
 export function checkLevelsFor({ sparsity }: Recipe, place: string, levels: number): void {
   if (sparsity !== null && levels % 2 === 0) {
-    throw rangeError(place, 'an odd number, for sparsity needs a zero in the alphabet', levels)
+    throw rangeError(place, 'an odd number, because sparsity needs zero in the alphabet', levels)
   }
 }
 
-/** Whether substitute.ts chooses the codes, the nearest ones: of the path, or of the weights. */
+/** Whether substitute.ts chooses the codes: the values nearest to the path (gpfq), or to the weights (msq). */
 export const isPath = ({ method, sparsity }: Recipe): boolean =>
   (method === 'gpfq' || method === 'msq') && sparsity === null
 
-/** Whether the codes are those of isPath, in the inputs' own order, with nothing after it. */
+/** Whether isPath holds, the inputs keep the order of the layer, and no passes follow. */
 export const isOnePath = (recipe: Recipe): boolean =>
   isPath(recipe) && recipe.passes === 0 && !recipe.actOrder
 

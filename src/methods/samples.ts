@@ -1,34 +1,34 @@
 /**
- * How sample rows lie in a tensor, without ever being laid out: row r of group g, input t is the float32 at byte
+ * Where the sample rows of a layer are in a tensor: input t of row r of group g is the float32 at byte
  *
  *     g·groupBytes + rowAt[r] + columnAt[t]
  *
- * of the tensor, or of its zero-padded copy. Dense layers, transposed operands and convolution patches are all of this
- * form; the packing kernel (assembly/pack.ts) reads it straight into panels.
+ * of the tensor, or of its zero-padded copy. Dense layers, transposed operands and convolution patches all have this form.
+ * The rows are never written out: the packing kernel (assembly/pack.ts) reads the tensor directly into panels.
  */
 export interface Gather {
   readonly rows: number
   readonly inputs: number // per group
   readonly groups: number
-  readonly groupBytes: number
-  readonly rowAt: Uint32Array // (rows)
-  readonly columnAt: Uint32Array // (inputs)
-  /** columnAt[t] = columnAt[0] + 4t, so that 8 inputs are one load. */
+  readonly groupBytes: number // from one group to the next
+  readonly rowAt: Uint32Array // (rows), bytes
+  readonly columnAt: Uint32Array // (inputs), bytes
+  /** True where columnAt[t] = columnAt[0] + 4t for all t: then the kernel loads 8 inputs at once. */
   readonly contiguous: boolean
-  /** Planes to be zero-padded before gathering, or null when no tap leaves the image. */
+  /** How planes are zero-padded first; null where no tap reaches outside the image. */
   readonly padding: Padding | null
-  /** Where the rows are all patches of a convolution with stride 1. */
+  /** The convolution, where the rows are all its patches and its stride is 1. */
   readonly convolution?: Convolution | null
   /**
-   * Samples of the network in the tensor, where each takes the same part of it and gives the same number of rows, one
-   * behind the other; 1 where that is not known.
+   * Samples of the network in the tensor. Each has an equal part of the tensor and gives an equal number of consecutive
+   * rows. 1 where that is not known.
    */
   readonly images: number
 }
 
 /**
- * Patches at every position, one pixel from each other; inputs are [channel][tap]. Their Gram matrices can be had from
- * correlations of the channels (correlations.ts).
+ * A convolution whose patches are taken at every position (stride 1); inputs are [channel][tap]. The Gram matrices of these
+ * patches can be computed from correlations of the channels (correlations.ts).
  */
 export interface Convolution {
   readonly kernel: Axes
@@ -43,7 +43,7 @@ export interface Convolution {
 /** Along both axes of an image. */
 export type Axes = readonly [height: number, width: number]
 
-/** Byte offsets of a patch's inputs [channel][tap] from its first, in planes (height, width). */
+/** Byte offsets of a patch's inputs [channel][tap] from its first input, in planes (height, width) of float32. */
 export function tapOffsets(
   { kernel, dilations }: Pick<Convolution, 'kernel' | 'dilations'>,
   inputs: number,
@@ -57,6 +57,7 @@ export function tapOffsets(
   })
 }
 
+/** Zero-padding of planes (height, width) to (paddedHeight, paddedWidth), in pixels. */
 export interface Padding {
   readonly planes: number
   readonly height: number
@@ -67,14 +68,14 @@ export interface Padding {
   readonly left: number
 }
 
-/** One batch of calibration inputs of a layer in both networks; `xq` is null where they are equal (Xq = X). */
+/** One batch of a layer's inputs in both networks. `xq` is null where they are equal (Xq = X). */
 export interface SampleBatch {
   readonly x: Float32Array
   readonly xq: Float32Array | null
   readonly gather: Gather
 }
 
-/** Rows of a dense matrix (rows, inputs). */
+/** The gather of a dense row-major matrix (rows, inputs). */
 export function denseGather(rows: number, inputs: number): Gather {
   return {
     rows,
@@ -89,7 +90,7 @@ export function denseGather(rows: number, inputs: number): Gather {
   }
 }
 
-/** Rows `from` to `to` of a batch; only the images they lie in are passed on where they are whole. */
+/** Rows `from` to `to` of a batch. If they are whole images, the result holds only the values of these images. */
 export function cutBatch({ x, xq, gather }: SampleBatch, from: number, to: number): SampleBatch {
   const { rows, images, rowAt, padding } = gather
   if (from === 0 && to === rows) return { x, xq, gather }
@@ -118,13 +119,13 @@ export function cutBatch({ x, xq, gather }: SampleBatch, from: number, to: numbe
   }
 }
 
-/** 0, step, 2·step, …: a plain loop, for there may be a row for every pixel of every image. */
+/** 0, step, 2·step, …, by a plain loop: there can be a row for every pixel of every image. */
 export function steps(count: number, step: number): Uint32Array<ArrayBuffer> {
   const at = new Uint32Array(count)
   for (let i = 0; i < count; i++) at[i] = i * step
   return at
 }
 
-/** Bytes of the padded copy, 0 without padding. */
+/** Bytes of the zero-padded copy of the tensor; 0 without padding. */
 export const paddedBytes = ({ padding }: Gather): number =>
   padding === null ? 0 : 4 * padding.planes * padding.paddedHeight * padding.paddedWidth

@@ -13,7 +13,7 @@ export interface SolveRequest {
   /** The layer's place in its model, so that no two layers draw the same random numbers; 0 if left out. */
   readonly layer?: number
   /** State the relative output error, from H alone: only where Xq = X. */
-  readonly judge?: boolean
+  readonly withError?: boolean
   /** Groups in a row whose neurons share their scale: channels of a convolution with paths of their own. Default 1. */
   readonly planes?: number
   /** Choose among GRID fractions of the scales by least output error: one fraction a neuron, or one for the layer. */

@@ -74,8 +74,8 @@ export async function solve(
   const own = requests.map((request) =>
     neurons === undefined ? request : requestOf(checked(request, neurons), neurons),
   )
-  const judged = own.some(({ judge }) => judge === true)
-  const needs = judged
+  const withErrors = own.some(({ withError }) => withError === true)
+  const needs = withErrors
     ? 'gram'
     : needsOf(
         recipe,
@@ -151,7 +151,7 @@ function solveShape(
     neurons: Math.max(1, ...requests.map(({ shape }) => shape.neurons)),
     candidates: requests.some(({ search }) => search !== 'none') ? GRID.length : 1,
     blockSize: Math.min(inputs, ...requests.map(({ scales }) => scales.blockSize)),
-    judged: requests.some(({ judge }) => judge === true),
+    withErrors: requests.some(({ withError }) => withError === true),
   }
 }
 
@@ -190,8 +190,8 @@ function checkKind(
     throw fail(`observations of ${shape.groups} × ${shape.inputs} inputs`, `${groups} × ${inputs}`)
   }
   const candidates = requests.some(({ search }) => search !== 'none') ? GRID.length : 1
-  const judged = requests.some(({ judge }) => judge === true)
-  if (kind === 'gram' && !streamsEqual && !wholeG && !usesTriangles({ candidates, judged, recipe })) {
+  const withErrors = requests.some(({ withError }) => withError === true)
+  if (kind === 'gram' && !streamsEqual && !wholeG && !usesTriangles({ candidates, withErrors, recipe })) {
     throw fail('observations with all of G', 'only its lower triangle')
   }
 }

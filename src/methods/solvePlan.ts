@@ -27,7 +27,7 @@ export interface SolveShape {
   readonly blockSize: number
   readonly recipe: Recipe
   /** Solutions state their relative output error, from H alone: only where Xq = X. */
-  readonly judged: boolean
+  readonly withErrors: boolean
 }
 
 export interface SolvePlan {
@@ -63,20 +63,20 @@ export const since = (step: number, bytes: number): RegionNeed => ({ bytes, from
 /** Whether codes follow from the lower triangles of H and G, and of G nothing where Xq = X. */
 export const usesTriangles = ({
   candidates,
-  judged,
+  withErrors,
   recipe,
-}: Pick<SolveShape, 'candidates' | 'judged' | 'recipe'>): boolean =>
-  candidates === 1 && !judged && isOnePath(recipe)
+}: Pick<SolveShape, 'candidates' | 'withErrors' | 'recipe'>): boolean =>
+  candidates === 1 && !withErrors && isOnePath(recipe)
 
 /** @throws GpfqError OUT_OF_MEMORY */
 export function planSolve(shape: SolveShape, threads: number): SolvePlan {
-  const { groups, inputs, streamsEqual, candidates, recipe, judged } = shape
+  const { groups, inputs, streamsEqual, candidates, recipe, withErrors } = shape
   const panels = panelsOf(inputs)
   const neuronPanels = panelsOf(shape.neurons)
   const search = candidates > 1
   const triangular = usesTriangles(shape)
-  const plain = !judged && isOnePath(recipe)
-  const descends = judged || (!plain && (search || (recipe.passes > 0 && recipe.method !== 'beacon')))
+  const plain = !withErrors && isOnePath(recipe)
+  const descends = withErrors || (!plain && (search || (recipe.passes > 0 && recipe.method !== 'beacon')))
   const ordered = recipe.actOrder
   const blocks = Math.ceil(inputs / shape.blockSize)
   const forks = search && blocks > 1 && isPath(recipe)

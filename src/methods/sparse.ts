@@ -1,17 +1,18 @@
 /**
  * Sparse GPFQ (Zhang, Zhou & Saab, 2201.11113, section on sparsity): the greedy step with a penalty on nonzero values.
- * `soft:λ` shrinks the value before rounding by λ (l1), `hard:λ` takes 0 wherever it is not larger than λ (l0); λ is in
- * units of weights, as in the paper. `target:x` finds for each layer the hard λ that makes a share x of its codes zero.
- * The alphabet must hold zero: an odd number of levels. Passes leave zeros zero. Float64 twin: reference/sparse.ts.
+ * `soft:λ` shrinks the magnitude of the value by λ before rounding (l1). `hard:λ` takes 0 where the magnitude is at most λ
+ * (l0). λ is in units of weights, as in the paper. `target:x` finds the hard λ for each layer that makes a share x of its
+ * codes zero. The alphabet must include zero: an odd number of levels. Passes keep zeros. Float64 twin:
+ * reference/sparse.ts.
  *
- * Cost: GPFQ's; `target` follows the path one or two dozen times more. When: weights are to be compressed or pruned, too.
+ * Cost: that of GPFQ; `target` follows the path 12 to 24 times more. When: the weights are also compressed or pruned.
  */
 import * as methodKernels from '../wasm/methodKernels.js'
 import type { GramMethod, GramMethodKind } from './gramMethod.js'
 import type { SolveRequest } from './solution.js'
 import { walkTask } from './spfq.js'
 
-/** Most halvings of λ's interval, down to what float32 can tell apart. */
+/** Most halvings of the interval of λ. Then float32 cannot distinguish its ends. */
 const HALVINGS = 24
 
 export const sparse: GramMethodKind = {
@@ -38,7 +39,7 @@ export const sparse: GramMethodKind = {
       async tune(request, options) {
         lambda = 0
         if (request === null) return
-        /** Weights that are zero beyond those asked for. */
+        /** Zero weights with this λ, less the number that the target asks for. */
         const surplus = async (): Promise<number> => {
           await pool.run([...choose(request, 1)], options)
           const codes = columns.readCodes(request.shape)
@@ -67,7 +68,7 @@ export const sparse: GramMethodKind = {
 const largest = ({ weights }: SolveRequest): number =>
   weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0)
 
-/** Share of codes whose value is zero; 0 where the alphabet does not hold zero. */
+/** Share of codes whose value is zero; 0 for an alphabet without zero. */
 export function zeroShare(codes: Uint8Array, levels: number): number {
   const zero = (levels - 1) / 2
   return codes.reduce((count, code) => count + (code === zero ? 1 : 0), 0) / Math.max(1, codes.length)

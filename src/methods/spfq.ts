@@ -1,15 +1,15 @@
 /**
- * SPFQ, stochastic path following (Zhang & Saab, 2309.10975): GPFQ with unbiased random rounding, in two phases. Data
- * alignment finds real weights w̃ with Xq w̃ ≈ Xw, by the path without an alphabet and, for order r, r − 1 further sweeps of
- * Gauss-Seidel on ‖Xw − Xq w̃‖; quantization then follows the path from w̃ on Xq alone. In the Gram form both are forward
- * substitutions with H, and what the second aims at is the right-hand side of the last sweep of the first:
+ * SPFQ, stochastic path following (Zhang & Saab, 2309.10975): GPFQ with unbiased random rounding, in two phases. The first,
+ * data alignment, finds real weights w̃ with Xq w̃ ≈ Xw: the path without an alphabet and, for order r, r − 1 further
+ * Gauss-Seidel sweeps on ‖Xw − Xq w̃‖. The second quantizes w̃ along the path on Xq alone. In the Gram form both are forward
+ * substitutions with H, and the target of the second is the right-hand side of the last sweep of the first:
  *
  *     R₁ = tril(G)w,   R_i = Gw − triu(H, 1)·tril(H)⁻¹R_{i−1},   q_t = chance((R_r,t − Σ_{s<t} H_ts q_s) / H_tt)
  *
- * so that order 1 is the one-phase algorithm. Float64 twin: reference/spfq.ts.
+ * so order 1 is the one-phase algorithm. Float64 twin: reference/spfq.ts.
  *
- * Cost: GPFQ's, and 2·N²K/2 for each order above 1. When: to study it, and for its error bounds; on average plain GPFQ
- * loses less. The draws depend on seed, layer, neuron and input alone.
+ * Cost: that of GPFQ, and 2·N²K/2 for each order above 1. When: for research, and for its error bounds; on average plain
+ * GPFQ has the smaller error. The random numbers depend on seed, layer, neuron and input alone.
  */
 import type { Phase } from '../engine/job.js'
 import * as kernels from '../wasm/kernels.js'
@@ -67,13 +67,13 @@ export const spfq: GramMethodKind = {
   },
 }
 
-/** One seed a layer, 32 bits. */
+/** The seed of a layer, 32 bits. */
 export const seedOf = (seed: number, layer: number): number =>
   (Math.imul(seed, 0x9e3779b1) ^ Math.imul(layer + 1, 0x85ebca77)) | 0
 
 type WalkArguments = Parameters<typeof methodKernels.walk>[0]
 
-/** The path with another choice than the nearest value over a system's columns. */
+/** A task of the path whose choice of a value is not simply the nearest one (assembly/walk.ts). */
 export function walkTask(
   { plan, columns, matrices }: GramSystem,
   request: SolveRequest,

@@ -1,6 +1,6 @@
 /**
- * Defaults and checks of what a caller may ask for. The defaults are the combination that does best on the models of
- * docs/ACCURACY.md: 15 levels, one scale a neuron, found by output error.
+ * Defaults and checks of the options of a model. The default scales are those that do best on the models of
+ * docs/ACCURACY.md: one scale a neuron, found by output error. The default of 15 levels is 4 bits.
  */
 import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
 import { checkLevels, checkRadius, checkScalePer } from '../methods/alphabet.js'
@@ -11,7 +11,7 @@ import type { AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../opti
 
 /** Every option of a run with its default filled in; plans and reports hold it. QuantizeModelOptions says what each does. */
 export interface Settings extends Recipe {
-  /** Values in the alphabet, 2 to 256; with a target those that the choice of levels starts from. */
+  /** Values in the alphabet, 2 to 256. With a target, the plan before the choice has these levels. */
   readonly levels: number
   readonly levelsFor: readonly { readonly pattern: string; readonly levels: number }[]
   /** Null without this target. */
@@ -21,9 +21,9 @@ export interface Settings extends Recipe {
   readonly scalePer: ScalePer
   readonly radius: Radius
   readonly format: Format | 'auto'
-  /** Most sample rows of a convolution, 0 for all; without effect beside randomPatches. */
+  /** Most sample rows of a convolution, 0 for all. It has no effect with randomPatches. */
   readonly patches: number
-  /** Null where patches are spread evenly. */
+  /** Share of patches that are drawn at random; null where patches are spread evenly. */
   readonly randomPatches: number | null
   readonly perChannel: boolean
   readonly include: readonly string[]
@@ -32,15 +32,15 @@ export interface Settings extends Recipe {
   readonly foldBatchNorm: boolean
 }
 
-/** Sample rows of a convolution at most where the caller names no number. */
+/** Default of the most sample rows of a convolution. */
 const PATCHES = 32768
 
-/** 4 bits. */
+/** Default of the levels: 4 bits. */
 const LEVELS = 15
 
 /**
  * Fills in the defaults and checks the options of a model.
- * @throws RangeError for names and values, TypeError for combinations that cannot be
+ * @throws RangeError for unknown names and for values, TypeError for options that exclude each other
  */
 export function resolveSettings(options: AnyPlanOptions): Settings {
   const recipe = resolveRecipe(options, options.randomPatches !== undefined)
@@ -76,7 +76,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
 }
 
 /**
- * Checks options of a model that no compiler has checked, for instance those of a command line.
+ * Checks options of a model that the compiler has not checked, for instance those of a command line.
  * @throws as resolveSettings
  */
 export function checkPlanOptions<T extends AnyPlanOptions>(
@@ -85,7 +85,7 @@ export function checkPlanOptions<T extends AnyPlanOptions>(
   resolveSettings(options)
 }
 
-/** The format of a method whose values are reals: no form of codes can hold them. */
+/** The format of a method whose values are real numbers: only float can hold them. */
 function realsFormat({ format = 'auto', method }: AnyPlanOptions): Format {
   if (format === 'auto' || format === 'float') return 'float'
   const expected = `float (or none) beside method ${method}, whose values are reals`
@@ -137,7 +137,7 @@ function checkTargets(
     throw typeError({
       place,
       problem: 'does not go with preprocess',
-      hint: 'levels are weighed by errors from H, which the vertex walk does not form',
+      hint: 'levels are chosen by errors from H, which the vertex walk does not compute',
     })
   }
   if (!methodEntry(method).codesOfWeights) {

@@ -1,26 +1,26 @@
 /**
- * How a layer's weights lie on their alphabet, in a few hundred numbers that fit into the report. Scales differ from
- * neuron to neuron, so weights are counted in units of their own scale: there the alphabet is the same for all, the
- * values code − zero.
+ * The distribution of a layer's weights over their alphabet, in a few hundred numbers for the report. Scales differ between
+ * neurons, so each weight is counted in units of its own scale, where the alphabet of all neurons is code − zero.
  */
 import type { QuantizedWeight } from '../onnx/layer.js'
 
 /** How the float weights of a layer lie on its alphabet, in units of their scales. */
 export interface WeightHistogram {
-  /** Edges of the histogram: −edge … edge, in units of the scale. */
+  /** The histogram covers −edge … edge, in units of the scale. */
   readonly edge: number
-  /** Float weights w/s by bin of equal width; what lies beyond an edge counts in the outermost bin. */
+  /** Number of float weights w/s in each of 80 bins of equal width. Weights beyond an edge count in the last bin. */
   readonly counts: readonly number[]
-  /** Weights that took each value of the alphabet, by code: codes[c] took the value c − (codes.length − 1)/2. */
+  /** Number of weights of each code: codes[c] have the value c − (codes.length − 1)/2. */
   readonly codes: readonly number[]
 }
 
 const BINS = 80
-/** Weights that the radius cuts off are shown up to this many radii; a few outliers must not squeeze the rest. */
+/** Most radii that the histogram covers, so that a few outliers do not compress the rest. */
 const FARTHEST = 2.5
 
 /**
- * @param weights (groups, inputs, neurons), the float weights
+ * Counts a layer's weights.
+ * @param weights the float weights, (groups, inputs, neurons)
  * @param quantized their codes and scales
  */
 export function weightHistogram(

@@ -1,37 +1,39 @@
 /**
- * The typed kernel table: one function a kernel that turns named arguments into a task. The order of arguments is the
- * one in assembly/, and is written down nowhere else.
+ * The typed kernel table: one function for each kernel, which turns named arguments into a task. Only this file and
+ * methodKernels.ts know the order of the arguments of the kernels in assembly/.
  */
 import type { Task } from '../engine/job.js'
 import type { Pointer } from './arena.js'
 
-/** Samples in a block, inputs or neurons in a panel: see assembly/gram.ts and assembly/tile.ts. */
+/** Samples in a block (assembly/gram.ts). */
 export const BLOCK = 256
+/** Inputs or neurons in a panel (assembly/tile.ts). */
 export const PANEL = 8
 
-/** Bytes from a panel of a sample block to the next, see assembly/tile.ts. */
+/** Bytes from one panel of a sample block to the next (assembly/tile.ts). */
 export const PANEL_BYTES = BLOCK * 32 + 64
 
+/** Panels of so many inputs or neurons; the last one can be padded. */
 export const panelsOf = (columns: number): number => Math.ceil(columns / PANEL)
 
-/** Bytes of one group's Gram matrix, see panelAt in assembly/gram.ts. */
+/** Bytes of one group's Gram matrix (panelAt in assembly/gram.ts). */
 export const matrixBytes = (panels: number, triangular: boolean): number =>
   triangular ? panels * (panels + 1) * 128 : panels * panels * 256
 
-/** Place of the entry (i, 0) among a group's floats; (i, s) is 8s behind it. */
+/** Index of the entry (i, 0) among a group's floats. The entry (i, s) is 8s floats further. */
 export const rowAt = (i: number, panels: number, triangular: boolean): number =>
   (triangular ? (i >> 3) * ((i >> 3) + 1) * 32 : (i >> 3) * panels * 64) + (i & 7)
 
 /**
- * Tiles that a task is cut into where it can be, so that 16 threads have two each: what a tile costs to take, a tenth of a
- * microsecond, is worth merging items for only where there are more.
+ * Fewest tiles of a task that has as many items, so that 16 threads have two each. Items are merged into tiles only where
+ * there are more: a thread needs a tenth of a microsecond to take a tile.
  */
 const LEAST_TILES = 32
 
-/** Most items of a tile that still make as many. */
+/** Most items of a tile such that there are at least LEAST_TILES tiles. */
 const mostItems = (items: number): number => Math.max(1, Math.floor(items / LEAST_TILES))
 
-/** A task of one kernel; for the tables of this folder only. A step is rounded up, to 1 at least. */
+/** A task of one kernel, for the tables of this folder only. The step, in items, is rounded up, to at least 1. */
 export const task = (
   kernel: string,
   args: (number | boolean)[],
@@ -107,14 +109,14 @@ export function gram(a: {
   a: Pointer
   b: Pointer
   c: Pointer
-  total: Pointer // 0 where the rows do not end a segment
+  total: Pointer // 0 if the rows do not end a segment
   rows: number
   panels: number
   groups: number
-  panelBytes?: number // that of a block if left out, and blocks of all panels
+  panelBytes?: number // default: panels of one block, blocks of all panels
   blockBytes?: number
-  triangular: boolean // how c is laid out
-  lower: boolean // what of c is summed
+  triangular: boolean // c stores its lower triangle only
+  lower: boolean // sums the lower triangle of c only
   edge: number
 }): Task {
   const { panelBytes = PANEL_BYTES, blockBytes = a.panels * a.groups * PANEL_BYTES } = a
@@ -146,7 +148,7 @@ export function gram(a: {
 export function sumInputs(a: {
   a: Pointer
   sum: Pointer
-  total: Pointer // 0 where the rows do not end a segment
+  total: Pointer // 0 if the rows do not end a segment
   rows: number
   panels: number // of all groups
   panelBytes?: number
@@ -182,7 +184,7 @@ export function project(a: {
   )
 }
 
-/** What every kernel is given that goes through the inputs one after another, for several candidate scales. */
+/** The arguments of all kernels that go through the inputs one after another, for several candidate scales. */
 export interface Path {
   h: Pointer
   r: Pointer
@@ -241,7 +243,7 @@ export function substitute(
   )
 }
 
-/** Bytes of scratch a worker needs for `substitute`: a column for each of a strip, three where it forks. */
+/** Bytes of scratch that a worker needs for `substitute`: the columns of a strip, and at least the three of a fork. */
 export const substituteScratch = (panels: number, strip: number): number =>
   Math.max(3, strip) * (panels + 33) * 256
 
@@ -284,7 +286,7 @@ export function dequantize(a: Alphabets & { negated: Pointer }): Task {
   )
 }
 
-/** Neuron panels of an item that walks sample blocks: all of them, unless few blocks would leave threads without work. */
+/** Neuron panels of an item over a sample block: all of them, or fewer where few blocks would leave threads without work. */
 function shareOf(cells: number, neuronPanels: number): number {
   return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_TILES / cells)))
 }

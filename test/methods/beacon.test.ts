@@ -5,7 +5,7 @@ import type { LayerResult } from '#src/quantizer.js'
 import { multiplyVector } from '#src/reference/descend.js'
 import { solve } from '#src/reference/qronos.js'
 import { layerCases, layerOf, openQuantizers, quantizeEverywhere } from './twin.js'
-import { countBeaconTies, judgeBeacon } from './twins.js'
+import { countBeaconTies, replayBeacon } from './twins.js'
 
 const quantizers = await openQuantizers(1, 2)
 
@@ -46,7 +46,7 @@ describe('beacon', () => {
         for (const passes of [0, 1, 2, 3]) {
           const options = { method: 'beacon' as const, levels, passes }
           const result: LayerResult = await quantizers[1]!.quantizeLayer(layer, options)
-          const { regret, scaleError } = judgeBeacon(layer, result, before)
+          const { regret, scaleError } = replayBeacon(layer, result, before)
           expect(regret).toBeLessThan(2e-6)
           expect(scaleError).toBeLessThan(1e-5)
           before = result.codes

@@ -19,7 +19,7 @@ import {
   type TwinLayer,
   withMatrices,
 } from './twin.js'
-import { judgeBeacon, METHOD_CASES, preprocessed } from './twins.js'
+import { METHOD_CASES, preprocessed, replayBeacon } from './twins.js'
 
 let engine: OwnEngine | undefined
 beforeAll(async () => {
@@ -120,7 +120,7 @@ describe.skipIf(!present)('golden layers', () => {
           for (const [layer, found, g] of layersOf(result)) {
             const chosen = { ...found, scales: result.solutions[0]!.scales.subarray(g * neurons) } // one block
             const codes = before && chosenOf(golden, before, levels, g).codes
-            const { regret, scaleError } = judgeBeacon(layer, chosen, codes)
+            const { regret, scaleError } = replayBeacon(layer, chosen, codes)
             expect(regret).toBeLessThan(1e-6)
             expect(scaleError).toBeLessThan(1e-5)
           }

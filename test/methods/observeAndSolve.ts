@@ -45,14 +45,14 @@ export async function observeAndSolve(
 ): Promise<Quantized> {
   const verbs = 'pool' in on ? verbsOf(on) : on
   const searching = requests.some(({ search }) => search !== 'none')
-  const judged = requests.some(({ judge }) => judge === true)
+  const withErrors = requests.some(({ withError }) => withError === true)
   const shape: SampleShape = {
     segmentRows: SEGMENT_ROWS,
     wholeG: needsWholeG(recipe, searching),
     ...given,
     means: false,
   }
-  const kind = judged ? 'gram' : needsOf(recipe, searching)
+  const kind = withErrors ? 'gram' : needsOf(recipe, searching)
   const run = { place, signal, onProgress }
   const observations = kind === 'none' ? null : await verbs.observe(shape, batches(), { ...run, kind })
   const solved = await verbs.solve(observations, requests, { ...run, recipe })

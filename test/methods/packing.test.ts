@@ -66,7 +66,7 @@ describe('add', () => {
           const shape = dense(rows, inputs, cut, same)
           await withPacker(shape, roomFor(rows), async (packer) => {
             for (const batch of batchesOf(layer, cut)) await packer.add(batch, () => [], {})
-            await packer.settled()
+            await packer.idle()
             expect(packer.rows).toBe(rows)
             const panels = Math.ceil(inputs / 8)
             for (const [at, values] of [
@@ -99,7 +99,7 @@ describe('add', () => {
         return []
       }
       for (const batch of batchesOf(layer, cut)) await packer.add(batch, consume, {})
-      await packer.settled()
+      await packer.idle()
       expect(consumed).toEqual(Array.from({ length: Math.floor(rows / capacity) }, () => capacity))
       expect(packer.rows).toBe(rows % capacity)
     })
@@ -117,7 +117,7 @@ describe('add', () => {
       }
       for (const [i, batch] of [...batchesOf(layer, 300)].entries())
         await packer.add(batch, consume, {}, i === 1)
-      await packer.settled()
+      await packer.idle()
       expect(consumed).toEqual([
         [256, false],
         [256, false],
@@ -158,7 +158,7 @@ describe('add', () => {
     }
     await withPacker(shape, roomFor(rows), async (packer) => {
       await packer.add({ x, xq, gather }, () => [], {})
-      await packer.settled()
+      await packer.idle()
       const panels = Math.ceil(inputs / 8)
       for (const [at, { groups }] of [
         [packer.x, analog],

@@ -74,8 +74,8 @@ describe('passes', () => {
     const layer = layerOf({ rows: 300, inputs: 60, neurons: 10, same: false, seed: 73 })
     const options = { method: 'msq' as const, levels: 7, radius: { rule: 'max' as const } }
     const rounded = await quantizers[0]!.quantizeLayer(layer, options)
-    const bettered = await quantizers[0]!.quantizeLayer(layer, { ...options, passes: 3 })
-    expect(bettered.relativeError! / rounded.relativeError!).toBeLessThan(0.8)
+    const improved = await quantizers[0]!.quantizeLayer(layer, { ...options, passes: 3 })
+    expect(improved.relativeError! / rounded.relativeError!).toBeLessThan(0.8)
   })
 
   it('must be a whole number', async () => {

@@ -41,7 +41,7 @@ export function plansOf(
 ): { readonly samples: SamplePlan; readonly solve: SolvePlan } {
   return {
     samples: planSamples(sampleShape(shape)),
-    solve: planSolve({ ...shape, judged: false }, threads),
+    solve: planSolve({ ...shape, withErrors: false }, threads),
   }
 }
 

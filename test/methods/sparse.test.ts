@@ -48,9 +48,9 @@ describe('sparsity', () => {
       const result = await quantizers[1]!.quantizeLayer(layer, { levels: 15, sparsity })
       expect(zeroShare(result.codes, 15)).toBeGreaterThanOrEqual(value)
       expect(zeroShare(result.codes, 15)).toBeLessThan(value + 0.02)
-      const bettered = await quantizers[1]!.quantizeLayer(layer, { levels: 15, sparsity, passes: 3 })
-      expect(zeroShare(bettered.codes, 15)).toBeGreaterThanOrEqual(value)
-      expect(bettered.relativeError!).toBeLessThan(result.relativeError!)
+      const improved = await quantizers[1]!.quantizeLayer(layer, { levels: 15, sparsity, passes: 3 })
+      expect(zeroShare(improved.codes, 15)).toBeGreaterThanOrEqual(value)
+      expect(improved.relativeError!).toBeLessThan(result.relativeError!)
     }
   })
 

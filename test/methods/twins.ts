@@ -160,7 +160,7 @@ export function countBeaconTies(layer: TwinLayer, chosen: Chosen, levels: number
  * are from the best for their codes.
  * @param before codes after one loop less; null for the greedy pass, where the layer ends with the input at hand
  */
-export function judgeBeacon(
+export function replayBeacon(
   layer: TwinLayer,
   { codes, scales, zero }: Chosen,
   before: Uint8Array | null,

@@ -1,6 +1,6 @@
 /**
- * Mixed precision of a model: a budget in bytes or bits, what every layer loses and costs at 2 to 8 bits, and the levels
- * that follow. Layers named in levelsFor keep theirs. The choice itself is in chooseLevels.ts.
+ * Mixed precision of a model: from a budget in bytes or bits, and the error and cost of every layer at 2 to 8 bits, to a
+ * plan with levels for each layer. Layers of levelsFor keep theirs. chooseLevels.ts makes the choice.
  */
 import { rangeError } from '../../checks.js'
 import { digitTableBytes, planPacking } from '../../onnx/formats/packed.js'
@@ -15,22 +15,22 @@ import { surveyedLevels } from './survey.js'
 export const hasBudget = ({ targetSize, targetBits }: Settings): boolean =>
   targetSize !== null || targetBits !== null
 
-/** What there is to choose from: each layer's costs, in bytes or bits, and what is spent at most. */
+/** The input of the choice: the options of each layer and the budget. Costs are in bytes or in bits. */
 interface Budget {
   readonly layers: readonly LayerOptions[]
   readonly tables: Tables
-  readonly target: number
-  /** What a target of 1 would be. */
+  readonly target: number // as the caller gave it
+  /** The cost of a target of 1: all float weights in bytes, or one bit for each weight. */
   readonly unit: number
 }
 
-/** The plan with one alphabet for some layers. */
+/** The plan with other levels for some layers. */
 function planWith({ plan, graph, layers }: PlannedModel, levels: ReadonlyMap<string, number>): ModelPlan {
   const layersOf = new Map(layers.map(({ name, layer }) => [name, layer]))
   return withLevels(plan, graph, layersOf, levels)
 }
 
-/** @param errorOf of a layer at the v-th of surveyedLevels */
+/** @param errorOf the error of a layer at the v-th of surveyedLevels */
 function budgetOf(planned: PlannedModel, errorOf: (layer: string, v: number) => number): Budget {
   const { plan } = planned
   const { settings, layers } = plan
@@ -63,8 +63,8 @@ function budgetOf(planned: PlannedModel, errorOf: (layer: string, v: number) => 
 const weightCount = ({ groups, inputs, neurons }: PlanLayer): number => groups * inputs * neurons
 
 /**
- * Whether the smallest alphabets fit the budget: known without any sample.
- * @throws RangeError
+ * Checks that the smallest alphabets fit the budget. This needs no samples.
+ * @throws RangeError with the smallest budget
  */
 export function checkBudget(planned: PlannedModel): void {
   const { layers, tables, target, unit } = budgetOf(planned, () => 0)
@@ -79,8 +79,9 @@ export function checkBudget(planned: PlannedModel): void {
 }
 
 /**
- * @param errors of each layer at each of surveyedLevels, squared and weighted, by layer name
- * @returns the model with the levels chosen, and what is reported of the choice
+ * Chooses the levels of each layer.
+ * @param errors weighted squared errors of each layer, one for each of surveyedLevels, by layer name
+ * @returns the model with the chosen levels, and the report of the choice
  */
 export function applyBudget(
   planned: PlannedModel,
@@ -106,7 +107,7 @@ function replanned(planned: PlannedModel, plan: ModelPlan): PlannedModel {
   return { ...planned, plan, layers, byName: new Map(layers.map((layer) => [layer.name, layer])) }
 }
 
-/** Bytes of the digit table that the file holds once for each alphabet of packed codes, in any of some plans. */
+/** Bytes of the digit table that a file holds once for each alphabet of packed codes: the largest over the plans. */
 function digitTables(plans: readonly ModelPlan[]): Tables {
   const tables = new Map<number, number>()
   for (const layer of plans.flatMap(({ layers }) => layers)) {

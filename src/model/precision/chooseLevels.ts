@@ -1,26 +1,28 @@
 /**
- * Mixed precision: which alphabet each layer gets when only so many bytes may be spent. From a table of errors and costs,
- * nothing else: pure and quick. A layer's error is a share of the network's signal, in squares (see precision.ts), and the
- * sum over layers is what is made small, for noise that enters at different layers adds up in the squares.
+ * Mixed precision: chooses the alphabet of each layer within a budget, from a table of errors and costs alone. A layer's
+ * error is squared and relative to the network's signal (errorWeights.ts). The choice minimizes the sum over layers,
+ * because errors of different layers add up in squares.
  *
- * Greedy: every layer begins with its cheapest alphabet; of all further steps along the lower hulls of error over cost the
- * one that gains most per byte is taken, as long as it fits (optimal but for the last step that does not). Then exchanges:
- * as long as one layer's change, or one's together with another's, lowers the error within the budget, it is made.
+ * Greedy: every layer begins with its cheapest alphabet. Steps along the lower hulls of error over cost are taken in the
+ * order of their gain per cost, as long as they fit. This is optimal except for the steps that do not fit.
+ * Exchanges: then changes of one layer, or of two together, are made as long as one lowers the error within the budget.
  *
- * An alphabet that any layer uses may cost something once (a table of digits, in the file). So one alphabet after the other
- * is given up, each time the one whose absence loses least, and of all these choices the best is kept.
+ * An alphabet can have a cost of its own, once, if any layer uses it (the digit table in the file). So the choice is
+ * repeated with one alphabet less each time, the one whose absence increases the error least, and the best of all these
+ * choices is kept.
  */
 
 export interface PrecisionOption {
   readonly levels: number
-  /** Bytes, or bits: whatever the budget is in. */
+  /** In the unit of the budget: bytes or bits. */
   readonly cost: number
+  /** Squared, relative and weighted. */
   readonly error: number
 }
 
 export interface LayerOptions {
   readonly name: string
-  /** Any order; at least one. A layer with one option is fixed. */
+  /** At least one, in any order. A layer with one option is fixed. */
   readonly options: readonly PrecisionOption[]
 }
 
@@ -33,12 +35,16 @@ export interface PrecisionPlan {
   readonly curve: readonly { readonly cost: number; readonly error: number }[]
 }
 
-/** What each alphabet costs once, by its levels, however many layers use it; nothing where it is not named. */
+/** The cost of each alphabet itself, by its levels: paid once, however many layers use it; 0 if it is missing. */
 export type Tables = ReadonlyMap<number, number>
 
 type Point = PrecisionPlan['curve'][number]
 
-/** @throws RangeError if the budget does not even pay for the cheapest alphabets */
+/**
+ * Chooses one option for each layer.
+ * @param budget in the unit of the costs
+ * @throws RangeError if the cheapest alphabets cost more than the budget
+ */
 export function choosePrecision(
   layers: readonly LayerOptions[],
   budget: number,
@@ -47,7 +53,7 @@ export function choosePrecision(
   const least = leastCost(layers, tables)
   if (least > budget) {
     throw new RangeError(
-      `budget: expected at least ${least}, for that is what the smallest alphabets take, got ${budget}`,
+      `budget: expected at least ${least}, the cost of the smallest alphabets, got ${budget}`,
     )
   }
   let kept = layers
@@ -61,7 +67,7 @@ export function choosePrecision(
     if (fewer.length === 0) break
     const errors = fewer.map((those) => climb(those, budget, tables)?.error ?? Number.POSITIVE_INFINITY)
     const most = errors.every((error) => error === Number.POSITIVE_INFINITY)
-    // Where nothing fits yet, the dearest table goes first.
+    // If nothing fits yet, the alphabet with the most expensive table goes first.
     kept = fewer[most ? dearest(droppable(kept, tables), tables) : errors.indexOf(Math.min(...errors))]!
   }
   const cheapest = layers.map(({ options }) => lowerHull(options)[0]!)
@@ -74,7 +80,7 @@ export function choosePrecision(
   }
 }
 
-/** What the smallest alphabets take. */
+/** The cost of the cheapest option of every layer, with the tables that they need. */
 export function leastCost(layers: readonly LayerOptions[], tables: Tables): number {
   return totals(
     layers.map(({ options }) => lowerHull(options)[0]!),
@@ -82,10 +88,10 @@ export function leastCost(layers: readonly LayerOptions[], tables: Tables): numb
   ).cost
 }
 
-/** Sums of errors are rounded: less than this is no gain. */
+/** Smallest gain that counts: smaller differences can be rounding errors of the sums. */
 const ROUNDED = 1e-12
 
-/** Alphabets with a table that some layer could do without, and every layer can. */
+/** Alphabets with a table that can be given up: some layer has the option, and every layer has another one. */
 const droppable = (layers: readonly LayerOptions[], tables: Tables): readonly number[] =>
   [...tables]
     .filter(([levels, cost]) => cost > 0 && layers.some(({ options }) => hasLevels(options, levels)))
@@ -109,7 +115,7 @@ interface Greedy {
   readonly error: number
 }
 
-/** The greedy steps with the tables of all alphabets at hand paid for; null if not even the first state fits. */
+/** The greedy steps, with the tables of all alphabets of the options paid for; null if the first state does not fit. */
 function climb(layers: readonly LayerOptions[], budget: number, tables: Tables): Greedy | null {
   const all = new Set(layers.flatMap(({ options }) => options.map(({ levels }) => levels)))
   const paid = [...all].reduce((sum, levels) => sum + (tables.get(levels) ?? 0), 0)
@@ -149,14 +155,14 @@ const sums = (state: readonly PrecisionOption[]): Point => ({
   error: state.reduce((sum, { error }) => sum + error, 0),
 })
 
-/** Sums with the tables of the alphabets in use. */
+/** Cost and error of a state, with the tables of the alphabets in use. */
 function totals(state: readonly PrecisionOption[], tables: Tables): Point {
   const { cost, error } = sums(state)
   const used = new Set(state.map(({ levels }) => levels))
   return { cost: [...used].reduce((sum, levels) => sum + (tables.get(levels) ?? 0), cost), error }
 }
 
-/** Options by rising cost and falling error, each gaining less per cost than the one before. */
+/** Options in ascending order of cost and descending order of error, each with less gain per cost than the one before. */
 function lowerHull(options: readonly PrecisionOption[]): PrecisionOption[] {
   const hull: PrecisionOption[] = []
   for (const option of [...options].sort((a, b) => a.cost - b.cost || a.error - b.error)) {
@@ -171,7 +177,7 @@ function lowerHull(options: readonly PrecisionOption[]): PrecisionOption[] {
   return hull
 }
 
-/** Changes of one layer or of two that lower the error within the budget, best first, until there is none. */
+/** Makes the change of one layer or of two that lowers the error most within the budget, until there is none. */
 function exchange(
   layers: readonly LayerOptions[],
   state: PrecisionOption[],
@@ -188,7 +194,7 @@ function exchange(
           layer,
           to,
           gain: state[layer]!.error - to.error,
-          // A table that the change would need is paid for; one that it leaves unused shows in the next round's room.
+          // The cost includes a table that the change needs. A table that it leaves unused is credited in the next round.
           cost: to.cost - state[layer]!.cost + (used.has(to.levels) ? 0 : (tables.get(to.levels) ?? 0)),
         })),
     )

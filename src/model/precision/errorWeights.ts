@@ -1,14 +1,15 @@
 /**
- * How much of a layer's error the rest of the network gets to see, from the energies that the float network's tensors
- * have on the calibration data. Errors ‖Y − Ỹ‖² / ‖Y‖² of layers can be added up once each is weighted with this.
+ * The weight of each layer's error: how much of it reaches the rest of the network. It follows from the energies ‖T‖² of
+ * the float network's tensors on the calibration data. With these weights, errors ‖Y − Ỹ‖² / ‖Y‖² of layers can be added.
  *
- *   a sum (residual branch)   an error keeps its energy, the signal becomes the sum's: factor ‖branch‖² / ‖sum‖²
- *   Relu, Clip                an error passes where the function is not flat: factor share passed · ‖in‖² / ‖out‖²
- *   everything else           error and signal alike: factor 1
+ *   a sum (residual branch)   the error keeps its energy, the signal becomes the sum: factor ‖branch‖² / ‖sum‖²
+ *   Relu, Clip                the error passes where the slope is 1: factor (share of such elements) · ‖in‖² / ‖out‖²
+ *   everything else           error and signal change alike: factor 1
  *
- * The second holds for an error as it leaves its layer, which is spread over all outputs alike. Once a layer behind has
- * mixed it, it lies where the signal lies and is carried on in proportion: only sums change its share from there. Of
- * several inputs that are not summed (products, attention) each carries its part, so that nothing grows with depth.
+ * The second factor holds for an error as it leaves its layer, spread evenly over all outputs. After the next layer has
+ * mixed it, the error has the distribution of the signal and changes in proportion to it: from there on only sums change
+ * its share. If a node has several inputs that it does not sum (products, attention), each carries an equal part, so
+ * weights do not grow with depth.
  */
 
 import type { GraphIndex } from '../../onnx/graph.js'
@@ -19,11 +20,11 @@ import type { Tensor } from '../../tensor/tensor.js'
 const SUMS = new Set(['Add', 'Sub', 'Sum', 'Concat'])
 const CLIPS = new Set(['Relu', 'Clip'])
 
-/** What is known of one tensor, over all batches. */
+/** Sums over one tensor, over all batches. */
 interface Energy {
   squares: number
   count: number
-  /** Elements that are neither the smallest nor the largest of their batch. */
+  /** Elements that are neither the smallest nor the largest value of their batch: those that Relu or Clip lets through. */
   between: number
 }
 
@@ -35,7 +36,7 @@ export class ErrorWeights {
     this.#graph = graph
   }
 
-  /** Tensors made by some nodes whose energy is wanted. */
+  /** Outputs of the given nodes whose energy is needed: those of sums and clips, and their inputs. */
   wanted(nodes: readonly number[]): readonly string[] {
     const graph = this.#graph
     const counts = (node: number): boolean => SUMS.has(opOf(graph, node)) || CLIPS.has(opOf(graph, node))
@@ -48,6 +49,7 @@ export class ErrorWeights {
       )
   }
 
+  /** Adds a batch of a tensor to its energy. */
   add(name: string, tensor: Tensor): void {
     if (!tensor.type.startsWith('float')) return
     const values = floatsOf(tensor)
@@ -73,8 +75,8 @@ export class ErrorWeights {
   weights(layers: readonly Layer[]): ReadonlyMap<string, number> {
     const graph = this.#graph
     const quantized = new Set(layers.flatMap(({ uses }) => uses.map(({ output }) => output)))
-    const fresh = new Map<string, number>() // of an error as it leaves its layer
-    const carried = new Map<string, number>() // of one that a layer has mixed
+    const fresh = new Map<string, number>() // weight of an error as it leaves its layer
+    const carried = new Map<string, number>() // weight of an error that a layer has mixed
     for (const output of graph.outputs) for (const map of [fresh, carried]) map.set(output, 1)
     for (const node of graph.order.toReversed()) {
       const inputs = graph.reads(node).filter((tensor) => !graph.isConstant(tensor))
@@ -95,13 +97,14 @@ export class ErrorWeights {
     return new Map(layers.map((layer) => [layer.name, weightOf(layer)]))
   }
 
-  /** ‖input‖² / ‖output‖², of the whole tensors or of their elements in the mean (one may be broadcast). */
+  /** ‖input‖² / ‖output‖²: of whole tensors, or else of the mean element, since an input can be broadcast. 1 if unknown. */
   #share(input: string, output: string, whole: boolean): number {
     const [from, to] = [this.#energies.get(input), this.#energies.get(output)]
     if (from === undefined || to === undefined || to.squares === 0) return 1
     return (from.squares / to.squares) * (whole ? 1 : to.count / from.count)
   }
 
+  /** Share of elements that Relu or Clip lets through. */
   #between(output: string): number {
     const energy = this.#energies.get(output)
     return energy === undefined ? 1 : energy.between / energy.count

@@ -1,8 +1,8 @@
 /**
- * What each layer would lose at 2 to 8 bits: the same verbs as the main job, with other requests. The float network runs once
- * over the calibration data and each layer is solved at all sizes from one H (Xq = X, since nothing before it is quantized).
- * The errors come from H too; no network is run with quantized weights. The energies of the tensors on the way are summed
- * beside it. Mixed precision chooses from the result.
+ * The error of each layer at 2 to 8 bits. The survey uses the verbs of the main job with other requests: the float network
+ * runs once over the calibration data, and each layer is solved at all sizes from one H (Xq = X, since nothing before it is
+ * quantized). The errors follow from H too, so no network runs with quantized weights. The same run sums the energies of
+ * tensors for errorWeights.ts. Mixed precision chooses from the result (budget.ts).
  */
 import { captureSamples, placeOf } from '../../calibration/captures.js'
 import type { Runner } from '../../calibration/runner.js'
@@ -16,16 +16,17 @@ import { requestsFor } from '../requests.js'
 import type { Settings } from '../settings.js'
 import { ErrorWeights } from './errorWeights.js'
 
-/** Symmetric alphabets of 2 to 8 bits, most of them the largest that put as many digits into a word (formats/packed.ts). */
+/** Alphabets of 2 to 8 bits. Most are the largest with as many digits in a word (formats/packed.ts). */
 const LEVELS: readonly number[] = [3, 4, 5, 7, 9, 15, 21, 35, 73, 255]
 
-/** The alphabets to choose from; sparsity needs one that holds zero. */
+/** The levels to choose from. Sparsity needs an alphabet with zero: an odd number. */
 export const surveyedLevels = ({ sparsity }: Pick<Settings, 'sparsity'>): readonly number[] =>
   sparsity === null ? LEVELS : LEVELS.filter((levels) => levels % 2 === 1)
 
 /**
- * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer at each of surveyedLevels, by layer name, weighted with the
- * share of them that reaches the layers behind (errorWeights.ts).
+ * Squared relative output errors ‖XW − XQ‖² / ‖XW‖² of each layer, one for each of surveyedLevels, by layer name, times the
+ * layer's weight (errorWeights.ts).
+ * @throws GpfqError as observe and solve; the signal's reason
  */
 export async function surveyErrors(
   planned: PlannedModel,
@@ -63,7 +64,7 @@ export async function surveyErrors(
   )
 }
 
-/** Solves the layers of a stage at all sizes; their relative errors go into `errors`. */
+/** Solves the layers of a stage at all sizes and adds their relative errors to `errors`. */
 async function surveyStage(
   planned: PlannedModel,
   streams: Streams,
@@ -84,8 +85,8 @@ async function surveyStage(
     )
     const { solutions } = await executor.solve(
       observations,
-      requests.map((request) => ({ ...request, judge: true })),
-      // Passes change errors little and their order hardly, but take most of the time.
+      requests.map((request) => ({ ...request, withError: true })),
+      // Passes would take most of the time, change the errors little and their order hardly at all.
       { ...run, recipe: { ...settings, passes: 0 } },
     )
     for (const [i, { name }] of capture.layers.entries()) {
@@ -98,7 +99,7 @@ async function surveyStage(
   }
 }
 
-/** The same stage without anything quantized before it; `measured` are the tensors whose energy is summed. */
+/** The same stage with no quantized layer before it. `measured` are the tensors whose energy is summed. */
 const floatOnly = (stage: Stage, measured: readonly string[]): Stage => ({
   ...stage,
   changed: [],

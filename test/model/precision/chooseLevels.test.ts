@@ -125,7 +125,7 @@ describe('choosePrecision', () => {
   })
 })
 
-describe('judged solutions', () => {
+describe('solutions with their error from H', () => {
   let engine: OwnEngine
   beforeAll(async () => {
     engine = await createEngine(2)
@@ -137,7 +137,10 @@ describe('judged solutions', () => {
     for (const options of [{}, { passes: 2 }, { method: 'qronos' as const }, { method: 'msq' as const }]) {
       for (const radius of [{ rule: 'max' as const }, { rule: 'search' as const }]) {
         for (const levels of [3, 255]) {
-          const request = { ...requestFor(layer, { levels, scalePer: { group: 16 }, radius }), judge: true }
+          const request = {
+            ...requestFor(layer, { levels, scalePer: { group: 16 }, radius }),
+            withError: true,
+          }
           const recipe = resolveRecipe(options)
           const shape = {
             samples: layer.rows,
@@ -151,16 +154,16 @@ describe('judged solutions', () => {
             batchPaddedBytes: 0,
             batchRows: layer.rows,
             recipe,
-            judged: true,
+            withErrors: true,
           }
           const result = await quantizeSamples(engine, shape, () => batchesOf(layer, layer.rows), [request], {
             place: 'samples',
             measure: true,
           })
-          const judged = result.solutions[0]!.relativeError!
+          const stated = result.solutions[0]!.relativeError!
           // 255 levels: an error of 10⁻⁵ of the signal's square is a difference of float32 sums.
-          expect(judged).toBeGreaterThan(0)
-          expect(Math.abs(judged ** 2 - result.relativeError! ** 2)).toBeLessThan(2e-6)
+          expect(stated).toBeGreaterThan(0)
+          expect(Math.abs(stated ** 2 - result.relativeError! ** 2)).toBeLessThan(2e-6)
         }
       }
     }
