@@ -24,7 +24,7 @@ describe('gpfq layer', () => {
     const { code, stdout } = await gpfq(['layer', ...args, '--threads', '1', '--radius', 'max'])
     expect(code).toBe(0)
     const document = JSON.parse(stdout)
-    expect(Object.keys(document)).toEqual(['form', 'relativeError', 'seconds', 'threads'])
+    expect(Object.keys(document)).toEqual(['relativeError', 'seconds', 'threads'])
     expect(document.threads).toBe(1)
     const codes = parseNpy(readFileSync(at('codes.npy')))
     const scales = parseNpy(readFileSync(at('scales.npy')))

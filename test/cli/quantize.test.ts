@@ -18,7 +18,6 @@ const LAYER_KEYS = [
   'neurons',
   'groups',
   'samples',
-  'form',
   'levels',
   'codeBits',
   'format',

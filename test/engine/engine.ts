@@ -1,6 +1,6 @@
 /** Creates an engine for one test: a pool of workers and the arena over its memory. */
 import { createPool, type Pool } from '#src/engine/pool.js'
-import type { Engine } from '#src/methods/quantizeSamples.js'
+import type { Engine } from '#src/methods/engine.js'
 import { loadModule } from '#src/platform/init.js'
 import { Arena } from '#src/wasm/arena.js'
 
