@@ -200,7 +200,7 @@ describe('compareModels', () => {
   })
 })
 
-const assets = fileURLToPath(new URL('../../shared/assets/', import.meta.url))
+const assets = fileURLToPath(new URL('../../../shared/assets/', import.meta.url))
 
 describe.skipIf(!existsSync(assets))('on ../shared/assets', () => {
   const imagenet = { scale: 127.5, mean: [1] }
