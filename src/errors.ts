@@ -125,14 +125,12 @@ export class GpfqError extends Error implements ErrorFacts {
 }
 
 /** The same error at another place: for code that knows the layer or the file around what failed. */
-export function atPlace(error: GpfqError, place: string): GpfqError {
-  const { expected, got, problem, hint } = error
-  const facts = {
-    place,
-    ...(expected !== undefined && { expected }),
-    ...(got !== undefined && { got }),
-    ...(problem !== undefined && { problem }),
-    ...(hint !== undefined && { hint }),
-  }
-  return new GpfqError(error.code, facts, { cause: error })
+export const atPlace = (error: GpfqError, place: string): GpfqError =>
+  new GpfqError(error.code, { ...factsOf(error), place }, { cause: error })
+
+/** The fields of an error that it has. */
+export const factsOf = (error: ErrorFacts): ErrorFacts => {
+  const { place, expected, got, problem, hint } = error
+  const all = Object.entries({ place, expected, got, problem, hint })
+  return { place, ...Object.fromEntries(all.filter(([, value]) => value !== undefined)) }
 }

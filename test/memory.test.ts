@@ -1,28 +1,35 @@
 /**
  * Peak memory, which is a matter of shapes and so the same in every run: what is taken is what was planned, the report
- * says it, and in the Gram form more samples do not need more of it.
+ * says it, and more samples do not need more of it.
  */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { segmentSamples } from '#src/calibration/captures.js'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
-import { Streams } from '#src/calibration/streams.js'
+import { Streams, wholeShard } from '#src/calibration/streams.js'
 import { CONTROL_BYTES } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
 import { createQuantizer } from '#src/index.js'
-import { planLayer } from '#src/methods/plan.js'
-import { quantizeSamples } from '#src/methods/quantizeSamples.js'
-import { resolveRecipe } from '#src/methods/recipe.js'
+import { GRID } from '#src/methods/alphabet.js'
+import { layOut } from '#src/methods/layout.js'
+import { planMeasure } from '#src/methods/measure.js'
+import { type Recipe, resolveRecipe } from '#src/methods/recipe.js'
+import { planSamples, type SampleShape, SEGMENT_ROWS } from '#src/methods/samplePlan.js'
 import { denseGather } from '#src/methods/samples.js'
+import { needsOf, needsWholeG } from '#src/methods/solve.js'
+import { columnNeeds, planSolve } from '#src/methods/solvePlan.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { resolveSettings } from '#src/model/settings.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
 import { encodeModel } from '#src/onnx/model.js'
+import { Network } from '#src/onnx/network.js'
 import { planStages } from '#src/onnx/stages.js'
 import type { MethodOptions } from '#src/options.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import { Arena } from '#src/wasm/arena.js'
-import { denseShape } from './methods/recording.js'
+import { observeAndSolve } from './methods/observeAndSolve.js'
 import * as b from './onnx/build.js'
 
 /** How far what was taken may be from the plan. */
@@ -31,6 +38,32 @@ const TOLERANCE = 0.15
 function follows(taken: number, planned: number): void {
   expect(taken).toBeGreaterThan((1 - TOLERANCE) * planned)
   expect(taken).toBeLessThan((1 + TOLERANCE) * planned)
+}
+
+/** Samples of a dense layer in one batch. */
+const samplesOf = (rows: number, inputs: number, streamsEqual: boolean, wholeG: boolean): SampleShape => ({
+  ...{ rows, inputs, groups: 1, streamsEqual, wholeG, means: false, segmentRows: SEGMENT_ROWS },
+  ...{ batchBytes: 4 * rows * inputs, batchPaddedBytes: 0, batchRows: rows },
+})
+
+/** Bytes that observing, solving and, where it is done, measuring a dense layer take by plan: the most of them. */
+function plannedBytes(
+  shape: SampleShape,
+  neurons: number,
+  recipe: Recipe,
+  { searching, measured, threads }: { searching: boolean; measured: boolean; threads: number },
+): number {
+  const { inputs, groups, streamsEqual } = shape
+  const columns = { groups, inputs, neurons, candidates: 1 }
+  const solve = {
+    ...{ inputs, groups, neurons, streamsEqual, recipe, judged: false, blockSize: inputs },
+    candidates: searching ? GRID.length : 1,
+  }
+  const ofVerbs =
+    needsOf(recipe, searching) === 'none'
+      ? [layOut(columnNeeds(columns, 1, 1)).bytes]
+      : [planSamples(shape).layout.bytes, planSolve(solve, threads).layout.bytes]
+  return Math.max(...ofVerbs, measured ? planMeasure(shape, neurons, 1, threads).bytes : 0)
 }
 
 const methods: readonly MethodOptions[] = [
@@ -46,7 +79,7 @@ const methods: readonly MethodOptions[] = [
 ]
 
 describe('the memory of a layer', () => {
-  it('is what its plan says, for every method, form and shape, measured or not', async () => {
+  it('is what the plans of its verbs say, for every method and shape, measured or not', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -62,10 +95,7 @@ describe('the memory of a layer', () => {
         async ({ samples, inputs, neurons, same, search }, method, threads, measure) => {
           const recipe = resolveRecipe(method)
           const searching = search && recipe.method !== 'beacon'
-          const shape = denseShape(samples, inputs, neurons, {
-            ...{ same, recipe },
-            candidates: searching ? 13 : 1,
-          })
+          const shape = samplesOf(samples, inputs, same, needsWholeG(recipe, searching))
           const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true })
           const pool: Pool = { threads, memory, run: async () => {}, close: async () => {} }
           const arena = new Arena(memory)
@@ -77,21 +107,17 @@ describe('the memory of a layer', () => {
             scales: { values: new Float32Array(neurons).fill(1), blocks: 1, blockSize: inputs },
             search: searching ? ('neuron' as const) : ('none' as const),
           }
-          const { plan } = await quantizeSamples(
-            { pool, arena },
-            shape,
-            () => [{ x, xq: same ? null : x, gather: denseGather(samples, inputs) }],
-            [request],
-            { measure, place: 'samples' },
-          )
-          follows(arena.peak - CONTROL_BYTES, plan.bytes)
+          const batches = () => [{ x, xq: same ? null : x, gather: denseGather(samples, inputs) }]
+          await observeAndSolve({ pool, arena }, shape, batches, [request], { recipe, measure })
+          const planned = plannedBytes(shape, neurons, recipe, { searching, measured: measure, threads })
+          follows(arena.peak - CONTROL_BYTES, planned)
         },
       ),
       { seed: 41, numRuns: 60 },
     )
   })
 
-  it('does not grow with the samples in the Gram form', async () => {
+  it('does not grow with the samples', async () => {
     const [inputs, neurons] = [256, 128]
     const peaks: number[] = []
     // From 16,384 samples on a batch and what stays packed are as large as they get.
@@ -99,7 +125,7 @@ describe('the memory of a layer', () => {
       const quantizer = await createQuantizer({ threads: 2 })
       const weights = b.noise(inputs * neurons, 1)
       const values = b.noise(samples * inputs, 2)
-      await quantizer.quantizeLayer({ weights, inputs, neurons, samples: values }, { form: 'gram' })
+      await quantizer.quantizeLayer({ weights, inputs, neurons, samples: values })
       peaks.push(quantizer.peakMemoryBytes)
       await quantizer.close()
     }
@@ -142,13 +168,17 @@ describe('the memory of a model', () => {
     const model = chain()
     const graph = indexGraph(model)
     const stages = planStages(graph, findLayers(graph).layers)
-    const streams = new Streams(runner, model, feedsOf(batches), stages)
+    const streams = new Streams(runner, Network.of(model), wholeShard(feedsOf(batches)), stages)
     const { bytes } = await streams.plan()
     await streams.close()
-    const shape = denseShape(batches * BATCH, WIDTH, WIDTH, {
-      ...{ candidates: 13, batchBytes: 4 * BATCH * WIDTH, batchRows: BATCH },
-    })
-    return { tensors: bytes, layer: planLayer(shape, 2).bytes }
+    const rows = batches * BATCH
+    const shape: SampleShape = {
+      ...samplesOf(rows, WIDTH, false, true),
+      segmentRows: segmentSamples(rows),
+      ...{ batchBytes: 4 * BATCH * WIDTH, batchRows: BATCH },
+    }
+    const how = { searching: true, measured: false, threads: 2 }
+    return { tensors: bytes, layer: plannedBytes(shape, WIDTH, resolveSettings({}), how) }
   }
 
   const reported = async (batches: number): Promise<number> => {

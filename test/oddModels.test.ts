@@ -14,9 +14,10 @@ import {
 } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { planModel, quantizeModel } from '#src/model/quantizeModel.js'
+import { describeNote } from '#src/notes.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { makeTensor } from '#src/onnx/tensor.js'
-import type { PlanModelOptions, ProgressEvent, QuantizeModelOptions } from '#src/options.js'
+import type { PlanModelOptions, ProgressEvent, RunOptions } from '#src/options.js'
 import { float32ToFloat16 } from '#src/tensor/float16.js'
 import type { Feeds, TensorType } from '#src/tensor/tensor.js'
 import { type CountingRunner, createCountingRunner } from './calibration/counting.js'
@@ -41,10 +42,8 @@ function net(
   return b.model(nodes, initializers, [input], outputs)
 }
 
-const quantize = (
-  model: ModelProto,
-  options: PlanModelOptions & Partial<Pick<QuantizeModelOptions, 'calibration' | 'runner'>> = {},
-) => quantizeModel(encodeModel(model), { calibration: [rows(ROWS, 8)], runner, threads: 1, ...options })
+const quantize = (model: ModelProto, options: PlanModelOptions & Partial<RunOptions> = {}) =>
+  quantizeModel(encodeModel(model), { calibration: [rows(ROWS, 8)], runner, threads: 1, ...options })
 
 const half = (name: string, dims: number[], seed: number): TensorProto =>
   makeTensor(
@@ -176,7 +175,10 @@ describe('models', () => {
       ['y'],
     )
     const { notes } = await planModel(encodeModel(tied), {})
-    expect(notes).toEqual([`'emb' stays in the file as it is, too: node 'embedding' reads it`])
+    expect(notes.map(({ code }) => code)).toEqual(['FLOAT_COPY_KEPT'])
+    expect(notes.map(describeNote)).toEqual([
+      `'emb' stays in the file as it is, too, since node 'embedding' reads it`,
+    ])
     expect((await planModel(encodeModel(twoLayers()), {})).notes).toEqual([])
   })
 

@@ -51,7 +51,7 @@ describe('quantizeLayer', () => {
       measure: true,
     })
     expect({ ...result, seconds: 0 }).toEqual({ ...explicit, seconds: 0 })
-    expect(result).toMatchObject({ zero: 7, blockSize: 40, form: 'gram', deadInputs: 3 })
+    expect(result).toMatchObject({ zero: 7, blockSize: 40, deadInputs: 3 })
     expect([result.codes.length, result.scales.length]).toEqual([400, 10])
     expect(result.seconds).toBeGreaterThan(0)
   })
@@ -96,7 +96,7 @@ describe('quantizeLayer', () => {
   })
 
   it('tells of progress that grows, measuring included, and ends at 1', async () => {
-    for (const options of [{}, { measure: false }, { radius: { rule: 'max' }, form: 'direct' } as const]) {
+    for (const options of [{}, { measure: false }, { radius: { rule: 'max' } } as const]) {
       const told: number[] = []
       await quantizer.quantizeLayer(problem(70_000, 64, 8, false, 5), {
         ...options,
@@ -151,12 +151,12 @@ describe('quantizeLayer', () => {
 
   it('rounds every weight with method msq, whatever the samples', async () => {
     const layer = problem(50, 30, 9, false, 2)
-    const { codes, scales, form } = await quantizer.quantizeLayer(layer, {
+    const { codes, scales, deadInputs } = await quantizer.quantizeLayer(layer, {
       method: 'msq',
       levels: 6,
       radius: { rule: 'value', value: 1.5 },
     })
-    expect(form).toBe('none')
+    expect(deadInputs).toBe(0)
     const { weights, inputs, neurons } = layer
     expectSame(codes, msq({ weights, inputs, neurons, levels: 6, scales, blockSize: 30, zero: 2.5 }))
   })

@@ -92,13 +92,6 @@ describe('arguments', () => {
       RangeError,
       'radius median: expected a finite number above 2⁻¹⁰⁰, got NaN',
     ],
-    [
-      'a form that cannot search',
-      good,
-      { form: 'direct', radius: { rule: 'search' } },
-      TypeError,
-      "form: expected 'gram'",
-    ],
   ]
   it.each(cases)(
     '%s out of range are named with what was expected and found',
@@ -124,9 +117,8 @@ describe('arguments', () => {
 })
 
 describe('samples that are not finite', () => {
-  it.each(['gram', 'direct', 'none'] as const)('are INVALID_DATA in the %s form', async (form) => {
-    const how: LayerOptions =
-      form === 'none' ? { method: 'msq', radius: { rule: 'max' } } : { form, radius: { rule: 'max' } }
+  it.each(['gpfq', 'msq'] as const)('are INVALID_DATA with method %s', async (method) => {
+    const how: LayerOptions = { method, radius: { rule: 'max' } }
     for (const spoiled of ['samples', 'quantizedSamples'] as const) {
       for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
         const layer = problem(300, 9, 5, false, 10)

@@ -105,7 +105,7 @@ export function captureSamples(
     const names = [...new Set(uses.map(({ input }) => input))]
     for (let batch = 0; batch < streams.batches; batch++) {
       const tensors = await streams.tensors(network, batch, names)
-      const images = uses.length > 1 ? imagesInCommon(uses.map(({ input }) => streams.dims(batch, input))) : 1
+      const images = uses.length > 1 ? imagesInCommon(uses, (input) => streams.dims(batch, input)) : 1
       // Rows of several uses take turns sample by sample, so that their order does not depend on the batches.
       for (let image = 0; image < images; image++) {
         for (const use of uses) {
@@ -127,9 +127,14 @@ export function captureSamples(
   return { batches, shape }
 }
 
-/** Images that all tensors of a batch have on their leading axis; 1 where they differ or have no other axes. */
-function imagesInCommon(dims: readonly (readonly number[])[]): number {
-  const counts = new Set(dims.map((own) => (own.length > 2 ? (own[0] ?? 1) : 1)))
+/** Images that the tensors of all uses have on their leading axis; 1 where they differ or the axis counts no samples. */
+function imagesInCommon(uses: readonly LayerUse[], dimsOf: (tensor: string) => readonly number[]): number {
+  const counts = new Set(
+    uses.map(({ input, sampling }) => {
+      const dims = dimsOf(input)
+      return dims.length > (sampling.kind === 'columns' ? 2 : 1) ? (dims[0] ?? 1) : 1
+    }),
+  )
   return counts.size === 1 ? [...counts][0]! : 1
 }
 

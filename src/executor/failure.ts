@@ -3,7 +3,7 @@
  * posted as plain data and created again on the other side.
  */
 import { rangeError, typeError } from '../checks.js'
-import { type ErrorCode, type ErrorFacts, GpfqError, isDescribed } from '../errors.js'
+import { type ErrorCode, type ErrorFacts, factsOf, GpfqError, isDescribed } from '../errors.js'
 
 export interface Failure {
   readonly failure: {
@@ -18,18 +18,9 @@ export interface Failure {
 export function describeFailure(error: unknown): Failure {
   const { name, message } = error instanceof Error ? error : new Error(String(error))
   if (!isDescribed(error)) return { failure: { name, message } }
-  const { code, place, expected, got, problem, hint } = error
-  const facts = {
-    ...{ code, place },
-    ...(expected !== undefined && { expected }),
-    ...(got !== undefined && { got }),
-    ...(problem !== undefined && { problem }),
-    ...(hint !== undefined && { hint }),
-  }
-  return { failure: { name, message, described: facts } }
+  return { failure: { name, message, described: { ...factsOf(error), code: error.code } } }
 }
 
-/** The error from its plain data, of the same class and with the same fields. */
 export function rebuildFailure({ failure: { name, message, described } }: Failure): Error {
   if (described !== undefined && described.code !== 'INVALID_ARGUMENT') {
     return new GpfqError(described.code, described)

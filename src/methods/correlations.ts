@@ -24,16 +24,15 @@ import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
 import type { SumLayout } from './observations.js'
 import { type Consume, Packer, type Slot } from './packing.js'
+import { type PatchGrid, patchGather, patchGrid } from './patches.js'
 import type { SampleShape } from './samplePlan.js'
-import { type Gather, type Padding, tapOffsets } from './samples.js'
+import type { Axes, Gather } from './samples.js'
 import { type SumPointers, targets } from './sumPointers.js'
+
+const ONE: Axes = [1, 1]
 
 /** Most pixels that one task packs. */
 const PACKED = 4096
-
-/** Byte offset of a pixel in a batch's padded planes. */
-const offset = ({ paddedHeight, paddedWidth }: Padding, plane: number, y: number, x: number): number =>
-  4 * ((plane * paddedHeight + y) * paddedWidth + x)
 
 /** The offsets `first` for each image, by a plain loop: there is a row for every pixel of every image. */
 function repeated(first: readonly number[], images: number, imageBytes: number): Uint32Array<ArrayBuffer> {
@@ -73,20 +72,22 @@ export class Correlations extends Packer {
 
   /** The job for a batch packs the patches of the ring, and all pixels. */
   protected override phases(slot: Slot, gather: Gather, consume: Consume, ends: boolean): Phase[] {
-    const { reach, convolution } = this.#shape.correlation
-    const { pads, out } = convolution
-    const { inputs } = this.#shape
-    const padding = this.#padding(gather)
+    const { inputs, groups, correlation } = this.#shape
+    const { reach, convolution } = correlation
+    const { pads, out, size } = convolution
+    const geometry = { ...convolution, strides: ONE, pads: [...reach, ...reach] as const }
+    const channels = (groups * inputs) / tapsOf(convolution)
+    const images = imagesOf(convolution, gather.rows)
+    const batch = { images, channels, height: size[0], width: size[1], groups }
+    const grid = patchGrid(geometry, batch)
     const outside = (y: number, x: number): boolean => {
       const [p, q] = [y - reach[0] + pads[0], x - reach[1] + pads[1]]
       return p < 0 || p >= out[0] || q < 0 || q >= out[1]
     }
-    const tapAt = tapOffsets(convolution, inputs, [padding.paddedHeight, padding.paddedWidth])
-    const ring = this.#gather(gather, padding, outside, tapAt)
-    const pixelAt = Uint32Array.from({ length: inputs / tapsOf(convolution) }, (_, c) =>
-      offset(padding, c, ...reach),
-    )
-    const pixels = this.#gather(gather, padding, () => true, pixelAt)
+    const ring = patchGather(geometry, batch, this.#rows(grid, images, outside, [0, 0]), null)
+    // A pixel is a patch of one tap, the last one of the patch at its position.
+    const all = this.#rows(grid, images, () => true, reach)
+    const pixels = patchGather({ ...geometry, kernel: ONE }, batch, all, null)
     return [
       ...super.phases(slot, ring, consume, ends),
       // A convolution without a ring has no patches, but its segment must end too.
@@ -95,48 +96,20 @@ export class Correlations extends Packer {
     ]
   }
 
-  #padding({ rows }: Gather): Padding {
-    const { inputs, groups } = this.#shape
-    const { reach, convolution } = this.#shape.correlation
-    const [height, width] = convolution.size
-    return {
-      planes: (imagesOf(convolution, rows) * groups * inputs) / tapsOf(convolution),
-      height,
-      width,
-      paddedHeight: height + 2 * reach[0],
-      paddedWidth: width + 2 * reach[1],
-      top: reach[0],
-      left: reach[1],
-    }
-  }
-
-  /** Rows at all positions for which `among` is true, from every image of the batch. */
-  #gather(
-    { rows: outputs, groups }: Gather,
-    padding: Padding,
+  /** Bytes of the rows at all positions for which `among` is true, from every image; each moved by some pixels. */
+  #rows(
+    { at }: PatchGrid,
+    images: number,
     among: (y: number, x: number) => boolean,
-    columnAt: Uint32Array,
-  ): Gather {
-    const { positions, pitch, convolution } = this.#shape.correlation
-    const images = imagesOf(convolution, outputs)
+    [down, right]: Axes,
+  ): Uint32Array {
+    const { positions, pitch } = this.#shape.correlation
     const first: number[] = []
     for (let i = 0; i < positions; i++) {
       const [y, x] = [Math.floor(i / pitch), i % pitch]
-      if (among(y, x)) first.push(offset(padding, 0, y, x))
+      if (among(y, x)) first.push(at(0, y + down, x + right))
     }
-    const imageBytes = offset(padding, padding.planes / images, 0, 0)
-    const rowAt = repeated(first, images, imageBytes)
-    return {
-      rows: rowAt.length,
-      inputs: columnAt.length,
-      groups,
-      groupBytes: offset(padding, padding.planes / images / groups, 0, 0),
-      rowAt,
-      columnAt,
-      images: 1,
-      contiguous: false,
-      padding,
-    }
+    return repeated(first, images, at(1, 0, 0))
   }
 
   /** Packs the pixels. Full panels are summed, and packing starts again at their first pixel. */

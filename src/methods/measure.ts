@@ -103,7 +103,7 @@ export async function measure(
     }
     await own.idle(own.rows > 0 ? accumulate(own.rows) : [], options)
     const found = totals(arena.doubles(regions.at('sums of errors'), sums.length), neurons)
-    if (!Number.isNaN(found.error2)) return found
+    if (Number.isFinite(found.signal2 + found.error2)) return found
     throw new GpfqError('INVALID_DATA', {
       place,
       expected: 'finite inputs',

@@ -6,6 +6,7 @@ import type { ModelProto } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
 import { withNodeNames } from '../onnx/biasCorrection.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
+import { formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
@@ -78,6 +79,7 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
     const wanted = describeLayer(planned)
     if (layer === undefined) throw misfit(`layer '${planned.name}'`, wanted, 'a model without it')
     if (describeLayer(layer) !== wanted) throw misfit(`layer '${planned.name}'`, wanted, describeLayer(layer))
+    checkPlanned(graph, planned, layer)
     return { ...planned, layer, index }
   })
   const byName = new Map(layers.map((planned) => [planned.name, planned]))
@@ -89,6 +91,21 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
     ...{ plan, graph, layers, byName, stages },
     float: Network.of(settings.biasCorrection ? withNodeNames(proto) : proto),
   }
+}
+
+/** What a plan that was changed may ask for: an alphabet that exists, paths that divide the inputs, a format that can be. */
+function checkPlanned(graph: GraphIndex, planned: PlanLayer, layer: Layer): void {
+  const { name, levels, planes, blockSize, format } = planned
+  const place = (field: string): string => `layer '${name}', ${field}`
+  if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
+    throw misfit(place('levels'), 'an integer from 2 to 256', String(levels))
+  }
+  if (!Number.isInteger(layer.inputs / planes)) {
+    throw misfit(place('planes'), `a divisor of ${layer.inputs} inputs`, String(planes))
+  }
+  const possible = formatsFor(graph, layer, levels, blockSize).filter((option) => option.possible)
+  if (possible.some((option) => option.format === format)) return
+  throw misfit(place('format'), `one of ${possible.map((option) => option.format).join(', ')}`, format)
 }
 
 const describeLayer = ({ op, weight, groups, inputs, neurons }: Omit<Layer, 'name' | 'uses'>): string =>

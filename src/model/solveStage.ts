@@ -45,6 +45,7 @@ export async function solveStage(
   const layers: FinishedLayer[] = []
   const notes: Note[] = []
   const captures = capturesOf(planned, stage)
+  if (captures.length === 0) context.onProgress(1)
   for (const [index, capture] of captures.entries()) {
     context.onCapture?.(capture)
     const solved = await solveCapture(planned, capture, observations, executor, {

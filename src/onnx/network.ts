@@ -54,11 +54,15 @@ export class Network {
   with(layers: readonly SolvedLayer[]): Network {
     const solved = new Map(this.solved)
     const values = new Map(this.#values)
-    let corrected = this.#corrected
     for (const entry of layers) {
-      const { layer, quantized, correction } = entry
+      const { layer, quantized } = entry
       solved.set(layer.name, entry)
       values.set(layer.name, dequantize(quantized, layer))
+    }
+    // A layer that is solved again keeps nothing of its former correction.
+    const replaces = solved.size < this.solved.size + layers.length
+    let corrected = replaces ? this.float : this.#corrected
+    for (const { layer, correction } of replaces ? solved.values() : layers) {
       if (correction !== undefined) corrected = correctBiases(corrected, layer, correction)
     }
     return new Network(this.float, corrected, solved, values)

@@ -1,10 +1,12 @@
 /** The two streams against ONNX Runtime running the whole model: linear work, right values, any budget. */
 import type { ModelProto } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
-import { Streams } from '#src/calibration/streams.js'
-import { indexGraph } from '#src/onnx/graph.js'
+import { Streams, wholeShard } from '#src/calibration/streams.js'
+import { type GraphIndex, indexGraph } from '#src/onnx/graph.js'
+import type { Layer } from '#src/onnx/layer.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { encodeModel } from '#src/onnx/model.js'
+import { Network, type SolvedLayer } from '#src/onnx/network.js'
 import { planStages } from '#src/onnx/stages.js'
 import type { Feeds, Tensor } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
@@ -35,26 +37,32 @@ function feedsOf(batches: number): Feeds[] {
   }))
 }
 
-/** Walks through all stages with weights cut in half as the "quantized" ones. */
+/** A layer with weights cut in half as the "quantized" ones. */
+function halvedLayer(graph: GraphIndex, layer: Layer): SolvedLayer {
+  const values = readWeights(graph, layer).map((w) => w / 2)
+  const codes = new Uint8Array(values.length)
+  const scales = new Float32Array(layer.groups * layer.neurons)
+  return { layer, quantized: { levels: 2, codes, scales, blockSize: layer.inputs, zero: 0.5, values } }
+}
+
+const context = { signal: undefined, onProgress: () => {} }
+
+/** Walks through all stages and halves each layer's weights. */
 async function walk(model: ModelProto, feeds: Feeds[], budget?: number) {
   const graph = indexGraph(model)
   const { layers } = findLayers(graph)
   const runner = await createCountingRunner()
-  const streams = new Streams(runner, model, feeds, planStages(graph, layers), budget)
+  let network = Network.of(model)
+  const streams = new Streams(runner, network, wholeShard(feeds), planStages(graph, layers), budget)
   const plan = await streams.plan()
   const planned = new Map(runner.runs)
   const measured: string[] = []
   for (const stage of streams.stages) {
-    await streams.advance(({ tensor }) => measured.push(tensor), { signal: undefined, onProgress: () => {} })
-    for (const layer of stage.quantize) {
-      streams.weights.set(
-        layer.name,
-        readWeights(graph, layer).map((w) => w / 2),
-      )
-    }
+    await streams.advance(network, ({ tensor }) => measured.push(tensor), context)
+    network = network.with(stage.quantize.map((layer) => halvedLayer(graph, layer)))
     await streams.release()
   }
-  const outputs = await Promise.all(feeds.map((_, batch) => streams.tensors(batch, graph.outputs)))
+  const outputs = await Promise.all(feeds.map((_, batch) => streams.tensors(network, batch, graph.outputs)))
   await streams.close()
   const runs = new Map([...runner.runs].map(([name, count]) => [name, count - (planned.get(name) ?? 0)]))
   return { graph, plan, runs, measured, outputs, runner }
@@ -120,14 +128,15 @@ describe('Streams', () => {
     expect(layers).toHaveLength(1)
     expect(layers[0]!.uses).toHaveLength(2)
     const feeds = feedsOf(2)
-    const streams = new Streams(await createCountingRunner(), model, feeds, planStages(graph, layers))
+    let network = Network.of(model)
+    const stages = planStages(graph, layers)
+    const streams = new Streams(await createCountingRunner(), network, wholeShard(feeds), stages)
     await streams.plan()
-    const context = { signal: undefined, onProgress: () => {} }
     const values = readWeights(graph, layers[0]!).map((v) => v / 2)
     for (const stage of streams.stages) {
-      await streams.advance(() => {}, context)
-      for (const layer of stage.quantize) streams.weights.set(layer.name, values)
-      if (stage.replay) await streams.replay(context)
+      await streams.advance(network, () => {}, context)
+      network = network.with(stage.quantize.map((layer) => halvedLayer(graph, layer)))
+      if (stage.replay) await streams.replay(network, context)
       await streams.release()
     }
     const halved = b.model(
@@ -139,7 +148,7 @@ describe('Streams', () => {
     const expected = await b.run(encodeModel(halved), {
       x: b.tensor([4, WIDTH], feeds[0]!.x!.data as Float32Array),
     })
-    const pair = (await streams.tensors(0, ['y'])).get('y')!
+    const pair = (await streams.tensors(network, 0, ['y'])).get('y')!
     expect(
       b.relativeDifference(pair.quantized!.data as Float32Array, expected.y!.data as Float32Array),
     ).toBeLessThan(1e-6)
@@ -151,12 +160,13 @@ describe('Streams', () => {
     const graph = indexGraph(model)
     const { layers } = findLayers(graph)
     const runner = await createCountingRunner()
-    const streams = new Streams(runner, model, feedsOf(8), planStages(graph, layers))
+    const network = Network.of(model)
+    const streams = new Streams(runner, network, wholeShard(feedsOf(8)), planStages(graph, layers))
     await streams.plan()
-    await streams.advance(() => {}, { signal: undefined, onProgress: () => {} })
+    await streams.advance(network, () => {}, context)
     const controller = new AbortController()
     const before = runner.runs.get('y0_node') ?? 0
-    const advancing = streams.advance(() => {}, {
+    const advancing = streams.advance(network, () => {}, {
       signal: controller.signal,
       onProgress: () => controller.abort(new Error('enough')),
     })
@@ -170,15 +180,13 @@ describe('Streams', () => {
     const graph = indexGraph(model)
     const runner = await createCountingRunner()
     const stages = planStages(graph, findLayers(graph).layers).map((stage) => ({ ...stage, changed: [] }))
-    const streams = new Streams(runner, model, feedsOf(3), stages)
+    const network = Network.of(model)
+    const streams = new Streams(runner, network, wholeShard(feedsOf(3)), stages)
     await streams.plan()
     const planned = new Map(runner.runs)
     const pairs: boolean[] = []
     for (const _ of stages) {
-      await streams.advance(({ float, quantized }) => pairs.push(float === quantized), {
-        signal: undefined,
-        onProgress: () => {},
-      })
+      await streams.advance(network, ({ float, quantized }) => pairs.push(float === quantized), context)
       await streams.release()
     }
     await streams.close()

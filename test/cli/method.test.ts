@@ -91,7 +91,7 @@ describe('methods', () => {
     expect(await refused('--levels', '16', '--sparsity', 'hard:0.1')).toMatch(/expected an odd number/)
     expect(await refused('--target-bits', '3', '--bits', '4')).toMatch(/cannot be used with/)
     expect(await refused('--target-bits', '1')).toMatch(/--target-bits: expected a number from 2 to 8, got 1/)
-    expect(await refused('--target-size', '0.001')).toMatch(/targetSize: expected at least 0\.\d+/)
+    expect(await refused('--target-size', '0.001')).toMatch(/--target-size: expected at least 0\.\d+/)
   })
 })
 

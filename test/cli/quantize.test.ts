@@ -18,7 +18,6 @@ const LAYER_KEYS = [
   'neurons',
   'groups',
   'samples',
-  'form',
   'levels',
   'codeBits',
   'format',
@@ -119,7 +118,9 @@ describe('gpfq quantize', () => {
     const note = '--target-bits chooses levels in the run; the plan shows those that it starts from'
     const plan = ['quantize', model, '--dry-run', '--target-bits', '3']
     expect((await gpfq(plan)).stdout).toContain(`note: ${note}\n`)
-    expect(JSON.parse((await gpfq([...plan, '--json'])).stdout).notes).toEqual([note])
+    // As JSON it is the plan that quantizePlanned carries out: its settings hold the target.
+    const document = JSON.parse((await gpfq([...plan, '--json'])).stdout)
+    expect([document.settings.targetBits, document.notes]).toEqual([3, []])
     expect((await gpfq(['quantize', model, '--dry-run'])).stdout).not.toContain('in the run')
   })
 

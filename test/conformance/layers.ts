@@ -1,17 +1,17 @@
 /**
- * The layers that every runtime quantizes, made from seeds: both forms, Xq equal to X or not, every way of choosing
- * scales, samples in one batch and in several, and convolution patches in groups. What comes back is all that a result
- * consists of, as bytes.
+ * The layers that every runtime quantizes, made from seeds: Xq equal to X or not, every method and every way of choosing
+ * scales, samples in one batch, in several and in parts that are merged, and convolution patches in groups. What comes back
+ * is all that a result consists of, as bytes.
  */
-
-import { createQuantizer, type LayerOptions, type Quantizer } from 'gpfq'
+import { createQuantizer, type LayerOptions, merge, type Quantizer } from 'gpfq'
 import { gatherFor } from '#src/calibration/gather.js'
 import { createExecutor } from '#src/executor/choose.js'
-import { GRID, scalesFor } from '#src/methods/alphabet.js'
-import { withCorrelation } from '#src/methods/convolution.js'
-import { Correlations } from '#src/methods/correlations.js'
-import type { LayerShape } from '#src/methods/plan.js'
+import { scalesFor } from '#src/methods/alphabet.js'
+import { withCorrelation } from '#src/methods/correlationPlan.js'
+import { GPFQ } from '#src/methods/recipe.js'
+import type { SampleShape } from '#src/methods/samplePlan.js'
 import { paddedBytes, type SampleBatch } from '#src/methods/samples.js'
+import type { LayerSolution } from '#src/methods/solution.js'
 import { activations, disturbed, reals } from '../random.js'
 
 interface DenseCase {
@@ -27,17 +27,16 @@ interface DenseCase {
 const max = { rule: 'max' } as const
 
 const DENSE: readonly DenseCase[] = [
-  { name: 'gram, Xq = X', inputs: 72, neurons: 20, rows: 400, options: { form: 'gram', radius: max } },
+  { name: 'path, Xq = X', inputs: 72, neurons: 20, rows: 400, options: { radius: max } },
   {
-    name: 'gram, Xq ≠ X, 16 levels',
+    name: 'path, Xq ≠ X, 16 levels',
     ...{ inputs: 200, neurons: 33, rows: 700, other: true },
-    options: { form: 'gram', radius: max, levels: 16 },
+    options: { radius: max, levels: 16 },
   },
-  { name: 'direct, Xq = X', inputs: 72, neurons: 20, rows: 400, options: { form: 'direct', radius: max } },
   {
-    name: 'direct, Xq ≠ X, ternary',
+    name: 'path, Xq ≠ X, ternary',
     ...{ inputs: 150, neurons: 9, rows: 600, other: true },
-    options: { form: 'direct', levels: 3, radius: { rule: 'median', factor: 2 } },
+    options: { levels: 3, radius: { rule: 'median', factor: 2 } },
   },
   { name: 'search, a scale a neuron', inputs: 96, neurons: 24, rows: 500, other: true, options: {} },
   {
@@ -112,6 +111,7 @@ export async function quantizeLayers(
       )
       await visit(name, codes, scales, Float64Array.of(relativeError ?? -1))
     }
+    await visit('three parts, merged, solved in halves', ...(await quantizeInParts(quantizer)))
   } finally {
     await quantizer.close()
   }
@@ -120,6 +120,31 @@ export async function quantizeLayers(
     await visit(name, codes, scales)
   }
   return { mode: quantizer.mode, threads: quantizer.threads }
+}
+
+/** A layer whose samples are observed in parts and whose neurons are solved in two halves: the observations, codes, scales. */
+async function quantizeInParts(quantizer: Quantizer): Promise<readonly ArrayBufferView[]> {
+  const [inputs, neurons, rows, segmentRows] = [72, 20, 900, 300]
+  const x = activations(rows * inputs, 600)
+  const xq = disturbed(x, 0.05, 601)
+  const parts = []
+  for (let row = 0; row < rows; row += segmentRows) {
+    const seen = await quantizer.observe({ inputs, segmentRows, means: true, later: row > 0 })
+    const [from, to] = [row * inputs, (row + segmentRows) * inputs]
+    await seen.add(x.subarray(from, to), xq.subarray(from, to))
+    parts.push(await seen.observations())
+  }
+  const observations = parts.reduce(merge)
+  const weights = reals(inputs * neurons, 602)
+  const found: ArrayBufferView[] = [observations.bytes]
+  for (const range of [
+    { from: 0, to: 11 },
+    { from: 11, to: neurons },
+  ]) {
+    const { codes, scales } = await quantizer.solve(observations, weights, { neurons: range })
+    found.push(codes, scales)
+  }
+  return found
 }
 
 /**
@@ -166,7 +191,7 @@ const CONVOLUTIONS = [
 async function quantizeConvolution(
   threads: number,
   { stride, patches, search }: { stride: number; patches: number; search: boolean },
-): Promise<{ codes: Uint8Array; scales: Float32Array }> {
+): Promise<LayerSolution> {
   const { batches: batchCount, batch, channels, height, width } = IMAGES
   const inputs = (channels / GROUPS) * 9
   const shape = { groups: GROUPS, inputs, neurons: NEURONS }
@@ -196,20 +221,23 @@ async function quantizeConvolution(
   const [first] = batches
   const executor = await createExecutor({ threads })
   try {
-    const layer: LayerShape = {
-      samples: batches.reduce((sum, { gather }) => sum + gather.rows, 0),
-      ...shape,
-      same: false,
-      candidates: search ? GRID.length : 1,
-      blockSize: shape.inputs,
+    const { rows, convolution = null } = first!.gather
+    const samples: SampleShape = {
+      rows: batchCount * rows,
+      ...{ inputs, groups: GROUPS, streamsEqual: false, wholeG: search, means: true },
+      segmentRows: (2 * rows) / batch, // two images
       batchBytes: first!.x.byteLength,
       batchPaddedBytes: paddedBytes(first!.gather),
-      batchRows: first!.gather.rows,
+      batchRows: rows,
     }
-    const { convolution = null } = first!.gather
-    const { solutions } = await executor.quantizeSamples(
-      convolution === null ? layer : withCorrelation(layer, convolution),
-      () => batches,
+    const place = 'conformance'
+    const observations = await executor.observe(
+      convolution === null ? samples : withCorrelation(samples, convolution),
+      batches,
+      { place },
+    )
+    const { solutions } = await executor.solve(
+      observations,
       [
         {
           weights,
@@ -219,7 +247,7 @@ async function quantizeConvolution(
           search: search ? 'neuron' : 'none',
         },
       ],
-      { place: 'conformance', Correlations },
+      { recipe: GPFQ, place },
     )
     return solutions[0]!
   } finally {

@@ -13,7 +13,7 @@ export function longJob(pool: Pool, phases: number): Job {
   const samples = arena.allocate(ROWS * PANELS * 32)
   const c = arena.allocate(PANELS * (PANELS + 1) * 128)
   const common = { rows: ROWS, panels: PANELS, groups: 1, triangular: true, lower: true, edge: 4 }
-  return Array.from({ length: phases }, () => [gram({ ...common, a: samples, b: samples, c })])
+  return Array.from({ length: phases }, () => [gram({ ...common, a: samples, b: samples, c, total: 0 })])
 }
 
 /**

@@ -13,10 +13,12 @@ import type { Executor } from '#src/executor/executor.js'
 import { createHostApi } from '#src/executor/host.js'
 import { createHosted } from '#src/executor/hosted.js'
 import { createLocal } from '#src/executor/local.js'
-import { GRID } from '#src/methods/alphabet.js'
+import { Observations } from '#src/methods/observations.js'
+import type { Batches } from '#src/methods/observeOptions.js'
 import type { SampleBatch } from '#src/methods/samples.js'
 import { loadModule } from '#src/platform/init.js'
 import { batchesOf, type Dense, randomDense, requestFor } from '../methods/dense.js'
+import { observeAndSolve, type Quantized, type Run } from '../methods/observeAndSolve.js'
 
 let die: (reason: string) => void = () => {}
 let executor: Executor
@@ -37,15 +39,15 @@ const alphabet = { levels: 15, scalePer: 'neuron', radius: { rule: 'search' } } 
 function quantize(
   on: Executor,
   layer: Dense,
-  options: Partial<Parameters<Executor['quantizeSamples']>[3]> = {},
-  batches: () => Iterable<SampleBatch> | AsyncIterable<SampleBatch> = () => batchesOf(layer, CUT),
-) {
-  const { rows, inputs, neurons, xq } = layer
+  options: Run = {},
+  batches: () => Batches = () => batchesOf(layer, CUT),
+): Promise<Quantized> {
+  const { rows, inputs, xq } = layer
   const shape = {
-    ...{ samples: rows, inputs, neurons, groups: 1, same: xq === null, candidates: GRID.length },
-    ...{ blockSize: inputs, batchBytes: 4 * CUT * inputs, batchPaddedBytes: 0, batchRows: CUT },
+    ...{ rows, inputs, groups: 1, streamsEqual: xq === null },
+    ...{ batchBytes: 4 * CUT * inputs, batchPaddedBytes: 0, batchRows: CUT },
   }
-  return on.quantizeSamples(shape, batches, [requestFor(layer, alphabet)], { place: 'test', ...options })
+  return observeAndSolve(on, shape, batches, [requestFor(layer, alphabet)], options)
 }
 
 describe('what comes back', () => {
@@ -53,11 +55,11 @@ describe('what comes back', () => {
     const layer = randomDense(700, 60, 20, same, 1)
     const pool = createLocal('pool', await createPool(2, await loadModule()), false)
     try {
-      const { seconds: _, ...expected } = await quantize(pool, layer, { measure: true })
-      const { seconds: __, ...got } = await quantize(executor, layer, { measure: true })
-      const { regions: ___, bytes: ____, ...plan } = got.plan // scratch is per thread
-      expect({ ...got, plan: {} }).toEqual({ ...expected, plan: {} })
-      expect(expected.plan).toMatchObject(plan)
+      const expected = await quantize(pool, layer, { measure: true })
+      const got = await quantize(executor, layer, { measure: true })
+      expect(got).toEqual(expected)
+      expect(got.observations).toBeInstanceOf(Observations)
+      expect(got.relativeError).toBeGreaterThan(0)
       expect(executor.peakMemoryBytes).toBeGreaterThan(0)
     } finally {
       await pool.close()
@@ -150,7 +152,16 @@ describe('failure', () => {
   it('after closing is CLOSED, and an abort has nothing to say any more', async () => {
     const layer = randomDense(500, 40, 8, true, 9)
     const stop = new AbortController()
-    const run = quantize(executor, layer, { signal: stop.signal })
+    let started: () => void = () => {}
+    const underWay = new Promise<void>((resolve) => {
+      started = resolve
+    })
+    const run = quantize(executor, layer, { signal: stop.signal }, async function* () {
+      started()
+      yield* batchesOf(layer, CUT)
+    })
+    run.catch(() => {}) // awaited below
+    await underWay
     const closing = executor.close()
     stop.abort()
     await expect(run).rejects.toMatchObject({ code: 'CLOSED' })

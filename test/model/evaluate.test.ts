@@ -200,7 +200,7 @@ describe('compareModels', () => {
   })
 })
 
-const assets = fileURLToPath(new URL('../../shared/assets/', import.meta.url))
+const assets = fileURLToPath(new URL('../../../shared/assets/', import.meta.url))
 
 describe.skipIf(!existsSync(assets))('on ../shared/assets', () => {
   const imagenet = { scale: 127.5, mean: [1] }
@@ -243,7 +243,7 @@ describe.skipIf(!existsSync(assets))('on ../shared/assets', () => {
   ])('evaluates %s', async (model, data, labels, options, samples, expected) => {
     const runner = await createRunner({ threads: 2 })
     const bytes = readFileSync(`${assets}models/${model}.onnx`)
-    const { inputs } = openModel(bytes)
+    const { inputs } = await openModel(bytes)
     const feeds = await loadFeeds([await openData(assets + data)], inputs, { ...options, samples })
     const result = await evaluate({
       runner,

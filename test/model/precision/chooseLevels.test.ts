@@ -1,11 +1,15 @@
 /** Mixed precision: the choice from tables alone, and the errors that the tables are made of. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { quantizeSamples } from '#src/methods/quantizeSamples.js'
 import { resolveRecipe } from '#src/methods/recipe.js'
-import { choosePrecision, type LayerOptions, type PrecisionOption } from '#src/precision/chooseLevels.js'
-import { createEngine, type OwnEngine } from '../engine/engine.js'
-import { batchesOf, randomDense, requestFor } from '../methods/dense.js'
+import {
+  choosePrecision,
+  type LayerOptions,
+  type PrecisionOption,
+} from '#src/model/precision/chooseLevels.js'
+import { createEngine, type OwnEngine } from '../../engine/engine.js'
+import { batchesOf, randomDense, requestFor } from '../../methods/dense.js'
+import { observeAndSolve } from '../../methods/observeAndSolve.js'
 
 /** Layers of 3 to 60 weights at 2 to 5 bits; errors fall about fourfold a bit, each layer from its own height. */
 const tables = fc
@@ -143,27 +147,20 @@ describe('solutions with their error from H', () => {
           }
           const recipe = resolveRecipe(options)
           const shape = {
-            samples: layer.rows,
+            rows: layer.rows,
             inputs: layer.inputs,
-            neurons: layer.neurons,
             groups: 1,
-            same: true,
-            candidates: radius.rule === 'search' ? 13 : 1,
-            blockSize: request.scales.blockSize,
+            streamsEqual: true,
             batchBytes: 4 * layer.rows * layer.inputs,
             batchPaddedBytes: 0,
             batchRows: layer.rows,
-            recipe,
-            withErrors: true,
           }
-          const result = await quantizeSamples(engine, shape, () => batchesOf(layer, layer.rows), [request], {
-            place: 'samples',
-            measure: true,
-          })
-          const stated = result.solutions[0]!.relativeError!
+          const batches = () => batchesOf(layer, layer.rows)
+          const result = await observeAndSolve(engine, shape, batches, [request], { recipe, measure: true })
+          const fromH = result.solutions[0]!.relativeError!
           // 255 levels: an error of 10⁻⁵ of the signal's square is a difference of float32 sums.
-          expect(stated).toBeGreaterThan(0)
-          expect(Math.abs(stated ** 2 - result.relativeError! ** 2)).toBeLessThan(2e-6)
+          expect(fromH).toBeGreaterThan(0)
+          expect(Math.abs(fromH ** 2 - result.relativeError! ** 2)).toBeLessThan(2e-6)
         }
       }
     }

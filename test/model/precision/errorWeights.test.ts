@@ -1,10 +1,10 @@
 /** How much of a layer's error survives, against noise that is really added to the layer's output. */
 import { describe, expect, it } from 'vitest'
+import { ErrorWeights } from '#src/model/precision/errorWeights.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
-import { ErrorWeights } from '#src/precision/errorWeights.js'
 import type { Tensor } from '#src/tensor/tensor.js'
-import * as b from '../onnx/build.js'
+import * as b from '../../onnx/build.js'
 
 const WIDTH = 24
 const ROWS = 3000
