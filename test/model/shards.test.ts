@@ -161,7 +161,7 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
   }
 
   it.each([1, 2, 3, 7])(
-    'gives the same bytes in %i processes, each with its part of the images',
+    'gives the same bytes where the images are cut into %i parts, each in a process of its own',
     async (parts) => {
       expect(segmentSamples(TOTAL)).toBe(16)
       const executor = executorOf(quantizer)
