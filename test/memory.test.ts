@@ -56,7 +56,7 @@ function plannedBytes(
   const { inputs, groups, streamsEqual } = shape
   const columns = { groups, inputs, neurons, candidates: 1 }
   const solve = {
-    ...{ inputs, groups, neurons, streamsEqual, recipe, judged: false, blockSize: inputs },
+    ...{ inputs, groups, neurons, streamsEqual, recipe, withErrors: false, blockSize: inputs },
     candidates: searching ? GRID.length : 1,
   }
   const ofVerbs =

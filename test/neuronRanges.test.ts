@@ -3,15 +3,8 @@
  * everything sent as bytes. The joined solution has the codes of the float64 twin and the bytes of the whole layer's.
  */
 import { afterAll, expect, test } from 'vitest'
-import {
-  createQuantizer,
-  dequantize,
-  joinNeurons,
-  merge,
-  Observations,
-  solutionBytes,
-  solutionFrom,
-} from '#src/index.js'
+import { createQuantizer, dequantize, joinNeurons, merge, Observations } from '#src/index.js'
+import { solutionBytes, solutionFrom } from '#src/methods/solutionBytes.js'
 import { gpfq } from '#src/reference/gpfq.js'
 import { activations, disturbed, reals } from './random.js'
 

@@ -177,7 +177,7 @@ describe('models', () => {
     const { notes } = await planModel(encodeModel(tied), {})
     expect(notes.map(({ code }) => code)).toEqual(['FLOAT_COPY_KEPT'])
     expect(notes.map(describeNote)).toEqual([
-      `'emb' stays in the file as it is, too, since node 'embedding' reads it`,
+      `'emb': stays in the file as it is, too, since node 'embedding' reads it`,
     ])
     expect((await planModel(encodeModel(twoLayers()), {})).notes).toEqual([])
   })

@@ -185,6 +185,9 @@ function checkKind(
   const { kind, inputs, groups, streamsEqual, wholeG } = observations.shape
   if (kind !== needs) throw fail(`observations of kind ${needs}`, `observations of kind ${kind}`)
   if (observations.rows === 0) throw fail('observations of at least one sample', 'none')
+  if (kind === 'rows' && observations.rows >= inputs) {
+    throw fail(`fewer samples than inputs (${inputs}) for preprocess`, String(observations.rows))
+  }
   for (const { shape } of requests) {
     if (shape.inputs === inputs && shape.groups === groups) continue
     throw fail(`observations of ${shape.groups} × ${shape.inputs} inputs`, `${groups} × ${inputs}`)

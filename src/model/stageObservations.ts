@@ -16,10 +16,11 @@ export interface StageObservations {
 
 /** Observations of all samples of two shards, `b` behind `a`. @throws GpfqError INVALID_DATA where they differ in kind */
 export function mergeStages(a: StageObservations, b: StageObservations): StageObservations {
+  const names = new Set([...a.captures.keys(), ...b.captures.keys()])
   const captures = new Map(
-    [...a.captures].map(([name, own]) => {
-      const other = b.captures.get(name)
-      if (other === undefined) {
+    [...names].map((name) => {
+      const [own, other] = [a.captures.get(name), b.captures.get(name)]
+      if (own === undefined || other === undefined) {
         const place = `observations of layer '${name}'`
         throw new GpfqError('INVALID_DATA', { place, expected: 'them in every part', got: 'a part without' })
       }
@@ -34,13 +35,20 @@ const KIND: ContainerKind = { letters: 'STAG', version: 1, name: 'observations o
 /** As bytes, for a message or a file: a text that names what follows, then the observations of each capture. */
 export function stageBytes({ captures, errors }: StageObservations): Uint8Array<ArrayBuffer> {
   const parts = [...captures].map(([name, observations]) => ({ name, bytes: observations.bytes }))
-  const sums = [...errors.sums].map(([tensor, segments]) => [
-    tensor,
-    [...segments].map(([segment, { signal2, error2 }]) => [segment, signal2, error2]),
-  ])
-  const names = { captures: parts.map(({ name, bytes }) => [name, bytes.length]), errors: sums }
+  // Sums as float64, not in the text: JSON has no infinities.
+  const sums = [...errors.sums.values()].flatMap((segments) =>
+    [...segments.values()].flatMap(({ signal2, error2 }) => [signal2, error2]),
+  )
+  const names = {
+    captures: parts.map(({ name, bytes }) => [name, bytes.length]),
+    errors: [...errors.sums].map(([tensor, segments]) => [tensor, [...segments.keys()]]),
+  }
   const text = new TextEncoder().encode(JSON.stringify(names))
-  return packContainer(KIND, [text.length], [text, ...parts.map(({ bytes }) => bytes)])
+  return packContainer(
+    KIND,
+    [text.length],
+    [text, ...parts.map(({ bytes }) => bytes), Float64Array.from(sums)],
+  )
 }
 
 /** @throws GpfqError INVALID_DATA for bytes that are not observations of a stage, or damaged */
@@ -64,12 +72,21 @@ export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'):
       return [name, Observations.from(reader.bytes(length), `${place}, layer '${name}'`)]
     }),
   )
-  reader.end()
-  const sums = entries('errors').map(([tensor, segments]) => {
+  const measured = entries('errors').map(([tensor, segments]) => {
     if (!Array.isArray(segments)) throw fail()
-    return [tensor, new Map(segments.map((segment: unknown) => segmentFrom(segment, fail)))] as const
+    return { tensor, segments: segments.map((segment: unknown) => wholeNumber(segment, fail)) }
   })
-  return { captures, errors: new OutputErrors(new Map(sums)) }
+  const sums = reader.doubles(measured.reduce((count, { segments }) => count + 2 * segments.length, 0))
+  reader.end()
+  let at = 0
+  const errors = measured.map(({ tensor, segments }) => {
+    const own = segments.map((segment): [number, OutputSums] => [
+      segment,
+      { signal2: sums[at++]!, error2: sums[at++]! },
+    ])
+    return [tensor, new Map(own)] as const
+  })
+  return { captures, errors: new OutputErrors(new Map(errors)) }
 }
 
 function parsed(text: string, fail: () => GpfqError): object {
@@ -80,9 +97,7 @@ function parsed(text: string, fail: () => GpfqError): object {
   throw fail()
 }
 
-function segmentFrom(value: unknown, fail: () => GpfqError): readonly [number, OutputSums] {
-  const [segment, signal2, error2]: unknown[] = Array.isArray(value) ? value : []
-  if (typeof segment === 'number' && typeof signal2 === 'number' && typeof error2 === 'number')
-    return [segment, { signal2, error2 }]
+function wholeNumber(value: unknown, fail: () => GpfqError): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
   throw fail()
 }

@@ -5,7 +5,7 @@ import { formatNpy } from '#src/data/npy.js'
 import { createQuantizer } from '#src/index.js'
 import { merge, Observations } from '#src/methods/observations.js'
 import { entryAt } from '#src/methods/panelMatrix.js'
-import { solutionBytes } from '#src/methods/solution.js'
+import { solutionBytes } from '#src/methods/solutionBytes.js'
 import { gpfq, temporaryFolder } from './run.js'
 
 const at = temporaryFolder()

@@ -156,6 +156,39 @@ describe('a small model', () => {
     )
   })
 
+  it('gives the same bytes with the vertex walk, which keeps the rows, and refuses too many of them', async () => {
+    const dense = encodeModel(
+      b.model(
+        [
+          b.node('MatMul', ['x', 'w'], ['h']),
+          b.node('Tanh', ['h'], ['t']),
+          b.node('MatMul', ['t', 'v'], ['y']),
+        ],
+        [b.floats('w', [12, 16], b.noise(192, 1)), b.floats('v', [16, 5], b.noise(80, 2))],
+        [b.value('x', b.DataType.FLOAT, ['n', 12])],
+        ['y'],
+      ),
+    )
+    const options: PlanModelOptions = { method: 'msq', preprocess: true, radius: { rule: 'max' }, levels: 3 }
+    const planned = await joinPlan(await openModel(dense), await planModel(dense, options))
+    const rows = (total: number): Feeds[] =>
+      Array.from({ length: total }, (_, i) => ({
+        x: { type: 'float32', dims: [1, 12], data: b.noise(12, 20 + i) },
+      }))
+    const shardsOf = (total: number): Streams[] =>
+      [0, 1, 2].map((part) => {
+        const [first, end] = [Math.floor((part * total) / 3), Math.floor(((part + 1) * total) / 3)]
+        const batches = rows(total).slice(first, end)
+        return new Streams(runner, planned.float, { batches, first, total }, planned.stages)
+      })
+    const { model } = await quantizeModel(dense, { ...options, calibration: rows(8), runner, quantizer })
+    expect(Buffer.compare(await inShards(planned, shardsOf(8)), model)).toBe(0)
+    await expect(inShards(planned, shardsOf(12))).rejects.toMatchObject({
+      ...{ code: 'INVALID_DATA', place: "layer 'h_node'" },
+      ...{ expected: 'fewer samples than inputs (12) for preprocess', got: '12' },
+    })
+  })
+
   it('that is not cut between segments is solved all the same, and its observations say so', async () => {
     const bytes = smallModel(1)
     const planned = await joinPlan(await openModel(bytes), await planModel(bytes, { patches: 0 }))

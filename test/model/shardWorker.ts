@@ -5,7 +5,7 @@
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { Streams } from '#src/calibration/streams.js'
 import { createExecutor } from '#src/executor/choose.js'
-import { solutionFrom } from '#src/methods/solution.js'
+import { solutionFrom } from '#src/methods/solutionBytes.js'
 import { observeStage, type StageContext } from '#src/model/observeStage.js'
 import { joinPlan } from '#src/model/preparedModel.js'
 import { quantizedWeight } from '#src/model/requests.js'

@@ -13,7 +13,8 @@ import type { Runner } from '#src/calibration/runner.js'
 import { loadFeeds } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
 import type { Executor } from '#src/executor/executor.js'
-import { joinNeurons, type LayerSolution, solutionBytes } from '#src/methods/solution.js'
+import { joinNeurons, type LayerSolution } from '#src/methods/solution.js'
+import { solutionBytes } from '#src/methods/solutionBytes.js'
 import { capturesOf } from '#src/model/observeStage.js'
 import { planModel } from '#src/model/plan.js'
 import { joinPlan, type PlannedModel } from '#src/model/preparedModel.js'
@@ -161,7 +162,7 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
   }
 
   it.each([1, 2, 3, 7])(
-    'gives the same bytes in %i processes, each with its part of the images',
+    'gives the same bytes where the images are cut into %i parts, each in a process of its own',
     async (parts) => {
       expect(segmentSamples(TOTAL)).toBe(16)
       const executor = executorOf(quantizer)
