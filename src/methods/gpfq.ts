@@ -21,12 +21,12 @@ const kind = (follow: boolean): GramMethodKind => ({
   create(system): GramMethod {
     const { triangular, forks } = system.plan
     const scratch = system.regions.at('path scratch')
-    const finds = ({ search, scales }: SolveRequest): boolean =>
+    const ownSearch = ({ search, scales }: SolveRequest): boolean =>
       forks && search !== 'none' && scales.blocks > 1
     const path = (request: SolveRequest, candidates: number, searching: boolean): Task =>
       substituteTask(system, request, candidates, {
         h: system.matrices.h,
-        g: finds(request) ? system.matrices.g : 0,
+        g: ownSearch(request) ? system.matrices.g : 0,
         r: system.r,
         s: searching ? system.s : 0,
         codes: searching ? 0 : system.columns.codes,
@@ -36,7 +36,7 @@ const kind = (follow: boolean): GramMethodKind => ({
         follow,
       })
     return {
-      finds,
+      ownSearch,
       ...(forks && { scales: ({ shape, scales }) => system.columns.readScales(shape, scales.blocks) }),
       choose: (request, candidates) => [[path(request, candidates, false)]],
       score: (request, candidates) => path(request, candidates, true),

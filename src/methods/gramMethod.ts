@@ -49,7 +49,7 @@ export interface GramMethod {
   /** True where `choose` makes the passes itself. */
   readonly ownPasses?: boolean
   /** Whether `choose` searches the scales itself. The scales of the request are then the largest candidates. */
-  readonly finds?: (request: SolveRequest) => boolean
+  readonly ownSearch?: (request: SolveRequest) => boolean
   /** The scales that `choose` has found, (groups, blocks, neurons); absent where it keeps those of the request. */
   readonly scales?: (request: SolveRequest) => Float32Array
   /** A task that writes the errors of all candidates but no codes, where the path computes them on the way. */

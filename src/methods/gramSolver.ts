@@ -68,7 +68,7 @@ export class GramSolver {
     const request = order === null ? given : toOrder(given, order, this.#plan.forks)
     const { shape, levels, scales } = request
     const job = this.#begin(request)
-    const searching = request.search !== 'none' && this.#method.finds?.(request) !== true
+    const searching = request.search !== 'none' && this.#method.ownSearch?.(request) !== true
     const factors = searching ? await this.#search(request, job, options) : null
     const values = scaled(scales, shape, factors)
     this.#columns.setScales(shape, levels, { ...scales, values })

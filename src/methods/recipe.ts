@@ -195,9 +195,6 @@ export const isPath = ({ method, sparsity }: Recipe): boolean =>
 export const isOnePath = (recipe: Recipe): boolean =>
   isPath(recipe) && recipe.passes === 0 && !recipe.actOrder
 
-/** Whether the direct recursion computes the codes. */
-export const isPlain = (recipe: Recipe): boolean => recipe.method === 'gpfq' && isOnePath(recipe)
-
 /** Whether calibration samples are needed when scales come from the weights alone. */
 export const needsSamples = ({ method, passes, preprocess }: Recipe): boolean =>
   methodEntry(method).needsSamples || passes > 0 || preprocess

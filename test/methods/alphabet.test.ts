@@ -1,4 +1,4 @@
-/** Alphabets: every rule for the radius against its definition, scope by scope, written out without cleverness. */
+/** Alphabets: every rule for the radius against its definition, computed directly for each scope. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
@@ -135,7 +135,7 @@ describe('scalesFor', () => {
     )
   })
 
-  it('gives a scope without weights a scale that divides and whose values are negligible', () => {
+  it('gives a scope without weights a scale that can be divided by and whose values are negligible', () => {
     const shape = { groups: 1, inputs: 4, neurons: 3 }
     const weights = Float32Array.from({ length: 12 }, (_, i) => (i % 3 === 1 ? 0 : i - 5))
     for (const rule of ['max', 'mse', 'search'] as const) {
@@ -150,7 +150,7 @@ describe('scalesFor', () => {
     expect(values.every((scale) => scale > 0 && scale < 1e-12)).toBe(true)
   })
 
-  it('gives weights too small for a float32 scale one that divides', () => {
+  it('gives weights too small for a float32 scale one that can be divided by', () => {
     const shape = { groups: 1, inputs: 2, neurons: 1 }
     for (const tiny of [2 ** -149, 2 ** -140, 2 ** -126]) {
       const { values } = scalesFor(Float32Array.of(tiny, -tiny), shape, 255, 'neuron', { rule: 'max' })
@@ -176,7 +176,7 @@ describe('GRID', () => {
 })
 
 describe('nearestEven', () => {
-  it('is the nearest integer, of two the even one', () => {
+  it('is the nearest integer, and of two equally near ones the even one', () => {
     expect([0.5, 1.5, 2.5, 3.5, -0.5, -1.5, -2.5, 7, -7].map(nearestEven).map((x) => x + 0)).toEqual([
       0, 2, 2, 4, 0, -2, -2, 7, -7,
     ])
@@ -221,7 +221,7 @@ describe('dequantize', () => {
 })
 
 describe('checkLevels', () => {
-  it('takes 2 to 256 and says what it got', () => {
+  it('accepts 2 to 256, and names the value that it refuses', () => {
     for (const levels of [2, 15, 256]) expect(() => checkLevels('levels', levels)).not.toThrow()
     for (const levels of [1, 257, 2.5, Number.NaN]) {
       expect(() => checkLevels('levels', levels)).toThrow(

@@ -1,4 +1,4 @@
-/** Beacon by the engine against its twin on the samples, and against the factored form it was published in. */
+/** Beacon by the engine against its twin on the samples, and against the published form, which factors H. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { LayerResult } from '#src/quantizer.js'
@@ -38,7 +38,7 @@ describe('beacon', () => {
     expect(ties).toBeLessThan(0.05 * neurons)
   })
 
-  it('gives nothing away in any decision but rounding, the greedy pass and each loop', async () => {
+  it('decides best but for rounding at every step, in the greedy pass and in each loop', async () => {
     await fc.assert(
       fc.asyncProperty(layerCases, fc.constantFrom(2, 3, 4, 7, 15, 255), async (given, levels) => {
         const layer = layerOf(given)
@@ -56,13 +56,13 @@ describe('beacon', () => {
     )
   })
 
-  it('rounds a neuron for which samples tell no direction, at the scale it began with', async () => {
+  it('rounds a neuron whose outputs are zero on the samples, at its initial scale', async () => {
     const rounded = { method: 'msq', levels: 15, radius: { rule: 'max' } } as const
     const layer = layerOf({ rows: 1, inputs: 512, neurons: 9, same: true, seed: 113 })
     const one = await quantizers[1]!.quantizeLayer(layer, { method: 'beacon', levels: 15 })
     const largest = Math.max(...layer.weights.map(Math.abs))
     expect(Math.max(...one.scales) * 7).toBeLessThanOrEqual(8.01 * largest)
-    // Nothing at all in the samples, or nothing that reaches the outputs of one neuron.
+    // All samples are zero, or those inputs are zero that have weights in one neuron.
     const silent = { ...layer, samples: new Float32Array(3 * 512) }
     const none = await quantizers[1]!.quantizeLayer(silent, { method: 'beacon', levels: 15 })
     const expected = await quantizers[1]!.quantizeLayer(silent, rounded)
@@ -78,7 +78,7 @@ describe('beacon', () => {
     expect(got.codes.filter((_, i) => i % 9 === 4)).toEqual(plain.codes.filter((_, i) => i % 9 === 4))
   })
 
-  it('chooses the same codes for samples of any size', async () => {
+  it('chooses the same codes for samples of any scale', async () => {
     const layer = layerOf({ rows: 100, inputs: 96, neurons: 11, same: false, seed: 114 })
     const times = (factor: number) => ({
       ...layer,
@@ -94,7 +94,7 @@ describe('beacon', () => {
     }
   })
 
-  it('is what was published: angles between prefixes of R^{-T}Gw and Rz, H = RᵀR', async () => {
+  it('is the published algorithm: angles between prefixes of R^{-T}Gw and Rz, H = RᵀR', async () => {
     const [rows, inputs, levels] = [200, 24, 7]
     const given = layerOf({ rows, inputs, neurons: 6, same: false, seed: 112 })
     // The published form needs a factor, so no input may be dead.
@@ -129,7 +129,7 @@ describe('beacon', () => {
           const length = Math.sqrt(own.reduce((sum, v, s) => sum + v * hz[s]!, 0))
           return length > 0 ? own.reduce((sum, v, s) => sum + v * b[s]!, 0) / (length * size) : 0
         }
-        // Where all before are zero every value of one sign has the same cosine: the twin's rule there is ours.
+        // If all values before are zero, every value of one sign has the same cosine. There the rule is the twin's.
         if (z.every((value) => value === 0)) {
           z[t] = codes[t * 6 + k]! - zero
           continue
@@ -143,7 +143,7 @@ describe('beacon', () => {
     expect(equal).toBeGreaterThanOrEqual(5)
   })
 
-  it('finds the scale that fits its codes best, and loops only lower the error', async () => {
+  it('finds the scale that fits its codes best, and loops never raise the error', async () => {
     const layer = layerOf({ rows: 300, inputs: 50, neurons: 9, same: false, seed: 113 })
     const errors: number[] = []
     for (const passes of [0, 1, 2, 8]) {
@@ -158,7 +158,7 @@ describe('beacon', () => {
     expect(errors[3]).toBeLessThan(0.98 * errors[0]!)
   })
 
-  it('rounds the weights of dead inputs at the scale it found', async () => {
+  it('rounds the weights of dead inputs at the scale that it finds', async () => {
     const layer = layerOf({ rows: 60, inputs: 33, neurons: 11, same: true, seed: 114 })
     const options = { method: 'beacon' as const, levels: 7 }
     const { codes, scales } = await quantizers[1]!.quantizeLayer(layer, options)

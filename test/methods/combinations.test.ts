@@ -1,6 +1,6 @@
 /**
- * Every method with every option, and every two options: either it quantizes, or it is refused with the option's name.
- * docs/METHODS.md says which is which. Its tables are read here and compared with those of src/methods/methods.ts.
+ * Every method with every option and every pair of options: it either quantizes, or fails with the option's name. The tables
+ * of docs/METHODS.md say which; this test reads them and compares them with the tables of src/methods/methods.ts.
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
@@ -14,7 +14,7 @@ import { layerOf, openQuantizers } from './twin.js'
 
 const [quantizer] = (await openQuantizers(1)) as [Quantizer]
 
-/** What a layer alone can be asked for, by its name on the command line. The values are those that could be refused. */
+/** Options of a single layer by their names on the command line, with values that could be refused. */
 const OF_LAYERS: Readonly<
   Record<string, AnyMethodOptions & Pick<LayerOptions, 'levels' | 'radius' | 'scalePer'>>
 > = {
@@ -33,7 +33,7 @@ const OF_LAYERS: Readonly<
   '--levels': { levels: 16 },
 }
 
-/** What only a whole model can be asked for. */
+/** Options of a whole model only. */
 const OF_MODELS: Readonly<Record<string, AnyPlanOptions>> = {
   '--target-size': { targetSize: 0.2 },
   '--target-bits': { targetBits: 4 },
@@ -58,7 +58,7 @@ function table(header: string): string[][] {
   )
 }
 
-/** Names in backticks, without what follows them in there. */
+/** Names in backticks, without their arguments. */
 const quoted = (cell: string): string[] => [...cell.matchAll(/`([^`\s]+)[^`]*`/g)].map(([, name]) => name!)
 
 const documentedMethods = table('| `--method` | paper | cost beside H and G | when |').map(
@@ -74,7 +74,7 @@ const goesWith = new Map(
     return quoted(names).map((name) => [name, own] as const)
   }),
 )
-/** There is no row for what every alphabet has. */
+/** The table has no row for it: every method has levels. */
 goesWith.set('--levels', documentedMethods)
 
 const pairOf = (a: string, b: string): string => [a, b].sort().join(' ')
@@ -82,7 +82,7 @@ const apart = new Set(
   table('| not together | for |').map(([names = '']) => pairOf(...(quoted(names) as [string, string]))),
 )
 
-/** The error of what cannot be, null of what can. */
+/** The error of a combination that is refused; null for one that is accepted. */
 function refusal(method: Method, names: readonly string[]): unknown {
   try {
     resolveSettings({ method, ...Object.assign({}, ...names.map((name) => OPTIONS[name])) })
@@ -92,7 +92,7 @@ function refusal(method: Method, names: readonly string[]): unknown {
   }
 }
 
-/** An argument that is refused, its place an option by its name in the API. */
+/** Expects an argument error whose place is one of the options, by its name in the API. */
 function expectRefused(error: unknown, names: readonly string[]): void {
   expect(error instanceof TypeError || error instanceof RangeError, `${names}: ${error}`).toBe(true)
   if (!isDescribed(error)) throw new Error(`${names}: expected an error with its fields, got ${error}`)
@@ -104,7 +104,7 @@ function expectRefused(error: unknown, names: readonly string[]): void {
 }
 
 describe('docs/METHODS.md', () => {
-  it('knows every method and every option', () => {
+  it('lists every method and every option', () => {
     expect([...documentedMethods].sort()).toEqual([...METHODS].sort())
     expect([...goesWith.keys()].sort()).toEqual(Object.keys(OPTIONS).sort())
     for (const methods of goesWith.values()) for (const method of methods) expect(METHODS).toContain(method)
@@ -117,7 +117,7 @@ describe.each(METHODS)('%s', (method) => {
   // Fewer samples than inputs, for the vertex walk.
   const layer = layerOf({ rows: 16, inputs: 24, neurons: 5, same: false, seed: 181 })
 
-  it('takes the options that it goes with, and refuses the others', () => {
+  it('accepts its documented options, and refuses the others', () => {
     for (const name of names) {
       const error = refusal(method, [name])
       if (allowed(name)) expect(error, name).toBeNull()
@@ -128,7 +128,7 @@ describe.each(METHODS)('%s', (method) => {
     }
   })
 
-  it('refuses two of them together where that is documented, and nowhere else', () => {
+  it('refuses exactly the documented pairs of its options', () => {
     for (const [i, a] of names.entries()) {
       for (const b of names.slice(i + 1)) {
         if (!allowed(a) || !allowed(b) || pairOf(a, b) === pairOf('--act-order', '--no-act-order')) continue
@@ -139,7 +139,7 @@ describe.each(METHODS)('%s', (method) => {
     }
   })
 
-  it('quantizes a layer with any one or two of them that it takes', async () => {
+  it('quantizes a layer with any one or two options that it accepts', async () => {
     const own = Object.keys(OF_LAYERS).filter(allowed)
     const rounded = await quantizer.quantizeLayer(layer, { method: 'msq', radius: { rule: 'max' } })
     for (const [i, a] of own.entries()) {
@@ -164,14 +164,14 @@ describe.each(METHODS)('%s', (method) => {
   })
 })
 
-it('a seed goes with every method where patches are random', () => {
+it('accepts a seed with every method where patches are random', () => {
   for (const method of METHODS) {
     expect(refusal(method, ['--seed', '--random-patches'])).toBeNull()
     expect(resolveRecipe({ method, seed: 5 }, true).seed).toBe(5)
   }
 })
 
-describe('names that nobody has', () => {
+describe('unknown names', () => {
   const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 182 })
   it.each([
     [{ method: 'magic' }, /^method: expected one of gpfq, .*, got magic$/],

@@ -1,6 +1,6 @@
 /**
- * H and G of convolutions by correlations of their channels: the Gram matrices of all patches, for every geometry. On small
- * integers, whose sums float32 holds exactly, to the last bit.
+ * H and G of convolutions by correlations of their channels equal the Gram matrices of all patches, for every geometry. The
+ * samples are small integers, whose sums are exact in float32, so the comparison is to the last bit.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -40,7 +40,7 @@ const SEGMENT_IMAGES = 3
 
 const SAME_3X3 = { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] } as const
 
-/** @param cut images of a batch */
+/** @param cut images in a batch */
 function samplesOf(
   { geometry, x, xq }: Layer,
   cut: number,
@@ -88,7 +88,7 @@ async function correlate(
   const { layout, panels } = planSamples(wanted)
   const { arena } = engine
   const mark = arena.mark()
-  // What was in the memory before must not matter.
+  // The result must not depend on what the memory held before.
   arena.floats(arena.allocate(layout.bytes), layout.bytes / 4).fill(Number.NaN)
   arena.release(mark)
   const observations = await observe(engine, wanted, batches, { place: 'conv' })
@@ -191,7 +191,7 @@ describe('correlations', () => {
     )
   })
 
-  it('go through images that are larger than a piece, and through more images than a piece holds', async () => {
+  it('handle images larger than a piece, and more images than a piece holds', async () => {
     for (const [batch, side, channels] of [
       [2, 190, 9],
       [40, 30, 24],
@@ -218,7 +218,7 @@ describe('correlations', () => {
     }
   })
 
-  it('know inputs that no output position sees as dead, though other taps see the channel', async () => {
+  it('count inputs as dead that are outside of all patches, even where other taps see the channel', async () => {
     const geometry: PatchGeometry = {
       ...{ batch: 2, channels: 2, groups: 1, height: 6, width: 5 },
       ...SAME_3X3,
@@ -244,7 +244,7 @@ describe('observe', () => {
     ...SAME_3X3,
   }
 
-  it('comes to the same codes by patches and by correlations, which it prefers where they take less', async () => {
+  it('gives the same codes by patches and by correlations, and chooses correlations where they take less', async () => {
     const x = activations(pixels(geometry), 59)
     for (const xq of [null, disturbed(x, 0.1, 60)]) {
       const { shape, convolution, batches } = samplesOf({ geometry, x, xq }, 4)
@@ -265,7 +265,7 @@ describe('observe', () => {
     }
   })
 
-  it('finds what is not finite', async () => {
+  it('finds samples that are not finite', async () => {
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const x = activations(pixels(geometry), 62)
       x[7000] = bad

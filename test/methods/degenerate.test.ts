@@ -1,6 +1,6 @@
 /**
- * Layers on which arithmetic could go wrong: H singular or zero, inputs that repeat each other, weights and samples of
- * extreme size. Every method gives finite codes and scales on them; where it had to mend H it says so.
+ * Layers that are hard for the arithmetic: H singular or zero, repeated inputs, weights and samples of extreme size. Every
+ * method gives finite codes and scales on them; where it has to raise the damping, a note says so.
  */
 import { describe, expect, it } from 'vitest'
 import type { LayerOptions, LayerProblem, Quantizer } from '#src/quantizer.js'
@@ -60,7 +60,7 @@ describe.each(Object.entries(LAYERS))('%s', (_, layer) => {
 })
 
 describe('an H that is not positive definite', () => {
-  it.each(['gptq', 'qronos'] as const)('is damped more for %s, which is said', async (method) => {
+  it.each(['gptq', 'qronos'] as const)('is damped more for %s, with a note', async (method) => {
     // Five samples of forty inputs: H has rank 5 at most, and float32 sums make some pivots negative.
     for (const same of [true, false]) {
       const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same, seed: 54 })
@@ -88,7 +88,7 @@ describe('an H that is not positive definite', () => {
     expect(countNearTies(layer, result, 7, orderOf(layer, true), twin)).toBeLessThanOrEqual(4)
   })
 
-  it('is refused when three times ten are not enough, with what to do', async () => {
+  it('is refused with a hint when tenfold damping, three times, is not enough', async () => {
     const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same: true, seed: 56 })
     await expect(
       quantizer.quantizeLayer(layer, { method: 'gptq', levels: 7, damping: 1e-30 }),
@@ -100,7 +100,7 @@ describe('an H that is not positive definite', () => {
     expect(after.notes).toEqual([])
   })
 
-  it('is none for inputs of any size and number: padding is not judged by the size of what is there', async () => {
+  it('is not one because of padding, for inputs of any scale and number', async () => {
     // Seconds since 1970 beside quantities near 1: the mean of diag H is far above 2⁴⁰.
     const layer = layerOf({ rows: 300, inputs: 13, neurons: 4, same: true, seed: 57 })
     const samples = layer.samples.map((x, i) => (i % 13 === 2 ? 1.6e9 + 1000 * x : x))
@@ -111,7 +111,7 @@ describe('an H that is not positive definite', () => {
     }
   })
 
-  it('needs no mending by the methods that factor nothing', async () => {
+  it('needs no damping for methods that do not factor H', async () => {
     const layer = layerOf({ rows: 5, inputs: 40, neurons: 4, same: false, seed: 54 })
     for (const method of ['msq', 'gpfq', 'spfq', 'beacon'] as const) {
       const { notes, relativeError } = await quantizer.quantizeLayer(layer, { method, levels: 7 })

@@ -42,7 +42,7 @@ export function requestFor(layer: Dense, { levels, scalePer, radius }: Alphabet)
   return { weights, shape, levels, scales: scalesFor(weights, shape, levels, scalePer, radius), search }
 }
 
-/** @param cut rows of a batch */
+/** @param cut rows in a batch */
 export function* batchesOf({ rows, inputs, x, xq }: Dense, cut: number): Iterable<SampleBatch> {
   for (let row = 0; row < rows; row += cut) {
     const end = Math.min(rows, row + cut)

@@ -53,7 +53,7 @@ describe('observe and solve', () => {
         expect(expected.deadInputs).toBeGreaterThanOrEqual(Math.floor(inputs / 13))
         for (const engine of engines.slice(1))
           expectEqual(await solve(engine, layer, [request], options), expected)
-        // At least 7 rows, so that no run is made of hundreds of jobs.
+        // At least 7 rows in a batch, so that no run has hundreds of jobs.
         const pieces = { ...options, cut: Math.max(7, cut) }
         expectEqual(await solve(engines[1]!, layer, [request], pieces), expected)
       }),
@@ -62,7 +62,7 @@ describe('observe and solve', () => {
   })
 
   it('gives the same bytes when samples do not fit into the panels at once', async () => {
-    // 520 blocks of 256 × 8 floats are more than the 16 MB that stay resident with Xq.
+    // The rows are more than the packed samples have room for.
     const layer = randomDense(140_000, 16, 5, false, 3)
     const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'search' } })
     const options = { measure: true }

@@ -1,7 +1,7 @@
 /**
- * What the papers prove of their methods, asked of the shipped ones: ways that must come to the same codes. Each way is
- * compared with one float64 twin, so that neurons near a tie, where float32 may round either way, are counted and all
- * others must agree. (Qronos = GPTQ where Xq = X stands in qronos.test.ts, SPFQ's one phase = two in spfq.test.ts.)
+ * Equivalences that the papers prove, tested on our methods: different computations that must give the same codes. Each is
+ * compared with one float64 twin. Neurons near a tie, where float32 can round either way, are counted, and all others must
+ * agree. (qronos.test.ts has Qronos = GPTQ where Xq = X, spfq.test.ts the one phase of SPFQ against two.)
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -93,13 +93,13 @@ describe('GPFQ', () => {
 })
 
 describe('GPTQ', () => {
-  it('from the last input to the first is Babai’s nearest plane (2507.18553)', async () => {
+  it('is Babai’s nearest-plane algorithm (2507.18553) if inputs go from the last to the first', async () => {
     let [neurons, ties] = [0, 0]
     await fc.assert(
       fc.asyncProperty(layerCases, fc.constantFrom(3, 7, 15), async (given, levels) => {
         const layer = layerOf(given)
         const { inputs, rows, samples, quantizedSamples = samples } = layer
-        // The lattice's basis: columns of Xq over those of √λ·I, made orthogonal from the first on (Gram-Schmidt).
+        // The basis of the lattice: columns of Xq above those of √λ·I, orthogonalized from the first on (Gram-Schmidt).
         const lambda = damped(layer.h, inputs, 0.01)[0]! - layer.h[0]!
         const basis = Array.from({ length: inputs }, (_, t) =>
           Float64Array.from({ length: rows + inputs }, (_, r) =>
@@ -121,7 +121,7 @@ describe('GPTQ', () => {
         const codes = turned(result.codes, given)
         const backwards = Array.from({ length: inputs }, (_, t) => last - t)
         ties += countNearTies(layer, { ...result, codes }, levels, backwards, ({ w, choose }) => {
-          // What is left of the target; w and choose know the inputs by their place, last first.
+          // The rest of the target. w and choose index the inputs by their place, the last input first.
           const left = new Float64Array(rows + inputs)
           for (const [place, value] of w.entries()) addScaled(left, basis[last - place]!, value)
           return w.map((_, place) => {
@@ -158,9 +158,9 @@ function addScaled(to: Float64Array, from: Float64Array, factor: number): void {
 interface Compared {
   readonly name: string
   readonly options: LayerOptions
-  /** Codes of one neuron depend on which one it is. */
+  /** Codes of a neuron depend on its number. */
   readonly counted?: boolean
-  /** Wants fewer samples than inputs. */
+  /** Needs fewer samples than inputs. */
   readonly wide?: boolean
   readonly ties: (layer: TwinLayer, chosen: Chosen, levels: number) => number
 }
@@ -197,7 +197,7 @@ const METHODS: readonly Compared[] = [
 describe.each(METHODS)('$name', ({ options, counted, wide, ties: count }) => {
   const fit = (c: LayerCase): LayerCase => (wide ? { ...c, rows: Math.min(c.rows, c.inputs - 1) } : c)
 
-  it('does not care in which order the samples come', async () => {
+  it('does not depend on the order of the samples', async () => {
     let [neurons, ties] = [0, 0]
     await fc.assert(
       fc.asyncProperty(layerCases.map(fit), fc.constantFrom(3, 7, 15), async (given, levels) => {
@@ -225,22 +225,25 @@ describe.each(METHODS)('$name', ({ options, counted, wide, ties: count }) => {
     expect(ties).toBeLessThan(0.05 * neurons)
   })
 
-  it.skipIf(counted)('takes neurons independently: all at once is one by one', async () => {
-    await fc.assert(
-      fc.asyncProperty(layerCases.map(fit), fc.boolean(), async (given, searching) => {
-        const layer = layerOf({ ...given, neurons: Math.min(11, given.neurons) })
-        const { inputs, neurons, weights } = layer
-        const search = searching && options.radius !== undefined
-        const own: LayerOptions = search ? { ...options, radius: { rule: 'search' } } : options
-        const together = await quantizer.quantizeLayer(layer, own)
-        for (let k = 0; k < neurons; k++) {
-          const column = Float32Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
-          const alone = await quantizer.quantizeLayer({ ...layer, weights: column, neurons: 1 }, own)
-          expect(alone.codes).toEqual(together.codes.filter((_, i) => i % neurons === k))
-          expect(alone.scales).toEqual(together.scales.filter((_, i) => i % neurons === k))
-        }
-      }),
-      { seed: 164, numRuns: 5 },
-    )
-  })
+  it.skipIf(counted)(
+    'quantizes neurons independently: together and one by one give the same codes',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(layerCases.map(fit), fc.boolean(), async (given, searching) => {
+          const layer = layerOf({ ...given, neurons: Math.min(11, given.neurons) })
+          const { inputs, neurons, weights } = layer
+          const search = searching && options.radius !== undefined
+          const own: LayerOptions = search ? { ...options, radius: { rule: 'search' } } : options
+          const together = await quantizer.quantizeLayer(layer, own)
+          for (let k = 0; k < neurons; k++) {
+            const column = Float32Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
+            const alone = await quantizer.quantizeLayer({ ...layer, weights: column, neurons: 1 }, own)
+            expect(alone.codes).toEqual(together.codes.filter((_, i) => i % neurons === k))
+            expect(alone.scales).toEqual(together.scales.filter((_, i) => i % neurons === k))
+          }
+        }),
+        { seed: 164, numRuns: 5 },
+      )
+    },
+  )
 })

@@ -10,7 +10,7 @@ import { layerCases, layerOf, openQuantizers, orderOf, quantizeEverywhere, type 
 
 const quantizers = await openQuantizers(1, 3)
 
-/** Fractions whose residuals are nearer than this part of them are one to float32 sums. */
+/** Relative difference of residuals that float32 sums cannot distinguish. */
 const NEAR = 1e-4
 
 const search = { radius: { rule: 'search' } } as const
@@ -92,14 +92,14 @@ describe('scales of blocks, searched', () => {
       const errorOf = async (more: object): Promise<number> =>
         (await quantizer!.quantizeLayer(layer, { ...options, ...more })).relativeError!
       along += await errorOf({ ...search, actOrder: false })
-      // Without passes, and judged by the same exact error: sparsity of nothing is the path with one fraction a neuron.
+      // Without passes, and compared by the same exact error. With λ = 0 sparsity is the path with one fraction a neuron.
       single += await errorOf({ ...search, actOrder: false, sparsity: { rule: 'hard', value: 0 } })
     }
     expect(along).toBeLessThan(0.97 * single)
   })
 })
 
-/** False behind a near tie, of fractions or of codes; anything else must be equal. */
+/** Returns false after a near tie of fractions or of codes; everything else must be equal. */
 function sameNeuron(
   result: { codes: Uint8Array; scales: Float32Array },
   twin: ReturnType<typeof forkedPath>,

@@ -1,6 +1,6 @@
 /**
- * Method frame through the public API: the same bytes on any number of threads, its error measured as everybody's, without
- * samples for a model, and its true cost in the report.
+ * Method frame through the public API: the same bytes on any number of threads, its measured error, no samples for a model,
+ * and its cost in the report.
  */
 import { describe, expect, it } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
@@ -55,7 +55,7 @@ describe('quantizeLayer', () => {
     expect(alone.relativeError! / error).toBeCloseTo(1, 4)
   })
 
-  it('loses less with more coefficients a weight, about as their number grows', async () => {
+  it('has an error that falls about as the number of coefficients grows', async () => {
     const errors: number[] = []
     for (const redundancy of [4, 16, 64]) {
       const { relativeError } = await one.quantizeLayer(layer, { method: 'frame', levels: 3, redundancy })
@@ -65,7 +65,7 @@ describe('quantizeLayer', () => {
     expect(errors[2]! / errors[1]!).toBeLessThan(0.5)
   })
 
-  it('stands a layer of zeros', async () => {
+  it('quantizes a layer of zeros', async () => {
     const zeros = { ...layer, weights: new Float32Array(layer.weights.length) }
     const { values, scales } = await one.quantizeLayer(zeros, { method: 'frame' })
     expect(values!.every((value) => Math.abs(value) < 1e-15)).toBe(true)
@@ -115,7 +115,7 @@ describe('quantizeModel', () => {
     ),
   )
 
-  it('needs no samples, writes float values, and says what the codes would cost', async () => {
+  it('needs no samples, writes float values, and reports the cost of the codes', async () => {
     const runner = await createOrtWebRunner({ threads: 1 })
     const { model, report } = await quantizeModel(source, { runner, method: 'frame', levels: 16 })
     const graph = indexGraph(decodeModel(model))

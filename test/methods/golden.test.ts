@@ -1,7 +1,7 @@
 /**
- * Every method on the golden layers (../../shared/golden), whose weights, samples and scales come from outside of this
- * project: the codes of the method's float64 twin on them, for dense layers, convolutions with and without groups, and
- * convolutions channel by channel. test/golden.test.ts compares plain GPFQ with the golden codes themselves.
+ * Every method against its float64 twin on the golden layers (../../shared/golden), whose weights, samples and scales come
+ * from outside of this project: dense layers, convolutions with and without groups, and convolutions channel by channel.
+ * test/golden.test.ts compares plain GPFQ with the golden codes themselves.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { scalesFor, zeroPoint } from '#src/methods/alphabet.js'
@@ -48,7 +48,7 @@ async function quantize(golden: Golden, levels: number, options: MethodOptions):
   return solve(engine, golden, levels, resolveRecipe({ radius: max, ...options }))
 }
 
-/** A group's part of what was chosen. */
+/** The part of a solution that belongs to a group. */
 function chosenOf(golden: Golden, { solutions }: Quantized, levels: number, g: number): Chosen {
   const { inputs, neurons, scales } = golden
   const [solution] = solutions
@@ -79,7 +79,7 @@ const given = (entry: Entry, perChannel: boolean): Given => {
   }
 }
 
-/** Convolutions of several channels stand once more with a path for each. */
+/** Convolutions of several channels are tested a second time, with a path for each channel. */
 const all: readonly Given[] = entries.flatMap((entry) =>
   (entry.weight?.[1] ?? 1) > 1 ? [given(entry, false), given(entry, true)] : [given(entry, false)],
 )
@@ -88,7 +88,7 @@ describe.skipIf(!present)('golden layers', () => {
   for (const { name, entry, golden, groups } of all) {
     const { levels } = entry
     const { neurons, rows, inputs } = golden
-    // Where float32 may round otherwise: a value in twenty of 256 levels, few of the others.
+    // Share of neurons in which float32 can round differently: one in twenty with 256 levels, few with fewer levels.
     const allowed = 1 + (levels > 16 ? 0.2 : 0.05) * groups.length * neurons
     const layersOf = (result: Quantized): [TwinLayer, Chosen, number][] =>
       groups.map((layer, g) => [layer, chosenOf(golden, result, levels, g), g])
@@ -101,7 +101,7 @@ describe.skipIf(!present)('golden layers', () => {
           expect(result.notes).toEqual([])
           let ties = 0
           for (const [layer, chosen, g] of layersOf(result)) {
-            // Draws count neurons through the groups, each rounded up to whole panels.
+            // Random numbers depend on the neuron's number over all groups, each rounded up to whole panels.
             const first = 8 * Math.ceil(neurons / 8) * g
             const own: Decide | undefined = decide && ((steps, t, k) => decide(steps, t, first + k))
             const order = orderOf(layer, descends({ radius: max, ...options }))
@@ -128,7 +128,7 @@ describe.skipIf(!present)('golden layers', () => {
         }
       })
 
-      // With hundreds of samples the walk of every neuron takes the twin a minute.
+      // With hundreds of samples the twin's walk of all neurons takes a minute.
       it.skipIf(rows >= inputs || rows > 100)('by msq after the vertex walk', async () => {
         const result = await quantize(golden, levels, { method: 'msq', preprocess: true })
         for (const [layer, chosen] of layersOf(result)) {

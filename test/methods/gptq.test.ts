@@ -11,7 +11,7 @@ describe('gptq', () => {
     await expectTwin('gptq', quantizers, gptq, 51)
   })
 
-  it('is what was published: the weights to come are least-squares optimal after every choice', async () => {
+  it('is the published algorithm: after every choice the remaining weights are least-squares optimal', async () => {
     const layer = layerOf({ rows: 120, inputs: 40, neurons: 12, same: false, seed: 52 })
     const options = { method: 'gptq' as const, levels: 7, radius: { rule: 'max' as const } }
     const result = await quantizers[0]!.quantizeLayer(layer, options)

@@ -1,4 +1,4 @@
-/** Layouts of memory: regions of one step never overlap, and no layout is larger than its regions one behind the other. */
+/** Layouts of memory: regions of one step never overlap, and no layout is larger than the sum of its regions. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { allocate, layOut } from '#src/methods/layout.js'
@@ -46,7 +46,7 @@ describe('layOut', () => {
     expect(bytes).toBe(6464)
   })
 
-  it('is handed out by name', () => {
+  it('gives memory by name', () => {
     const memory = new WebAssembly.Memory({ initial: 2, maximum: 10, shared: true })
     const arena = new Arena(memory)
     const start = arena.mark()

@@ -1,4 +1,4 @@
-/** The tables of methods against the types that follow from them, and against the defaults that a recipe ends with. */
+/** The tables of methods against the types that follow from them, and against the defaults of a recipe. */
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import {
   BEST,
@@ -22,7 +22,7 @@ describe('the tables', () => {
     for (const name of OPTIONS) expect(methodsWith(name).length).toBeGreaterThan(0)
   })
 
-  it('hold the defaults that a recipe gets', () => {
+  it('have the defaults of a recipe', () => {
     for (const method of METHODS) {
       const { actOrder, ...defaults } = methodEntry(method).options
       const recipe = resolveRecipe({ method })
@@ -62,7 +62,7 @@ describe('types', () => {
     take({ damping: 0.1 })
     // @ts-expect-error gptq has no sparsity
     take({ method: 'gptq', sparsity: { rule: 'hard', value: 0.1 } })
-    // @ts-expect-error msq takes the inputs in no order
+    // @ts-expect-error msq has no order of inputs
     take({ method: 'msq', actOrder: true })
     // @ts-expect-error only msq has the vertex walk
     take({ method: 'gpfq', preprocess: true })

@@ -144,7 +144,7 @@ describe('the canonical sum', () => {
         const parts: Observations[] = []
         for (const [i, to] of ends.entries()) {
           const from = ends[i - 1] ?? 0
-          // The first part may keep its segments apart, too: it does not have to know that it is the first.
+          // The first part can also keep its segments apart: it need not know that it is the first.
           const part = await observed(quantizer, layer, from, to, { later: from > 0 || apart })
           parts.push(Observations.from(part.bytes))
         }
@@ -158,7 +158,7 @@ describe('the canonical sum', () => {
     )
   })
 
-  it('is said to be inexact where a part ends within a segment, and is right all the same', async () => {
+  it('is marked as inexact where a part ends within a segment, and is correct but for its last bits', async () => {
     const layer = dense(1000, 12, true, 256, 203)
     const whole = await observed(quantizer, layer, 0, 1000)
     const merged = merge(
@@ -170,7 +170,7 @@ describe('the canonical sum', () => {
     for (let i = 0; i < a.length; i++) expect(Math.abs(a[i]! - b[i]!)).toBeLessThan(1e-3)
   })
 
-  it('is that of the float64 product, H and G and the sums of the inputs', async () => {
+  it('equals the float64 product: H, G and the sums of the inputs', async () => {
     const [rows, inputs] = [700, 21]
     const x = integers(rows * inputs, 9, 204)
     const xq = integers(rows * inputs, 9, 205)
@@ -209,7 +209,7 @@ describe('the canonical sum', () => {
     }
   })
 
-  it('of a convolution is that of its patches, by correlations and by patches', async () => {
+  it('of a convolution equals that of its patches, by correlations and by patches', async () => {
     for (const strides of [1, 2]) {
       const geometry: PatchGeometry = {
         ...{ batch: 5, channels: 32, groups: 2, height: 11, width: 10, kernel: [3, 3] },
@@ -244,7 +244,7 @@ describe('bytes', () => {
     )
   })
 
-  it('that are damaged, truncated, lengthened or of something else are refused in words', async () => {
+  it('that are damaged, truncated, too long or of another kind are refused with a reason', async () => {
     const { bytes } = await observed(quantizer, dense(300, 7, true, 256, 209), 0, 300)
     const refused = (given: Uint8Array): void => {
       try {

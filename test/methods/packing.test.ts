@@ -1,4 +1,4 @@
-/** From batches to panels: whatever the batches, the panels hold the samples in order; full panels are handed on once. */
+/** Packing: for any batches the panels hold the samples in order, and the rows of full panels are used once. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { gatherFor } from '#src/calibration/gather.js'
@@ -53,7 +53,7 @@ function expectRows(actual: Float32Array, expected: Float32Array): void {
 }
 
 describe('add', () => {
-  it('lays batches of any size one behind the other', async () => {
+  it('packs batches of any size one after another', async () => {
     const sizes = { rows: fc.integer({ min: 1, max: 600 }), inputs: fc.integer({ min: 1, max: 40 }) }
     await fc.assert(
       fc.asyncProperty(
@@ -83,7 +83,7 @@ describe('add', () => {
     )
   })
 
-  it('hands on full panels, whole and once, and fills them again', async () => {
+  it('uses full panels once, as a whole, and fills them again', async () => {
     const [rows, inputs, cut] = [5000, 1200, 700]
     const shape = dense(rows, inputs, cut, false)
     const blocks = pieceBlocksOf(shape)
@@ -105,7 +105,7 @@ describe('add', () => {
     })
   })
 
-  it('hands on what is in the panels at the end of a segment', async () => {
+  it('uses the rows in the panels at the end of a segment', async () => {
     const [rows, inputs] = [700, 9]
     const layer = randomDense(rows, inputs, 1, true, 8)
     const shape = dense(rows, inputs, 300, true)

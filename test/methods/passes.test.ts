@@ -19,7 +19,7 @@ const quantizers = await openQuantizers(1, 2)
 const radius = fc.constantFrom({ rule: 'max' as const }, { rule: 'search' as const })
 
 describe('passes', () => {
-  it('are those of the twin after gpfq and after rounding', async () => {
+  it('give the codes of the twin after gpfq and after rounding', async () => {
     let neurons = 0
     let ties = 0
     await fc.assert(
@@ -70,7 +70,7 @@ describe('passes', () => {
     )
   })
 
-  it('gain something after rounding', async () => {
+  it('lower the error after rounding', async () => {
     const layer = layerOf({ rows: 300, inputs: 60, neurons: 10, same: false, seed: 73 })
     const options = { method: 'msq' as const, levels: 7, radius: { rule: 'max' as const } }
     const rounded = await quantizers[0]!.quantizeLayer(layer, options)

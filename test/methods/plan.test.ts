@@ -1,4 +1,4 @@
-/** Plans: functions of shapes alone, memory that is counted before it is used, tiles enough for many threads. */
+/** Plans are functions of shapes alone, count memory before it is used, and have enough tiles for many threads. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Phase, tilesOfPhase } from '#src/engine/job.js'
@@ -34,14 +34,14 @@ const shapes = fc
     layerShape(samples, inputs, neurons, { ...more, blockSize: Math.ceil(inputs / blocks) }),
   )
 
-/** What a layout says about results: everything but the memory for threads. */
+/** The part of a layout that results depend on: everything but the scratch of threads. */
 const withoutScratch = ({ regions }: Layout): unknown =>
   Object.entries(regions)
     .filter(([name]) => !name.endsWith('scratch'))
     .map(([name, { bytes, from, to }]) => ({ name, bytes, from, to }))
 
 describe('the plans', () => {
-  it('depend on the threads in nothing but scratch', async () => {
+  it('depend on the number of threads only in scratch', async () => {
     await fc.assert(
       fc.asyncProperty(shapes, async (shape) => {
         const plans = [1, 2, 16, 256].map((threads) => plansOf(shape, threads).solve)
@@ -67,7 +67,7 @@ describe('the plans', () => {
     )
   })
 
-  it('count the bytes that the verbs take, to the byte but for one alignment each', async () => {
+  it('count the bytes that the verbs use, exactly but for one alignment each', async () => {
     await fc.assert(
       fc.asyncProperty(shapes, fc.constantFrom(1, 3, 16), async (shape, threads) => {
         const { samples, solve } = plansOf(shape, threads)
@@ -80,7 +80,7 @@ describe('the plans', () => {
     )
   })
 
-  it('count multiply-adds as the formulas say: of H a triangle, of G what is asked for', () => {
+  it('count multiply-adds by the formulas: a triangle of H, and of G the part that is summed', () => {
     const [m, n] = [4096, 512]
     const of = (streamsEqual: boolean, wholeG: boolean): number =>
       patchWork({ inputs: n, groups: 1, streamsEqual, wholeG }, m) / (m * n * n)
@@ -89,7 +89,7 @@ describe('the plans', () => {
     expect(of(false, true)).toBeCloseTo(1.5, 1)
   })
 
-  it('say what an absurd layer needs and what for, before any work', async () => {
+  it('name the memory that a far too large layer needs, and for what, before any work', async () => {
     const absurd = layerShape(64, 60_000, 16, { streamsEqual: true })
     const failure = (act: () => unknown): GpfqError => {
       try {
@@ -121,7 +121,7 @@ async function phasesOf(shape: Shape, kernel: string): Promise<Phase[]> {
   return phases
 }
 
-/** Layers that 16 threads are for: 2²⁵ multiply-adds are a millisecond on one thread, what a few jobs cost to start. */
+/** Layers large enough for 16 threads: 2²⁵ multiply-adds take a millisecond on one thread, like the start of a few jobs. */
 const WORTH = 2 ** 25
 
 /** 256 inputs or 16 neurons, or more. */
@@ -139,7 +139,7 @@ const wide = fc
 const BUSY = 0.6
 
 describe('tiles', () => {
-  it('leave no thread of 16 without work from 256 inputs or 16 neurons on, with search and without', async () => {
+  it('leave none of 16 threads without work from 256 inputs or 16 neurons on, with and without search', async () => {
     await fc.assert(
       fc.asyncProperty(wide, fc.constantFrom(1 as const, 13 as const), async (layer, candidates) => {
         const { samples, inputs, neurons, ...more } = layer

@@ -1,4 +1,4 @@
-/** The vertex walk before rounding: what 2209.03487 promises, by the twin and by the engine. */
+/** The vertex walk before rounding: the properties that 2209.03487 proves, for the twin and for the engine. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { vertexWalk } from '#src/reference/vertexWalk.js'
@@ -71,11 +71,11 @@ describe('msq with preprocess', () => {
       }),
       { seed: 122, numRuns: 40 },
     )
-    // Two ways that are equally long up to rounding may end at different vertices.
+    // If two steps are equally long up to rounding, the walks can end at different vertices.
     expect(differing).toBeLessThan(0.01 * total)
   })
 
-  it('loses far less than plain rounding on a wide layer with few samples', async () => {
+  it('has a far smaller error than plain rounding on a wide layer with few samples', async () => {
     const [rows, inputs, neurons] = [20, 400, 8]
     const layer = {
       inputs,
@@ -91,7 +91,7 @@ describe('msq with preprocess', () => {
     expect(plain.relativeError).toBeGreaterThan(0.6)
   })
 
-  it('refuses as many samples as inputs, with the reason, and everything that it cannot go with', async () => {
+  it('refuses as many samples as inputs, with the reason, and the options that exclude it', async () => {
     const refused = (rows: number, options: object): Promise<unknown> =>
       quantizers[0]!.quantizeLayer(
         { inputs: 8, neurons: 1, weights: reals(8, 1), samples: reals(8 * rows, 2) },

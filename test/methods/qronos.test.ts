@@ -1,4 +1,4 @@
-/** Qronos by the engine against its twin, against the form it was published in, and against GPTQ where both are one. */
+/** Qronos by the engine against its twin, against its published form, and against GPTQ where the two are equal. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { damped } from '#src/reference/nearestPlane.js'
@@ -21,7 +21,7 @@ describe('qronos', () => {
     await expectTwin('qronos', quantizers, qronos, 61)
   })
 
-  it('is what was published: least squares towards the float outputs at every step, the first input special', async () => {
+  it('is the published algorithm: least squares towards the float outputs at every step, the first input special', async () => {
     const layer = layerOf({ rows: 120, inputs: 40, neurons: 12, same: false, seed: 62 })
     const options = { method: 'qronos' as const, levels: 7, radius: { rule: 'max' as const } }
     const result = await quantizers[0]!.quantizeLayer(layer, options)
@@ -41,7 +41,7 @@ describe('qronos', () => {
         const gptq = await quantizers[1]!.quantizeLayer(layer, { method: 'gptq', levels: 7 })
         expect(short.codes).toEqual(gptq.codes)
         expect(short.scales).toEqual(gptq.scales)
-        // Given as Xq, the same samples take the long way, to the same codes but for ties.
+        // With the same samples given as Xq, the general computation must give the same codes but for ties.
         const said = { ...layer, quantizedSamples: layer.samples }
         const long = await quantizers[0]!.quantizeLayer(said, { method: 'qronos', levels: 7 })
         expect(long.codes).toEqual(gptq.codes)
@@ -50,7 +50,7 @@ describe('qronos', () => {
     )
   })
 
-  it('leaves less error than gpfq and gptq where Xq differs from X', async () => {
+  it('has a smaller error than gpfq and gptq where Xq differs from X', async () => {
     const layer = layerOf({ rows: 400, inputs: 60, neurons: 16, same: false, seed: 65 })
     const errors = await Promise.all(
       (['qronos', 'gpfq', 'gptq'] as const).map(async (method) => {

@@ -1,4 +1,4 @@
-/** A pool that runs nothing and remembers what it was asked to do: plans and tilings without the work. */
+/** A pool that records its jobs instead of running them, for tests of plans and tilings. */
 import type { Job } from '#src/engine/job.js'
 import type { Pool } from '#src/engine/pool.js'
 import { GRID } from '#src/methods/alphabet.js'
@@ -69,7 +69,7 @@ export interface Recording {
   readonly bytes: number
 }
 
-/** The jobs from the first sample to the codes of one layer. */
+/** All jobs of one layer, from the first sample to the codes. */
 export async function record(shape: Shape, threads: number): Promise<Recording> {
   const { samples, inputs, neurons, groups, blockSize, candidates, recipe } = shape
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true })

@@ -1,4 +1,4 @@
-/** How rows lie in a tensor: the dense gather, and what a padded copy takes. */
+/** Where rows are in a tensor: the dense gather, and the size of a padded copy. */
 import { describe, expect, it } from 'vitest'
 import { denseGather, type Gather, paddedBytes } from '#src/methods/samples.js'
 
@@ -12,7 +12,7 @@ describe('denseGather', () => {
 })
 
 describe('paddedBytes', () => {
-  it('is the room of all padded planes, none without padding', () => {
+  it('is the size of all padded planes, 0 without padding', () => {
     const dense: Gather = denseGather(1, 1)
     expect(paddedBytes(dense)).toBe(0)
     const padding = { planes: 6, height: 5, width: 7, paddedHeight: 8, paddedWidth: 9, top: 1, left: 1 }

@@ -1,4 +1,4 @@
-/** Observations and the layers solved on them: several at once, the search for scales, errors, memory given back. */
+/** Solving layers on observations: several at once, the search for scales, errors, and memory that is released. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CONTROL_BYTES } from '#src/engine/job.js'
@@ -61,7 +61,7 @@ describe('the search', () => {
         const scalePer = scope === 'group' ? { group } : scope
         const layer = randomDense(rows, inputs, neurons, same, seed)
         const request = requestFor(layer, { levels, scalePer, radius: { rule: 'search' } })
-        // Blocks have one fraction for all where the path does not choose them: with thresholds, here of nothing.
+        // With thresholds, here λ = 0, all blocks of a neuron have one fraction: the path does not choose them.
         const recipe = scope === 'group' ? { ...GPFQ, sparsity: { rule: 'hard' as const, value: 0 } } : GPFQ
         const { solutions } = await solve(engine, layer, [request], { recipe })
         const found = errorsOf(layer, request, solutions[0]!.scales)
@@ -72,7 +72,7 @@ describe('the search', () => {
             request.scales.values.map((scale) => scale * fraction),
           )
         })
-        // float32 sums tell errors apart that differ by more than this part of ‖Xw‖², which is of the order of N.
+        // float32 sums can distinguish errors that differ by more than this share of ‖Xw‖², which is of the order of N.
         const slack = 1e-5 * rows * inputs
         const columns = Array.from({ length: neurons }, (_, k) => k)
         if (scope === 'layer') {
@@ -128,7 +128,7 @@ describe('several layers on the same samples', () => {
 })
 
 describe('memory', () => {
-  it('is given back, whether it ends well or not', async () => {
+  it('is released after a success and after an error', async () => {
     const layer = randomDense(100, 20, 5, false, 7)
     const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'max' } })
     const used = (): number => engine.arena.mark()
@@ -145,7 +145,7 @@ describe('memory', () => {
     expect(before).toBeGreaterThanOrEqual(CONTROL_BYTES)
   })
 
-  it('left by one layer does not reach into the next', async () => {
+  it('left by one layer has no effect on the next', async () => {
     const layer = randomDense(70, 21, 6, false, 9)
     const request = requestFor(layer, { levels: 15, scalePer: 'neuron', radius: { rule: 'search' } })
     const fresh = await createEngine(1)

@@ -54,7 +54,7 @@ describe('sparsity', () => {
     }
   })
 
-  it('finds it where values on the path exceed all weights, and where one weight is far from the others', async () => {
+  it('finds λ where values on the path exceed all weights, and where one weight is far from the others', async () => {
     const layer = layerOf({ rows: 200, inputs: 80, neurons: 25, same: false, seed: 95 })
     const alike = layer.samples.map((x, i) => x + 3 * layer.samples[i - (i % 80)]!)
     const outlier = layer.weights.map((w, i) => (i === 7 ? 1e4 : w))

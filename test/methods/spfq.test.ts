@@ -1,4 +1,4 @@
-/** SPFQ by the engine against its two phases on the samples; its draws depend on nothing but their counters. */
+/** SPFQ by the engine against its two phases on the samples. Its random numbers depend on their counters alone. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { LayerProblem } from '#src/quantizer.js'
@@ -17,7 +17,7 @@ import { chance, spfq } from './twins.js'
 const quantizers = await openQuantizers(1, 2)
 
 describe('spfq', () => {
-  it('is the two phases of its twin for every order of alignment, on one thread and on two', async () => {
+  it('gives the codes of the two phases of its twin for every order of alignment, on one thread and on two', async () => {
     let neurons = 0
     let ties = 0
     await fc.assert(
@@ -42,7 +42,7 @@ describe('spfq', () => {
     expect(ties).toBeLessThan(0.02 * neurons)
   })
 
-  it('with order 1 is one phase: GPFQ with chance in the place of the nearest value', async () => {
+  it('with order 1 is one phase: GPFQ with random rounding', async () => {
     await fc.assert(
       fc.asyncProperty(layerCases, fc.nat(), async (given, seed) => {
         const layer = layerOf(given)
@@ -57,7 +57,7 @@ describe('spfq', () => {
     )
   })
 
-  it('aligns better with every order', () => {
+  it('aligns better with each higher order', () => {
     const layer = layerOf({ rows: 100, inputs: 40, neurons: 1, same: false, seed: 83 })
     const { rows, samples, quantizedSamples = samples } = layer
     const neuron = { rows, samples, quantizedSamples, w: layer.weights }
@@ -103,7 +103,7 @@ describe('spfq', () => {
     expect(new Set(means).size).toBe(4)
   })
 
-  it('draws alike whatever else is quantized: the first neurons alone are the first neurons of many', async () => {
+  it('draws the same numbers for a neuron, whatever other neurons are quantized', async () => {
     const layer = layerOf({ rows: 60, inputs: 33, neurons: 21, same: false, seed: 84 })
     const few = 9
     const weights = Float32Array.from(
@@ -118,7 +118,7 @@ describe('spfq', () => {
     )
   })
 
-  it('refuses seeds and alignment where they mean nothing', async () => {
+  it('refuses seed and alignment for other methods', async () => {
     const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 85 })
     const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
     await expect(refused({ seed: 1 })).rejects.toThrow(

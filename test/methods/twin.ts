@@ -1,7 +1,7 @@
 /**
- * A layer quantized by the engine beside its float64 twin. The twin is given the scales that the engine ended with and
- * chooses the codes of one neuron after the other; wherever it stood within 10⁻⁴ steps of a rounding boundary the engine,
- * in float32, may go another way. Such neurons are counted, all others must be equal.
+ * Compares a layer quantized by the engine with its float64 twin. The twin gets the scales of the engine's result and
+ * chooses the codes of one neuron after another. If a value of the twin is within 10⁻⁴ steps of a rounding boundary, the
+ * engine, in float32, can choose the other code. Such neurons are counted, and all others must be equal.
  */
 import fc from 'fast-check'
 import { afterAll, expect } from 'vitest'
@@ -33,7 +33,7 @@ export interface LayerCase {
   readonly seed: number
 }
 
-/** Layers of any shape that float64 twins can follow in a moment. */
+/** Random layers that are small enough for the float64 twins. */
 export const layerCases: fc.Arbitrary<LayerCase> = fc.record({
   rows: fc.integer({ min: 2, max: 200 }),
   inputs: fc.integer({ min: 6, max: 90 }),
@@ -42,7 +42,7 @@ export const layerCases: fc.Arbitrary<LayerCase> = fc.record({
   seed: fc.nat(),
 })
 
-/** A dense layer, or a group of a convolution, as twins see it. */
+/** A dense layer, or a group of a convolution, for the twins. */
 export interface TwinLayer extends LayerProblem {
   readonly rows: number
   /** XqᵀXq and XqᵀX (inputs, inputs) in float64. */
@@ -50,10 +50,10 @@ export interface TwinLayer extends LayerProblem {
   readonly g: Float64Array
 }
 
-/** What the engine chose for it. */
+/** The engine's result for it. */
 export type Chosen = Pick<LayerResult, 'codes' | 'scales' | 'zero' | 'blockSize'>
 
-/** With the matrices of its samples. */
+/** Adds the matrices of its samples to a layer. */
 export function withMatrices(problem: LayerProblem, rows: number): TwinLayer {
   const { samples, quantizedSamples = samples, inputs } = problem
   return {
@@ -64,7 +64,7 @@ export function withMatrices(problem: LayerProblem, rows: number): TwinLayer {
   }
 }
 
-/** Correlated activations (each leans on the one before), some inputs dead, disturbed for Xq. */
+/** A layer with correlated activations (each depends on the one before) and some dead inputs; noise is added for Xq. */
 export function layerOf({ rows, inputs, neurons, same, seed }: LayerCase): TwinLayer {
   const x = activations(rows * inputs, seed)
   for (let i = 0; i < x.length; i++) {
@@ -75,17 +75,17 @@ export function layerOf({ rows, inputs, neurons, same, seed }: LayerCase): TwinL
   return withMatrices(same ? problem : { ...problem, quantizedSamples: disturbed(x, 0.1, seed + 1) }, rows)
 }
 
-/** One neuron as its twin sees it: inputs in the order at hand. */
+/** One neuron for its twin, with the inputs in the order of the path. */
 export interface Neuron extends NeuronOnSamples {
   readonly h: Float64Array
   readonly g: Float64Array
   readonly w: Float64Array
   readonly number: number
-  /** The alphabet's value for v and the input at place t, as the method decides. */
+  /** The value of the alphabet that the method chooses for v, for the input at place t. */
   readonly choose: (t: number, v: number) => number
-  /** The nearest one. */
+  /** The nearest value of the alphabet. */
   readonly nearest: (t: number, v: number) => number
-  /** Says how near another decision of the twin was to going the other way. */
+  /** Reports the margin of another decision of the twin. */
   readonly doubt: (margin: number) => void
 }
 
@@ -182,7 +182,7 @@ export function countNearTies(
   return ties
 }
 
-/** The same layer on several quantizers: equal bytes, or a failure. */
+/** Quantizes a layer on several quantizers and expects equal bytes. */
 export async function quantizeEverywhere(
   quantizers: readonly Quantizer[],
   problem: LayerProblem,

@@ -1,6 +1,6 @@
 /**
- * The float64 twin of every method, as the comparison in twin.ts wants it, and the list of all methods with options that
- * change their codes. Tests that hold for every method go through that list.
+ * The float64 twin of every method for the comparison in twin.ts, and the list of all methods with options that change their
+ * codes. Tests of a property of all methods use that list.
  */
 import { expect } from 'vitest'
 import { nearestEven } from '#src/methods/alphabet.js'
@@ -48,7 +48,7 @@ export const qronos: Twin = ({ h, g, w, choose }) => {
   return nearestPlane(plane, qronosTarget(plane, h, difference, w), choose).chosen
 }
 
-/** A threshold is a second place, beside the rounding, where float32 may decide otherwise. */
+/** With a threshold, float32 can decide differently at the threshold too, not only at rounding. */
 export const sparse =
   ({ rule, value }: Sparsity): Twin =>
   ({ h, g, w, choose, doubt }) =>
@@ -71,7 +71,7 @@ export const chance =
     return { code: Math.floor(steps) + (dice < fraction ? 1 : 0), margin: Math.abs(fraction - dice) }
   }
 
-/** Any twin, and then passes over its codes; `choose` of the passes rounds to nearest. */
+/** A twin followed by passes over its codes; the passes round to nearest. */
 export const withPasses =
   (twin: Twin, passes: number, sparsely = false): Twin =>
   (neuron) => {
@@ -88,7 +88,7 @@ export interface MethodCase {
   readonly options: Exclude<MethodOptions, { method: 'frame' }>
   readonly twin: Twin
   readonly decide?: Decide
-  /** Codes of one neuron depend on which one it is. */
+  /** Codes of a neuron depend on its number. */
   readonly counted?: boolean
 }
 
@@ -125,10 +125,13 @@ export const METHOD_CASES: readonly MethodCase[] = [
   { name: 'qronos, preset best', options: { preset: 'best' }, twin: withPasses(qronos, 3) },
 ]
 
-/** Relative distance of two scores that float32 may not tell apart. */
+/** Relative difference of two scores that float32 cannot always distinguish. */
 const NEAR_SCORE = 1e-6
 
-/** Beacon's codes and scales against the twin's; how many neurons differ behind two values of nearly one score. */
+/**
+ * Compares Beacon's codes and scales with the twin's.
+ * @returns the number of neurons that differ after two nearly equal scores
+ */
 export function countBeaconTies(layer: TwinLayer, chosen: Chosen, levels: number, loops: number): number {
   const { rows, inputs, neurons, weights, samples, quantizedSamples = samples, h } = layer
   const { codes, scales, zero } = chosen
@@ -155,10 +158,11 @@ export function countBeaconTies(layer: TwinLayer, chosen: Chosen, levels: number
 }
 
 /**
- * Beacon's decisions on the float64 samples, each judged given all decisions before it as they were taken, so that no
- * path is exempt, however near its ties: the most that any gives away, as a part of ‖Xw‖ so far, and how far the scales
- * are from the best for their codes.
- * @param before codes after one loop less; null for the greedy pass, where the layer ends with the input at hand
+ * Replays Beacon's decisions on the float64 samples. Each decision is compared with the best one given the earlier decisions
+ * as the engine made them, so near ties do not exempt any path.
+ * @param before codes after one loop less; null for the greedy pass, in which the layer ends with the current input
+ * @returns regret: the largest loss of a decision, as a share of ‖Xw‖ so far; scaleError: the largest relative difference of
+ * a scale from the best one for its codes
  */
 export function replayBeacon(
   layer: TwinLayer,
@@ -184,7 +188,7 @@ export function replayBeacon(
       const z = taken(codes, t)
       const norm2 = h[t * inputs + t]!
       const [yv, vv] = [dot(y, v), dot(v, v)]
-      // Where nothing has a direction yet, all values of one sign are alike.
+      // While Xq z is still zero, all values of one sign have the same score.
       if (norm2 > 0 && vv > 0) {
         const x = Float64Array.from({ length: rows }, (_, r) => quantizedSamples[r * inputs + t]!)
         const [yx, vx] = [dot(y, x), dot(v, x)]

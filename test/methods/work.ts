@@ -1,4 +1,4 @@
-/** How a layer's multiply-adds are spread over the phases that the engine is asked for, by the formulas of docs/METHODS.md. */
+/** The distribution of a layer's multiply-adds over the phases of its jobs, by the formulas of docs/METHODS.md. */
 import { tilesOfPhase } from '#src/engine/job.js'
 import type { Recording, Shape } from './recording.js'
 
@@ -9,7 +9,7 @@ export interface PhaseWork {
   readonly work: number
 }
 
-/** Phases that compute; packing only moves. */
+/** Phases that compute. Packing is not counted, because it only moves data. */
 export function phaseWork(shape: Shape, { panels, neuronPanels, jobs }: Recording): PhaseWork[] {
   const { samples: m, groups, candidates, streamsEqual } = shape
   const n = 8 * panels
@@ -31,7 +31,7 @@ export function phaseWork(shape: Shape, { panels, neuronPanels, jobs }: Recordin
   })
 }
 
-/** Share of the thread-seconds that find work, if equal tiles of each phase are dealt out in rounds. */
+/** Share of the thread-seconds with work, if the equal tiles of each phase are distributed in rounds. */
 export function busyShare(phases: readonly PhaseWork[], threads: number): number {
   const total = phases.reduce((sum, { work }) => sum + work, 0)
   const wall = phases.reduce((sum, { work, tiles }) => sum + (work * Math.ceil(tiles / threads)) / tiles, 0)

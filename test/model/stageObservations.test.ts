@@ -167,13 +167,14 @@ describe('bytes that are not observations of a stage', () => {
     ['a segment that is no number', { captures: [], errors: [['y', ['0']]] }],
     ['a segment that is no whole number', { captures: [], errors: [['y', [0.5]]] }],
     ['more segments than sums', { captures: [], errors: [['y', [0, 1, 2]]] }],
-  ])('are refused though the checksum fits: a header with %s', (_, header) => {
+  ])('are refused though the checksum fits: names with %s', (_, names) => {
     const kind = { letters: 'STAG', version: 1, name: 'observations of a stage' }
-    expectRefused(packContainer(kind, header, []))
+    const text = new TextEncoder().encode(JSON.stringify(names))
+    expectRefused(packContainer(kind, [text.length], [text]))
   })
 
   it('of another version are named with both', () => {
-    const bytes = packContainer({ letters: 'STAG', version: 7, name: '' }, {}, [])
+    const bytes = packContainer({ letters: 'STAG', version: 7, name: '' }, [], [])
     expect(refused(bytes)).toMatchObject({
       ...{ code: 'INVALID_DATA', place: 'part 2' },
       expected: 'observations of a stage of version 1',
