@@ -114,13 +114,11 @@ export class GpfqError extends Error implements ErrorFacts {
    * @param facts its fields, or the text `<place>: <problem>`
    * @param options its cause
    */
-  constructor(code: GpfqErrorCode, facts: ErrorFacts | string, options?: ErrorOptions) {
-    super(typeof facts === 'string' ? facts : describeError(facts), options)
+  constructor(code: GpfqErrorCode, facts: ErrorFacts, options?: ErrorOptions) {
+    super(describeError(facts), options)
     this.code = code
-    // A text is split into place and problem, so that faces need only the fields.
-    const [place = '', ...problem] = typeof facts === 'string' ? facts.split(': ') : [facts.place]
-    this.place = place
-    Object.assign(this, typeof facts === 'string' ? { problem: problem.join(': ') } : facts)
+    this.place = facts.place
+    Object.assign(this, facts)
   }
 }
 
