@@ -55,6 +55,7 @@ export interface OptionValues {
   readonly sparsity: Sparsity
 }
 
+/** Name of an option of methods. */
 export type OptionName = keyof OptionValues
 
 /** Names of the options of a method, from the table of methods. */
@@ -168,8 +169,10 @@ export interface RunOptions {
   readonly onProgress?: (event: ProgressEvent) => void
 }
 
+/** Options of quantizeModel. */
 export type QuantizeModelOptions = PlanModelOptions & RunOptions
 
+/** What quantizeModel reports while it runs. */
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
@@ -183,6 +186,7 @@ export type ProgressEvent =
     }
   | { readonly type: 'verify' }
 
+/** The result of one layer. */
 export interface LayerReport {
   readonly name: string
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
@@ -229,6 +233,7 @@ export interface PrecisionReport {
   readonly curve: readonly { readonly at: number; readonly error: number }[]
 }
 
+/** The result of a run, as plain data. Times are in seconds. */
 export interface QuantizeReport {
   /** Bytes of the float model, with its external data, and of the quantized model. */
   readonly bytesIn: number
@@ -298,6 +303,7 @@ export interface ModelPlan {
   readonly notes: readonly Note[]
 }
 
+/** What quantizeModel returns. */
 export interface QuantizeModelResult {
   /** The quantized model, bytes of an .onnx file without external data. */
   readonly model: Uint8Array

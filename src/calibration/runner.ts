@@ -5,6 +5,7 @@
  */
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 
+/** A loaded model. */
 export interface RunnerSession {
   readonly inputs: readonly RunnerInput[]
   readonly outputs: readonly string[]
@@ -13,6 +14,7 @@ export interface RunnerSession {
   close(): Promise<void>
 }
 
+/** An inference engine. */
 export interface Runner {
   /** For the report, for instance "onnxruntime-web 1.30.0 (wasm, 2 threads)". */
   readonly name: string

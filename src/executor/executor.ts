@@ -16,8 +16,10 @@ import type { SampleShape } from '../methods/samplePlan.js'
 import type { LayerSolution, SolveRequest } from '../methods/solution.js'
 import type { SolveOptions, SolveResult } from '../methods/solve.js'
 
+/** Where the verbs run. */
 export type ExecutorMode = 'pool' | 'worker' | 'inline'
 
+/** Runs the verbs of a layer. */
 export interface Executor {
   readonly mode: ExecutorMode
   readonly threads: number

@@ -8,6 +8,7 @@ import type { AnyMethodOptions, Method, OptionName } from '../options.js'
 /** The default of an option. `searched` means true where the radius is searched, and false otherwise. */
 type Default = number | boolean | 'searched' | null
 
+/** A method as callers see it. */
 export interface MethodEntry {
   /** The name in titles and menus. */
   readonly title: string
@@ -25,6 +26,7 @@ export interface MethodEntry {
   readonly options: Readonly<Partial<Record<OptionName, Default>>>
 }
 
+/** All methods by name. */
 export const METHOD_TABLE = {
   gpfq: {
     title: 'Path following (GPFQ)',
@@ -149,6 +151,7 @@ export type OptionEntry = { readonly what: string } & (
   | { readonly kind: 'flag' | 'rule' }
 )
 
+/** All options of methods by name, with ranges and the lines of help. */
 export const OPTION_TABLE = {
   passes: {
     kind: 'whole',

@@ -20,6 +20,7 @@ import {
 
 export { METHODS }
 
+/** A method with all its options; null or false for options of other methods. */
 export interface Recipe {
   readonly method: Method
   /** Passes of coordinate descent on the codes. */

@@ -4,6 +4,7 @@
  */
 import type { QuantizedWeight } from '../onnx/layer.js'
 
+/** Histogram of the float weights, and counts of the codes. */
 export interface WeightHistogram {
   /** The histogram covers −edge … edge, in units of the scale. */
   readonly edge: number
