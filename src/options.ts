@@ -143,7 +143,7 @@ export interface ModelOptions {
   readonly exclude?: readonly string[]
   /** Add to each bias the mean difference of the layer's outputs in the two networks. Default false. */
   readonly biasCorrection?: boolean
-  /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights. Default true. */
+  /** Fold a BatchNormalization directly after a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
 }
 
