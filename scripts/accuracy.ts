@@ -1,7 +1,7 @@
 /**
  * `npm run accuracy`: the tables of docs/ACCURACY.md. Quantizes the five reference models at 3, 7 and 15 levels with
  * every rule for the scale and every method, and evaluates each on its whole test set. Resumable: every finished cell
- * is stored in docs/accuracy.json and not computed again (delete the file, or a line of it, to measure anew).
+ * is stored in docs/accuracy.json and not computed again (delete the file, or a line of it, to measure again).
  *
  * The models and data are not part of the project. The script looks for them in ../shared/assets, or in the folder
  * given as the first argument, and reports if there are none.

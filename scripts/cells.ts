@@ -1,6 +1,6 @@
 /**
  * Finished measurements in a JSON file, so that an interruption does not lose hours of work: a cell that is there is
- * not computed again. Delete the file, or a line of it, to measure anew.
+ * not computed again. Delete the file, or a line of it, to measure again.
  */
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ export interface Cell {
   readonly bytes: number
   readonly seconds: number
   readonly peakMemoryBytes: number
-  /** Relative output error by layer, where it was asked for. */
+  /** Relative output error of each layer; only with `profile`. */
   readonly errors?: readonly number[]
 }
 export type Cells = Readonly<Record<string, Cell>>

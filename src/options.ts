@@ -55,7 +55,7 @@ export interface OptionValues {
   readonly sparsity: Sparsity
 }
 
-/** Names of the options of methods. */
+/** Name of an option of methods. */
 export type OptionName = keyof OptionValues
 
 /** Names of the options of a method, from the table of methods. */
@@ -143,7 +143,7 @@ export interface ModelOptions {
   readonly exclude?: readonly string[]
   /** Add to each bias the mean difference of the layer's outputs in the two networks. Default false. */
   readonly biasCorrection?: boolean
-  /** Fold a BatchNormalization directly behind a Conv or Gemm into its weights. Default true. */
+  /** Fold a BatchNormalization directly after a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
 }
 
@@ -170,10 +170,10 @@ export interface RunOptions {
   readonly onProgress?: (event: ProgressEvent) => void
 }
 
-/** Options of quantizeModel: how to quantize, and what a run needs. */
+/** Options of quantizeModel. */
 export type QuantizeModelOptions = PlanModelOptions & RunOptions
 
-/** What a run tells its caller on the way. */
+/** What quantizeModel reports while it runs. */
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
@@ -187,7 +187,7 @@ export type ProgressEvent =
     }
   | { readonly type: 'verify' }
 
-/** What became of one layer. */
+/** The result of one layer. */
 export interface LayerReport {
   readonly name: string
   readonly op: 'Conv' | 'Gemm' | 'MatMul'
@@ -234,7 +234,7 @@ export interface PrecisionReport {
   readonly curve: readonly { readonly at: number; readonly error: number }[]
 }
 
-/** What a run did and what was lost. Plain JSON. */
+/** The result of a run, as plain data. Times are in seconds. */
 export interface QuantizeReport {
   /** Bytes of the float model, with its external data, and of the quantized model. */
   readonly bytesIn: number
@@ -307,7 +307,7 @@ export interface ModelPlan {
   readonly notes: readonly Note[]
 }
 
-/** The result of quantizeModel. */
+/** What quantizeModel returns. */
 export interface QuantizeModelResult {
   /** The quantized model, bytes of an .onnx file without external data. */
   readonly model: Uint8Array

@@ -14,6 +14,7 @@ import type { Sampling } from '../onnx/layer.js'
 import { resolvePads } from '../onnx/patches.js'
 import { drawAt } from '../random.js'
 
+/** One batch of a layer’s input tensor, and how the layer samples it. */
 export interface GatherRequest {
   readonly place: string // the layer, for messages
   readonly sampling: Sampling
@@ -30,6 +31,7 @@ export interface GatherRequest {
   readonly random?: RandomPatches | null
 }
 
+/** Random sampling of a convolution (2201.11113). */
 export interface RandomPatches {
   /** Share p of the patches that do not overlap, above 0 and up to 1. */
   readonly share: number

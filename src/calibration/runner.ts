@@ -5,7 +5,7 @@
  */
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 
-/** A model that is loaded and can be run. */
+/** A loaded model. */
 export interface RunnerSession {
   readonly inputs: readonly RunnerInput[]
   readonly outputs: readonly string[]

@@ -9,6 +9,7 @@ import type { Executor } from './executor.js'
 import { createHosted } from './hosted.js'
 import { createLocal } from './local.js'
 
+/** As in QuantizerOptions: number of worker threads, and whether relaxed SIMD is used. */
 export interface ExecutorOptions {
   readonly threads?: number | undefined
   readonly fastMath?: boolean | undefined

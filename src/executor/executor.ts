@@ -19,6 +19,7 @@ import type { SolveOptions, SolveResult } from '../methods/solve.js'
 /** A pool of workers over shared memory, one worker with a memory of its own, or the calling thread. */
 export type ExecutorMode = 'pool' | 'worker' | 'inline'
 
+/** Runs the verbs of a layer. */
 export interface Executor {
   readonly mode: ExecutorMode
   readonly threads: number

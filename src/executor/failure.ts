@@ -5,6 +5,7 @@
 import { rangeError, typeError } from '../checks.js'
 import { type ErrorCode, type ErrorFacts, factsOf, GpfqError, isDescribed } from '../errors.js'
 
+/** An error as plain data. */
 export interface Failure {
   readonly failure: {
     readonly name: string

@@ -72,6 +72,7 @@ export interface HostApi {
   abort(): void
 }
 
+/** The functions that the worker exposes to the page. */
 export function createHostApi(): HostApi {
   let executor: Executor | undefined
   let abortion = new AbortController()

@@ -59,6 +59,7 @@ export function toPanels<T extends Float32Array | Uint8Array>(
   }
 }
 
+/** The memory of one layer’s weights, scales and codes, and how values are copied in and out. */
 export class Columns {
   readonly weights: Pointer // [group][neuron panel][8·panels][8] float32
   readonly scales: Pointer // [group][candidate][neuron panel][scale block][8] float32

@@ -52,6 +52,7 @@ interface Sums {
 
 type CorrelatedShape = SampleShape & { readonly correlation: CorrelationPlan }
 
+/** A packer that also packs and sums the pixels of the images. */
 export class Correlations extends Packer {
   readonly #shape: CorrelatedShape
   readonly #sums: Sums

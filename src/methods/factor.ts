@@ -40,6 +40,7 @@ const dampingRaised = (from: number, to: number): Note => ({
   text: `H is not positive definite: damping raised from ${from} to ${to} of its mean diagonal`,
 })
 
+/** The factor of all groups of one set of observations. */
 export class Factor {
   /** Address of C of assembly/factor.ts, in reversed order, (groups, n, n) float64. */
   readonly c: Pointer

@@ -45,6 +45,7 @@ const kind = (follow: boolean): GramMethodKind => ({
 })
 
 export const gpfq = kind(true)
+/** Method msq over H and G: with passes, a search, or errors. Without them round.ts rounds. */
 export const msq = kind(false)
 
 type PathArguments = Parameters<typeof kernels.substitute>[0]

@@ -35,6 +35,7 @@ export interface GramSystem {
   readonly errors: Pointer
 }
 
+/** A method on the memory of one set of observations. Phases run in the order prepare, project, choose. */
 export interface GramMethod {
   /** Prepares H and G once, for all layers. @returns notes of what had to be changed */
   prepare?(options: RunOptions): Promise<readonly Note[]>

@@ -26,6 +26,7 @@ import type { Recipe } from './recipe.js'
 import type { Chosen, SolveRequest } from './solution.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
+/** Solves the layers that share H and G, one after another in the same memory. */
 export class GramSolver {
   readonly #engine: Engine
   readonly #plan: SolvePlan

@@ -21,6 +21,7 @@ export interface MethodEntry {
   readonly options: Readonly<Partial<Record<OptionName, Default>>>
 }
 
+/** All methods by name. */
 export const METHOD_TABLE = {
   gpfq: {
     needsSamples: true,
@@ -122,6 +123,7 @@ export type OptionEntry =
   | { readonly kind: 'number'; readonly least: number }
   | { readonly kind: 'flag' | 'rule' }
 
+/** All options of methods by name, with ranges and the lines of help. */
 export const OPTION_TABLE = {
   passes: { kind: 'whole', least: 0, most: 1000 },
   damping: { kind: 'number', least: 0 },

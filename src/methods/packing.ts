@@ -38,6 +38,7 @@ export type PackedShape = Pick<
   'rows' | 'inputs' | 'groups' | 'streamsEqual' | 'batchBytes' | 'batchPaddedBytes' | 'batchRows'
 >
 
+/** Packs batches of samples into panels, block by block, and runs the phases that use them. */
 export class Packer {
   /** Panels [block][group][panels][256][8] of X and of Xq (the same memory where the streams are equal). */
   readonly x: Pointer

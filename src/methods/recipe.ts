@@ -20,6 +20,7 @@ import {
 
 export { METHODS }
 
+/** A method with all its options; null or false for options of other methods. */
 export interface Recipe {
   readonly method: Method
   /** Passes of coordinate descent on the codes. */
@@ -76,7 +77,7 @@ export function resolveRecipe(
   if (preprocess && passes > 0) {
     throw typeError({
       place: 'preprocess',
-      expected: 'no passes beside it',
+      expected: 'no passes together with it',
       got: String(passes),
       hint: 'leave one out',
     })
@@ -162,13 +163,13 @@ export function resolveScales(
   const own = preprocess ? 'preprocess' : methodEntry(method).ownScales ? `method ${method}` : null
   if (own === null) return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
   if (radius !== undefined && !(preprocess && radius.rule === 'max')) {
-    const expected = `${preprocess ? 'max' : 'none'} beside ${own}, which has its own`
+    const expected = `${preprocess ? 'max' : 'none'} with ${own}, which sets the radius itself`
     throw typeError({ place: 'radius', expected, got: String(radius.rule), hint: 'leave-out' })
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
     throw typeError({
       place: 'scalePer',
-      expected: `'neuron' beside ${own}`,
+      expected: `'neuron' with ${own}`,
       got: 'another scope',
       hint: 'leave-out',
     })
@@ -179,7 +180,7 @@ export function resolveScales(
 /**
  * Checks that the alphabet includes zero where the recipe needs it.
  * @param levels number of values in the alphabet
- * @throws RangeError for an even number of levels beside sparsity
+ * @throws RangeError for an even number of levels with sparsity
  */
 export function checkLevelsFor({ sparsity }: Recipe, place: string, levels: number): void {
   if (sparsity !== null && levels % 2 === 0) {

@@ -40,7 +40,7 @@ export interface Convolution {
   readonly out: Axes
 }
 
-/** Along both axes of an image. */
+/** Two lengths of an image or a kernel, in pixels. */
 export type Axes = readonly [height: number, width: number]
 
 /** Byte offsets of a patch's inputs [channel][tap] from its first input, in planes (height, width) of float32. */

@@ -12,7 +12,7 @@ export interface SolveRequest {
   readonly scales: Scales
   /** The layer's place in its model, so that no two layers draw the same random numbers; 0 if left out. */
   readonly layer?: number
-  /** State the relative output error, from H alone: only where Xq = X. */
+  /** The solution states its relative output error, computed from H alone. Only where Xq = X. */
   readonly withError?: boolean
   /** Groups in a row whose neurons share their scale: channels of a convolution with paths of their own. Default 1. */
   readonly planes?: number
@@ -28,7 +28,7 @@ export interface Chosen {
   readonly scales: Float32Array
   /** (groups, inputs, neurons): what the codes stand for, where they are not codes of weights (frame). */
   readonly values?: Float32Array
-  /** ‖XW − XqQ‖ / ‖XW‖ from H alone, if it was asked for. */
+  /** ‖XW − XqQ‖ / ‖XW‖ from H alone, if the request has `withError`. */
   readonly relativeError?: number
 }
 

@@ -26,7 +26,7 @@ export interface SolveShape {
   /** Inputs that share a scale, the least of all layers. */
   readonly blockSize: number
   readonly recipe: Recipe
-  /** Solutions state their relative output error, from H alone: only where Xq = X. */
+  /** Solutions state their relative output error, computed from H alone. Only where Xq = X. */
   readonly withErrors: boolean
 }
 
@@ -41,7 +41,7 @@ export interface SolvePlan {
   readonly ordered: boolean
   /** The path chooses each block's scale when it has come to its end (assembly/fork.ts). */
   readonly forks: boolean
-  /** Candidates whose codes are kept, since the method does not score them on its way. */
+  /** Candidates whose codes are kept: all of a search if the method does not score them on its path, otherwise 1. */
   readonly codeCandidates: number
   /** Largest number of scale blocks in a column: one an input where act-order scatters the blocks. */
   readonly scaleBlocks: number

@@ -88,7 +88,7 @@ export function checkPlanOptions<T extends AnyPlanOptions>(
 /** The format of a method whose values are real numbers: only float can hold them. */
 function realsFormat({ format = 'auto', method }: AnyPlanOptions): Format {
   if (format === 'auto' || format === 'float') return 'float'
-  const expected = `float (or none) beside method ${method}, whose values are reals`
+  const expected = `float (or none) with method ${method}, whose values are real numbers`
   throw typeError({ place: 'format', expected, got: format, hint: 'leave-out' })
 }
 
@@ -101,7 +101,7 @@ function checkConvolutions({ perChannel, scalePer, method }: Settings, options: 
     if (patches !== undefined) {
       throw typeError({
         place: 'randomPatches',
-        expected: 'no patches beside it',
+        expected: 'no patches together with it',
         got: String(patches),
         hint: 'they are two ways to sample',
       })
@@ -131,7 +131,7 @@ function checkTargets(
   const [other, value] = targets[1] ?? ['levels', levels]
   if (value !== undefined) {
     const hint = 'levelsFor fixes the levels of single layers'
-    throw typeError({ place, expected: `no ${other} beside it`, got: String(value), hint })
+    throw typeError({ place, expected: `no ${other} together with it`, got: String(value), hint })
   }
   if (preprocess) {
     throw typeError({

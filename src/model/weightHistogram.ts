@@ -4,7 +4,7 @@
  */
 import type { QuantizedWeight } from '../onnx/layer.js'
 
-/** How the float weights of a layer lie on its alphabet, in units of their scales. */
+/** Histogram of the float weights, and counts of the codes. */
 export interface WeightHistogram {
   /** The histogram covers −edge … edge, in units of the scale. */
   readonly edge: number

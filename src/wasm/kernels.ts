@@ -48,6 +48,7 @@ export const task = (
   scratch,
 })
 
+/** Copies rows of any strided float32 source into panels (assembly/pack.ts). Addresses and strides are in bytes. */
 export function pack(a: {
   source: Pointer
   groupBytes: number
@@ -85,6 +86,7 @@ export function pack(a: {
   )
 }
 
+/** Copies planes (height, width) into zeroed planes (paddedHeight, paddedWidth) (assembly/pack.ts). Lengths in pixels. */
 export function padPlanes(a: {
   source: Pointer
   target: Pointer
@@ -105,6 +107,7 @@ export function padPlanes(a: {
   )
 }
 
+/** c += bᵀa over the samples in panels; at the end of a segment total += c and c = 0 (assembly/gram.ts). */
 export function gram(a: {
   a: Pointer
   b: Pointer
@@ -145,6 +148,7 @@ export function gram(a: {
   )
 }
 
+/** sum += the samples of each input, float64; at the end of a segment total += sum and sum = 0 (assembly/means.ts). */
 export function sumInputs(a: {
   a: Pointer
   sum: Pointer
@@ -158,10 +162,12 @@ export function sumInputs(a: {
   return task('sumInputs', [a.a, a.sum, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
 }
 
+/** Copies the lower triangle of full symmetric matrices to the upper one (assembly/gram.ts). */
 export function mirror(a: { matrix: Pointer; panels: number; groups: number }): Task {
   return task('mirror', [a.matrix, a.panels], a.groups * a.panels, 256 / a.panels)
 }
 
+/** r = tril(G)·W and, unless s is 0, s = triu(G, 1)·W (assembly/project.ts). */
 export function project(a: {
   g: Pointer
   weights: Pointer
@@ -202,6 +208,7 @@ export interface Path {
   top: number
 }
 
+/** Codes of the path, or of rounding, and errors of all candidates; an address of 0 leaves one out (assembly/substitute.ts). */
 export function substitute(
   a: Path & {
     g: Pointer
@@ -247,6 +254,7 @@ export function substitute(
 export const substituteScratch = (panels: number, strip: number): number =>
   Math.max(3, strip) * (panels + 33) * 256
 
+/** The arguments of kernels that map weights to codes or codes to values. */
 interface Alphabets {
   scales: Pointer
   zeros: Pointer
@@ -258,6 +266,7 @@ interface Alphabets {
   scaleBlockSize: number
 }
 
+/** Codes of the values nearest to the weights (assembly/alphabet.ts). */
 export function round(a: Alphabets & { weights: Pointer; top: number }): Task {
   return task(
     'round',
@@ -277,6 +286,7 @@ export function round(a: Alphabets & { weights: Pointer; top: number }): Task {
   )
 }
 
+/** Writes −Q, the negated values of codes (assembly/alphabet.ts). */
 export function dequantize(a: Alphabets & { negated: Pointer }): Task {
   return task(
     'dequantize',
@@ -291,6 +301,7 @@ function shareOf(cells: number, neuronPanels: number): number {
   return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_TILES / cells)))
 }
 
+/** Adds Σ (XW)² and Σ (XW − XqQ)² of each neuron to `out`, from w = W and n = −Q (assembly/error.ts). */
 export function outputError(a: {
   x: Pointer
   xq: Pointer

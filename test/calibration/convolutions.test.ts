@@ -181,7 +181,7 @@ describe('per channel', () => {
       /perChannel: expected a method that is given its scales, got beacon/,
     )
     await expect(quantize({ randomPatches: 0.5 })).rejects.toThrow(
-      /randomPatches: expected no patches beside it/,
+      /randomPatches: expected no patches together with it/,
     )
     await expect(quantize({ seed: 1 })).rejects.toThrow(/seed: expected a method that has it \(spfq\)/)
   })

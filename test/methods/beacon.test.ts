@@ -185,7 +185,7 @@ describe('beacon', () => {
     const refused = (options: object): Promise<unknown> =>
       quantizers[0]!.quantizeLayer(layer, { method: 'beacon', ...options })
     await expect(refused({ radius: { rule: 'search' } })).rejects.toThrow(
-      /radius: expected none beside method beacon/,
+      /radius: expected none with method beacon/,
     )
     await expect(refused({ scalePer: { group: 4 } })).rejects.toThrow(/scalePer: expected 'neuron'/)
     await expect(refused({ actOrder: true })).rejects.toThrow(/actOrder: expected a method that has it/)

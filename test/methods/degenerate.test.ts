@@ -101,7 +101,7 @@ describe('an H that is not positive definite', () => {
   })
 
   it('is not one because of padding, for inputs of any scale and number', async () => {
-    // Seconds since 1970 beside quantities near 1: the mean of diag H is far above 2⁴⁰.
+    // One input in seconds since 1970, the others near 1: the mean of diag H is far above 2⁴⁰.
     const layer = layerOf({ rows: 300, inputs: 13, neurons: 4, same: true, seed: 57 })
     const samples = layer.samples.map((x, i) => (i % 13 === 2 ? 1.6e9 + 1000 * x : x))
     for (const method of ['gptq', 'qronos'] as const) {

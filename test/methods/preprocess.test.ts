@@ -108,12 +108,14 @@ describe('msq with preprocess', () => {
     await expect(refused(4, { method: 'gpfq' })).rejects.toThrow(
       /preprocess: expected a method that has it \(msq\), got gpfq/,
     )
-    await expect(refused(4, { passes: 1 })).rejects.toThrow(/preprocess: expected no passes beside it, got 1/)
+    await expect(refused(4, { passes: 1 })).rejects.toThrow(
+      /preprocess: expected no passes together with it, got 1/,
+    )
     await expect(refused(4, { radius: { rule: 'search' } })).rejects.toThrow(
-      /radius: expected max beside preprocess/,
+      /radius: expected max with preprocess/,
     )
     await expect(refused(4, { scalePer: 'layer' })).rejects.toThrow(
-      /scalePer: expected 'neuron' beside preprocess/,
+      /scalePer: expected 'neuron' with preprocess/,
     )
   })
 })

@@ -136,7 +136,7 @@ const nearest: Decide = (steps) => {
   return { code, margin: 0.5 - Math.abs(steps - code) }
 }
 
-/** Compares codes with the twin's values; the number of neurons that differ behind a near-tie. */
+/** Compares codes with the twin's values. @returns the number of neurons that differ after a near-tie */
 export function countNearTies(
   layer: TwinLayer,
   { codes, scales, zero, blockSize }: Chosen,

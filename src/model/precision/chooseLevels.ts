@@ -12,6 +12,7 @@
  * choices is kept.
  */
 
+/** One alphabet for a layer, with its cost and the error of the layer. */
 export interface PrecisionOption {
   readonly levels: number
   /** In the unit of the budget: bytes or bits. */
@@ -20,12 +21,14 @@ export interface PrecisionOption {
   readonly error: number
 }
 
+/** A layer with its options. */
 export interface LayerOptions {
   readonly name: string
   /** At least one, in any order. A layer with one option is fixed. */
   readonly options: readonly PrecisionOption[]
 }
 
+/** The result of the choice. */
 export interface PrecisionPlan {
   /** The option chosen for each layer, by name. */
   readonly chosen: ReadonlyMap<string, PrecisionOption>

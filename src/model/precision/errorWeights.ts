@@ -28,6 +28,7 @@ interface Energy {
   between: number
 }
 
+/** Sums the energies of tensors batch by batch, and computes the weights of layers from them. */
 export class ErrorWeights {
   readonly #graph: GraphIndex
   readonly #energies = new Map<string, Energy>()
