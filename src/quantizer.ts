@@ -6,12 +6,12 @@ import { checkWhole, rangeError, typeError } from './checks.js'
 import { createExecutor } from './executor/choose.js'
 import type { Executor, ExecutorMode } from './executor/executor.js'
 import { createLayerObserver, type LayerInputs, type LayerObserver } from './layerObserver.js'
+import { batchesOf, checkFloats, checkSamples, itemsOf, sampleShape } from './layerSamples.js'
 import { checkLevels, scalesFor, type WeightShape } from './methods/alphabet.js'
 import { relativeErrorOf } from './methods/measure.js'
 import type { Observations } from './methods/observations.js'
 import { checkLevelsFor, type Recipe, resolveRecipe, resolveScales } from './methods/recipe.js'
-import { type SampleShape, SEGMENT_ROWS } from './methods/samplePlan.js'
-import { denseGather, type SampleBatch } from './methods/samples.js'
+import { SEGMENT_ROWS } from './methods/samplePlan.js'
 import type { NeuronRange, SolveRequest } from './methods/solution.js'
 import { needsOf, needsWholeG } from './methods/solve.js'
 import { describeNote } from './notes.js'
@@ -135,9 +135,6 @@ export interface QuantizerOptions {
   readonly fastMath?: boolean
 }
 
-/** Samples are staged in batches of about this many bytes: large enough to amortize a dispatch, small beside the panels. */
-const BATCH_BYTES = 8 * 2 ** 20
-
 /** Measuring takes about as long as choosing: each is this share of the progress. */
 const HALF = 0.5
 
@@ -207,9 +204,7 @@ async function solveLayer(
   options: SolveLayerOptions & { readonly neurons?: NeuronRange },
 ): Promise<SolvedLayer> {
   const { groups, inputs } = observations.shape
-  if (!(weights instanceof Float32Array)) {
-    throw typeError({ place: 'weights', expected: 'a Float32Array', got: 'another kind of value' })
-  }
+  checkFloats('weights', weights)
   const neurons = weights.length / (groups * inputs)
   if (!Number.isInteger(neurons) || neurons === 0) {
     throw rangeError('weights', `a multiple of ${groups} × ${inputs} values`, `${weights.length} values`)
@@ -243,28 +238,23 @@ async function quantizeLayer(
   problem: LayerProblem,
   options: LayerOptions,
 ): Promise<LayerResult> {
-  const rows = checkProblem(problem)
   const { weights, inputs, neurons, samples, quantizedSamples } = problem
+  const items = itemsOf({ inputs })
+  checkWhole('neurons', neurons, 1)
+  checkFloats('weights', weights)
+  if (weights.length !== inputs * neurons) {
+    throw rangeError('weights', `${inputs} × ${neurons} = ${inputs * neurons} values`, weights.length)
+  }
+  checkSamples(items, samples, quantizedSamples, quantizedSamples !== undefined)
   const { request, recipe } = requestFor(weights, { groups: 1, inputs, neurons }, options)
   const { signal, onProgress, measure = true } = options
   const searching = request.search !== 'none'
   const needs = needsOf(recipe, searching)
-  const batchRows = Math.min(rows, Math.max(1, Math.floor(BATCH_BYTES / (4 * inputs))))
-  const shape: SampleShape = {
-    ...{ rows, inputs, groups: 1, streamsEqual: quantizedSamples === undefined, means: false },
-    ...{ wholeG: needsWholeG(recipe, searching), segmentRows: SEGMENT_ROWS },
-    ...{ batchBytes: 4 * batchRows * inputs, batchPaddedBytes: 0, batchRows },
-  }
-  function* batches(): Iterable<SampleBatch> {
-    for (let row = 0; row < rows; row += batchRows) {
-      const end = Math.min(rows, row + batchRows)
-      yield {
-        x: samples.subarray(row * inputs, end * inputs),
-        xq: quantizedSamples?.subarray(row * inputs, end * inputs) ?? null,
-        gather: denseGather(end - row, inputs),
-      }
-    }
-  }
+  const shape = sampleShape(items, samples.length / inputs, {
+    ...{ streamsEqual: quantizedSamples === undefined, means: false, segmentRows: SEGMENT_ROWS },
+    wholeG: needsWholeG(recipe, searching),
+  })
+  const batches = () => batchesOf(items, samples, quantizedSamples ?? null)
   const chosen = measure ? HALF : 1
   const part = (from: number, share: number) => (fraction: number) => onProgress?.(from + share * fraction)
   const run = { signal, place: 'samples' }
@@ -284,30 +274,4 @@ async function quantizeLayer(
     onProgress: part(HALF, 1 - HALF),
   })
   return { ...solved, seconds, relativeError: relativeErrorOf(sums) }
-}
-
-/** Returns the number of sample rows. */
-function checkProblem({ weights, inputs, neurons, samples, quantizedSamples }: LayerProblem): number {
-  checkWhole('inputs', inputs, 1)
-  checkWhole('neurons', neurons, 1)
-  const arrays = { weights, samples, ...(quantizedSamples && { quantizedSamples }) }
-  for (const [name, values] of Object.entries(arrays)) {
-    if (!(values instanceof Float32Array)) {
-      throw typeError({ place: name, expected: 'a Float32Array', got: 'another kind of value' })
-    }
-  }
-  if (weights.length !== inputs * neurons) {
-    throw rangeError('weights', `${inputs} × ${neurons} = ${inputs * neurons} values`, weights.length)
-  }
-  if (samples.length === 0 || samples.length % inputs !== 0) {
-    throw rangeError('samples', `rows of ${inputs} values`, `${samples.length} values`)
-  }
-  if (quantizedSamples !== undefined && quantizedSamples.length !== samples.length) {
-    throw rangeError(
-      'quantizedSamples',
-      `as many values as samples, ${samples.length}`,
-      quantizedSamples.length,
-    )
-  }
-  return samples.length / inputs
 }

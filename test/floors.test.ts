@@ -30,7 +30,7 @@ const FLOORS: readonly Floor[] = [
   { name: 'wasm', holds: ['src/wasm'], on: ['ground', 'engine'] },
   { name: 'methods', holds: ['src/methods'], on: ['ground', 'wasm'] },
   { name: 'executor', holds: ['src/executor'] },
-  { name: 'core', holds: sources('quantizer', 'layerObserver') },
+  { name: 'core', holds: sources('quantizer', 'layerObserver', 'layerSamples') },
   { name: 'onnx', holds: ['src/onnx'], on: ['ground', 'tensor', 'methods'] },
   { name: 'calibration', holds: ['src/calibration'] },
   { name: 'model', holds: ['src/model'] },

@@ -34,10 +34,6 @@ export const revive = ({ shape, rows, first, exact, sums }: ObservationData): Ob
   new Observations(shape, rows, first, exact, sums)
 
 /** The fields of observations, which can be posted. */
-export const plain = ({ shape, rows, first, exact, sums }: Observations): ObservationData => ({
-  ...{ shape, rows, first, exact, sums },
-})
-
 /** The result of a verb or its failure. */
 export interface HostAnswer<T> {
   readonly outcome: { readonly value: T } | Failure
@@ -53,7 +49,7 @@ export interface HostApi {
   observe(
     shape: SampleShape,
     source: Source,
-    options: Posted<Omit<ObserveOptions, 'from'>> & { readonly from: ObservationData | undefined },
+    options: Posted<ObserveOptions>,
   ): Promise<HostAnswer<ObservationData>>
   solve(
     observations: ObservationData | null,
@@ -105,13 +101,10 @@ export function createHostApi(): HostApi {
     async open(module) {
       executor = createLocal('inline', await createInlinePool(module), false)
     },
-    observe: (shape, source, { from, ...options }) =>
+    observe: (shape, source, options) =>
       answer(
         source,
-        async (on, run) => {
-          const given = { ...options, ...run, from: from && revive(from) }
-          return plain(await on.observe(shape, batchesOf(source), given))
-        },
+        (on, run) => on.observe(shape, batchesOf(source), { ...options, ...run }),
         ({ sums }) => sums.flatMap(({ values, means }) => [values.buffer, means.buffer]),
       ),
     solve: (observations, source, requests, options) =>

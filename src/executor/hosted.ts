@@ -12,7 +12,7 @@ import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import type { Executor } from './executor.js'
 import { rebuildFailure } from './failure.js'
-import { type BatchSource, type HostAnswer, type HostApi, plain, revive } from './host.js'
+import { type BatchSource, type HostAnswer, type HostApi, revive } from './host.js'
 
 interface RunFor {
   readonly signal?: AbortSignal | undefined
@@ -84,18 +84,19 @@ export async function createHosted(
     get peakMemoryBytes() {
       return peakMemoryBytes
     },
-    observe: (shape, batches, { signal, onProgress, from, ...options }) =>
-      turns.take(async () => {
-        const given = { ...options, from: from && plain(from) }
-        return revive(
-          await call(batches, { signal, onProgress }, (source) => remote.observe(shape, source, given)),
-        )
-      }, signal),
+    observe: (shape, batches, { signal, onProgress, ...options }) =>
+      turns.take(
+        async () =>
+          revive(
+            await call(batches, { signal, onProgress }, (source) => remote.observe(shape, source, options)),
+          ),
+        signal,
+      ),
     solve: (observations, requests, { signal, onProgress, ...options }) =>
       turns.take(
         () =>
           call([], { signal, onProgress }, (source) =>
-            remote.solve(observations && plain(observations), source, requests.map(owned), options),
+            remote.solve(observations, source, requests.map(owned), options),
           ),
         signal,
       ),

@@ -58,19 +58,6 @@ export class GramSums {
     }
   }
 
-  /** Continues sums that were taken before. */
-  load(total: Sum | undefined, segment: Sum | undefined): void {
-    const { arena } = this.#engine
-    for (const [sum, which] of [
-      [total, 'total'],
-      [segment, 'segment'],
-    ] as const) {
-      if (sum === undefined) continue
-      arena.floats(this.#values[which], sum.values.length).set(sum.values)
-      arena.doubles(this.#means[which], sum.means.length).set(sum.means)
-    }
-  }
-
   /** @param ends whether the batch's last row is the last one of a segment */
   add(batch: SampleBatch, ends: boolean, options: RunOptions): Promise<void> {
     return this.#packer.add(batch, (rows, last) => this.#accumulate(rows, last), options, ends)
@@ -89,12 +76,12 @@ export class GramSums {
     return this.#packer.idle([...rest, ...pixels], options)
   }
 
-  /** A copy of the total, or of the segment at hand. */
-  read(which: keyof SumPointers): Sum {
+  /** A copy of the total. */
+  read(): Sum {
     const { arena } = this.#engine
     return {
-      values: arena.floats(this.#values[which], this.#layout.length).slice(),
-      means: arena.doubles(this.#means[which], this.#layout.means).slice(),
+      values: arena.floats(this.#values.total, this.#layout.length).slice(),
+      means: arena.doubles(this.#means.total, this.#layout.means).slice(),
     }
   }
 

@@ -103,7 +103,7 @@ export class Observations {
   readonly first: boolean
   /** False where parts were merged that were not cut between segments: the sum is right, its last bits can differ. */
   readonly exact: boolean
-  /** One sum of all whole segments and perhaps one of an open segment; of a later part one for each segment. */
+  /** One sum of all segments; of a later part one for each segment. */
   readonly sums: readonly Sum[]
 
   constructor(shape: ObservationShape, rows: number, first: boolean, exact: boolean, sums: readonly Sum[]) {
@@ -112,11 +112,6 @@ export class Observations {
     this.first = first
     this.exact = exact
     this.sums = sums
-  }
-
-  /** Bytes that it takes in memory. */
-  get byteLength(): number {
-    return this.sums.reduce((sum, { values, means }) => sum + values.byteLength + means.byteLength, 0)
   }
 
   /** The observations as bytes: a file, a message (container.ts has the format). */
@@ -156,7 +151,7 @@ export class Observations {
     const first = reader.flag('first')
     const exact = reader.flag('exact')
     // Parts that were not cut between segments can have a sum for as little as a row.
-    const most = first ? 2 : exact ? Math.ceil(rows / known.segmentRows) : rows
+    const most = first ? 1 : exact ? Math.ceil(rows / known.segmentRows) : rows
     const count = reader.whole('sums', 0, most)
     const shape: ObservationShape = { ...known, convolution: readConvolution(reader, inputs) }
     const { length, means } = sumLayout(shape)

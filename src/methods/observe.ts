@@ -28,17 +28,12 @@ export async function observe(
   if (options.kind === 'rows') return observeRows(shape, batches, options)
   const { arena } = engine
   const mark = arena.mark()
-  const started = options.from?.rows ?? 0
   let sums: GramSums | undefined
   try {
     checkSegments(shape)
     // All memory is taken before work starts, so that a lack of it is not found out after hours.
-    const own = named(options.place, () => {
-      const plan = planSamples({ ...shape, rows: started + shape.rows }, options.later)
-      return new GramSums(engine, shape, plan)
-    })
+    const own = named(options.place, () => new GramSums(engine, shape, planSamples(shape, options.later)))
     sums = own
-    if (options.from !== undefined) own.load(...continued(options.from))
     const found = await (options.later === true ? sumApart : sumInOrder)(own, shape, batches, options)
     checkFinite(found, options.place)
     return found
@@ -49,29 +44,20 @@ export async function observe(
   }
 }
 
-/** All segments from the first on, into one sum and perhaps that of an open segment. */
+/** All segments from the first on, added up as they end. */
 async function sumInOrder(
   sums: GramSums,
   shape: SampleShape,
   batches: Batches,
   options: ObserveOptions,
 ): Promise<Observations> {
-  const { from, open = false } = options
-  const { segmentRows } = shape
-  let rows = from?.rows ?? 0
-  for await (const { piece, ends } of pieces(batches, shape, rows, options)) {
+  let rows = 0
+  for await (const { piece, ends } of pieces(batches, shape, options)) {
     rows += piece.gather.rows
     await sums.add(piece, ends, options)
   }
-  const over = rows % segmentRows === 0
-  const keepsOpen = open && !over
-  await sums.finish(!keepsOpen && !over, options)
-  const found = !keepsOpen
-    ? [sums.read('total')]
-    : rows > segmentRows
-      ? [sums.read('total'), sums.read('segment')]
-      : [sums.read('segment')]
-  return new Observations(observationShape(shape), rows, true, from?.exact ?? true, found)
+  await sums.finish(rows % shape.segmentRows > 0, options)
+  return new Observations(observationShape(shape), rows, true, true, [sums.read()])
 }
 
 /** Each segment's sum by itself, for samples that come behind others. */
@@ -85,10 +71,10 @@ async function sumApart(
   let rows = 0
   const take = async (): Promise<void> => {
     await sums.finish(true, options)
-    apart.push(sums.read('total'))
+    apart.push(sums.read())
     sums.clear()
   }
-  for await (const { piece, ends } of pieces(batches, shape, 0, options)) {
+  for await (const { piece, ends } of pieces(batches, shape, options)) {
     rows += piece.gather.rows
     await sums.add(piece, ends, options)
     if (ends) await take()
@@ -101,10 +87,9 @@ async function sumApart(
 async function* pieces(
   batches: Batches,
   { segmentRows, rows: expected }: SampleShape,
-  started: number,
   { onProgress }: ObserveOptions,
 ): AsyncIterable<{ readonly piece: SampleBatch; readonly ends: boolean }> {
-  let row = started
+  let row = 0
   for await (const batch of batches) {
     const { rows } = batch.gather
     for (let done = 0; done < rows; ) {
@@ -113,14 +98,8 @@ async function* pieces(
       yield { piece: cutBatch(batch, done, done + count), ends: row % segmentRows === 0 }
       done += count
     }
-    onProgress?.(Math.min(1, (row - started) / Math.max(1, expected)))
+    onProgress?.(Math.min(1, row / Math.max(1, expected)))
   }
-}
-
-/** What observations hold of the whole segments and of the open one. */
-function continued({ shape, rows, sums }: Observations): [Sum | undefined, Sum | undefined] {
-  const [first, second] = sums
-  return rows < shape.segmentRows ? [undefined, first] : [first, second]
 }
 
 function checkSegments({ segmentRows, correlation }: SampleShape): void {

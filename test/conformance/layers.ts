@@ -129,7 +129,7 @@ async function quantizeInParts(quantizer: Quantizer): Promise<readonly ArrayBuff
   const xq = disturbed(x, 0.05, 601)
   const parts = []
   for (let row = 0; row < rows; row += segmentRows) {
-    const seen = await quantizer.observe({ inputs, segmentRows, means: true, later: row > 0 })
+    const seen = await quantizer.observe({ inputs, segmentRows, later: row > 0 })
     const [from, to] = [row * inputs, (row + segmentRows) * inputs]
     await seen.add(x.subarray(from, to), xq.subarray(from, to))
     parts.push(await seen.observations())
