@@ -99,7 +99,7 @@ export async function benchFormats(repetitions: number, width: number): Promise<
           rows.push({
             model: name,
             levels: format === 'original' ? '' : `${levels}`,
-            form: format,
+            format,
             runner: runner.name.split(' ')[0]!,
             bytes: `${model.length}`,
             'load, ms': milliseconds('load'),
@@ -112,8 +112,8 @@ export async function benchFormats(repetitions: number, width: number): Promise<
     }
   }
   return table(
-    'Output forms: size, load, run (min / median ± spread), memory growth of one load (least … most)',
-    ['model', 'levels', 'form', 'runner', 'bytes', 'load, ms', 'run (batch 1), ms', 'memory, MB'],
+    'Output formats: size, load, run (min / median ± spread), memory growth of one load (least … most)',
+    ['model', 'levels', 'format', 'runner', 'bytes', 'load, ms', 'run (batch 1), ms', 'memory, MB'],
     rows,
   )
 }
