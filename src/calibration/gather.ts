@@ -11,7 +11,7 @@ import { GpfqError } from '../errors.js'
 import { patchGather, patchGrid } from '../methods/patches.js'
 import type { Convolution, Gather } from '../methods/samples.js'
 import type { Sampling } from '../onnx/layer.js'
-import { resolvePads } from '../onnx/patches.js'
+import { resolvePads } from '../onnx/pads.js'
 import { drawAt } from '../random.js'
 
 /** One batch of a layer’s input tensor, and how the layer samples it. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeModel } from '#src/onnx/model.js'
-import { resolvePads } from '#src/onnx/patches.js'
+import { resolvePads } from '#src/onnx/pads.js'
 import type { Sampling } from '../../src/onnx/layer.js'
 import * as b from './build.js'
 
