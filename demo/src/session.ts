@@ -216,8 +216,11 @@ export class Session {
     const outcome = await answer
     if (outcome === null) return
     this.#running = null
-    if (outcome.ok) this.#setRun({ status: 'done', fraction: 1, result: outcome.value, current: null })
-    else this.#setRun({ status: 'failed', failure: outcome.failure, current: null })
+    if (outcome.ok) {
+      // The sizes of layers are final when the file is written.
+      const own = new Map(outcome.value.document.report.layers.map((layer) => [layer.name, layer]))
+      this.#setRun({ status: 'done', fraction: 1, result: outcome.value, current: null, own })
+    } else this.#setRun({ status: 'failed', failure: outcome.failure, current: null })
   }
 
   /** Waits until the plan fits the settings, which may change meanwhile. */

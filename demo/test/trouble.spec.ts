@@ -89,7 +89,7 @@ test('a size that even the smallest alphabets exceed', async ({ page }) => {
   const alert = page.getByRole('alert')
   await expect(alert).toContainText('The weights cannot be made as small as that.')
   await expect(alert).toContainText(
-    /“Or a size in % of the weights”, as a share of 1: expected at least 0\.0\d+/,
+    /the size as a share of the float weights \(1 means 100 %\): expected at least 0\.0\d+/,
   )
   await expect(alert).toContainText('got 0.02')
   await field.fill('20')

@@ -35,7 +35,7 @@ const TITLES_BY_PLACE: Readonly<Partial<Record<string, string>>> = {
 
 /** Places in the page's words. Those that are not here are names of layers, tensors and files, or read the same. */
 const PAGE_PLACES: Readonly<Partial<Record<string, string>>> = {
-  targetSize: '“Or a size in % of the weights”, as a share of 1',
+  targetSize: 'the size as a share of the float weights (1 means 100 %)',
 }
 
 /** Hints in the page's words. Those that are not here read the same as in the library. */
