@@ -13,8 +13,8 @@ const ISOLATION = {
 }
 
 /**
- * Nothing from elsewhere, nothing sent anywhere. 'wasm-unsafe-eval' lets WebAssembly compile and nothing else; data: and
- * blob: pictures are thumbnails of the visitor's own inputs.
+ * The page loads from its own origin only and sends nothing to others. 'wasm-unsafe-eval' allows to compile WebAssembly
+ * and nothing else. Pictures of data: and blob: are thumbnails of the visitor's own inputs.
  */
 const POLICY = [
   "default-src 'none'",
@@ -75,7 +75,7 @@ export default defineConfig({
   },
   optimizeDeps: {
     exclude: ['onnxruntime-web', '@jsquash/jpeg'], // they look for their wasm files beside themselves
-    // What workers import is found only when they start, and finding it then reloads the page under the visitor's hands.
+    // Workers import these. Vite would find them only when a worker starts, and would then reload the page while it is used.
     include: [
       '@bufbuild/protobuf',
       'comlink',

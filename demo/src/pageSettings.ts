@@ -84,12 +84,12 @@ export function applicable(settings: PageSettings): PageSettings {
 }
 
 /**
- * The options of planModel and quantizeModel.
+ * The options of planModel.
  * @throws RangeError for values that the library refuses
  */
 export function optionsOf(settings: PageSettings): PlanModelOptions {
-  const { method, bits, levels, targetPercent, passes, damping, actOrder, zeros, scalePer, radius, ...rest } =
-    applicable(settings)
+  const { threads: _, method, bits, levels, targetPercent, ...most } = applicable(settings)
+  const { passes, damping, actOrder, zeros, scalePer, radius, ...rest } = most
   const options = {
     ...rest,
     ...methodChoice({ method }),

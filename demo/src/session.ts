@@ -180,7 +180,15 @@ export class Session {
     this.#set({ compare })
   }
 
-  async #replan(): Promise<void> {
+  /** Settles when the latest plan has been asked for and answered. */
+  #planning: Promise<void> = Promise.resolve()
+
+  #replan(): Promise<void> {
+    this.#planning = this.#askForPlan()
+    return this.#planning
+  }
+
+  async #askForPlan(): Promise<void> {
     if (this.#state.model.summary === null) return
     const { settings } = this.#state
     const outcome = await this.#ask('plan', (job) => job.plan(settings))
@@ -190,21 +198,38 @@ export class Session {
     )
   }
 
+  /** Carries out the plan that the page shows. If a plan is being computed, waits for it. */
   async run(): Promise<void> {
     this.#stop()
+    const turn = this.#turn.run
     const started = performance.now()
     this.#set({ run: { ...IDLE, status: 'running', doing: 'starting' } })
-    const { settings, preprocessing, compare } = this.#state
+    await this.#planned()
+    if (turn !== this.#turn.run) return
+    const { plan, settings, compare } = this.#state
+    if (plan === null) return this.#set({ run: IDLE })
     const listen = (event: RunEvent): void => {
       if (this.#running === answer) this.#hear(event, started)
     }
-    const answer = this.#ask('run', (job) => job.run({ settings, preprocessing, compare }, proxy(listen)))
+    const answer = this.#ask('run', (job) => job.run({ plan, settings, compare }, proxy(listen)))
     this.#running = answer
     const outcome = await answer
     if (outcome === null) return
     this.#running = null
-    if (outcome.ok) this.#setRun({ status: 'done', fraction: 1, result: outcome.value, current: null })
-    else this.#setRun({ status: 'failed', failure: outcome.failure, current: null })
+    if (outcome.ok) {
+      // The sizes of layers are final when the file is written.
+      const own = new Map(outcome.value.document.report.layers.map((layer) => [layer.name, layer]))
+      this.#setRun({ status: 'done', fraction: 1, result: outcome.value, current: null, own })
+    } else this.#setRun({ status: 'failed', failure: outcome.failure, current: null })
+  }
+
+  /** Waits until the plan fits the settings, which may change meanwhile. */
+  async #planned(): Promise<void> {
+    let planning: Promise<void> | null = null
+    while (planning !== this.#planning) {
+      planning = this.#planning
+      await planning
+    }
   }
 
   #hear(event: RunEvent, started: number): void {

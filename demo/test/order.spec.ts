@@ -60,6 +60,34 @@ test('a run is cancelled while a new plan is computed', async ({ page }) => {
   await expect(page.getByRole('button', { name: 'Quantize again' })).toBeEnabled()
 })
 
+test('a run that starts while a new plan is computed waits for it and carries it out', async ({ page }) => {
+  await slowDown(page, 'plan', SLOW)
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [model])
+  await chooseFiles(page, 'Choose calibration data', [data(16, 64)])
+  await expect(page.getByRole('button', { name: 'Quantize' })).toBeEnabled()
+  await page.getByRole('radio', { name: '2', exact: true }).check()
+  const found = await quantize(page)
+  await expect(found).toContainText('own-2bit.onnx is ready')
+  await expect(found.locator('.facts')).toContainText('3, 2 bits')
+})
+
+test('a run is cancelled while it waits for a plan', async ({ page }) => {
+  await slowDown(page, 'plan', SLOW)
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [model])
+  await chooseFiles(page, 'Choose calibration data', [data(16, 64)])
+  await expect(page.getByRole('button', { name: 'Quantize' })).toBeEnabled()
+  await page.getByRole('radio', { name: '2', exact: true }).check()
+  await page.getByRole('button', { name: 'Quantize' }).click()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await expect(page.getByText('Cancelled. Nothing was kept.')).toBeVisible()
+  await expect(page.getByRole('table').getByRole('row', { name: /layer0/ })).toContainText('471 B')
+  await expect(page.getByRole('progressbar')).toBeHidden()
+  const found = await quantize(page)
+  await expect(found).toContainText('own-2bit.onnx is ready')
+})
+
 test('test data is chosen while a run is going on', async ({ page }) => {
   await page.goto('./')
   await chooseFiles(page, 'Choose an ONNX model', [wide])

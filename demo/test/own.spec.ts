@@ -15,6 +15,12 @@ test('a model with external data, an .npy to calibrate and another with labels t
   await page.goto('./')
   await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', model), upload('weights.bin', data)])
   await expect(page.getByText('weights in weights.bin')).toBeVisible()
+  const note = 'external data (weights.bin) is written into the model file'
+  await page.getByText('Why stored like this?').click()
+  await expect(page.getByRole('region', { name: 'Layers' }).getByRole('listitem')).toContainText([
+    'packed:',
+    note,
+  ])
   await expect(page.getByText('Choose calibration data first.')).toBeVisible()
   await chooseFiles(page, 'Choose calibration data', [upload('x.npy', samples)])
   await expect(page.getByText('64 samples')).toBeVisible()
@@ -26,6 +32,8 @@ test('a model with external data, an .npy to calibrate and another with labels t
   await expect(page.getByText('labels: labels.npy')).toBeVisible()
   const found = await quantize(page)
   await expect(found.getByRole('heading', { name: 'Accuracy' })).toBeVisible()
+  await expect(found.getByRole('heading', { name: 'Notes' })).toBeVisible()
+  await expect(found.getByRole('listitem').filter({ hasText: note })).toHaveText(note)
   const { name, bytes } = await download(page, 'Download the model')
   expect(name).toBe('own-4bit.onnx')
   expect(bytes.includes('weights.bin')).toBe(false)

@@ -22,17 +22,17 @@ const SLOWER = 1.3
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 async function inNode(): Promise<{ hash: string; seconds: number }> {
-  const bytes = new Uint8Array(await readFile(MODEL))
+  const opened = await openModel(new Uint8Array(await readFile(MODEL)))
   const source = {
     name: IMAGES,
     files: [{ name: IMAGES, bytes: async () => new Uint8Array(await readFile(IMAGES)) }],
   }
-  const calibration = await loadFeeds([source], (await openModel(bytes)).inputs, {
+  const calibration = await loadFeeds([source], opened.inputs, {
     ...PREPROCESSING,
     samples: SAMPLES,
   })
   const runner = await createOrtWebRunner({ threads: THREADS })
-  const { model, report } = await quantizeModel(bytes, { calibration, runner, threads: THREADS })
+  const { model, report } = await quantizeModel(opened, { calibration, runner, threads: THREADS })
   return { hash: sha256(model), seconds: report.seconds.total }
 }
 

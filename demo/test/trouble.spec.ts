@@ -80,6 +80,23 @@ test('a worker whose script does not load', async ({ page, watched }) => {
   watched.complaints.length = 0 // the browser reports the script that it could not load
 })
 
+test('a size that even the smallest alphabets exceed', async ({ page }) => {
+  await openExample(page)
+  const field = page.getByLabel('Or a size')
+  await field.fill('2')
+  await field.blur()
+  await page.getByRole('button', { name: 'Quantize' }).click()
+  const alert = page.getByRole('alert')
+  await expect(alert).toContainText('The weights cannot be made as small as that.')
+  await expect(alert).toContainText(
+    /the size as a share of the float weights \(1 means 100 %\): expected at least 0\.0\d+/,
+  )
+  await expect(alert).toContainText('got 0.02')
+  await field.fill('20')
+  await field.blur()
+  await quantize(page)
+})
+
 test('settings that fail at run time leave the page ready for the next run', async ({ page }) => {
   await openExample(page)
   await page.getByText('More settings').click()

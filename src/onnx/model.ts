@@ -57,7 +57,7 @@ export function decodeModel(bytes: Uint8Array): ModelProto {
       place: 'model',
       expected: `opset ${OLDEST_OPSET} or newer`,
       got: String(opset),
-      hint: 'convert it with onnx.version_converter first',
+      hint: 'convert-opset',
     })
   return model
 }

@@ -14,8 +14,10 @@ export function answersPicture(answers: readonly SampleAnswers[], name: string):
   return html`<ul class="answers">${answers.map((sample) => {
     const same = sample.float.class === sample.quantized.class
     return html`<li class="${same ? 'same' : 'differs'}">${
-      sample.image !== null && html`<img src="${sample.image}" alt="${altOf(sample)}" width="84" height="84">`
-    }<dl><dt>${sample.image === null ? sample.name : 'Float'}</dt><dd>${answerOf(sample.float)}</dd><dt>${name}</dt><dd>${answerOf(
+      sample.image === null
+        ? html`<p class="name">${sample.name}</p>`
+        : html`<img src="${sample.image}" alt="${altOf(sample)}" width="84" height="84">`
+    }<dl><dt>Float</dt><dd>${answerOf(sample.float)}</dd><dt>${name}</dt><dd>${answerOf(
       sample.quantized,
     )}</dd>${sample.label !== null && html`<dt>Right is</dt><dd>${sample.label}</dd>`}</dl>${
       !same && html`<p class="verdict">they differ</p>`

@@ -47,8 +47,9 @@ svg .stick { stroke: var(--own); stroke-width: 1.5; }
 .answers li.differs { border-color: var(--other); }
 .answers img { display: block; image-rendering: pixelated; border-radius: 4px; margin-bottom: 0.5rem; background: var(--panel); object-fit: contain; }
 .answers dl { display: grid; grid-template-columns: auto 1fr; gap: 0.1rem 0.6rem; margin: 0; font-size: 0.875rem; }
-.answers dt { color: var(--quiet); } .answers dd { margin: 0; }
+.answers dt { color: var(--quiet); } .answers dd { margin: 0; white-space: nowrap; }
 .answers small { color: var(--quiet); }
+.answers .name { margin: 0 0 0.4rem; font-size: 0.875rem; }
 .answers .verdict { margin: 0.4rem 0 0; color: var(--other); font-size: 0.875rem; }
 @media (max-width: 36rem) {
   .rows, .rows tbody, .rows thead { display: block; }

@@ -1,6 +1,6 @@
 /**
  * Errors in plain words: a title that says what went wrong, and the library's own text with the page's words for its
- * hints. Titles go by the error's code and hint, never by its text.
+ * places and hints. Titles depend on the error's code, place and hint, never on its text.
  */
 import { describeError, type ErrorCode, type HintName, isDescribed } from 'gpfq/onnx'
 import type { Failure, Outcome } from './protocol.ts'
@@ -28,6 +28,16 @@ const TITLES_BY_HINT: Readonly<Partial<Record<string, string>>> = {
   'convert-opset': 'This model is written in a version of ONNX that is not supported',
 } satisfies Partial<Record<HintName, string>>
 
+/** Titles that are more exact than the code's, for arguments. */
+const TITLES_BY_PLACE: Readonly<Partial<Record<string, string>>> = {
+  targetSize: 'The weights cannot be made as small as that',
+}
+
+/** Places in the page's words. Those that are not here are names of layers, tensors and files, or read the same. */
+const PAGE_PLACES: Readonly<Partial<Record<string, string>>> = {
+  targetSize: 'the size as a share of the float weights (1 means 100 %)',
+}
+
 /** Hints in the page's words. Those that are not here read the same as in the library. */
 const PAGE_HINTS: Readonly<Partial<Record<HintName, string>>> = {
   'layout-nchw': 'try the order of axes channels, height, width under “How the data is prepared”',
@@ -42,13 +52,19 @@ const PAGE_HINTS: Readonly<Partial<Record<HintName, string>>> = {
 /** What the page shows of an error. */
 export function failureOf(error: unknown): Failure {
   const code = codeOf(error)
-  const hint = isDescribed(error) ? error.hint : undefined
-  const title = (hint === undefined ? undefined : TITLES_BY_HINT[hint]) ?? TITLES[code]
-  return { code, title: title ?? 'Something went wrong', detail: detailOf(error) }
+  const title = exactTitle(error) ?? TITLES[code] ?? 'Something went wrong'
+  return { code, title, detail: detailOf(error) }
+}
+
+function exactTitle(error: unknown): string | undefined {
+  if (!isDescribed(error)) return
+  const { code, place, hint } = error
+  if (hint !== undefined && TITLES_BY_HINT[hint] !== undefined) return TITLES_BY_HINT[hint]
+  return code === 'INVALID_ARGUMENT' ? TITLES_BY_PLACE[place] : undefined
 }
 
 function detailOf(error: unknown): string {
-  if (isDescribed(error)) return describeError(error, PAGE_HINTS)
+  if (isDescribed(error)) return describeError(error, PAGE_HINTS, PAGE_PLACES[error.place])
   return error instanceof Error ? error.message : String(error)
 }
 

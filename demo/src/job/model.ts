@@ -1,17 +1,14 @@
 /**
- * The visitor's model: one .onnx file and, if its weights lie outside, the files that it names. Files are read when they
- * are needed and looked up by name: a page does not see folders.
+ * The visitor's model: one .onnx file and, if its weights are in other files, the files that it names. Files are read when
+ * they are needed and looked up by name: a page does not see folders. The model is decoded once, here; every plan and every
+ * run takes what openModel gave.
  */
-import { GpfqError, type Model as OpenedModel, openModel } from 'gpfq/onnx'
+import { GpfqError, type Model, openModel } from 'gpfq/onnx'
 import type { ModelSummary } from './protocol.ts'
 
-export interface Model {
+export interface ChosenModel {
   readonly summary: ModelSummary
-  readonly bytes: Uint8Array
-  readonly opened: OpenedModel
-  readExternalData(path: string): Promise<Uint8Array>
-  /** Bytes that run on their own. */
-  runnable(): Promise<Uint8Array>
+  readonly model: Model
 }
 
 /**
@@ -21,7 +18,7 @@ export interface Model {
 const TIMES_HELD = 4
 const MOST_BYTES = 2 ** 32 / TIMES_HELD
 
-export async function readModel(files: readonly File[]): Promise<Model> {
+export async function readModel(files: readonly File[]): Promise<ChosenModel> {
   const models = files.filter((file) => /\.(onnx|ort|pb)$/i.test(file.name))
   const [file = files[0], second] = models
   if (file === undefined)
@@ -43,26 +40,23 @@ export async function readModel(files: readonly File[]): Promise<Model> {
       throw new GpfqError('INVALID_DATA', { place: path, problem: 'this file is not beside the model' })
     return new Uint8Array(await found.arrayBuffer())
   }
-  const opened = await openModel(bytes, readExternalData)
-  const missing = opened.externalData.filter((path) => find(path) === undefined)
+  const model = await openModel(bytes, readExternalData)
+  const missing = model.externalData.filter((path) => find(path) === undefined)
   if (missing.length > 0)
     throw new GpfqError('INVALID_MODEL', {
       place: file.name,
       problem: 'its weights are in other files',
       hint: `choose them together with it: ${missing.join(', ')}`,
     })
-  const used = opened.externalData.map((path) => find(path)?.size ?? 0)
+  const used = model.externalData.map((path) => find(path)?.size ?? 0)
   return {
     summary: {
       name: file.name,
       bytes: file.size + used.reduce((sum, each) => sum + each, 0),
-      inputs: opened.inputs,
-      externalData: opened.externalData,
+      inputs: model.inputs,
+      externalData: model.externalData,
     },
-    bytes,
-    opened,
-    readExternalData,
-    runnable: () => opened.runnable(),
+    model,
   }
 }
 

@@ -75,8 +75,10 @@ export type Outcome<T> =
   | { readonly ok: false; readonly failure: Failure }
 
 export interface RunRequest {
+  /** The plan that the page shows. The run carries it out. */
+  readonly plan: ModelPlan
+  /** The settings that the plan was made from. */
   readonly settings: PageSettings
-  readonly preprocessing: Preprocessing
   /** Round as well, to compare. */
   readonly compare: boolean
 }

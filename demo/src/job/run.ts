@@ -1,6 +1,6 @@
 /**
- * One run from beginning to end: quantize, round as well to compare, measure the accuracy and compare a few answers. It
- * reports the share of the whole that is done. An abort takes effect between two runs of the network.
+ * One run from beginning to end: carry out the plan, round as well to compare, measure the accuracy and compare a few
+ * answers. It reports the share of the whole that is done. An abort takes effect between two runs of the network.
  */
 import {
   evaluate,
@@ -8,19 +8,20 @@ import {
   type ProgressEvent,
   type QuantizeReport,
   quantizeModel,
+  quantizePlanned,
   type Runner,
 } from 'gpfq/onnx'
 import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
 import { outputName } from '../command.ts'
-import { isRounding, optionsOf, roundingOf } from '../pageSettings.ts'
+import { isRounding, roundingOf } from '../pageSettings.ts'
 import { sampleAnswers } from './answers.ts'
 import type { Data } from './data.ts'
 import { outcomeOf } from './failure.ts'
-import type { Model } from './model.ts'
+import type { ChosenModel } from './model.ts'
 import type { RunEvent, RunRequest, RunResult } from './protocol.ts'
 
 export interface RunInputs {
-  readonly model: Model
+  readonly chosen: ChosenModel
   readonly calibration: Data | null
   readonly test: Data | null
   readonly runner: Runner
@@ -28,23 +29,27 @@ export interface RunInputs {
   readonly onEvent: (event: RunEvent) => void
 }
 
-export async function run({ settings, compare }: RunRequest, inputs: RunInputs): Promise<RunResult> {
-  const { model, test, calibration } = inputs
+export async function run({ plan, settings, compare }: RunRequest, inputs: RunInputs): Promise<RunResult> {
+  const { test, calibration, runner, signal } = inputs
+  const { model, summary } = inputs.chosen
   const steps = new Steps(inputs.onEvent, {
     quantize: 5,
     round: compare && !isRounding(settings) ? 3 : 0,
     look: test === null && calibration === null ? 0 : 1.5,
   })
-  const options = { ...optionsOf(settings), ...sources(inputs) }
-  const quantized = await quantizeModel(model.bytes, {
+  const options = {
+    ...{ runner, signal, threads: settings.threads },
+    ...(calibration === null ? {} : { calibration: calibration.feeds }),
+  }
+  const quantized = await quantizePlanned(model, plan, {
     ...options,
     onProgress: steps.listen('quantize', false),
   })
   steps.end('quantize')
   let rounded: { model: Uint8Array; report: QuantizeReport } | undefined
   if (steps.has('round')) {
-    const rounding = { ...roundingOf(settings), ...sources(inputs) }
-    rounded = await quantizeModel(model.bytes, { ...rounding, onProgress: steps.listen('round', true) })
+    const onProgress = steps.listen('round', true)
+    rounded = await quantizeModel(model, { ...roundingOf(settings), ...options, onProgress })
     steps.end('round')
   }
   // The comparison may fail for wrong labels or lack of memory. The model is kept all the same.
@@ -53,12 +58,12 @@ export async function run({ settings, compare }: RunRequest, inputs: RunInputs):
       steps.progress('look', share, test === null ? 'comparing answers' : 'checking accuracy'),
     ),
   )
-  inputs.signal.throwIfAborted()
+  signal.throwIfAborted()
   return {
     model: new Blob([new Uint8Array(quantized.model)], { type: 'application/octet-stream' }),
     document: {
-      model: model.summary.name,
-      output: outputName(model.summary.name, settings),
+      model: summary.name,
+      output: outputName(summary.name, settings),
       report: quantized.report,
       rounded: rounded?.report,
       ...(looked.ok ? looked.value : {}),
@@ -67,18 +72,9 @@ export async function run({ settings, compare }: RunRequest, inputs: RunInputs):
   }
 }
 
-function sources({ model, calibration, runner, signal }: RunInputs) {
-  return {
-    runner,
-    signal,
-    readExternalData: (path: string) => model.readExternalData(path),
-    ...(calibration === null ? {} : { calibration: calibration.feeds }),
-  }
-}
-
 /** Measures the accuracy where there are labels, and compares a few answers. */
 async function look(
-  { model, calibration, test, runner, signal }: RunInputs,
+  { chosen, calibration, test, runner, signal }: RunInputs,
   quantized: Uint8Array,
   rounded: Uint8Array | undefined,
   onProgress: (share: number) => void,
@@ -102,7 +98,7 @@ async function look(
       onProgress: (count, total) => onProgress((before + count / total) / networks),
     })
   }
-  const runnable = await model.runnable()
+  const runnable = await chosen.model.runnable()
   const float = await accuracyOf(runnable)
   const own = await accuracyOf(quantized)
   const answers = await answersOf(runner, runnable, quantized, data, signal)
@@ -176,8 +172,8 @@ class Steps {
   }
 }
 
-export function needModel(model: Model | null): Model {
-  if (model !== null) return model
+export function needModel(chosen: ChosenModel | null): ChosenModel {
+  if (chosen !== null) return chosen
   throw new GpfqError('INVALID_MODEL', {
     place: 'model',
     problem: 'none is chosen',

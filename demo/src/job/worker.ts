@@ -7,11 +7,11 @@ import { createOrtWebRunner, planModel, type Runner } from 'gpfq/onnx'
 import { optionsOf } from '../pageSettings.ts'
 import { type Data, readData } from './data.ts'
 import { outcomeOf } from './failure.ts'
-import { type Model, readModel } from './model.ts'
+import { type ChosenModel, readModel } from './model.ts'
 import type { JobApi, Outcome } from './protocol.ts'
 import { needModel, run } from './run.ts'
 
-let model: Model | null = null
+let model: ChosenModel | null = null
 let calibration: Data | null = null
 let test: Data | null = null
 let runner: Promise<Runner> | null = null
@@ -34,11 +34,7 @@ const api: JobApi = {
       return model.summary
     }),
 
-  plan: (settings) =>
-    outcomeOf(async () => {
-      const { bytes, readExternalData } = needModel(model)
-      return planModel(bytes, { ...optionsOf(settings), readExternalData })
-    }),
+  plan: (settings) => outcomeOf(async () => planModel(needModel(model).model, optionsOf(settings))),
 
   openCalibration: (files, preprocessing) =>
     inTurn(async () => {
@@ -68,7 +64,7 @@ const api: JobApi = {
       runner ??= createOrtWebRunner({ threads: request.settings.threads })
       try {
         return await run(request, {
-          model: needModel(model),
+          chosen: needModel(model),
           calibration,
           test,
           runner: await runner,

@@ -3,7 +3,7 @@ import type { LayerReport, ModelPlan } from 'gpfq/onnx'
 import { errorText, formatBytes, shapeText } from 'gpfq/report'
 import { memo } from 'preact/compat'
 import type { SectionProps } from './App.tsx'
-import { Problem } from './parts.tsx'
+import { Notes, Problem } from './parts.tsx'
 
 export function LayersSection({ state }: SectionProps) {
   const { plan, planFailure, run } = state
@@ -113,9 +113,7 @@ function LeftOut({ plan: { skipped, notes, layers } }: { readonly plan: ModelPla
               <b>{format}</b>: {reason}
             </li>
           ))}
-          {notes.map((note) => (
-            <li key={note}>{note}</li>
-          ))}
+          <Notes of={notes} />
         </ul>
       </details>
     </>

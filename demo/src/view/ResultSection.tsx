@@ -16,7 +16,7 @@ import {
 import { memo } from 'preact/compat'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { RunResult } from '../job/protocol.ts'
-import { Facts, Picture, Problem } from './parts.tsx'
+import { Facts, Notes, Picture, Problem } from './parts.tsx'
 
 interface ResultProps {
   readonly result: RunResult
@@ -72,9 +72,7 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
         <>
           <h3>Notes</h3>
           <ul class="plain">
-            {report.notes.map((note) => (
-              <li key={note}>{note}</li>
-            ))}
+            <Notes of={report.notes} />
           </ul>
         </>
       )}

@@ -1,4 +1,5 @@
-/** Parts that sections share: a failure, an area to drop files on, a picture of the report, a list of facts. */
+/** Parts that sections share: a failure, notes, an area to drop files on, a picture of the report, a list of facts. */
+import { describeNote, type Note } from 'gpfq/onnx'
 import type { Html } from 'gpfq/report'
 import { useState } from 'preact/hooks'
 import type { Failure } from '../job/protocol.ts'
@@ -14,6 +15,11 @@ export function Problem({ failure }: { readonly failure: Failure | null }) {
       <p>{failure.detail}</p>
     </div>
   )
+}
+
+/** Items of a list: the notes of a plan or a report. */
+export function Notes({ of }: { readonly of: readonly Note[] }) {
+  return of.map((note) => <li key={describeNote(note)}>{describeNote(note)}</li>)
 }
 
 interface DropProps {
