@@ -5,7 +5,7 @@
 import { rangeError } from '../checks.js'
 import { PANEL, panelsOf } from '../wasm/kernels.js'
 import type { WeightShape } from './alphabet.js'
-import { sumsOf } from './matrices.js'
+import { meansOf } from './combineCorrelations.js'
 import type { Observations } from './observations.js'
 
 /**
@@ -22,7 +22,7 @@ export function meanDifference(
 ): Float64Array {
   const { rows, shape } = observations
   if (!shape.means) throw rangeError('observations', 'sums of the inputs', 'none')
-  const { means } = sumsOf(observations)
+  const means = meansOf(shape, observations.total())
   const held = panelsOf(inputs) * PANEL
   const ofXq = shape.streamsEqual ? 0 : groups * held
   const out = new Float64Array(groups * neurons)

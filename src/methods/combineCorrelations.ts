@@ -4,7 +4,7 @@
  */
 import { PANEL, panelsOf, rowAt } from '../wasm/kernels.js'
 import { type Convolution, shiftsOf, tapsOf } from './convolution.js'
-import { type ObservationShape, type Sum, type SumLayout, sumLayout } from './observations.js'
+import { type ObservationShape, type Sum, sumLayout } from './observations.js'
 import { entryAt, type PanelLayout } from './panelMatrix.js'
 
 /**
@@ -13,21 +13,38 @@ import { entryAt, type PanelLayout } from './panelMatrix.js'
  */
 const CANCELLED = 2 ** -18
 
+/** A matrix of all groups and how it lies in memory. */
+export interface LaidMatrix {
+  readonly values: Float32Array
+  readonly layout: PanelLayout
+}
+
 /**
- * @returns the sums of all patches in the layout of a dense layer: H, then G, no sums over pixels
+ * Turns the ring's H and G into those of all patches, in place.
+ * @param sum whose sums over pixels are used
+ * @param h of the ring, in any layout; its lower triangle is changed
+ * @param g of the ring, null where it equals H
  */
-export function combineCorrelations(shape: ObservationShape, convolution: Convolution, sum: Sum): Sum {
-  const layout = sumLayout(shape)
-  const values = sum.values.slice(0, layout.pixelH)
-  const h: PanelLayout = { ...shape, triangular: true }
-  const g: PanelLayout = { ...shape, triangular: !shape.wholeG }
+export function combineCorrelations(
+  shape: ObservationShape,
+  convolution: Convolution,
+  sum: Sum,
+  h: LaidMatrix,
+  g: LaidMatrix | null,
+): void {
+  const { pixelH, pixelG } = sumLayout(shape)
   const correlation = correlationLayout(shape, convolution)
-  subtractRing(h, values, sum.values.subarray(layout.pixelH), correlation, true)
-  if (!shape.streamsEqual) {
-    subtractRing(g, values.subarray(layout.g), sum.values.subarray(layout.pixelG), correlation, false)
-  }
-  clearDeadInputs(shape, values, layout, sum.values.subarray(layout.pixelH), correlation)
-  return { values, means: combineMeans(shape, sum.means, correlation) }
+  const pixels = sum.values.subarray(pixelH)
+  subtractRing(h, pixels, correlation, true)
+  if (g !== null) subtractRing(g, sum.values.subarray(pixelG), correlation, false)
+  clearDeadInputs(h, g, pixels, correlation)
+}
+
+/** Sums of X and Xq over all patches, by the same subtraction; the sum's own where there are no correlations. */
+export function meansOf(shape: ObservationShape, { means }: Sum): Float64Array {
+  return shape.convolution === null
+    ? means
+    : combineMeans(shape, means, correlationLayout(shape, shape.convolution))
 }
 
 interface CorrelationLayout {
@@ -50,8 +67,7 @@ function correlationLayout(shape: ObservationShape, convolution: Convolution): C
  * @param pixels [shift][group][panel of channels][channel][8]
  */
 function subtractRing(
-  layout: PanelLayout,
-  matrix: Float32Array,
+  { layout, values: matrix }: LaidMatrix,
   pixels: Float32Array,
   { convolution, taps, shifts, panels, sumFloats }: CorrelationLayout,
   symmetric: boolean,
@@ -94,31 +110,28 @@ function tapDifferences({ kernel: [height, width] }: Convolution): Int32Array {
 
 /** Inputs that are zero in all patches get rows and columns of exact zeros. */
 function clearDeadInputs(
-  shape: ObservationShape,
-  values: Float32Array,
-  { g: gAt }: SumLayout,
+  { layout, values: h }: LaidMatrix,
+  g: LaidMatrix | null,
   pixels: Float32Array,
   { taps, panels }: CorrelationLayout,
 ): void {
-  const { groups, inputs, streamsEqual, wholeG } = shape
-  const h: PanelLayout = { groups, inputs, triangular: true }
-  const g: PanelLayout = { groups, inputs, triangular: !wholeG }
+  const { groups, inputs } = layout
   for (let group = 0; group < groups; group++) {
     for (let t = 0; t < inputs; t++) {
       const c = Math.floor(t / taps)
       // The first shift of a symmetric sum is none: the energy of the channel over all pixels.
       const all = pixels[group * panels * panels * 64 + rowAt(c, panels, false) + PANEL * c]!
-      if (!(values[entryAt(h, group, t, t)]! <= CANCELLED * all)) continue // NaN is left to be found
-      for (let s = 0; s < PANEL * (t >> 3) + PANEL; s++) values[entryAt(h, group, t, s)] = 0
-      for (let i = t - (t % PANEL); i < inputs; i++) values[entryAt(h, group, i, t)] = 0
-      if (streamsEqual) continue
-      const end = wholeG ? inputs : PANEL * (t >> 3) + PANEL
-      for (let s = 0; s < end; s++) values[gAt + entryAt(g, group, t, s)] = 0
+      if (!(h[entryAt(layout, group, t, t)]! <= CANCELLED * all)) continue // NaN is left to be found
+      const lower = PANEL * (t >> 3) + PANEL
+      for (let s = 0; s < lower; s++) h[entryAt(layout, group, t, s)] = 0
+      for (let i = t - (t % PANEL); i < inputs; i++) h[entryAt(layout, group, i, t)] = 0
+      if (g === null) continue
+      const end = g.layout.triangular ? lower : inputs
+      for (let s = 0; s < end; s++) g.values[entryAt(g.layout, group, t, s)] = 0
     }
   }
 }
 
-/** Sums of X and Xq over all patches, by the same subtraction. */
 function combineMeans(
   shape: ObservationShape,
   means: Float64Array,

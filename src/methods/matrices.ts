@@ -7,10 +7,10 @@ import type { RunOptions } from '../engine/pool.js'
 import type { Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import * as methodKernels from '../wasm/methodKernels.js'
-import { combineCorrelations } from './combineCorrelations.js'
+import { combineCorrelations, type LaidMatrix } from './combineCorrelations.js'
 import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
-import { type Observations, type Sum, sumLayout } from './observations.js'
+import { type Observations, sumLayout } from './observations.js'
 import { copyMatrix, diagonalOf, matrixFloats, type PanelLayout } from './panelMatrix.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
@@ -25,18 +25,10 @@ export interface Matrices {
   readonly order: Uint32Array | null
 }
 
-/** The sums of all samples, of a convolution those of all its patches. */
-export function sumsOf(observations: Observations): Sum {
-  const { shape } = observations
-  const total = observations.total()
-  return shape.convolution === null ? total : combineCorrelations(shape, shape.convolution, total)
-}
-
 /** Loads H and G into the regions of the plan. */
 export async function loadMatrices(
   { pool, arena }: Engine,
   observations: Observations,
-  { values }: Sum,
   shape: SolveShape,
   plan: SolvePlan,
   regions: Regions,
@@ -48,20 +40,25 @@ export async function loadMatrices(
   const stored = (isTriangular: boolean): PanelLayout => ({ groups, inputs, triangular: isTriangular })
   const kernelLayout = stored(triangular)
   const floats = matrixFloats(kernelLayout)
-  const load = (name: string, from: PanelLayout, at: number): Pointer => {
+  const sum = observations.total()
+  const load = (name: string, from: PanelLayout, offset: number): Pointer => {
     const pointer = regions.at(ordered ? `${name} as observed` : name)
-    const source = values.subarray(at, at + matrixFloats(from))
+    const source = sum.values.subarray(offset, offset + matrixFloats(from))
     copyMatrix(from, source, kernelLayout, arena.floats(pointer, floats))
     return pointer
   }
   const h = load('H', stored(true), layout.h)
   const g = streamsEqual ? h : load('G', stored(!observations.shape.wholeG), layout.g)
+  const laid = (at: Pointer): LaidMatrix => ({ values: arena.floats(at, floats), layout: kernelLayout })
+  const { convolution } = observations.shape
+  if (convolution !== null)
+    combineCorrelations(observations.shape, convolution, sum, laid(h), streamsEqual ? null : laid(g))
+  const diagonal = diagonalOf(kernelLayout, arena.floats(h, floats))
   const mirrored: Phase[] = triangular ? [] : [[kernels.mirror({ matrix: h, panels, groups })]]
   if (!ordered) {
     if (mirrored.length > 0) await pool.run(mirrored, options)
-    return { h, g, diagonal: diagonalOf(stored(true), values), order: null }
+    return { h, g, diagonal, order: null }
   }
-  const diagonal = diagonalOf(stored(true), values)
   const order = descendingOrder(diagonal, shape, plan.forks)
   const at = regions.at('order of inputs')
   writeOrder(arena.words(at, groups * panels * kernels.PANEL), order, inputs, groups)

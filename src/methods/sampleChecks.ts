@@ -1,7 +1,8 @@
 /** Errors of samples, named after the layer that they belong to. */
 import { atPlace, GpfqError } from '../errors.js'
-import { type Observations, sumLayout } from './observations.js'
-import { diagonalOf } from './panelMatrix.js'
+import { shiftsOf, tapsOf } from './convolution.js'
+import { type ObservationShape, type Observations, sumLayout } from './observations.js'
+import { diagonalOf, matrixFloats, type PanelLayout } from './panelMatrix.js'
 
 /** Errors of code that knows nothing of layers, at the place of the samples. */
 export function named<T>(place: string, act: () => T): T {
@@ -20,17 +21,8 @@ export function named<T>(place: string, act: () => T): T {
  */
 export function checkFinite(observations: Observations, place: string): void {
   const { shape, sums } = observations
-  const { groups, inputs, convolution } = shape
-  const { pixelH, h, g } = sumLayout(shape)
-  const diagonal = (values: Float32Array, triangular: boolean): Float32Array =>
-    diagonalOf({ groups, inputs, triangular }, values)
   const finite = sums.every(({ values }) =>
-    convolution !== null
-      ? values.subarray(pixelH).every(Number.isFinite)
-      : shape.kind === 'rows'
-        ? values.every(Number.isFinite)
-        : diagonal(values.subarray(h), true).every(Number.isFinite) &&
-          (shape.streamsEqual || diagonal(values.subarray(g), !shape.wholeG).every(Number.isFinite)),
+    shape.kind === 'rows' ? values.every(Number.isFinite) : diagonalsOf(shape, values).every(isFiniteArray),
   )
   if (finite) return
   throw new GpfqError('INVALID_DATA', {
@@ -39,4 +31,22 @@ export function checkFinite(observations: Observations, place: string): void {
     got: 'NaN or infinite ones (or squares beyond float32)',
     hint: 'check-data',
   })
+}
+
+const isFiniteArray = (values: Float32Array): boolean => values.every(Number.isFinite)
+
+/** Diagonals of H and G; of a convolution those of the channels over all pixels, without a shift. */
+function diagonalsOf(shape: ObservationShape, values: Float32Array): readonly Float32Array[] {
+  const { groups, inputs, streamsEqual, wholeG, convolution } = shape
+  const { h, g, pixelH, pixelG } = sumLayout(shape)
+  if (convolution === null) {
+    const own = diagonalOf({ groups, inputs, triangular: true }, values.subarray(h))
+    return streamsEqual
+      ? [own]
+      : [own, diagonalOf({ groups, inputs, triangular: !wholeG }, values.subarray(g))]
+  }
+  const channels: PanelLayout = { groups, inputs: inputs / tapsOf(convolution), triangular: false }
+  const middle = (shiftsOf(convolution) >> 1) * matrixFloats(channels)
+  const own = diagonalOf(channels, values.subarray(pixelH))
+  return streamsEqual ? [own] : [own, diagonalOf(channels, values.subarray(pixelG + middle))]
 }

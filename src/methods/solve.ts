@@ -11,7 +11,7 @@ import type { Engine } from './engine.js'
 import { solveFrame } from './frame.js'
 import { GramSolver } from './gramSolver.js'
 import { allocate } from './layout.js'
-import { loadMatrices, sumsOf } from './matrices.js'
+import { loadMatrices } from './matrices.js'
 import type { Observations } from './observations.js'
 import { isOnePath, needsSamples, type Recipe } from './recipe.js'
 import { solveByRounding } from './round.js'
@@ -123,7 +123,7 @@ async function solveGram(
   const shape = solveShape(observations, requests, recipe)
   const plan = planSolve(shape, engine.pool.threads)
   const regions = allocate(engine.arena, plan.layout)
-  const matrices = await loadMatrices(engine, observations, sumsOf(observations), shape, plan, regions, run)
+  const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
   const { diagonal } = matrices
   if (!diagonal.every(Number.isFinite)) {
     throw new GpfqError('INVALID_DATA', {

@@ -92,8 +92,18 @@ async function correlate(
   arena.floats(arena.allocate(layout.bytes), layout.bytes / 4).fill(Number.NaN)
   arena.release(mark)
   const observations = await observe(engine, wanted, batches, { place: 'conv' })
-  const { values } = combineCorrelations(observations.shape, convolution, observations.total())
   const { h, g } = sumLayout(observations.shape)
+  const total = observations.total()
+  const values = total.values.slice()
+  const { groups, inputs } = wanted
+  const layoutOf = (triangular: boolean) => ({ groups, inputs, triangular })
+  combineCorrelations(
+    observations.shape,
+    convolution,
+    total,
+    { values: values.subarray(h), layout: layoutOf(true) },
+    wanted.streamsEqual ? null : { values: values.subarray(g), layout: layoutOf(!observations.shape.wholeG) },
+  )
   const length = wanted.groups * matrixLength(panels, true)
   const own = values.subarray(h, h + length)
   const diagonal = Array.from({ length: wanted.groups * wanted.inputs }, (_, i) => {
