@@ -7,7 +7,7 @@
  *
  * Order of summation: a segment of the samples is summed from zero in blocks of 256, each block from zero and added in
  * order; segments are added in order. The order depends on nothing else: not on tiles, threads or batches. C holds the sum
- * of the segment at hand. The call that ends the segment gives the total: C is added to it while the tile is still in the
+ * of the current segment. The call that ends the segment gives the total: C is added to it while the tile is still in the
  * cache, and C becomes zero. Bound: see tile.ts.
  */
 import { multiply, ROW } from './tile'

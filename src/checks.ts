@@ -6,9 +6,14 @@ type ArgumentFacts = ErrorFacts & { readonly code: 'INVALID_ARGUMENT' }
 const described = <E extends Error>(error: E, facts: ErrorFacts): E & DescribedError & ArgumentFacts =>
   Object.assign(error, facts, { code: 'INVALID_ARGUMENT' as const })
 
-/** A value out of range: `<place>: expected <X>, got <Y>`. */
-export const rangeError = (place: string, expected: string, got: unknown): RangeError & DescribedError => {
-  const facts = { place, expected, got: String(got) }
+/** A value out of range: `<place>: expected <X>, got <Y>`, perhaps with a hint. */
+export const rangeError = (
+  place: string,
+  expected: string,
+  got: unknown,
+  hint?: string,
+): RangeError & DescribedError => {
+  const facts = { place, expected, got: String(got), ...(hint !== undefined && { hint }) }
   return described(new RangeError(describeError(facts)), facts)
 }
 

@@ -111,7 +111,7 @@ export class GpfqError extends Error implements ErrorFacts {
 
   /**
    * @param code what kind of failure it is
-   * @param facts its fields, or the text `<place>: <problem>`
+   * @param facts its fields: place, expected, got and hint
    * @param options its cause
    */
   constructor(code: GpfqErrorCode, facts: ErrorFacts, options?: ErrorOptions) {

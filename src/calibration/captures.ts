@@ -69,7 +69,7 @@ export interface CapturedSamples {
 export const segmentSamples = (total: number): number =>
   2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, total) / 8)))
 
-/** The samples of a capture in the streams' shard, at the stage at hand. @param network as in the stage's advance */
+/** The samples of a capture in the streams' shard, at the current stage. @param network as in the stage's advance */
 export function captureSamples(
   { layers, uses }: Capture,
   streams: Streams,

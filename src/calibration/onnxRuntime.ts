@@ -204,7 +204,7 @@ function fromOrt(name: string, value: Ort.OnnxValue): Tensor {
       place: `ONNX Runtime, tensor '${name}'`,
       expected: 'numbers',
       got: data === null ? 'a sequence or a map' : type,
-      hint: 'exclude the layers behind it',
+      hint: 'exclude the layers after it',
     })
   return { type, dims: [...dims], data: type === 'float16' ? bitsOf(data) : data }
 }

@@ -70,7 +70,7 @@ export function checkSameShape(place: string, float: Tensor, quantized: Tensor):
     place,
     expected: 'the same shape in the float and the quantized network',
     got: `(${float.dims.join(', ')}) and (${quantized.dims.join(', ')}), which follow from values`,
-    hint: 'exclude the layers before and behind it',
+    hint: 'exclude the layers before and after it',
   })
 }
 

@@ -192,7 +192,7 @@ export class Streams {
     return stage
   }
 
-  /** Tensors that the stage at hand holds, of one batch. @param network as in the stage's advance */
+  /** Tensors that the current stage holds, of one batch. @param network as in the stage's advance */
   async tensors(
     network: Network,
     batch: number,
@@ -224,7 +224,7 @@ export class Streams {
     )
   }
 
-  /** Ends the stage at hand: tensors that no later stage reads are dropped. */
+  /** Ends the current stage: tensors that no later stage reads are dropped. */
   async release(): Promise<void> {
     const live = new Set(this.#stageAt(this.#stage).live)
     for (const held of this.#held) keepOnly(held, live)

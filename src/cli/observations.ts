@@ -99,7 +99,7 @@ export interface PartInspection {
   readonly means: boolean
   /** Its patches are summed as correlations of channels. */
   readonly correlations: boolean
-  /** The first sample is among them, so that it cannot stand behind another part of more than one segment. */
+  /** The first sample is among them, so that it cannot follow another part of more than one segment. */
   readonly first: boolean
   readonly exact: boolean
 }

@@ -3,9 +3,9 @@
  *
  *     0     8 bytes      "GPFQ" and four letters for what it is
  *     8     uint32       version of the format
- *     12    uint32       checksum of everything behind these 16 bytes
+ *     12    uint32       checksum of all bytes after these 16
  *     16    30 float64   the header: whole numbers, 0 where there are fewer
- *     256   …            arrays one behind the other, each padded with zeros to a multiple of 64 bytes
+ *     256   …            arrays one after the other, each padded with zeros to a multiple of 64 bytes
  *
  * Little-endian, as WebAssembly's memory is. The header says how long the arrays are: the reader computes their lengths from
  * checked numbers and refuses bytes that are shorter or longer.
@@ -112,7 +112,7 @@ export function openContainer(place: string, kind: ContainerKind, given: Uint8Ar
   }
 }
 
-/** FNV-1a over the 32-bit words behind the prefix: finds truncation and flipped bits, not malice. */
+/** FNV-1a over the 32-bit words after the prefix: finds truncation and flipped bits, not malice. */
 function checksum({ buffer, byteOffset, length }: Uint8Array): number {
   const words = new Uint32Array(buffer, byteOffset + PREFIX, (length - PREFIX) >> 2)
   let hash = 0x811c9dc5

@@ -14,7 +14,7 @@ import type { Recipe } from './recipe.js'
 import type { SolveRequest } from './solution.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
-/** What a method may use: memory, matrices and the columns of the layer at hand. */
+/** What a method may use: memory, matrices and the columns of the layer that it solves. */
 export interface GramSystem {
   readonly pool: Pool
   readonly arena: Arena

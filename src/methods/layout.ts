@@ -1,7 +1,7 @@
 /**
  * A plan of memory: named regions with sizes and offsets. A plan lists what it needs and during which steps of the work each
- * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints; whoever uses a
- * region is handed its address by name and computes no size again.
+ * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints. Code that
+ * uses a region gets its address by name and computes no size again.
  */
 import { GpfqError } from '../errors.js'
 import type { Arena, Pointer } from '../wasm/arena.js'

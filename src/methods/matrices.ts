@@ -1,6 +1,6 @@
 /**
  * H and G of observations in shared memory, as the kernels read them: both triangular, or both whole, and permuted where
- * inputs are taken in act-order. Everything behind this file sees the inputs in that order.
+ * inputs are taken in act-order. All later steps see the inputs in that order.
  */
 import type { Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
@@ -19,7 +19,7 @@ export interface Matrices {
   readonly h: Pointer
   /** XqᵀX, same shape; equal to h where Xq = X. */
   readonly g: Pointer
-  /** Diagonal of H, (groups, inputs), in the order at hand. */
+  /** Diagonal of H, (groups, inputs), in the order that is solved. */
   readonly diagonal: Float32Array
   /** Order of inputs, [group][inputs]: place → input; null in their own order. */
   readonly order: Uint32Array | null

@@ -7,9 +7,10 @@
  *
  * The canonical sum. Float addition depends on its order, so the order is part of the definition: rows are numbered from
  * the first sample, a segment is `segmentRows` rows, each segment is summed from zero in blocks of 256 rows, and segments
- * are added in order. Observations that begin with the first sample keep one sum, that of all their segments; a part that
- * begins later keeps the sum of each segment by itself, for it does not know what comes before. So the bytes of a merged
- * sum do not depend on where the samples were cut, as long as they were cut between segments.
+ * are added in order. Observations that begin with the first sample keep one sum, that of all their segments. A part that
+ * begins later keeps the sum of each segment by itself, because these must be added one by one to the sum of what comes
+ * before. So the bytes of a merged sum do not depend on where the samples were cut, as long as they were cut between
+ * segments.
  *
  * Of a convolution whose patches are not formed (correlations.ts) the sums of the border's patches and those over pixels
  * lie side by side; matrices.ts combines them when a layer is solved.
@@ -42,7 +43,7 @@ export interface ObservationShape {
 export interface Sum {
   /** H, G and the sums over pixels, as SumLayout says; of kind rows Xq, (rows, groups·inputs). */
   readonly values: Float32Array
-  /** Sums of X, then where the streams differ of Xq, each (groups·inputs); over pixels behind them. Empty unless asked for. */
+  /** Sums of X, then where the streams differ of Xq, each (groups·inputs); then those over pixels. Empty unless asked for. */
   readonly means: Float64Array
 }
 
@@ -54,7 +55,7 @@ export interface SumLayout {
   readonly pixelH: number
   readonly pixelG: number
   readonly length: number
-  /** Float64s of the means: of rows, and behind them those over pixels. */
+  /** Float64s of the means: of rows, then those over pixels. */
   readonly means: number
 }
 
@@ -183,7 +184,7 @@ function addTo(sum: Sum, next: Sum): void {
 }
 
 /**
- * Observations of all samples of two parts, `b` behind `a`. Merging is associative to the last bit.
+ * Observations of all samples of two parts, those of `b` after those of `a`. Merging is associative to the last bit.
  * @param a observations of the earlier samples
  * @param b observations of those that follow, taken with `later: true`
  * @returns sums over all rows, in units of squared inputs; the same bytes as in one part, if `a` is whole segments

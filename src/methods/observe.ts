@@ -60,7 +60,7 @@ async function sumInOrder(
   return new Observations(observationShape(shape), rows, true, true, [sums.read()])
 }
 
-/** Each segment's sum by itself, for samples that come behind others. */
+/** Each segment's sum by itself, for samples that come after others. */
 async function sumApart(
   sums: GramSums,
   shape: SampleShape,

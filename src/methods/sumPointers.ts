@@ -7,7 +7,7 @@ export interface SumPointers {
   readonly total: Pointer
 }
 
-/** The pointers that kernels take: the sum at hand, and the total where it ends. */
+/** The pointers that kernels take: the sum of the segment, and the total where the segment ends. */
 export function targets(
   { segment, total }: SumPointers,
   offset: number,

@@ -15,6 +15,7 @@ import type { Model } from '../onnx/openModel.js'
 import { planStages, type Stage } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer } from '../options.js'
 import { PLAN_VERSION } from './planVersion.js'
+import { wrongSetting } from './settings.js'
 
 export interface PreparedModel {
   readonly proto: ModelProto
@@ -67,11 +68,21 @@ export interface PlannedModel {
 
 /**
  * Joins a plan with the model that it was made for.
- * @throws GpfqError INVALID_DATA where the plan is of another version or another model
+ * @throws GpfqError INVALID_DATA where the plan is of another version or another model, or was changed to what cannot be
+ * @throws RangeError, TypeError for settings out of range
  */
 export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedModel> {
   const { settings, version } = plan
   if (version !== PLAN_VERSION) throw misfit('version', String(PLAN_VERSION), String(version))
+  const wrong = wrongSetting(settings)
+  if (wrong !== null) {
+    const got = Object.entries(settings).find(([name]) => name === wrong.name)?.[1]
+    throw misfit(
+      `settings, ${wrong.name}`,
+      JSON.stringify(wrong.expected) ?? 'nothing',
+      String(JSON.stringify(got)),
+    )
+  }
   const { proto, graph } = await preparedModel(model, settings.foldBatchNorm)
   const found = new Map(findLayers(graph).layers.map((layer) => [layer.name, layer]))
   const layers = plan.layers.map((planned, index): PlannedLayer => {

@@ -291,7 +291,7 @@ function settingNotes(
   const notes: Note[] = []
   if (settings.method === 'frame') {
     const text =
-      'frame: the file holds float32 values, as large as before; bits are what the codes and scales behind them would take'
+      'frame: the file holds float32 values, as large as before; bits are what their codes and scales would take'
     notes.push({ code: 'VALUES_ARE_FLOAT', place: null, text })
   }
   if (wantsFastMath && hasFastMath) {

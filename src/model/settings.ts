@@ -5,7 +5,14 @@
 import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
 import { checkLevels, checkRadius, checkScalePer } from '../methods/alphabet.js'
 import { methodEntry } from '../methods/methods.js'
-import { checkLevelsFor, needsSamples, type Recipe, resolveRecipe, resolveScales } from '../methods/recipe.js'
+import {
+  checkLevelsFor,
+  METHODS,
+  needsSamples,
+  type Recipe,
+  resolveRecipe,
+  resolveScales,
+} from '../methods/recipe.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
 import type { AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../options.js'
 
@@ -83,6 +90,30 @@ export function checkPlanOptions<T extends AnyPlanOptions>(
   options: T,
 ): asserts options is T & PlanModelOptions {
   resolveSettings(options)
+}
+
+/**
+ * Checks the settings of a plan, which may come from a file: they must be what options that say the same resolve to.
+ * @returns the name of the first setting that no options give, and what they give instead; null where all are right
+ * @throws as resolveSettings
+ */
+export function wrongSetting(
+  settings: Settings,
+): { readonly name: string; readonly expected: unknown } | null {
+  const { method, randomPatches } = settings
+  const implied = [
+    ...(METHODS.includes(method) && methodEntry(method).ownScales ? ['radius', 'scalePer'] : []),
+    ...(randomPatches === null ? [] : ['patches']),
+    ...(settings.targetSize === null && settings.targetBits === null ? [] : ['levels']),
+  ]
+  const named = Object.entries(settings).filter(([name, value]) => value !== null && !implied.includes(name))
+  const resolved = new Map<string, unknown>(Object.entries(resolveSettings(Object.fromEntries(named))))
+  for (const [name, value] of Object.entries(settings)) {
+    const expected = resolved.get(name)
+    if (JSON.stringify(value) !== JSON.stringify(expected)) return { name, expected }
+  }
+  const missing = [...resolved.keys()].find((name) => !(name in settings))
+  return missing === undefined ? null : { name: missing, expected: resolved.get(missing) }
 }
 
 /** The format of a method whose values are real numbers: only float can hold them. */

@@ -14,7 +14,7 @@ export interface StageObservations {
   readonly errors: OutputErrors
 }
 
-/** Observations of all samples of two shards, `b` behind `a`. @throws GpfqError INVALID_DATA where they differ in kind */
+/** Observations of all samples of two shards, those of `b` after those of `a`. @throws GpfqError INVALID_DATA where they differ in kind */
 export function mergeStages(a: StageObservations, b: StageObservations): StageObservations {
   const names = new Set([...a.captures.keys(), ...b.captures.keys()])
   const captures = new Map(

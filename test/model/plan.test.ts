@@ -5,12 +5,13 @@ import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { GpfqError } from '#src/errors.js'
 import { planModel } from '#src/model/plan.js'
+import { joinPlan } from '#src/model/preparedModel.js'
 import { quantizeModel, quantizePlanned } from '#src/model/quantizeModel.js'
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import { type Model, openModel } from '#src/onnx/openModel.js'
-import type { ModelPlan, PlanLayer, PlanModelOptions } from '#src/options.js'
+import type { AnyPlanOptions, ModelPlan, PlanLayer, PlanModelOptions } from '#src/options.js'
 import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
@@ -190,6 +191,40 @@ describe('a plan that does not fit is INVALID_DATA with its fields', () => {
       expected: "Conv of 'w1', 1 × 18 × 6",
       got: 'a model without it',
     })
+  })
+
+  it.each<[string, string, unknown, string]>([
+    ['a missing one', 'biasCorrection', undefined, 'false'],
+    ['one that does not exist', 'colour', 'red', 'nothing'],
+  ])('of settings with %s', async (_, name, value, expected) => {
+    const plan = await planModel(bytes, {})
+    const changed: ModelPlan = JSON.parse(
+      JSON.stringify({ ...plan, settings: { ...plan.settings, [name]: value } }),
+    )
+    expect(await refusal(model, changed)).toMatchObject({ place: `plan, settings, ${name}`, expected })
+  })
+
+  it('of settings that exclude each other: then it is the error of the options', async () => {
+    const plan = await planModel(bytes, {})
+    const settings = { ...plan.settings, damping: 0.1 }
+    await expect(joinPlan(model, { ...plan, settings })).rejects.toMatchObject({
+      ...{ code: 'INVALID_ARGUMENT', place: 'damping', got: 'gpfq' },
+    })
+  })
+
+  it.each<[string, AnyPlanOptions]>([
+    ['gptq', { method: 'gptq', damping: 0.02 }],
+    ['beacon', { method: 'beacon' }],
+    ['frame', { method: 'frame' }],
+    ['the preset', { preset: 'best' }],
+    ['the vertex walk', { method: 'msq', preprocess: true }],
+    ['random patches', { randomPatches: 0.5 }],
+    ['a target', { targetBits: 4 }],
+    ['sparsity', { sparsity: { rule: 'soft', value: 0.1 } }],
+    ['groups', { scalePer: { group: 8 } }],
+  ])('but one with %s fits, also after a detour over JSON', async (_, options) => {
+    const plan: ModelPlan = JSON.parse(JSON.stringify(await planModel(bytes, options)))
+    expect((await joinPlan(model, plan)).plan).toEqual(plan)
   })
 
   it.each<[string, string, Partial<PlanLayer>, string]>([

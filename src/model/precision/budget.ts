@@ -74,7 +74,8 @@ export function checkBudget(planned: PlannedModel): void {
     planned.plan.settings.targetSize === null ? 'targetBits' : 'targetSize',
     `at least ${Math.ceil((1000 * least) / unit) / 1000}, which is what the smallest alphabets take (where levelsFor names no ` +
       'others)',
-    `${target}; or use larger groups of scales`,
+    target,
+    'or use larger groups of scales',
   )
 }
 
