@@ -9,7 +9,7 @@ import { describeShape, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { RunnerInput, TensorData, TensorType } from '../tensor/tensor.js'
 import { decodeImage, isImageName } from './images.js'
 import { fitImage } from './resize.js'
-import { type ArrayFile, type ByteSource, pickArray } from './source.js'
+import { type ArrayFile, type DataFile, pickArray } from './source.js'
 
 export interface Column {
   /** The name of the file or folder in errors. */
@@ -56,7 +56,7 @@ const KEPT_BYTES = 256 << 20
  * A column of images in the order of their names, as uint8 (channels, height, width) of the input's size.
  * @throws {GpfqError} INVALID_DATA if the input does not take images of a fixed size
  */
-export function imageColumn(files: readonly ByteSource[], input: RunnerInput, place: string): Column {
+export function imageColumn(files: readonly DataFile[], input: RunnerInput, place: string): Column {
   const images = files
     .filter((file) => isImageName(file.name))
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))

@@ -20,7 +20,7 @@ import {
   moveChannels,
   preprocess,
 } from './preprocess.js'
-import { type ArrayFile, type ByteSource, pickArray, readArrays } from './source.js'
+import { type ArrayFile, type DataFile, pickArray, readArrays } from './source.js'
 
 /** One source of samples: an array file, or the files of a folder of images. */
 export interface DataSource {
@@ -28,7 +28,7 @@ export interface DataSource {
   readonly name: string
   /** The model input that it is for. Needed where the model has several and the file does not name them. */
   readonly input?: string | undefined
-  readonly files: readonly ByteSource[]
+  readonly files: readonly DataFile[]
 }
 
 /** The order of axes of images: (batch, channels, height, width) or (batch, height, width, channels). */

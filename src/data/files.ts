@@ -8,10 +8,10 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { GpfqError } from '../errors.js'
 import type { DataSource } from './feeds.js'
 import { isImageName } from './images.js'
-import type { ByteSource } from './source.js'
+import type { DataFile } from './source.js'
 
 /** A file as a byte source. It is read when its bytes are asked for. */
-export function fileSource(path: string): ByteSource {
+export function fileSource(path: string): DataFile {
   return { name: path, bytes: () => readBytes(path) }
 }
 
@@ -50,7 +50,7 @@ export function splitData(argument: string): { readonly input: string | undefine
   return { input: named?.[1], path: named?.[2] ?? argument }
 }
 
-async function imagesIn(folder: string): Promise<readonly ByteSource[]> {
+async function imagesIn(folder: string): Promise<readonly DataFile[]> {
   const names = await readdir(folder)
   return names
     .filter((name) => !name.startsWith('.') && isImageName(name))

@@ -7,7 +7,7 @@
  */
 import { jpegWasm } from '#jpegWasm'
 import { GpfqError } from '../errors.js'
-import type { ByteSource } from './source.js'
+import type { DataFile } from './source.js'
 
 /** A decoded image. */
 export interface Pixels {
@@ -33,7 +33,7 @@ export function isImageName(name: string): boolean {
  * Decodes one image. Its first bytes say which format it has, not its name.
  * @throws GpfqError INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
  */
-export async function decodeImage(source: ByteSource): Promise<Pixels> {
+export async function decodeImage(source: DataFile): Promise<Pixels> {
   const bytes = await source.bytes()
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return decodeJpeg(bytes, source.name)
   if (bytes[0] === 0x89 && bytes[1] === 0x50) return decodePng(bytes, source.name)

@@ -15,4 +15,4 @@ export {
 export { isImageName, provideJpegWasm } from './images.js'
 export type { NpzArchive } from './npz.js'
 export type { Preprocessing } from './preprocess.js'
-export { type ArrayFile, type ByteSource, readArrays } from './source.js'
+export { type ArrayFile, type DataFile, readArrays } from './source.js'

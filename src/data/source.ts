@@ -9,8 +9,8 @@ import { isIdx, parseIdx } from './idx.js'
 import { isNpy, parseNpy, startOf } from './npy.js'
 import { isZip, type NpzArchive, openNpz } from './npz.js'
 
-/** Where the bytes of a file come from. */
-export interface ByteSource {
+/** A file of data: a name, and a way to read it. */
+export interface DataFile {
   /** Its name in errors. The endings .jpg, .jpeg and .png mean an image, all others an array file. */
   readonly name: string
   /** Reads all of it. */
@@ -30,7 +30,7 @@ export type ArrayFile =
  * const arrays = await readArrays({ name: file.name, bytes: async () => new Uint8Array(await file.arrayBuffer()) })
  * const tensor = arrays.kind === 'one' ? arrays.tensor : arrays.archive.get('x')
  */
-export async function readArrays(source: ByteSource): Promise<ArrayFile> {
+export async function readArrays(source: DataFile): Promise<ArrayFile> {
   const bytes = await gunzip(await source.bytes(), source.name)
   if (isNpy(bytes)) return { kind: 'one', tensor: parseNpy(bytes, source.name) }
   if (isZip(bytes)) return { kind: 'named', archive: openNpz(bytes, source.name) }
