@@ -26,9 +26,7 @@ export type ErrorCode = GpfqErrorCode | 'INVALID_ARGUMENT'
 
 /** How to mend an error, in the words of the library. A face that has other words for some of them has a table of its own. */
 export const HINTS = {
-  'exclude-layer': 'exclude the layer',
   'exclude-or-shrink': 'exclude the layer, or use fewer samples, patches or threads',
-  'fewer-samples': 'use fewer samples or patches',
   'check-data': 'check the calibration data',
   'new-quantizer': 'create a new quantizer',
   'leave-out': 'leave it out',
@@ -122,9 +120,17 @@ export class GpfqError extends Error implements ErrorFacts {
   }
 }
 
+/** An error of samples, observations or bytes: `<place>: expected <X>, got <Y>; <hint>`. */
+export const invalidData = (
+  place: string,
+  expected: string,
+  got: unknown,
+  hint?: ErrorFacts['hint'],
+): GpfqError => new GpfqError('INVALID_DATA', { place, expected, got: String(got), ...(hint && { hint }) })
+
 /** The same error at another place: for code that knows the layer or the file around what failed. */
 export const atPlace = (error: GpfqError, place: string): GpfqError =>
-  new GpfqError(error.code, { ...factsOf(error), place }, { cause: error })
+  new GpfqError(error.code, { ...error, place }, { cause: error })
 
 /** The fields of an error that it has. */
 export const factsOf = (error: ErrorFacts): ErrorFacts => {

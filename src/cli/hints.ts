@@ -8,9 +8,7 @@ import { kebab } from './values.js'
 
 /** Hints in the command line's words. Those that are not here read the same as in the library. */
 export const CLI_HINTS: Readonly<Partial<Record<HintName, string>>> = {
-  'exclude-layer': 'leave the layer out with --exclude',
   'exclude-or-shrink': 'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
-  'fewer-samples': 'use fewer --samples or --patches',
   'other-format': 'try another --format, and please report it',
   'layout-nchw': 'try --layout nchw',
   'layout-nhwc': 'try --layout nhwc',

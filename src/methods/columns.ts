@@ -5,7 +5,7 @@
 import type { Phase } from '../engine/job.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
-import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
+import { type WeightShape, zeroPoint } from './alphabet.js'
 import type { Regions } from './layout.js'
 import { steps } from './samples.js'
 import type { SolveRequest } from './solution.js'
@@ -103,9 +103,8 @@ export class Columns {
     }
   }
 
-  /** Copies weights (groups, inputs, neurons) into shared memory. The phase that it returns packs them. */
-  load(weights: Float32Array, shape: WeightShape): Phase {
-    const { groups, inputs, neurons } = shape
+  /** Copies the weights into shared memory. The phase that it returns packs them. */
+  load({ weights, shape: { groups, inputs, neurons } }: SolveRequest): Phase {
     this.#arena.floats(this.#raw, weights.length).set(weights)
     this.#arena.words(this.#rowAt, inputs).set(steps(inputs, 4 * neurons))
     this.#arena.words(this.#columnAt, neurons).set(steps(neurons, 4))
@@ -134,27 +133,26 @@ export class Columns {
 
   /**
    * Writes the scales of all candidates: each is the given scales times one fraction.
-   * @param scales (groups, blocks, neurons)
+   * @param own (groups, blocks, neurons)
    */
   setScales(
-    { groups, neurons }: WeightShape,
-    levels: number,
-    scales: Scales,
+    { shape: { groups, neurons }, levels, scales: { blocks, values } }: SolveRequest,
+    own: Float32Array = values,
     fractions: readonly number[] = [1],
   ): void {
     const candidates = fractions.length
     const perGroup = panelsOf(neurons)
-    const length = groups * candidates * perGroup * scales.blocks * PANEL
-    const values = this.#arena.floats(this.scales, length)
+    const length = groups * candidates * perGroup * blocks * PANEL
+    const packed = this.#arena.floats(this.scales, length)
     this.#arena.floats(this.zeros, length).fill(zeroPoint(levels))
-    values.fill(1)
+    packed.fill(1)
     for (let g = 0; g < groups; g++) {
       for (let c = 0; c < candidates; c++) {
-        for (let b = 0; b < scales.blocks; b++) {
+        for (let b = 0; b < blocks; b++) {
           for (let k = 0; k < neurons; k++) {
             const panel = (g * candidates + c) * perGroup + (k >> 3)
-            values[(panel * scales.blocks + b) * PANEL + (k & 7)] =
-              scales.values[(g * scales.blocks + b) * neurons + k]! * fractions[c]!
+            packed[(panel * blocks + b) * PANEL + (k & 7)] =
+              own[(g * blocks + b) * neurons + k]! * fractions[c]!
           }
         }
       }

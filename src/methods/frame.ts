@@ -56,7 +56,7 @@ export function solveFrame(engine: Engine, requests: readonly SolveRequest[], re
     deadInputs: 0,
     notes: [],
     async solve(request, options) {
-      const { weights, shape } = request
+      const { shape } = request
       const [codesAt, valuesAt] = [regions.at('coefficients'), regions.at('reconstructed weights')]
       const task = frame({
         ...columns.of(request),
@@ -64,7 +64,7 @@ export function solveFrame(engine: Engine, requests: readonly SolveRequest[], re
         ...{ codes: codesAt, values: valuesAt, dimension, count },
         scratch: regions.at('frame scratch'),
       })
-      await pool.run([columns.load(weights, shape), [task]], options)
+      await pool.run([columns.load(request), [task]], options)
       const lanes = groups * panelsOf(shape.neurons) * PANEL
       const codes = new Uint8Array(groups * coefficients * shape.neurons)
       const values = new Float32Array(groups * inputs * shape.neurons)

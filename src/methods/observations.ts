@@ -14,11 +14,11 @@
  * Of a convolution whose patches are not formed (correlations.ts) the sums of the border's patches and those over pixels
  * lie side by side; matrices.ts combines them when a layer is solved.
  */
-import { GpfqError } from '../errors.js'
-import { matrixBytes, PANEL, panelsOf } from '../wasm/kernels.js'
+import { invalidData } from '../errors.js'
+import { PANEL, panelsOf } from '../wasm/kernels.js'
 import { type ContainerKind, openContainer, packContainer } from './container.js'
 import { type Convolution, convolutionNumbers, readConvolution, shiftsOf, tapsOf } from './convolution.js'
-import { matrixFloats } from './panelMatrix.js'
+import { matrixFloats, type PanelLayout } from './panelMatrix.js'
 
 /** What is summed. Two observations with equal shapes can be merged. */
 export interface ObservationShape {
@@ -63,24 +63,24 @@ export function sumLayout(shape: ObservationShape): SumLayout {
   const matrix = (triangular: boolean): number => matrixFloats({ groups, inputs, triangular })
   const h = matrix(true)
   const g = streamsEqual ? 0 : matrix(!wholeG)
-  const streams = streamsEqual ? 1 : 2
-  if (convolution === null) {
-    return {
-      ...{ h: 0, g: streamsEqual ? 0 : h, pixelH: h + g, pixelG: h + g, length: h + g },
-      means: means ? streams * groups * PANEL * panelsOf(inputs) : 0,
-    }
-  }
-  const channelPanels = panelsOf(inputs / tapsOf(convolution))
-  const each = (groups * matrixBytes(channelPanels, false)) / 4
-  const shifts = shiftsOf(convolution)
+  const channels = convolution === null ? null : channelLayout(shape, convolution)
+  const ofShift = channels === null ? 0 : matrixFloats(channels)
+  const shifts = convolution === null ? 0 : shiftsOf(convolution)
   const pixelH = h + g
-  const pixelG = pixelH + ((shifts + 1) / 2) * each
+  const behindH = pixelH + ((shifts + 1) / 2) * ofShift
+  const columns = panelsOf(inputs) + (channels === null ? 0 : panelsOf(channels.inputs))
   return {
-    ...{ h: 0, g: streamsEqual ? 0 : h, pixelH, pixelG: streamsEqual ? pixelH : pixelG },
-    length: pixelG + (streamsEqual ? 0 : shifts * each),
-    means: means ? streams * groups * PANEL * (panelsOf(inputs) + channelPanels) : 0,
+    ...{ h: 0, g: streamsEqual ? 0 : h, pixelH, pixelG: streamsEqual ? pixelH : behindH },
+    length: behindH + (streamsEqual ? 0 : shifts * ofShift),
+    means: means ? (streamsEqual ? 1 : 2) * groups * PANEL * columns : 0,
   }
 }
+
+/** How the sums over pixels of one shift lie in memory: a matrix of channels. */
+export const channelLayout = (
+  { groups, inputs }: Pick<ObservationShape, 'groups' | 'inputs'>,
+  convolution: Convolution,
+): PanelLayout => ({ groups, inputs: inputs / tapsOf(convolution), triangular: false })
 
 const KIND: ContainerKind = { letters: 'OBSV', version: 1, name: 'observations' }
 
@@ -219,9 +219,6 @@ function checkMergeable(a: Observations, b: Observations): void {
   const [x, y] = [a.shape, b.shape].map((shape): Readonly<Record<string, unknown>> => ({ ...shape }))
   const different = Object.keys(x!).find((name) => JSON.stringify(x![name]) !== JSON.stringify(y![name]))
   if (different === undefined) return
-  throw new GpfqError('INVALID_DATA', {
-    place: `observations, ${different}`,
-    expected: `${JSON.stringify(x![different])} in every part`,
-    got: String(JSON.stringify(y![different])),
-  })
+  const [expected, got] = [x![different], y![different]].map((value) => JSON.stringify(value))
+  throw invalidData(`observations, ${different}`, `${expected} in every part`, got)
 }

@@ -45,12 +45,12 @@ export function solveByRounding(
     deadInputs: 0,
     notes: [],
     async solve(request, options) {
-      const { weights, shape, levels, scales } = request
-      columns.setScales(shape, levels, scales)
+      const { shape, scales } = request
+      columns.setScales(request)
       const own = columns.of(request)
       const walked: Phase[] =
         observations === null ? [] : walk(engine, regions, observations, own, shape.neurons)
-      await engine.pool.run([columns.load(weights, shape), ...walked, [round(own)]], options)
+      await engine.pool.run([columns.load(request), ...walked, [round(own)]], options)
       return { codes: columns.readCodes(shape), scales: scales.values }
     },
   }
