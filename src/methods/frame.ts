@@ -14,7 +14,7 @@ import { frame } from '../wasm/methodKernels.js'
 import { Columns, fromPanels } from './columns.js'
 import type { Engine } from './engine.js'
 import { allocate, layOut } from './layout.js'
-import { REDUNDANCY, type Recipe } from './recipe.js'
+import type { Recipe } from './recipe.js'
 import type { SolveRequest } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
@@ -34,7 +34,7 @@ export function solveFrame(engine: Engine, requests: readonly SolveRequest[], re
   const { arena, pool } = engine
   const { groups, inputs } = requests[0]?.shape ?? { groups: 1, inputs: 1 }
   const neurons = Math.max(1, ...requests.map(({ shape }) => shape.neurons))
-  const redundancy = recipe.redundancy ?? REDUNDANCY
+  const redundancy = recipe.redundancy!
   const dimension = dimensionOf(inputs)
   const count = dimension * redundancy // coefficients of one run of weights
   const coefficients = coefficientsOf(inputs, redundancy)

@@ -7,13 +7,12 @@
  */
 import type { Phase } from '../engine/job.js'
 import type { Pointer } from '../wasm/arena.js'
-import { BLOCK, PANEL_BYTES, pack, panelsOf, round } from '../wasm/kernels.js'
+import { BLOCK, PANEL_BYTES, panelsOf, round } from '../wasm/kernels.js'
 import { vertexScratch, vertexWalk } from '../wasm/methodKernels.js'
-import { Columns } from './columns.js'
+import { Columns, packRows } from './columns.js'
 import type { Engine } from './engine.js'
 import { allocate, layOut, type Regions } from './layout.js'
 import type { Observations } from './observations.js'
-import { steps } from './samples.js'
 import type { SolveRequest } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
@@ -66,21 +65,13 @@ function walk(
 ): Phase[] {
   const values = sums[0]?.values ?? new Float32Array(0)
   const source = regions.at('samples as given')
-  const rowAt = regions.at('offsets of samples')
   const x: Pointer = regions.at('packed samples')
   arena.floats(source, values.length).set(values)
-  arena.words(rowAt, rows).set(steps(rows, 4 * groups * inputs))
-  arena.words(rowAt + 4 * rows, inputs).set(steps(inputs, 4))
-  const packed = pack({
-    ...{ source, rowAt, rows, groups },
+  const packed = packRows(arena, {
+    ...{ source, offsets: regions.at('offsets of samples'), rows, columns: inputs, groups, panels: x },
+    rowBytes: 4 * groups * inputs,
     groupBytes: 4 * inputs,
-    columnAt: rowAt + 4 * rows,
-    contiguous: true,
-    columns: inputs,
-    panels: x,
-    perGroup: panelsOf(inputs),
     panelBytes: PANEL_BYTES,
-    toRow: 0,
   })
-  return [[packed], [vertexWalk({ ...columns, x, scratch: regions.at('walk scratch'), rows, neurons })]]
+  return [packed, [vertexWalk({ ...columns, x, scratch: regions.at('walk scratch'), rows, neurons })]]
 }

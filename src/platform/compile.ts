@@ -22,7 +22,7 @@ export async function compileFrom(
     const found = await source
     if (found instanceof WebAssembly.Module) return found
     if (found instanceof ArrayBuffer || ArrayBuffer.isView(found)) return await WebAssembly.compile(found)
-    if (typeof Response === 'undefined' || !(found instanceof Response)) {
+    if (!(found instanceof Response)) {
       const expected = 'a WebAssembly.Module, its bytes, a Response or a URL'
       throw typeError({ place: 'init: wasm', expected, got: typeof found })
     }
