@@ -35,6 +35,6 @@ export function createAlarm(): Alarm {
 /** The error of a worker that died, did not start or ran a kernel that trapped. @param cause an error or its text */
 export function workerFailed(cause: unknown): GpfqError {
   const reason = cause instanceof Error ? cause.message : String(cause)
-  const facts = { place: 'worker', problem: `failed: ${reason}`, hint: 'new-quantizer' }
+  const facts = { place: 'worker', problem: `failed: ${reason}`, hint: 'create a new quantizer' }
   return new GpfqError('WORKER_FAILED', facts, { cause })
 }

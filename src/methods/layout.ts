@@ -3,8 +3,7 @@
  * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints; whoever uses a
  * region is handed its address by name and computes no size again.
  */
-import { GpfqError } from '../errors.js'
-import type { Arena, Pointer } from '../wasm/arena.js'
+import { type Arena, outOfMemory, type Pointer } from '../wasm/arena.js'
 
 /** What a plan asks for: bytes during all steps, or during the steps `from` to `to`, both included. */
 export type RegionNeed = number | { readonly bytes: number; readonly from: number; readonly to: number }
@@ -53,20 +52,9 @@ export function layOut(needs: Readonly<Record<string, RegionNeed>>): Layout {
     entries.map(({ name, offset, bytes, from, to }) => [name, { offset, bytes, from, to }]),
   )
   const bytes = placed.reduce((most, entry) => Math.max(most, entry.offset + entry.bytes), 0)
-  const layout = { regions, bytes }
-  checkFits(layout)
-  return layout
-}
-
-function checkFits({ regions, bytes }: Layout): void {
-  if (bytes <= MOST_BYTES) return
-  const [largest] = Object.entries(regions).sort(([, a], [, b]) => b.bytes - a.bytes)
-  throw new GpfqError('OUT_OF_MEMORY', {
-    place: 'memory plan',
-    expected: 'at most 4096 MiB',
-    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB (most of it ${largest?.[0]})`,
-    hint: 'exclude-or-shrink',
-  })
+  if (bytes <= MOST_BYTES) return { regions, bytes }
+  const largest = entries.reduce((most, entry) => (entry.bytes > most.bytes ? entry : most))
+  throw outOfMemory('memory plan', bytes, ` (most of it ${largest.name})`)
 }
 
 /** The addresses of a layout's regions. */

@@ -23,7 +23,12 @@ export function named<T>(place: string, act: () => T): T {
 
 /** The error of samples that are not finite, which their sums of squares show. */
 export const notFinite = (place: string): GpfqError =>
-  invalidData(place, 'finite inputs', 'NaN or infinite ones (or squares beyond float32)', 'check-data')
+  invalidData(
+    place,
+    'finite inputs',
+    'NaN or infinite ones (or squares beyond float32)',
+    'check the calibration data',
+  )
 
 /** The error of too many samples for the vertex walk. */
 export const tooManyRows = (place: string, rows: number, inputs: number): GpfqError =>

@@ -119,7 +119,7 @@ async function solveGram(
   const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
   const { diagonal } = matrices
   if (!diagonal.every(Number.isFinite)) {
-    throw invalidData(place, 'finite sums', 'NaN or infinite ones', 'check-data')
+    throw invalidData(place, 'finite sums', 'NaN or infinite ones', 'check the calibration data')
   }
   const system = gramSystem(engine, shape, plan, regions, matrices)
   const method = kindOf(recipe).create(system)

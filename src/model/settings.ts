@@ -89,7 +89,7 @@ export function checkPlanOptions<T extends AnyPlanOptions>(
 function realsFormat({ format = 'auto', method }: AnyPlanOptions): Format {
   if (format === 'auto' || format === 'float') return 'float'
   const expected = `float (or none) with method ${method}, whose values are real numbers`
-  throw typeError({ place: 'format', expected, got: format, hint: 'leave-out' })
+  throw typeError({ place: 'format', expected, got: format, hint: 'leave it out' })
 }
 
 function checkConvolutions({ perChannel, scalePer, method }: Settings, options: AnyPlanOptions): void {
