@@ -74,6 +74,9 @@ export function isDescribed(error: unknown): error is DescribedError {
   return error instanceof Error && 'code' in error && 'place' in error && typeof error.place === 'string'
 }
 
+/** What a value that was thrown says. */
+export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
 /**
  * A failure of a model, a file, a worker or a runtime.
  * @example
@@ -82,7 +85,7 @@ export function isDescribed(error: unknown): error is DescribedError {
 export class GpfqError extends Error implements ErrorFacts {
   override readonly name = 'GpfqError'
   readonly code: GpfqErrorCode
-  readonly place: string
+  declare readonly place: string
   declare readonly expected?: string
   declare readonly got?: string
   declare readonly problem?: string
@@ -96,7 +99,6 @@ export class GpfqError extends Error implements ErrorFacts {
   constructor(code: GpfqErrorCode, facts: ErrorFacts, options?: ErrorOptions) {
     super(describeError(facts), options)
     this.code = code
-    this.place = facts.place
     Object.assign(this, facts)
   }
 }

@@ -77,7 +77,7 @@ export function* batchesOf(items: Items, x: Float32Array, xq: Float32Array | nul
     const to = Math.min(count, from + step)
     const part = (values: Float32Array): Float32Array =>
       values.subarray(from * items.floats, to * items.floats)
-    yield { x: part(x), xq: xq === null ? null : part(xq), gather: items.gather(to - from) }
+    yield { x: part(x), xq: xq && part(xq), gather: items.gather(to - from) }
   }
 }
 

@@ -11,8 +11,8 @@
  * checked numbers and refuses bytes that are shorter or longer.
  */
 import { invalidData } from '../errors.js'
+import { aligned } from '../wasm/arena.js'
 
-const ALIGN = 64
 const MAGIC = 'GPFQ'
 const PREFIX = 16
 const HEADER = 30
@@ -28,8 +28,6 @@ export interface ContainerKind {
   readonly name: string
 }
 
-const padded = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
-
 const letters = (bytes: Uint8Array): string => String.fromCharCode(...bytes.subarray(0, 8))
 
 /** One value as bytes. @param header at most 30 whole numbers; true counts as 1 */
@@ -38,7 +36,7 @@ export function packContainer(
   header: readonly (number | boolean)[],
   arrays: readonly ContainerArray[],
 ): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(arrays.reduce((sum, { byteLength }) => sum + padded(byteLength), START))
+  const bytes = new Uint8Array(arrays.reduce((sum, { byteLength }) => sum + aligned(byteLength), START))
   const view = new DataView(bytes.buffer)
   for (const [i, letter] of [...(MAGIC + kind.letters)].entries()) bytes[i] = letter.charCodeAt(0)
   view.setUint32(8, kind.version, true)
@@ -46,7 +44,7 @@ export function packContainer(
   let at = START
   for (const array of arrays) {
     bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at)
-    at += padded(array.byteLength)
+    at += aligned(array.byteLength)
   }
   view.setUint32(12, checksum(bytes), true)
   return bytes
@@ -82,7 +80,7 @@ export function openContainer(place: string, kind: ContainerKind, given: Uint8Ar
   const version = view.getUint32(8, true)
   if (version !== kind.version)
     throw invalidData(place, `${kind.name} of version ${kind.version}`, `version ${version}`)
-  const sum = total % ALIGN === 0 ? checksum(new Uint8Array(buffer, byteOffset, total)) : -1
+  const sum = aligned(total) === total ? checksum(new Uint8Array(buffer, byteOffset, total)) : -1
   if (total < START || view.getUint32(12, true) !== sum) {
     throw invalidData(
       place,
@@ -100,7 +98,7 @@ export function openContainer(place: string, kind: ContainerKind, given: Uint8Ar
   const take = (byteLength: number): number => {
     const start = at
     if (!(start + byteLength <= total)) throw invalidData(place, `${byteLength} more bytes`, total - start)
-    at += padded(byteLength)
+    at += aligned(byteLength)
     return byteOffset + start
   }
   return {

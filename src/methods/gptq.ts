@@ -44,7 +44,7 @@ export function nearestPlane(system: GramSystem): NearestPlane {
   const scratch = regions.at('path scratch')
   return {
     target,
-    prepare: (options) => factor(system, recipe.damping ?? 0, options),
+    prepare: (options) => factor(system, recipe.damping!, options),
     project: (request) => [
       [
         kernels.project({

@@ -3,7 +3,7 @@
  * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints; whoever uses a
  * region is handed its address by name and computes no size again.
  */
-import { type Arena, outOfMemory, type Pointer } from '../wasm/arena.js'
+import { type Arena, aligned, outOfMemory, type Pointer } from '../wasm/arena.js'
 
 /** What a plan asks for: bytes during all steps, or during the steps `from` to `to`, both included. */
 export type RegionNeed = number | { readonly bytes: number; readonly from: number; readonly to: number }
@@ -21,9 +21,6 @@ export interface Layout {
   readonly regions: Readonly<Record<string, Region>>
   readonly bytes: number
 }
-
-/** Regions begin at multiples of this: a cache line. */
-const ALIGN = 64
 
 /** What 4 GiB of WebAssembly memory leave when the control blocks are taken off. */
 export const MOST_BYTES = 2 ** 32 - 2 ** 20
@@ -44,14 +41,12 @@ export function layOut(needs: Readonly<Record<string, RegionNeed>>): Layout {
       .sort((a, b) => a.offset - b.offset)
     for (const peer of peers) {
       if (entry.offset + entry.bytes <= peer.offset) break
-      entry.offset = Math.max(entry.offset, Math.ceil((peer.offset + peer.bytes) / ALIGN) * ALIGN)
+      entry.offset = Math.max(entry.offset, aligned(peer.offset + peer.bytes))
     }
     placed.push(entry)
   }
-  const regions = Object.fromEntries(
-    entries.map(({ name, offset, bytes, from, to }) => [name, { offset, bytes, from, to }]),
-  )
-  const bytes = placed.reduce((most, entry) => Math.max(most, entry.offset + entry.bytes), 0)
+  const regions = Object.fromEntries(entries.map(({ name, ...region }) => [name, region]))
+  const bytes = Math.max(0, ...entries.map((entry) => entry.offset + entry.bytes))
   if (bytes <= MOST_BYTES) return { regions, bytes }
   const largest = entries.reduce((most, entry) => (entry.bytes > most.bytes ? entry : most))
   throw outOfMemory('memory plan', bytes, ` (most of it ${largest.name})`)

@@ -49,7 +49,7 @@ export function planMeasure(
   return layOut({
     ...staging(shape),
     'packed samples': blocks * blockBytesOf(shape),
-    ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, scaleBlocks, 1),
+    ...columnNeeds({ groups, inputs, neurons }, scaleBlocks),
     '−Q': columns * kernels.panelsOf(inputs) * 256, // [group][neuron panel][8·panels][8]
     'sums of errors': blocks * columns * 128, // [resident block][group][neuron panel][2][8] float64
     'error scratch': threads * 128,

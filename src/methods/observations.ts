@@ -197,10 +197,7 @@ export function merge(a: Observations, b: Observations): Observations {
   if (a.rows === 0) return new Observations(b.shape, b.rows, a.first, b.exact, a.first ? [b.total()] : b.sums)
   const rows = a.rows + b.rows
   if (a.shape.kind === 'rows') {
-    const values = new Float32Array(rows * a.shape.groups * a.shape.inputs)
-    const [x, y] = [a.total().values, b.total().values]
-    values.set(x)
-    values.set(y, x.length)
+    const values = joined(a.total().values, b.total().values)
     return new Observations(a.shape, rows, a.first, true, [{ values, means: new Float64Array(0) }])
   }
   const { segmentRows } = a.shape
@@ -213,6 +210,15 @@ export function merge(a: Observations, b: Observations): Observations {
   const all = [...a.sums, ...b.sums]
   const merged = new Observations(a.shape, rows, a.first, exact, all)
   return a.first ? new Observations(a.shape, rows, true, exact, [merged.total()]) : merged
+}
+
+/** The values of `a`, and behind them those of `b`. */
+export function joined(a: Float32Array, b: Float32Array): Float32Array {
+  if (a.length === 0) return b
+  const out = new Float32Array(a.length + b.length)
+  out.set(a)
+  out.set(b, a.length)
+  return out
 }
 
 function checkMergeable(a: Observations, b: Observations): void {

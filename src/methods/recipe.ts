@@ -160,17 +160,14 @@ export function resolveScales(
 ): { readonly scalePer: ScalePer; readonly radius: Radius } {
   const own = preprocess ? 'preprocess' : methodEntry(method).ownScales ? `method ${method}` : null
   if (own === null) return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
+  const refused = (place: string, expected: string, got: string): TypeError =>
+    typeError({ place, expected, got, hint: 'leave it out' })
   if (radius !== undefined && !(preprocess && radius.rule === 'max')) {
-    const expected = `${preprocess ? 'max' : 'none'} with ${own}, which sets the radius itself`
-    throw typeError({ place: 'radius', expected, got: String(radius.rule), hint: 'leave it out' })
+    const allowed = preprocess ? 'max' : 'none'
+    throw refused('radius', `${allowed} with ${own}, which sets the radius itself`, String(radius.rule))
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
-    throw typeError({
-      place: 'scalePer',
-      expected: `'neuron' with ${own}`,
-      got: 'another scope',
-      hint: 'leave it out',
-    })
+    throw refused('scalePer', `'neuron' with ${own}`, 'another scope')
   }
   return { scalePer: 'neuron', radius: { rule: 'max' } }
 }

@@ -13,7 +13,7 @@ import { Columns, packRows } from './columns.js'
 import type { Engine } from './engine.js'
 import { allocate, layOut, type Regions } from './layout.js'
 import type { Observations } from './observations.js'
-import type { SolveRequest } from './solution.js'
+import { type SolveRequest, widestOf } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
 
@@ -23,12 +23,12 @@ export function solveByRounding(
   observations: Observations | null,
   requests: readonly SolveRequest[],
 ): Solver {
-  const { groups, inputs } = requests[0]?.shape ?? { groups: 1, inputs: 1 }
-  const neurons = Math.max(1, ...requests.map(({ shape }) => shape.neurons))
+  const widest = widestOf(requests)
+  const { groups, inputs } = widest
   const blocks = Math.max(1, ...requests.map(({ scales }) => scales.blocks))
   const rows = observations?.rows ?? 0
   const layout = layOut({
-    ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, blocks, 1),
+    ...columnNeeds(widest, blocks),
     ...(observations === null
       ? {}
       : {
@@ -41,8 +41,6 @@ export function solveByRounding(
   const regions = allocate(engine.arena, layout)
   const columns = new Columns(engine.arena, regions, inputs)
   return {
-    deadInputs: 0,
-    notes: [],
     async solve(request, options) {
       const { shape, scales } = request
       columns.setScales(request)

@@ -16,7 +16,7 @@ import { loadMatrices } from './matrices.js'
 import type { Observations } from './observations.js'
 import { isOnePath, needsSamples, type Recipe } from './recipe.js'
 import { solveByRounding } from './round.js'
-import { atSamples, tooManyRows } from './sampleChecks.js'
+import { atSamples, notFinite, tooManyRows } from './sampleChecks.js'
 import {
   ALIVE,
   type Chosen,
@@ -25,6 +25,7 @@ import {
   requestOf,
   type SolveRequest,
   solutionOf,
+  widestOf,
 } from './solution.js'
 import { planSolve, type SolveShape, usesTriangles } from './solvePlan.js'
 
@@ -88,7 +89,7 @@ export async function solve(
       solutions.push(solutionOf(request, await solver.solve(request, options)))
       options.onProgress?.(solutions.length / own.length)
     }
-    return { solutions, deadInputs: solver.deadInputs, notes: solver.notes }
+    return { solutions, deadInputs: solver.deadInputs ?? 0, notes: solver.notes ?? [] }
   } catch (error) {
     throw atSamples(error, place)
   } finally {
@@ -98,8 +99,9 @@ export async function solve(
 
 /** One way of solving, with its memory taken and its matrices prepared. */
 export interface Solver {
-  readonly deadInputs: number
-  readonly notes: readonly Note[]
+  /** None where the method looks at no H. */
+  readonly deadInputs?: number
+  readonly notes?: readonly Note[]
   solve(request: SolveRequest, options: RunOptions): Promise<Chosen>
 }
 
@@ -118,9 +120,7 @@ async function solveGram(
   const regions = allocate(engine.arena, plan.layout)
   const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
   const { diagonal } = matrices
-  if (!diagonal.every(Number.isFinite)) {
-    throw invalidData(place, 'finite sums', 'NaN or infinite ones', 'check the calibration data')
-  }
+  if (!diagonal.every(Number.isFinite)) throw notFinite(place)
   const system = gramSystem(engine, shape, plan, regions, matrices)
   const method = kindOf(recipe).create(system)
   return {
@@ -143,7 +143,7 @@ function solveShape(
 ): SolveShape {
   return {
     ...{ inputs, groups, streamsEqual, recipe },
-    neurons: Math.max(1, ...requests.map(({ shape }) => shape.neurons)),
+    neurons: widestOf(requests).neurons,
     candidates: searchesOf(requests) ? GRID.length : 1,
     blockSize: Math.min(inputs, ...requests.map(({ scales }) => scales.blockSize)),
     withErrors: withErrorsOf(requests),
@@ -151,8 +151,8 @@ function solveShape(
 }
 
 /**
- * The requests of a range of their neurons. Draws of spfq depend on a neuron's number, and a share of zeros is that of a
- * whole layer.
+ * The requests of a range of their neurons. Draws of spfq depend on a neuron's number, a share of zeros is that of a whole
+ * layer, and so is one fraction that is searched for all neurons.
  */
 function rangesOf(
   requests: readonly SolveRequest[],
@@ -160,12 +160,16 @@ function rangesOf(
   { method, sparsity }: Recipe,
 ): readonly SolveRequest[] {
   const { from, to } = range
-  if (method === 'spfq' || sparsity?.rule === 'target') {
-    throw typeError({
-      place: 'neurons',
-      expected: `all neurons with ${method === 'spfq' ? 'method spfq' : 'a target of sparsity'}`,
-      got: `${from} to ${to}`,
-    })
+  const whole =
+    method === 'spfq'
+      ? 'with method spfq'
+      : sparsity?.rule === 'target'
+        ? 'with a target of sparsity'
+        : requests.some(({ search }) => search === 'layer')
+          ? 'where one scale is searched for the whole layer'
+          : null
+  if (whole !== null) {
+    throw typeError({ place: 'neurons', expected: `all neurons ${whole}`, got: `${from} to ${to}` })
   }
   return requests.map((request) => {
     const { neurons } = request.shape

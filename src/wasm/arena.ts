@@ -9,7 +9,9 @@ import { EXCLUDE_OR_SHRINK, GpfqError } from '../errors.js'
 
 const PAGE = 65536
 const LIMIT = 65536 * PAGE
-const ALIGN = 64
+
+/** Bytes up to the next cache line, where a region of memory can begin. */
+export const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64
 
 /** A pointer: byte address in the shared memory. */
 export type Pointer = number
@@ -38,14 +40,14 @@ export class Arena {
 
   allocate(bytes: number): Pointer {
     const at = this.#top
-    const top = Math.ceil((at + bytes) / ALIGN) * ALIGN
+    const top = aligned(at + bytes)
     if (top > LIMIT) throw outOfMemory('shared memory', top)
     const missing = top - this.#memory.buffer.byteLength
     if (missing > 0) {
       try {
         this.#memory.grow(Math.ceil(missing / PAGE))
       } catch (cause) {
-        throw outOfMemory('shared memory', top, '', cause)
+        throw outOfMemory('shared memory', top, '', { cause })
       }
     }
     this.#top = top
@@ -71,12 +73,12 @@ export class Arena {
 }
 
 /** The error of a need of memory that is too large. @param most what takes the most of it */
-export function outOfMemory(place: string, bytes: number, most = '', cause?: unknown): GpfqError {
+export function outOfMemory(place: string, bytes: number, most = '', options?: ErrorOptions): GpfqError {
   const facts = {
     place,
     expected: 'at most 4096 MiB that the system grants',
     got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB${most}`,
     hint: EXCLUDE_OR_SHRINK,
   }
-  return new GpfqError('OUT_OF_MEMORY', facts, { cause })
+  return new GpfqError('OUT_OF_MEMORY', facts, options)
 }
