@@ -44,9 +44,7 @@ const PATCHES = { channels: 16, groups: 1, neurons: 16, side: 32, images: 64 }
 const DEPTHWISE = { channels: 64, groups: 64, neurons: 1, side: 32, images: 32 }
 
 /** The probe kernel, 40 ms on one thread in tiles of 0.1 ms: the best speedup that more threads can reach here. */
-const PROBES: Job = [
-  [{ kernel: 'probeArithmetic', args: [PROBE_ROUNDS], items: 400, step: 1, scratch: false }],
-]
+const PROBES: Job = [[{ kernel: 'probeArithmetic', args: [PROBE_ROUNDS], items: 400, step: 1 }]]
 
 /** The layers that the NumPy twin can compute: those of one group. */
 interface Peer {

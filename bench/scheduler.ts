@@ -42,7 +42,6 @@ const nothing = (tiles: number): Task => ({
   args: [0],
   items: tiles,
   step: 1,
-  scratch: false,
 })
 
 /** The costs of the pool itself, measured on jobs without work. */

@@ -23,11 +23,11 @@ export const typeError = (facts: ErrorFacts): TypeError & DescribedError =>
 
 export function checkWhole(
   place: string,
-  value: number,
+  value: unknown,
   least: number,
   most = Number.POSITIVE_INFINITY,
 ): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return
+  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return
   throw rangeError(
     place,
     `an integer ${most < 2 ** 53 ? `from ${least} to ${most}` : `of at least ${least}`}`,

@@ -24,28 +24,8 @@ export type GpfqErrorCode =
 /** Every code that an error of this library carries. */
 export type ErrorCode = GpfqErrorCode | 'INVALID_ARGUMENT'
 
-/** How to mend an error, in the words of the library. A face that has other words for some of them has a table of its own. */
-export const HINTS = {
-  'exclude-layer': 'exclude the layer',
-  'exclude-or-shrink': 'exclude the layer, or use fewer samples, patches or threads',
-  'fewer-samples': 'use fewer samples or patches',
-  'check-data': 'check the calibration data',
-  'new-quantizer': 'create a new quantizer',
-  'leave-out': 'leave it out',
-  'other-format': 'try another format, and please report it',
-  'layout-nchw': 'try layout nchw',
-  'layout-nhwc': 'try layout nhwc',
-  'divide-by-255': 'should they be divided by 255?',
-  'scale-mean-std': 'change or leave out scale, mean and std',
-  'samples-for-input': 'give samples for it by its name',
-  'npz-with-names': 'name the input, or give an .npz with these names',
-  'choose-array': 'choose one by its name',
-  overwrite: 'choose another name, or allow overwriting',
-  'convert-opset': 'convert it with onnx.version_converter first',
-} as const
-
-/** The name of a hint. */
-export type HintName = keyof typeof HINTS
+/** How to mend a lack of memory. It is here for hints.ts: the command line has words of its own for it. */
+export const EXCLUDE_OR_SHRINK = 'exclude the layer, or use fewer samples, patches or threads'
 
 /** The fields of an error. Either `expected` and `got` are there, for a wrong value, or `problem`, for a state. */
 export interface ErrorFacts {
@@ -55,8 +35,8 @@ export interface ErrorFacts {
   readonly got?: string
   /** What happened, where nothing was expected. */
   readonly problem?: string
-  /** A name out of HINTS, or a hint of its own. */
-  readonly hint?: HintName | (string & {})
+  /** How to mend it. HINTS has those that a face may want to say in other words. */
+  readonly hint?: string
 }
 
 /** An error with its fields: a GpfqError, or a TypeError or RangeError for an argument. */
@@ -67,7 +47,7 @@ export interface DescribedError extends Error, ErrorFacts {
 /**
  * The text of an error: `<place>: expected <X>, got <Y>; <hint>`, or `<place>: <problem>; <hint>`.
  * @param facts the fields, for instance an error of this library
- * @param hints other words for some hints
+ * @param hints other words for some hints, by the library's words (HINTS)
  * @param place another word for the place
  * @example
  * describeError({ place: 'levels', expected: 'an integer from 2 to 256', got: '1' })
@@ -80,8 +60,7 @@ export function describeError(
 ): string {
   const { expected, got, problem, hint } = facts
   const said = problem ?? `expected ${expected ?? 'another value'}, got ${got ?? 'none'}`
-  const words: Readonly<Partial<Record<string, string>>> = HINTS
-  const mend = hint === undefined ? '' : `; ${hints[hint] ?? words[hint] ?? hint}`
+  const mend = hint === undefined ? '' : `; ${hints[hint] ?? hint}`
   return `${place}: ${said}${mend}`
 }
 
@@ -95,6 +74,9 @@ export function isDescribed(error: unknown): error is DescribedError {
   return error instanceof Error && 'code' in error && 'place' in error && typeof error.place === 'string'
 }
 
+/** What a value that was thrown says. */
+export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
 /**
  * A failure of a model, a file, a worker or a runtime.
  * @example
@@ -103,7 +85,7 @@ export function isDescribed(error: unknown): error is DescribedError {
 export class GpfqError extends Error implements ErrorFacts {
   override readonly name = 'GpfqError'
   readonly code: GpfqErrorCode
-  readonly place: string
+  declare readonly place: string
   declare readonly expected?: string
   declare readonly got?: string
   declare readonly problem?: string
@@ -117,14 +99,17 @@ export class GpfqError extends Error implements ErrorFacts {
   constructor(code: GpfqErrorCode, facts: ErrorFacts, options?: ErrorOptions) {
     super(describeError(facts), options)
     this.code = code
-    this.place = facts.place
     Object.assign(this, facts)
   }
 }
 
+/** An error of samples, observations or bytes: `<place>: expected <X>, got <Y>; <hint>`. */
+export const invalidData = (place: string, expected: string, got: unknown, hint?: string): GpfqError =>
+  new GpfqError('INVALID_DATA', { place, expected, got: String(got), ...(hint && { hint }) })
+
 /** The same error at another place: for code that knows the layer or the file around what failed. */
 export const atPlace = (error: GpfqError, place: string): GpfqError =>
-  new GpfqError(error.code, { ...factsOf(error), place }, { cause: error })
+  new GpfqError(error.code, { ...error, place }, { cause: error })
 
 /** The fields of an error that it has. */
 export const factsOf = (error: ErrorFacts): ErrorFacts => {

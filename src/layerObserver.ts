@@ -7,7 +7,7 @@ import { checkWhole } from './checks.js'
 import { createTurns } from './engine/turns.js'
 import type { Executor } from './executor/executor.js'
 import { batchesOf, checkSamples, itemsOf, type LayerShape, sampleShape } from './layerSamples.js'
-import { merge, Observations } from './methods/observations.js'
+import { joined, merge, Observations } from './methods/observations.js'
 import { observationShape, SEGMENT_ROWS } from './methods/samplePlan.js'
 
 /** What is observed. */
@@ -97,12 +97,4 @@ export function createLayerObserver(executor: Executor, given: LayerInputs): Lay
       return turns.take(observations).then(({ bytes }) => bytes)
     },
   }
-}
-
-function joined(a: Float32Array, b: Float32Array): Float32Array {
-  if (a.length === 0) return b
-  const out = new Float32Array(a.length + b.length)
-  out.set(a)
-  out.set(b, a.length)
-  return out
 }

@@ -46,12 +46,10 @@ export function itemsOf({ inputs, convolution }: LayerShape): Items {
       gather: (rows) => denseGather(rows, inputs),
     }
   }
-  const { channels, height, width, groups, kernel } = convolution
-  for (const [name, value] of Object.entries({ channels, height, width, groups }))
-    checkWhole(`convolution: ${name}`, value, 1)
-  for (const [name, values] of Object.entries({ ...convolution })) {
-    if (!Array.isArray(values)) continue
-    for (const value of values) checkWhole(`convolution: ${name}`, Number(value), name === 'pads' ? 0 : 1)
+  const { channels, height, width, groups, kernel, strides, dilations, pads } = convolution
+  const lengths = { channels, height, width, groups, kernel, strides, dilations, pads }
+  for (const [name, values] of Object.entries(lengths)) {
+    for (const value of [values].flat()) checkWhole(`convolution: ${name}`, value, name === 'pads' ? 0 : 1)
   }
   if (channels % groups > 0)
     throw rangeError('convolution: groups', `a divisor of ${channels} channels`, groups)
@@ -79,7 +77,7 @@ export function* batchesOf(items: Items, x: Float32Array, xq: Float32Array | nul
     const to = Math.min(count, from + step)
     const part = (values: Float32Array): Float32Array =>
       values.subarray(from * items.floats, to * items.floats)
-    yield { x: part(x), xq: xq === null ? null : part(xq), gather: items.gather(to - from) }
+    yield { x: part(x), xq: xq && part(xq), gather: items.gather(to - from) }
   }
 }
 

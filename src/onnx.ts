@@ -17,10 +17,9 @@ export {
   type ErrorFacts,
   GpfqError,
   type GpfqErrorCode,
-  HINTS,
-  type HintName,
   isDescribed,
 } from './errors.js'
+export { HINTS, type HintName } from './hints.js'
 export { dequantize, type QuantizedValues, type WeightShape } from './methods/alphabet.js'
 export {
   defaultPasses,

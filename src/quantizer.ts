@@ -169,8 +169,7 @@ export async function createQuantizer(options: QuantizerOptions = {}): Promise<Q
     quantizeLayer: (problem, layerOptions = {}) => quantizeLayer(executor, problem, layerOptions),
     observe: async (inputs) => createLayerObserver(executor, inputs),
     async solve(observations, weights, solveOptions = {}) {
-      const seen =
-        'bytes' in observations && 'add' in observations ? await observations.observations() : observations
+      const seen = 'add' in observations ? await observations.observations() : observations
       return solveLayer(executor, seen, weights, solveOptions)
     },
     close,

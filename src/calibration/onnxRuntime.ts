@@ -6,8 +6,10 @@
  * any thread count we tried. The thread counts are set. The native build uses accuracy level 0 for fused MatMulNBits; its
  * default rounds activations to int8, which costs errors of 1–2 %.
  */
+
 import type * as Ort from 'onnxruntime-web'
 import { type ErrorFacts, GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
 import type { Runner, RunnerSession } from './runner.js'
@@ -252,7 +254,9 @@ function failed(doing: string, cause: unknown): GpfqError {
   if (/out of memory|allocation failed|could not allocate|bad_alloc/i.test(reason))
     return new GpfqError('OUT_OF_MEMORY', { ...facts, hint: 'use fewer samples at a time' }, { cause })
   const isOpset = /\bopset\b/i.test(reason)
-  return new GpfqError('RUNTIME_FAILED', isOpset ? { ...facts, hint: 'convert-opset' } : facts, { cause })
+  return new GpfqError('RUNTIME_FAILED', isOpset ? { ...facts, hint: HINTS['convert-opset'] } : facts, {
+    cause,
+  })
 }
 
 /** ONNX Runtime's own text without its numbering, at most three lines of it. */

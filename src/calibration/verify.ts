@@ -4,8 +4,10 @@
  * the tensors at which it is cut, and the whole model need not. Without calibration, or with random nodes, the model must
  * at least load.
  */
+
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import { intAttribute } from '../onnx/attributes.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import { graphOf } from '../onnx/model.js'
@@ -77,6 +79,6 @@ function failed(output: string, expected: string, got: string): GpfqError {
   return new GpfqError('VERIFY_FAILED', {
     place: `written model, output '${output}'`,
     ...{ expected, got },
-    hint: 'other-format',
+    hint: HINTS['other-format'],
   })
 }

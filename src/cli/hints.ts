@@ -2,24 +2,24 @@
  * The command line's words for errors of the library: hints name its flags, and an argument that is an option goes by the
  * option's name. Texts are escaped, since places can be names out of a model.
  */
-import { type DescribedError, describeError, type HintName } from '../errors.js'
+import { type DescribedError, describeError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import { printable } from './terminal.js'
 import { kebab } from './values.js'
 
 /** Hints in the command line's words. Those that are not here read the same as in the library. */
-export const CLI_HINTS: Readonly<Partial<Record<HintName, string>>> = {
-  'exclude-layer': 'leave the layer out with --exclude',
-  'exclude-or-shrink': 'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
-  'fewer-samples': 'use fewer --samples or --patches',
-  'other-format': 'try another --format, and please report it',
-  'layout-nchw': 'try --layout nchw',
-  'layout-nhwc': 'try --layout nhwc',
-  'divide-by-255': 'is --scale 255 missing?',
-  'scale-mean-std': 'change or leave out --scale, --mean and --std',
-  'samples-for-input': 'add it as NAME=DATA',
-  'npz-with-names': 'write NAME=DATA, or give an .npz with these names',
-  'choose-array': 'choose one as NAME=DATA',
-  overwrite: 'choose another name or add --force',
+export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
+  [HINTS['exclude-or-shrink']]:
+    'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
+  [HINTS['other-format']]: 'try another --format, and please report it',
+  [HINTS['layout-nchw']]: 'try --layout nchw',
+  [HINTS['layout-nhwc']]: 'try --layout nhwc',
+  [HINTS['divide-by-255']]: 'is --scale 255 missing?',
+  [HINTS['scale-mean-std']]: 'change or leave out --scale, --mean and --std',
+  [HINTS['samples-for-input']]: 'add it as NAME=DATA',
+  [HINTS['npz-with-names']]: 'write NAME=DATA, or give an .npz with these names',
+  [HINTS['choose-array']]: 'choose one as NAME=DATA',
+  [HINTS.overwrite]: 'choose another name or add --force',
 }
 
 /** Options of the library whose name on the command line is another word. */

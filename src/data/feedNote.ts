@@ -18,7 +18,7 @@ export type FeedNote =
       readonly code: 'NOT_SCALED'
       readonly place: string
       readonly text: string
-      readonly hint: 'divide-by-255'
+      readonly hint: string
     }
   /** The last samples do not fill a batch of the model's fixed size. */
   | { readonly code: 'SAMPLES_LEFT_OUT'; readonly place: null; readonly text: string }

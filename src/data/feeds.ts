@@ -6,6 +6,7 @@
 
 import { checkWhole } from '../checks.js'
 import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
 import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
@@ -81,7 +82,7 @@ export async function loadFeeds(
       place: 'scale, mean, std',
       expected: 'a float input to apply them to',
       got: inputs.map((input) => `${input.name} (${input.type})`).join(', '),
-      hint: 'scale-mean-std',
+      hint: HINTS['scale-mean-std'],
     })
 
   const available = commonCount(feeders.map((feeder) => feeder.column))
@@ -194,7 +195,7 @@ function targetOf(source: DataSource, inputs: readonly RunnerInput[]): RunnerInp
   throw new GpfqError('INVALID_DATA', {
     place: source.name,
     problem: `the model has ${inputs.length} inputs (${names}), and it is not said which one this is for`,
-    hint: 'npz-with-names',
+    hint: HINTS['npz-with-names'],
   })
 }
 
@@ -217,7 +218,7 @@ function feederOf(
       place: 'data',
       expected: `samples for input ${input.name}`,
       got: 'none',
-      hint: 'samples-for-input',
+      hint: HINTS['samples-for-input'],
     })
   const { place } = column
   const { type } = input
@@ -234,7 +235,7 @@ function feederOf(
       code: 'NOT_SCALED',
       place,
       text: `bytes 0..255 go into the ${type} input ${input.name} as they are`,
-      hint: 'divide-by-255',
+      hint: HINTS['divide-by-255'],
     })
 
   return {
@@ -294,7 +295,7 @@ function shapeError(column: Column, input: RunnerInput, layout: Layout | undefin
     place: column.place,
     expected: `shape ${describeShape(input.dims)} for input ${input.name}`,
     got: describeShape([column.samples, ...column.dims]),
-    ...(isOther && { hint: `layout-${other}` }),
+    ...(isOther && { hint: HINTS[`layout-${other}`] }),
   })
 }
 

@@ -2,10 +2,12 @@
  * Files of the command line in Node. Files and folders are read as byte sources. An output is written whole or not at
  * all: to a temporary file in the same folder, which is then renamed.
  */
+
 import { accessSync, constants, existsSync, rmSync, type Stats, statSync } from 'node:fs'
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import type { DataSource } from './feeds.js'
 import { isImageName } from './images.js'
 import type { DataFile } from './source.js'
@@ -120,7 +122,7 @@ export function checkOutput(path: string, force: boolean): void {
     throw new GpfqError('FILE_EXISTS', {
       place: path,
       problem: 'the file exists already',
-      hint: 'overwrite',
+      hint: HINTS.overwrite,
     })
 }
 

@@ -4,7 +4,9 @@
  *
  * Arithmetic is float64 and is rounded once, to float32. Elements of uint8 are looked up in a table of 256 results.
  */
+
 import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import { allocateElements, convertElements, isFloatType, numberAt } from '../tensor/elements.js'
 import type { TensorData, TensorType } from '../tensor/tensor.js'
 
@@ -38,7 +40,7 @@ export function checkPreprocessing(place: string, options: Preprocessing, channe
         place,
         expected: `${option} with 1 number or one per channel (${channels})`,
         got: String(values.length),
-        hint: 'scale-mean-std',
+        hint: HINTS['scale-mean-std'],
       })
   }
   for (const divisor of [options.scale ?? 1, ...(options.std ?? [])])
@@ -47,7 +49,7 @@ export function checkPreprocessing(place: string, options: Preprocessing, channe
         place,
         expected: 'scale and std other than zero',
         got: String(divisor),
-        hint: 'scale-mean-std',
+        hint: HINTS['scale-mean-std'],
       })
 }
 

@@ -3,7 +3,9 @@
  * hold one array, or several with names. The first bytes say which format it is, not the name of the file. Files that are
  * gzipped are unpacked first.
  */
+
 import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isIdx, parseIdx } from './idx.js'
 import { isNpy, parseNpy, startOf } from './npy.js'
@@ -56,7 +58,7 @@ export function pickArray(file: ArrayFile, name: string | undefined, place: stri
     place,
     expected: name === undefined ? 'one array' : `an array named ${JSON.stringify(name)}`,
     got: names.join(', '),
-    hint: 'choose-array',
+    hint: HINTS['choose-array'],
   })
 }
 

@@ -2,7 +2,7 @@
  * Reports the failure of a worker to everything that waits for workers. Each wait races with the alarm, so that a dead
  * worker is an error and not a promise that never settles.
  */
-import { GpfqError } from '../errors.js'
+import { GpfqError, reasonOf } from '../errors.js'
 
 export interface Alarm {
   /** Settles as `work` does, or rejects with the failure if that is known first. */
@@ -34,7 +34,6 @@ export function createAlarm(): Alarm {
 
 /** The error of a worker that died, did not start or ran a kernel that trapped. @param cause an error or its text */
 export function workerFailed(cause: unknown): GpfqError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  const facts = { place: 'worker', problem: `failed: ${reason}`, hint: 'new-quantizer' }
+  const facts = { place: 'worker', problem: `failed: ${reasonOf(cause)}`, hint: 'create a new quantizer' }
   return new GpfqError('WORKER_FAILED', facts, { cause })
 }

@@ -10,13 +10,11 @@
 export interface Task {
   /** Name of an export of the module. */
   readonly kernel: string
-  /** Arguments of the kernel before `begin` and `end`. */
+  /** Arguments of the kernel before `begin`, `end` and the worker's number, which only kernels with private scratch take. */
   readonly args: readonly number[]
   readonly items: number
   /** Items of a tile. */
   readonly step: number
-  /** The kernel needs private scratch: its last argument is the worker's number. */
-  readonly scratch: boolean
 }
 
 export type Phase = readonly Task[]

@@ -41,8 +41,7 @@ export function runTile(
     const end = Math.min(task.items, begin + task.step)
     const kernel = kernels[task.kernel]
     if (kernel === undefined) throw new Error(`the module has no kernel "${task.kernel}"`)
-    if (task.scratch) kernel(...task.args, begin, end, worker)
-    else kernel(...task.args, begin, end)
+    kernel(...task.args, begin, end, worker)
     return true
   }
   return false

@@ -33,7 +33,7 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
 
 const warnOnce = memoizeAsync(async () =>
   console.warn(
-    'gpfq: this page cannot share memory, so gpfq uses one worker only; for more, serve the page with ' +
+    'gpfq: this page cannot share memory, so there is one worker only; for more, serve it with ' +
       'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
   ),
 )

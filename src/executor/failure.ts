@@ -2,7 +2,6 @@
  * Errors that cross between threads. A structured clone keeps neither the class nor the fields of an error, so errors are
  * posted as plain data and created again on the other side.
  */
-import { rangeError, typeError } from '../checks.js'
 import { type ErrorCode, type ErrorFacts, factsOf, GpfqError, isDescribed } from '../errors.js'
 
 /** An error as plain data. */
@@ -26,11 +25,6 @@ export function rebuildFailure({ failure: { name, message, described } }: Failur
   if (described !== undefined && described.code !== 'INVALID_ARGUMENT') {
     return new GpfqError(described.code, described)
   }
-  if (described !== undefined) {
-    const { place, expected = '', got } = described
-    return name === 'RangeError' ? rangeError(place, expected, got) : typeError(described)
-  }
-  if (name === 'RangeError') return new RangeError(message)
-  if (name === 'TypeError') return new TypeError(message)
-  return Object.assign(new Error(message), { name })
+  const kinds: Readonly<Record<string, ErrorConstructor>> = { RangeError, TypeError }
+  return Object.assign(new (kinds[name] ?? Error)(message), { name }, described)
 }

@@ -19,6 +19,8 @@ interface RunFor {
   readonly onProgress?: ((fraction: number) => void) | undefined
 }
 
+type Act<T> = (source: BatchSource & ReturnType<typeof proxy<BatchSource>>) => Promise<HostAnswer<T>>
+
 /**
  * Starts the worker and loads the kernels in it.
  * @param spawn starts the worker; tests replace it
@@ -50,12 +52,11 @@ export async function createHosted(
 
   let peakMemoryBytes = 0
 
-  /** Makes one call of the host. @throws the error that the verb failed with */
-  async function call<T>(
-    batches: Batches,
-    { signal, onProgress }: RunFor,
-    act: (source: BatchSource & ReturnType<typeof proxy<BatchSource>>) => Promise<HostAnswer<T>>,
-  ): Promise<T> {
+  /** Makes one call of the host in its turn. @throws the error that the verb failed with */
+  const call = <T>(batches: Batches, run: RunFor, act: Act<T>): Promise<T> =>
+    turns.take(() => callNow(batches, run, act), run.signal)
+
+  async function callNow<T>(batches: Batches, { signal, onProgress }: RunFor, act: Act<T>): Promise<T> {
     if (closed) throw closedError()
     signal?.throwIfAborted()
     const source = readBatches(batches, onProgress)
@@ -84,29 +85,15 @@ export async function createHosted(
     get peakMemoryBytes() {
       return peakMemoryBytes
     },
-    observe: (shape, batches, { signal, onProgress, ...options }) =>
-      turns.take(
-        async () =>
-          revive(
-            await call(batches, { signal, onProgress }, (source) => remote.observe(shape, source, options)),
-          ),
-        signal,
-      ),
+    observe: async (shape, batches, { signal, onProgress, ...options }) =>
+      revive(await call(batches, { signal, onProgress }, (source) => remote.observe(shape, source, options))),
     solve: (observations, requests, { signal, onProgress, ...options }) =>
-      turns.take(
-        () =>
-          call([], { signal, onProgress }, (source) =>
-            remote.solve(observations, source, requests.map(owned), options),
-          ),
-        signal,
+      call([], { signal, onProgress }, (source) =>
+        remote.solve(observations, source, requests.map(owned), options),
       ),
     measure: (shape, batches, request, solution, { signal, onProgress, ...options }) =>
-      turns.take(
-        () =>
-          call(batches, { signal, onProgress }, (source) =>
-            remote.measure(shape, source, owned(request), solution, options),
-          ),
-        signal,
+      call(batches, { signal, onProgress }, (source) =>
+        remote.measure(shape, source, owned(request), solution, options),
       ),
     close,
   }

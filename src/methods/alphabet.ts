@@ -79,42 +79,46 @@ export function scalesFor(
   checkRadius(radius)
   const blockSize = blockSizeOf(scalePer, shape.inputs)
   const blocks = Math.ceil(shape.inputs / blockSize)
-  const radii = radiiFor(weights, shape, blocks, blockSize, levels, scalePer, radius)
-  const values = radii.map((alpha) => (alpha >= LEAST_RADIUS ? (2 * alpha) / (levels - 1) : EMPTY_SCALE))
-  return { values: Float32Array.from(values), blocks, blockSize }
+  const radii = radiiFor(weights, shape, blockSize, levels, scalePer, radius)
+  const scaleOf = (alpha: number): number =>
+    alpha >= LEAST_RADIUS ? (2 * alpha) / (levels - 1) : EMPTY_SCALE
+  const values = new Float32Array(shape.groups * blocks * shape.neurons)
+  return {
+    values: values.map((_, i) => scaleOf(typeof radii === 'number' ? radii : radii[i]!)),
+    blocks,
+    blockSize,
+  }
 }
 
+/** The radius of all scopes, or the radii (groups, blocks, neurons). */
 function radiiFor(
   weights: Float32Array,
   shape: WeightShape,
-  blocks: number,
   blockSize: number,
   levels: number,
   scalePer: ScalePer,
   radius: Radius,
-): Float64Array {
+): number | Float64Array {
   const { rule } = radius
-  const everywhere = (alpha: number): Float64Array =>
-    new Float64Array(shape.groups * blocks * shape.neurons).fill(alpha)
-  if (rule === 'value') return everywhere(radius.value)
-  if (rule === 'median') return everywhere(radius.factor * medianMagnitude(weights))
+  if (rule === 'value') return radius.value
+  if (rule === 'median') return radius.factor * medianMagnitude(weights)
   if (rule === 'mean-max') {
-    const columns = scopeMaxima(weights, shape, 1, shape.inputs)
-    return everywhere((radius.factor * sum(columns)) / columns.length)
+    const columns = scopeMaxima(weights, shape, shape.inputs)
+    return (radius.factor * sum(columns)) / columns.length
   }
-  const maxima = scopeMaxima(weights, shape, blocks, blockSize)
+  const maxima = scopeMaxima(weights, shape, blockSize)
   const shared = scalePer === 'layer'
   if (shared) maxima.fill(maxima.reduce((a, b) => Math.max(a, b), 0))
-  return rule === 'mse' ? leastWeightError(weights, shape, blocks, blockSize, levels, maxima, shared) : maxima
+  return rule === 'mse' ? leastWeightError(weights, shape, blockSize, levels, maxima, shared) : maxima
 }
 
 /** Visits each row of weights (neurons) with the indices of its first weight and of its first scale. */
 function eachRow(
   { groups, inputs, neurons }: WeightShape,
-  blocks: number,
   blockSize: number,
   visit: (row: number, scales: number) => void,
 ): void {
+  const blocks = Math.ceil(inputs / blockSize)
   for (let row = 0; row < groups * inputs; row++) {
     const t = row % inputs
     visit(row * neurons, (((row - t) / inputs) * blocks + Math.floor(t / blockSize)) * neurons)
@@ -122,14 +126,9 @@ function eachRow(
 }
 
 /** Largest |w| of each scope, (groups, blocks, neurons). */
-function scopeMaxima(
-  weights: Float32Array,
-  shape: WeightShape,
-  blocks: number,
-  blockSize: number,
-): Float64Array {
-  const maxima = new Float64Array(shape.groups * blocks * shape.neurons)
-  eachRow(shape, blocks, blockSize, (from, to) => {
+function scopeMaxima(weights: Float32Array, shape: WeightShape, blockSize: number): Float64Array {
+  const maxima = new Float64Array(shape.groups * Math.ceil(shape.inputs / blockSize) * shape.neurons)
+  eachRow(shape, blockSize, (from, to) => {
     for (let k = 0; k < shape.neurons; k++) {
       const magnitude = Math.abs(weights[from + k]!)
       if (magnitude > maxima[to + k]!) maxima[to + k] = magnitude
@@ -142,7 +141,6 @@ function scopeMaxima(
 function leastWeightError(
   weights: Float32Array,
   shape: WeightShape,
-  blocks: number,
   blockSize: number,
   levels: number,
   maxima: Float64Array,
@@ -154,7 +152,7 @@ function leastWeightError(
   for (const fraction of GRID) {
     const scales = maxima.map((alpha) => (2 * alpha * fraction) / (levels - 1) || EMPTY_SCALE)
     const errors = new Float64Array(maxima.length)
-    eachRow(shape, blocks, blockSize, (from, to) => {
+    eachRow(shape, blockSize, (from, to) => {
       for (let k = 0; k < shape.neurons; k++) {
         const w = weights[from + k]!
         const s = scales[to + k]!
@@ -213,7 +211,7 @@ export function dequantize(quantized: QuantizedValues, shape: WeightShape): Floa
   const { codes, scales, blockSize, zero, values: reals } = quantized
   if (reals !== undefined) return reals
   const values = new Float32Array(codes.length)
-  eachRow(shape, Math.ceil(shape.inputs / blockSize), blockSize, (row, at) => {
+  eachRow(shape, blockSize, (row, at) => {
     for (let k = 0; k < shape.neurons; k++) values[row + k] = scales[at + k]! * (codes[row + k]! - zero)
   })
   return values

@@ -5,7 +5,7 @@
 import type { Phase } from '../engine/job.js'
 import type { Arena, Pointer } from '../wasm/arena.js'
 import { PANEL, pack, panelsOf } from '../wasm/kernels.js'
-import { type Scales, type WeightShape, zeroPoint } from './alphabet.js'
+import { type WeightShape, zeroPoint } from './alphabet.js'
 import type { Regions } from './layout.js'
 import { steps } from './samples.js'
 import type { SolveRequest } from './solution.js'
@@ -59,6 +59,27 @@ export function toPanels<T extends Float32Array | Uint8Array>(
   }
 }
 
+/**
+ * Packs rows of float32, each `rowBytes` behind the one before.
+ * @param offsets memory for the offsets of all rows and columns
+ */
+export function packRows(
+  arena: Arena,
+  {
+    offsets,
+    rowBytes,
+    ...a
+  }: Omit<Parameters<typeof pack>[0], 'rowAt' | 'columnAt' | 'contiguous' | 'perGroup' | 'toRow'> & {
+    readonly offsets: Pointer
+    readonly rowBytes: number
+  },
+): Phase {
+  const columnAt = offsets + 4 * a.rows
+  arena.words(offsets, a.rows).set(steps(a.rows, rowBytes))
+  arena.words(columnAt, a.columns).set(steps(a.columns, 4))
+  return [pack({ ...a, rowAt: offsets, columnAt, contiguous: true, perGroup: panelsOf(a.columns), toRow: 0 })]
+}
+
 /** The memory of one layer’s weights, scales and codes, and how values are copied in and out. */
 export class Columns {
   readonly weights: Pointer // [group][neuron panel][8·panels][8] float32
@@ -67,8 +88,7 @@ export class Columns {
   readonly codes: Pointer // [group][neuron panel][8·panels][8] bytes
   readonly #arena: Arena
   readonly #raw: Pointer // (groups, inputs, neurons)
-  readonly #rowAt: Pointer
-  readonly #columnAt: Pointer
+  readonly #offsets: Pointer
   readonly #panels: number
 
   /** @param regions memory of a plan that includes columnNeeds (solvePlan.ts) */
@@ -80,8 +100,7 @@ export class Columns {
     this.zeros = regions.at('zero points')
     this.codes = regions.at('codes')
     this.#raw = regions.at('weights as given')
-    this.#rowAt = regions.at('offsets of weights')
-    this.#columnAt = this.#rowAt + 4 * inputs
+    this.#offsets = regions.at('offsets of weights')
   }
 
   /** The arguments that all kernels over these columns share. The request's weights and scales must be loaded. */
@@ -103,58 +122,45 @@ export class Columns {
     }
   }
 
-  /** Copies weights (groups, inputs, neurons) into shared memory. The phase that it returns packs them. */
-  load(weights: Float32Array, shape: WeightShape): Phase {
-    const { groups, inputs, neurons } = shape
+  /** Copies the weights into shared memory. The phase that it returns packs them. */
+  load({ weights, shape: { groups, inputs, neurons } }: SolveRequest): Phase {
     this.#arena.floats(this.#raw, weights.length).set(weights)
-    this.#arena.words(this.#rowAt, inputs).set(steps(inputs, 4 * neurons))
-    this.#arena.words(this.#columnAt, neurons).set(steps(neurons, 4))
-    const perGroup = panelsOf(neurons)
+    const panelBytes = this.#panels * 256
     // Rows from `inputs` to 8·panels are never packed: they stay zero, like the padding of H and G.
     if (inputs < this.#panels * PANEL) {
-      this.#arena.floats(this.weights, groups * perGroup * this.#panels * 64).fill(0)
+      this.#arena.floats(this.weights, (groups * panelsOf(neurons) * panelBytes) / 4).fill(0)
     }
-    return [
-      pack({
-        source: this.#raw,
-        groupBytes: 4 * inputs * neurons,
-        rowAt: this.#rowAt,
-        columnAt: this.#columnAt,
-        contiguous: true,
-        rows: inputs,
-        columns: neurons,
-        groups,
-        panels: this.weights,
-        perGroup,
-        panelBytes: this.#panels * 256,
-        toRow: 0,
-      }),
-    ]
+    return packRows(this.#arena, {
+      source: this.#raw,
+      offsets: this.#offsets,
+      rowBytes: 4 * neurons,
+      groupBytes: 4 * inputs * neurons,
+      ...{ rows: inputs, columns: neurons, groups, panels: this.weights, panelBytes },
+    })
   }
 
   /**
    * Writes the scales of all candidates: each is the given scales times one fraction.
-   * @param scales (groups, blocks, neurons)
+   * @param own (groups, blocks, neurons)
    */
   setScales(
-    { groups, neurons }: WeightShape,
-    levels: number,
-    scales: Scales,
+    { shape: { groups, neurons }, levels, scales: { blocks, values } }: SolveRequest,
+    own: Float32Array = values,
     fractions: readonly number[] = [1],
   ): void {
     const candidates = fractions.length
     const perGroup = panelsOf(neurons)
-    const length = groups * candidates * perGroup * scales.blocks * PANEL
-    const values = this.#arena.floats(this.scales, length)
+    const length = groups * candidates * perGroup * blocks * PANEL
+    const packed = this.#arena.floats(this.scales, length)
     this.#arena.floats(this.zeros, length).fill(zeroPoint(levels))
-    values.fill(1)
+    packed.fill(1)
     for (let g = 0; g < groups; g++) {
       for (let c = 0; c < candidates; c++) {
-        for (let b = 0; b < scales.blocks; b++) {
+        for (let b = 0; b < blocks; b++) {
           for (let k = 0; k < neurons; k++) {
             const panel = (g * candidates + c) * perGroup + (k >> 3)
-            values[(panel * scales.blocks + b) * PANEL + (k & 7)] =
-              scales.values[(g * scales.blocks + b) * neurons + k]! * fractions[c]!
+            packed[(panel * blocks + b) * PANEL + (k & 7)] =
+              own[(g * blocks + b) * neurons + k]! * fractions[c]!
           }
         }
       }

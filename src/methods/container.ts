@@ -10,9 +10,9 @@
  * Little-endian, as WebAssembly's memory is. The header says how long the arrays are: the reader computes their lengths from
  * checked numbers and refuses bytes that are shorter or longer.
  */
-import { GpfqError } from '../errors.js'
+import { invalidData } from '../errors.js'
+import { aligned } from '../wasm/arena.js'
 
-const ALIGN = 64
 const MAGIC = 'GPFQ'
 const PREFIX = 16
 const HEADER = 30
@@ -28,8 +28,6 @@ export interface ContainerKind {
   readonly name: string
 }
 
-const padded = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
-
 const letters = (bytes: Uint8Array): string => String.fromCharCode(...bytes.subarray(0, 8))
 
 /** One value as bytes. @param header at most 30 whole numbers; true counts as 1 */
@@ -38,7 +36,7 @@ export function packContainer(
   header: readonly (number | boolean)[],
   arrays: readonly ContainerArray[],
 ): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(arrays.reduce((sum, { byteLength }) => sum + padded(byteLength), START))
+  const bytes = new Uint8Array(arrays.reduce((sum, { byteLength }) => sum + aligned(byteLength), START))
   const view = new DataView(bytes.buffer)
   for (const [i, letter] of [...(MAGIC + kind.letters)].entries()) bytes[i] = letter.charCodeAt(0)
   view.setUint32(8, kind.version, true)
@@ -46,7 +44,7 @@ export function packContainer(
   let at = START
   for (const array of arrays) {
     bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at)
-    at += padded(array.byteLength)
+    at += aligned(array.byteLength)
   }
   view.setUint32(12, checksum(bytes), true)
   return bytes
@@ -73,31 +71,34 @@ export interface ContainerReader {
  * @throws GpfqError INVALID_DATA for bytes that are none, of another kind or version, truncated or damaged
  */
 export function openContainer(place: string, kind: ContainerKind, given: Uint8Array): ContainerReader {
-  const fail = (expected: string, got: unknown, at = place): GpfqError =>
-    new GpfqError('INVALID_DATA', { place: at, expected, got: String(got) })
   if (given.length < PREFIX || letters(given) !== MAGIC + kind.letters) {
-    throw fail(`${kind.name} of gpfq`, `${given.length} bytes of something else`)
+    throw invalidData(place, `${kind.name} of gpfq`, `${given.length} bytes of something else`)
   }
   // A view at an odd offset cannot be read as floats.
   const { buffer, byteOffset, length: total } = given.byteOffset % 8 === 0 ? given : new Uint8Array(given)
   const view = new DataView(buffer, byteOffset, total)
   const version = view.getUint32(8, true)
-  if (version !== kind.version) throw fail(`${kind.name} of version ${kind.version}`, `version ${version}`)
-  const sum = total % ALIGN === 0 ? checksum(new Uint8Array(buffer, byteOffset, total)) : -1
+  if (version !== kind.version)
+    throw invalidData(place, `${kind.name} of version ${kind.version}`, `version ${version}`)
+  const sum = aligned(total) === total ? checksum(new Uint8Array(buffer, byteOffset, total)) : -1
   if (total < START || view.getUint32(12, true) !== sum) {
-    throw fail(`${kind.name} with the checksum written in it`, 'other bytes: it is damaged or truncated')
+    throw invalidData(
+      place,
+      `${kind.name} with the checksum written in it`,
+      'other bytes: it is damaged or truncated',
+    )
   }
   let field = 0
   let at = START
   const whole = (name: string, least: number, most: number): number => {
     const value = view.getFloat64(PREFIX + 8 * field++, true)
     if (Number.isInteger(value) && value >= least && value <= most) return value
-    throw fail(`an integer from ${least} to ${most}`, value, `${place}, ${name}`)
+    throw invalidData(`${place}, ${name}`, `an integer from ${least} to ${most}`, value)
   }
   const take = (byteLength: number): number => {
     const start = at
-    if (!(start + byteLength <= total)) throw fail(`${byteLength} more bytes`, total - start)
-    at += padded(byteLength)
+    if (!(start + byteLength <= total)) throw invalidData(place, `${byteLength} more bytes`, total - start)
+    at += aligned(byteLength)
     return byteOffset + start
   }
   return {
@@ -107,7 +108,7 @@ export function openContainer(place: string, kind: ContainerKind, given: Uint8Ar
     doubles: (length) => new Float64Array(buffer, take(8 * length), length),
     bytes: (length) => new Uint8Array(buffer, take(length), length),
     end() {
-      if (at !== total) throw fail(`${at} bytes`, total)
+      if (at !== total) throw invalidData(place, `${at} bytes`, total)
     },
   }
 }

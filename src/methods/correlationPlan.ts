@@ -15,12 +15,8 @@ export interface CorrelationPlan {
   readonly pitch: number
   /** Of one image: pixels with the zeros between lines and images, and as many positions where a patch meets the image. */
   readonly positions: number
-  /** Those of these positions where the convolution has no output. */
-  readonly ring: number
   /** Pixels that the largest shift goes over. */
   readonly lead: number
-  /** Differences of two taps. */
-  readonly shifts: number
   readonly panels: number // of 8 channels, per group
   readonly images: number // held at once
   readonly piece: number // pixels whose panels stay in the caches, whole sample blocks
@@ -76,9 +72,7 @@ export function withCorrelation(shape: SampleShape, convolution: Convolution): S
     reach: [y.reach, x.reach],
     pitch: x.positions,
     positions,
-    ring,
     lead,
-    shifts,
     panels,
     images,
     piece: pieceBlocks * BLOCK,

@@ -14,8 +14,8 @@ import { frame } from '../wasm/methodKernels.js'
 import { Columns, fromPanels } from './columns.js'
 import type { Engine } from './engine.js'
 import { allocate, layOut } from './layout.js'
-import { REDUNDANCY, type Recipe } from './recipe.js'
-import type { SolveRequest } from './solution.js'
+import type { Recipe } from './recipe.js'
+import { type SolveRequest, widestOf } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
 
@@ -32,31 +32,29 @@ export const coefficientsOf = (inputs: number, redundancy: number): number =>
  */
 export function solveFrame(engine: Engine, requests: readonly SolveRequest[], recipe: Recipe): Solver {
   const { arena, pool } = engine
-  const { groups, inputs } = requests[0]?.shape ?? { groups: 1, inputs: 1 }
-  const neurons = Math.max(1, ...requests.map(({ shape }) => shape.neurons))
-  const redundancy = recipe.redundancy ?? REDUNDANCY
+  const widest = widestOf(requests)
+  const { groups, inputs } = widest
+  const redundancy = recipe.redundancy!
   const dimension = dimensionOf(inputs)
   const count = dimension * redundancy // coefficients of one run of weights
   const coefficients = coefficientsOf(inputs, redundancy)
-  const widest = groups * panelsOf(neurons)
+  const lanes = groups * panelsOf(widest.neurons) * PANEL
   const held = panelsOf(inputs) * PANEL
   const regions = allocate(
     arena,
     layOut({
-      ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, 1, 1),
+      ...columnNeeds(widest, 1),
       frame: 4 * count * dimension, // (count, dimension) float32
-      coefficients: widest * PANEL * coefficients, // [group][neuron panel][coefficient][8] bytes
-      'reconstructed weights': widest * held * 32, // [group][neuron panel][8·panels][8] float32
+      coefficients: lanes * coefficients, // [group][neuron panel][coefficient][8] bytes
+      'reconstructed weights': 4 * lanes * held, // [group][neuron panel][8·panels][8] float32
       'frame scratch': pool.threads * count * 32, // [worker][count][8] float32
     }),
   )
   const columns = new Columns(arena, regions, inputs)
   arena.floats(regions.at('frame'), count * dimension).set(harmonicFrame(count, dimension))
   return {
-    deadInputs: 0,
-    notes: [],
     async solve(request, options) {
-      const { weights, shape } = request
+      const { shape } = request
       const [codesAt, valuesAt] = [regions.at('coefficients'), regions.at('reconstructed weights')]
       const task = frame({
         ...columns.of(request),
@@ -64,20 +62,14 @@ export function solveFrame(engine: Engine, requests: readonly SolveRequest[], re
         ...{ codes: codesAt, values: valuesAt, dimension, count },
         scratch: regions.at('frame scratch'),
       })
-      await pool.run([columns.load(weights, shape), [task]], options)
-      const lanes = groups * panelsOf(shape.neurons) * PANEL
+      await pool.run([columns.load(request), [task]], options)
+      const own = groups * panelsOf(shape.neurons) * PANEL
       const codes = new Uint8Array(groups * coefficients * shape.neurons)
       const values = new Float32Array(groups * inputs * shape.neurons)
       return {
-        codes: fromPanels(
-          arena.bytes(codesAt, lanes * coefficients),
-          coefficients,
-          coefficients,
-          shape,
-          codes,
-        ),
+        codes: fromPanels(arena.bytes(codesAt, own * coefficients), coefficients, coefficients, shape, codes),
         scales: columns.readScales(shape, 1),
-        values: fromPanels(arena.floats(valuesAt, lanes * held), held, inputs, shape, values),
+        values: fromPanels(arena.floats(valuesAt, own * held), held, inputs, shape, values),
       }
     },
   }

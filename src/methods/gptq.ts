@@ -11,7 +11,7 @@
  * finely (it does not use X), or to compare with other tools. Act-order is the default.
  */
 import * as kernels from '../wasm/kernels.js'
-import { Factor, factorRegions } from './factor.js'
+import { factor, factorRegions, UNIT_LOWER } from './factor.js'
 import { substituteTask } from './gpfq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
@@ -31,27 +31,25 @@ export function nearestPlaneRegions(
   }
 }
 
-/** The path through L, with its factor and the address of its target for qronos. */
+/** The path through L, with the address of its target for qronos. */
 export type NearestPlane = Required<Pick<GramMethod, 'prepare' | 'project' | 'choose'>> & {
-  readonly factor: Factor
   readonly target: number
 }
 
 /** The path through L to a target r = L·v. Here v = w; qronos adds to r afterwards. */
 export function nearestPlane(system: GramSystem): NearestPlane {
   const { regions, recipe, columns } = system
-  const factor = new Factor(system)
+  const lower = regions.at(UNIT_LOWER)
   const target = regions.at('target of the path')
   const scratch = regions.at('path scratch')
   return {
-    factor,
     target,
-    prepare: (options) => factor.compute(recipe.damping ?? 0, options),
+    prepare: (options) => factor(system, recipe.damping!, options),
     project: (request) => [
       [
         kernels.project({
           ...columns.of(request),
-          g: factor.l,
+          g: lower,
           r: target,
           s: 0,
           triangular: true,
@@ -61,7 +59,7 @@ export function nearestPlane(system: GramSystem): NearestPlane {
     choose: (request, candidates) => [
       [
         substituteTask(system, request, candidates, {
-          h: factor.l,
+          h: lower,
           g: 0,
           r: target,
           s: 0,

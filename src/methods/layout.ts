@@ -3,8 +3,7 @@
  * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints. Code that
  * uses a region gets its address by name and computes no size again.
  */
-import { GpfqError } from '../errors.js'
-import type { Arena, Pointer } from '../wasm/arena.js'
+import { type Arena, aligned, outOfMemory, type Pointer } from '../wasm/arena.js'
 
 /** What a plan asks for: bytes during all steps, or during the steps `from` to `to`, both included. */
 export type RegionNeed = number | { readonly bytes: number; readonly from: number; readonly to: number }
@@ -22,9 +21,6 @@ export interface Layout {
   readonly regions: Readonly<Record<string, Region>>
   readonly bytes: number
 }
-
-/** Regions begin at multiples of this: a cache line. */
-const ALIGN = 64
 
 /** What 4 GiB of WebAssembly memory leave when the control blocks are taken off. */
 export const MOST_BYTES = 2 ** 32 - 2 ** 20
@@ -45,28 +41,15 @@ export function layOut(needs: Readonly<Record<string, RegionNeed>>): Layout {
       .sort((a, b) => a.offset - b.offset)
     for (const peer of peers) {
       if (entry.offset + entry.bytes <= peer.offset) break
-      entry.offset = Math.max(entry.offset, Math.ceil((peer.offset + peer.bytes) / ALIGN) * ALIGN)
+      entry.offset = Math.max(entry.offset, aligned(peer.offset + peer.bytes))
     }
     placed.push(entry)
   }
-  const regions = Object.fromEntries(
-    entries.map(({ name, offset, bytes, from, to }) => [name, { offset, bytes, from, to }]),
-  )
-  const bytes = placed.reduce((most, entry) => Math.max(most, entry.offset + entry.bytes), 0)
-  const layout = { regions, bytes }
-  checkFits(layout)
-  return layout
-}
-
-function checkFits({ regions, bytes }: Layout): void {
-  if (bytes <= MOST_BYTES) return
-  const [largest] = Object.entries(regions).sort(([, a], [, b]) => b.bytes - a.bytes)
-  throw new GpfqError('OUT_OF_MEMORY', {
-    place: 'memory plan',
-    expected: 'at most 4096 MiB',
-    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB (most of it ${largest?.[0]})`,
-    hint: 'exclude-or-shrink',
-  })
+  const regions = Object.fromEntries(entries.map(({ name, ...region }) => [name, region]))
+  const bytes = Math.max(0, ...entries.map((entry) => entry.offset + entry.bytes))
+  if (bytes <= MOST_BYTES) return { regions, bytes }
+  const largest = entries.reduce((most, entry) => (entry.bytes > most.bytes ? entry : most))
+  throw outOfMemory('memory plan', bytes, ` (most of it ${largest.name})`)
 }
 
 /** The addresses of a layout's regions. */

@@ -4,14 +4,13 @@
  */
 import type { Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
-import { GpfqError } from '../errors.js'
 import * as kernels from '../wasm/kernels.js'
 import { Columns, toPanels } from './columns.js'
 import type { Engine } from './engine.js'
 import { allocate, type Layout, layOut } from './layout.js'
 import type { Batches } from './observeOptions.js'
 import { Packer } from './packing.js'
-import { named } from './sampleChecks.js'
+import { named, notFinite } from './sampleChecks.js'
 import { blockBytesOf, pieceBlocksOf, type SampleShape, staging } from './samplePlan.js'
 import type { LayerSolution, SolveRequest } from './solution.js'
 import { columnNeeds } from './solvePlan.js'
@@ -50,7 +49,7 @@ export function planMeasure(
   return layOut({
     ...staging(shape),
     'packed samples': blocks * blockBytesOf(shape),
-    ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, scaleBlocks, 1),
+    ...columnNeeds({ groups, inputs, neurons }, scaleBlocks),
     '−Q': columns * kernels.panelsOf(inputs) * 256, // [group][neuron panel][8·panels][8]
     'sums of errors': blocks * columns * 128, // [resident block][group][neuron panel][2][8] float64
     'error scratch': threads * 128,
@@ -72,8 +71,9 @@ export async function measure(
   const mark = arena.mark()
   let packer: Packer | undefined
   try {
-    const layout = named(place, () => planMeasure(shape, neurons, request.scales.blocks, pool.threads))
-    const regions = named(place, () => allocate(arena, layout))
+    const regions = named(place, () =>
+      allocate(arena, planMeasure(shape, neurons, request.scales.blocks, pool.threads)),
+    )
     const columns = new Columns(arena, regions, shape.inputs)
     const negated = regions.at('−Q')
     await loadSolution(engine, columns, negated, regions.bytes('−Q'), request, solution, options)
@@ -104,12 +104,7 @@ export async function measure(
     await own.idle(own.rows > 0 ? accumulate(own.rows) : [], options)
     const found = totals(arena.doubles(regions.at('sums of errors'), sums.length), neurons)
     if (Number.isFinite(found.signal2 + found.error2)) return found
-    throw new GpfqError('INVALID_DATA', {
-      place,
-      expected: 'finite inputs',
-      got: 'NaN or infinite ones (or squares beyond float32)',
-      hint: 'check-data',
-    })
+    throw notFinite(place)
   } finally {
     await packer?.idle().catch(() => {})
     arena.release(mark)
@@ -126,8 +121,8 @@ async function loadSolution(
   solution: LayerSolution,
   options: RunOptions,
 ): Promise<void> {
-  const { shape, levels, scales, weights } = request
-  const load = columns.load(weights, shape)
+  const { shape } = request
+  const load = columns.load(request)
   if (solution.values !== undefined) {
     await pool.run([load], options)
     const panels = arena.floats(negated, bytes / 4)
@@ -141,7 +136,7 @@ async function loadSolution(
     )
     return
   }
-  columns.setScales(shape, levels, { ...scales, values: solution.scales })
+  columns.setScales(request, solution.scales)
   columns.writeCodes(shape, solution.codes)
   await pool.run([load, [kernels.dequantize({ ...columns.of(request), negated })]], options)
 }

@@ -75,7 +75,7 @@ export const METHOD_TABLE = {
 const ENTRIES: Readonly<Record<Method, MethodEntry>> = METHOD_TABLE
 
 /** Names of all methods. */
-export const METHODS: readonly Method[] = ['gpfq', 'spfq', 'gptq', 'qronos', 'beacon', 'msq', 'frame']
+export const METHODS = Object.keys(ENTRIES) as readonly Method[]
 
 /**
  * The entry of a method in the table of methods: title, paper, options with their defaults.
@@ -135,8 +135,5 @@ export const OPTION_TABLE = {
   sparsity: { kind: 'rule' },
 } as const satisfies Readonly<Record<OptionName, OptionEntry>>
 
-/** The options that are numbers. */
-export const NUMBER_OPTIONS = ['passes', 'damping', 'seed', 'alignment', 'redundancy'] as const
-
 /** Names of all options of methods. */
-export const OPTIONS: readonly OptionName[] = [...NUMBER_OPTIONS, 'actOrder', 'preprocess', 'sparsity']
+export const OPTIONS = Object.keys(OPTION_TABLE) as readonly OptionName[]

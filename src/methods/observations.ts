@@ -15,11 +15,11 @@
  * Of a convolution whose patches are not formed (correlations.ts) the sums of the border's patches and those over pixels
  * lie side by side; matrices.ts combines them when a layer is solved.
  */
-import { GpfqError } from '../errors.js'
-import { matrixBytes, PANEL, panelsOf } from '../wasm/kernels.js'
+import { invalidData } from '../errors.js'
+import { PANEL, panelsOf } from '../wasm/kernels.js'
 import { type ContainerKind, openContainer, packContainer } from './container.js'
 import { type Convolution, convolutionNumbers, readConvolution, shiftsOf, tapsOf } from './convolution.js'
-import { matrixFloats } from './panelMatrix.js'
+import { matrixFloats, type PanelLayout } from './panelMatrix.js'
 
 /** What is summed. Two observations with equal shapes can be merged. */
 export interface ObservationShape {
@@ -64,24 +64,24 @@ export function sumLayout(shape: ObservationShape): SumLayout {
   const matrix = (triangular: boolean): number => matrixFloats({ groups, inputs, triangular })
   const h = matrix(true)
   const g = streamsEqual ? 0 : matrix(!wholeG)
-  const streams = streamsEqual ? 1 : 2
-  if (convolution === null) {
-    return {
-      ...{ h: 0, g: streamsEqual ? 0 : h, pixelH: h + g, pixelG: h + g, length: h + g },
-      means: means ? streams * groups * PANEL * panelsOf(inputs) : 0,
-    }
-  }
-  const channelPanels = panelsOf(inputs / tapsOf(convolution))
-  const each = (groups * matrixBytes(channelPanels, false)) / 4
-  const shifts = shiftsOf(convolution)
+  const channels = convolution === null ? null : channelLayout(shape, convolution)
+  const ofShift = channels === null ? 0 : matrixFloats(channels)
+  const shifts = convolution === null ? 0 : shiftsOf(convolution)
   const pixelH = h + g
-  const pixelG = pixelH + ((shifts + 1) / 2) * each
+  const behindH = pixelH + ((shifts + 1) / 2) * ofShift
+  const columns = panelsOf(inputs) + (channels === null ? 0 : panelsOf(channels.inputs))
   return {
-    ...{ h: 0, g: streamsEqual ? 0 : h, pixelH, pixelG: streamsEqual ? pixelH : pixelG },
-    length: pixelG + (streamsEqual ? 0 : shifts * each),
-    means: means ? streams * groups * PANEL * (panelsOf(inputs) + channelPanels) : 0,
+    ...{ h: 0, g: streamsEqual ? 0 : h, pixelH, pixelG: streamsEqual ? pixelH : behindH },
+    length: behindH + (streamsEqual ? 0 : shifts * ofShift),
+    means: means ? (streamsEqual ? 1 : 2) * groups * PANEL * columns : 0,
   }
 }
+
+/** How the sums over pixels of one shift lie in memory: a matrix of channels. */
+export const channelLayout = (
+  { groups, inputs }: Pick<ObservationShape, 'groups' | 'inputs'>,
+  convolution: Convolution,
+): PanelLayout => ({ groups, inputs: inputs / tapsOf(convolution), triangular: false })
 
 const KIND: ContainerKind = { letters: 'OBSV', version: 1, name: 'observations' }
 
@@ -198,10 +198,7 @@ export function merge(a: Observations, b: Observations): Observations {
   if (a.rows === 0) return new Observations(b.shape, b.rows, a.first, b.exact, a.first ? [b.total()] : b.sums)
   const rows = a.rows + b.rows
   if (a.shape.kind === 'rows') {
-    const values = new Float32Array(rows * a.shape.groups * a.shape.inputs)
-    const [x, y] = [a.total().values, b.total().values]
-    values.set(x)
-    values.set(y, x.length)
+    const values = joined(a.total().values, b.total().values)
     return new Observations(a.shape, rows, a.first, true, [{ values, means: new Float64Array(0) }])
   }
   const { segmentRows } = a.shape
@@ -216,13 +213,19 @@ export function merge(a: Observations, b: Observations): Observations {
   return a.first ? new Observations(a.shape, rows, true, exact, [merged.total()]) : merged
 }
 
+/** The values of `a`, and behind them those of `b`. */
+export function joined(a: Float32Array, b: Float32Array): Float32Array {
+  if (a.length === 0) return b
+  const out = new Float32Array(a.length + b.length)
+  out.set(a)
+  out.set(b, a.length)
+  return out
+}
+
 function checkMergeable(a: Observations, b: Observations): void {
   const [x, y] = [a.shape, b.shape].map((shape): Readonly<Record<string, unknown>> => ({ ...shape }))
   const different = Object.keys(x!).find((name) => JSON.stringify(x![name]) !== JSON.stringify(y![name]))
   if (different === undefined) return
-  throw new GpfqError('INVALID_DATA', {
-    place: `observations, ${different}`,
-    expected: `${JSON.stringify(x![different])} in every part`,
-    got: String(JSON.stringify(y![different])),
-  })
+  const [expected, got] = [x![different], y![different]].map((value) => JSON.stringify(value))
+  throw invalidData(`observations, ${different}`, `${expected} in every part`, got)
 }

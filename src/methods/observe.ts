@@ -34,7 +34,7 @@ export async function observe(
     // All memory is taken before work starts, so that a lack of it is not found out after hours.
     const own = named(options.place, () => new GramSums(engine, shape, planSamples(shape, options.later)))
     sums = own
-    const found = await (options.later === true ? sumApart : sumInOrder)(own, shape, batches, options)
+    const found = await sumUp(own, shape, batches, options)
     checkFinite(found, options.place)
     return found
   } finally {
@@ -44,43 +44,30 @@ export async function observe(
   }
 }
 
-/** All segments from the first on, added up as they end. */
-async function sumInOrder(
+/** All segments from the first sample on, added up as they end; segments of later samples each by itself. */
+async function sumUp(
   sums: GramSums,
   shape: SampleShape,
   batches: Batches,
   options: ObserveOptions,
 ): Promise<Observations> {
+  const { later = false } = options
+  const found: Sum[] = []
   let rows = 0
+  const take = async (ends: boolean): Promise<void> => {
+    await sums.finish(ends, options)
+    found.push(sums.read())
+  }
   for await (const { piece, ends } of pieces(batches, shape, options)) {
     rows += piece.gather.rows
     await sums.add(piece, ends, options)
-  }
-  await sums.finish(rows % shape.segmentRows > 0, options)
-  return new Observations(observationShape(shape), rows, true, true, [sums.read()])
-}
-
-/** Each segment's sum by itself, for samples that come after others. */
-async function sumApart(
-  sums: GramSums,
-  shape: SampleShape,
-  batches: Batches,
-  options: ObserveOptions,
-): Promise<Observations> {
-  const apart: Sum[] = []
-  let rows = 0
-  const take = async (): Promise<void> => {
-    await sums.finish(true, options)
-    apart.push(sums.read())
+    if (!(later && ends)) continue
+    await take(true)
     sums.clear()
   }
-  for await (const { piece, ends } of pieces(batches, shape, options)) {
-    rows += piece.gather.rows
-    await sums.add(piece, ends, options)
-    if (ends) await take()
-  }
-  if (rows % shape.segmentRows > 0) await take()
-  return new Observations(observationShape(shape), rows, false, true, apart)
+  const open = rows % shape.segmentRows > 0
+  if (open || !later) await take(open)
+  return new Observations(observationShape(shape), rows, !later, true, found)
 }
 
 /** The batches, cut at the borders of segments. */

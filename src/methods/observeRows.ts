@@ -2,10 +2,9 @@
  * Observations of kind rows: Xq itself, (rows, groups·inputs), for the vertex walk of 2209.03487 (round.ts). The walk needs
  * fewer samples than inputs, so the rows take less room than H would.
  */
-import { GpfqError } from '../errors.js'
 import { Observations } from './observations.js'
 import type { Batches, ObserveOptions } from './observeOptions.js'
-import { checkFinite } from './sampleChecks.js'
+import { checkFinite, tooManyRows } from './sampleChecks.js'
 import { observationShape, type SampleShape } from './samplePlan.js'
 import type { Gather, SampleBatch } from './samples.js'
 
@@ -19,14 +18,7 @@ export async function observeRows(
   { place, signal, onProgress }: Pick<ObserveOptions, 'place' | 'signal' | 'onProgress'>,
 ): Promise<Observations> {
   const { rows, inputs, groups } = shape
-  if (rows >= inputs) {
-    throw new GpfqError('INVALID_DATA', {
-      place,
-      expected: `fewer samples than inputs (${inputs}) for preprocess`,
-      got: String(rows),
-      hint: 'use fewer samples or patches, or another method',
-    })
-  }
+  if (rows >= inputs) throw tooManyRows(place, rows, inputs)
   const values = new Float32Array(rows * groups * inputs)
   let row = 0
   for await (const batch of batches) {

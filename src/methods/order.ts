@@ -14,22 +14,21 @@ export function toOrder(request: SolveRequest, order: Uint32Array, together: boo
   const { weights, shape, scales } = request
   return {
     ...request,
-    weights: permuteRows(weights, shape, order, false, new Float32Array(weights.length)),
+    weights: permuteRows(weights, shape, order, false),
     scales: together ? scales : inputScales(scales, shape, order),
   }
 }
 
 /**
  * Permutes rows (groups, inputs, neurons) into the order, or with `back` from the order to that of the layer.
- * @returns `out`
  */
 export function permuteRows<T extends Float32Array | Uint8Array>(
   values: T,
   { groups, inputs, neurons }: WeightShape,
   order: Uint32Array,
   back: boolean,
-  out: T,
 ): T {
+  const out = values.slice() as T
   for (let row = 0; row < groups * inputs; row++) {
     const own = row - (row % inputs) + order[row]!
     const from = (back ? row : own) * neurons

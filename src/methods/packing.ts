@@ -4,7 +4,7 @@
  */
 import type { Job, Phase } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
-import type { Pointer } from '../wasm/arena.js'
+import { aligned, type Pointer } from '../wasm/arena.js'
 import { BLOCK, PANEL_BYTES, pack, padPlanes, panelsOf } from '../wasm/kernels.js'
 import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
@@ -68,8 +68,8 @@ export class Packer {
   #slot({ batchBytes, batchPaddedBytes }: PackedShape, regions: Regions, number: 0 | 1): Slot {
     const [batches, offsets] = ['staged batches', 'staged offsets']
     const first = regions.at(batches) + (number * regions.bytes(batches)) / 2
-    const rawBytes = Math.ceil(batchBytes / 64) * 64
-    const each = rawBytes + Math.ceil(batchPaddedBytes / 64) * 64
+    const rawBytes = aligned(batchBytes)
+    const each = rawBytes + aligned(batchPaddedBytes)
     return {
       streams: this.#target.panels.map((_, i) => ({
         raw: first + i * each,
@@ -161,17 +161,14 @@ export class Packer {
   ): Phase {
     return slot.streams.map(({ raw, padded }, i) =>
       pack({
+        ...gather,
+        ...target,
         source: gather.padding === null ? raw : padded,
-        groupBytes: gather.groupBytes,
         rowAt: at + 4 * from,
         columnAt: at + 4 * gather.rows,
-        contiguous: gather.contiguous,
-        rows,
         columns: gather.inputs,
-        groups: gather.groups,
         panels: target.panels[i]!,
-        perGroup: target.perGroup,
-        panelBytes: target.panelBytes,
+        rows,
         toRow,
       }),
     )

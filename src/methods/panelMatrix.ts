@@ -26,13 +26,11 @@ export const entryAt = (layout: PanelLayout, group: number, i: number, s: number
 
 /** Diagonals, (groups, inputs). */
 export function diagonalOf(layout: PanelLayout, values: Float32Array): Float32Array {
-  const { groups, inputs, triangular } = layout
-  const perGroup = groupFloats(layout)
-  const panels = panelsOf(inputs)
+  const { groups, inputs } = layout
   const diagonal = new Float32Array(groups * inputs)
   for (let g = 0; g < groups; g++) {
     for (let t = 0; t < inputs; t++) {
-      diagonal[g * inputs + t] = values[g * perGroup + rowAt(t, panels, triangular) + PANEL * t]!
+      diagonal[g * inputs + t] = values[entryAt(layout, g, t, t)]!
     }
   }
   return diagonal

@@ -11,6 +11,7 @@
 import type { Phase } from '../engine/job.js'
 import * as kernels from '../wasm/kernels.js'
 import * as methodKernels from '../wasm/methodKernels.js'
+import { FACTOR } from './factor.js'
 import { type NearestPlane, nearestPlane, nearestPlaneRegions } from './gptq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 
@@ -59,7 +60,7 @@ function retargeted(system: GramSystem, base: NearestPlane): GramMethod {
         [
           methodKernels.retarget({
             ...common,
-            c: base.factor.c,
+            c: regions.at(FACTOR),
             h: matrices.h,
             u,
             v,

@@ -8,14 +8,13 @@ import { checkName, checkWhole, rangeError, typeError } from '../checks.js'
 import type { AnyMethodOptions, Method, MethodOptions, Radius, ScalePer, Sparsity } from '../options.js'
 import {
   defaultPasses,
-  METHOD_TABLE,
   METHODS,
   methodEntry,
   methodOf,
   methodsWith,
-  NUMBER_OPTIONS,
   OPTION_TABLE,
   OPTIONS,
+  type OptionEntry,
 } from './methods.js'
 
 export { METHODS }
@@ -54,9 +53,6 @@ export const GPFQ: Recipe = {
   sparsity: null,
 }
 
-/** Coefficients a weight of frame where the caller names none. */
-export const REDUNDANCY = METHOD_TABLE.frame.options.redundancy
-
 /**
  * Fills in the defaults and checks the options against the tables of methods.ts.
  * @param options options as a caller gives them; the radius decides the default order of the inputs for gpfq
@@ -67,12 +63,13 @@ export function resolveRecipe(
   options: AnyMethodOptions & { readonly radius?: Radius },
   randomPatches = false,
 ): Recipe {
-  const { preset, actOrder, preprocess = false, sparsity = null } = options
+  const { preset, actOrder, preprocess = false } = options
   const method = methodOf(options)
   checkName('preset', preset ?? 'best', ['best'])
   checkName('method', method, METHODS)
   checkOwnOptions(options, method, randomPatches)
-  for (const name of NUMBER_OPTIONS) checkNumber(name, options[name])
+  checkNumbers(options)
+  if (options.sparsity) checkSparsity(options.sparsity)
   const passes = options.passes ?? defaultPasses(method, preset)
   if (preprocess && passes > 0) {
     throw typeError({
@@ -82,23 +79,14 @@ export function resolveRecipe(
       hint: 'leave one out',
     })
   }
-  if (sparsity !== null) checkSparsity(sparsity)
   const defaults = methodEntry(method).options
-  const numberOf = (name: 'damping' | 'seed' | 'alignment' | 'redundancy'): number | null => {
-    const own = defaults[name]
-    return typeof own === 'number' ? (options[name] ?? own) : null
-  }
   const searched = (options.radius?.rule ?? 'search') === 'search'
+  const values = OPTIONS.map((name) => [name, options[name] ?? defaults[name] ?? GPFQ[name]])
+  const recipe: Recipe = { method, ...Object.fromEntries(values), passes }
   return {
-    method,
-    passes,
-    damping: numberOf('damping'),
-    actOrder: actOrder ?? (defaults.actOrder === 'searched' ? searched : defaults.actOrder === true),
-    seed: numberOf('seed') ?? (randomPatches ? (options.seed ?? 0) : null),
-    alignment: numberOf('alignment'),
-    redundancy: numberOf('redundancy'),
-    preprocess,
-    sparsity,
+    ...recipe,
+    actOrder: actOrder ?? (defaults.actOrder === 'searched' ? searched : recipe.actOrder),
+    seed: recipe.seed ?? (randomPatches ? 0 : null),
   }
 }
 
@@ -122,7 +110,7 @@ export function checkMethodOptions<T extends AnyMethodOptions & { readonly radiu
 function checkOwnOptions(options: AnyMethodOptions, method: Method, randomPatches: boolean): void {
   const refuse = (place: string, methods: readonly Method[]): never => {
     const expected = `a method that has it (${methods.join(', ')})`
-    throw typeError({ place, expected, got: method, hint: 'leave-out' })
+    throw typeError({ place, expected, got: method, hint: 'leave it out' })
   }
   for (const name of OPTIONS) {
     const value = options[name]
@@ -134,20 +122,25 @@ function checkOwnOptions(options: AnyMethodOptions, method: Method, randomPatche
   if (options.preset !== undefined && !coding.includes(method)) refuse('preset', coding)
 }
 
-function checkNumber(name: (typeof NUMBER_OPTIONS)[number], value: number | undefined): void {
-  if (value === undefined) return
-  const entry = OPTION_TABLE[name]
-  if (entry.kind === 'whole') checkWhole(name, value, entry.least, entry.most)
-  else if (!(value >= entry.least && Number.isFinite(value))) {
-    throw rangeError(name, `a finite number of at least ${entry.least}`, value)
+function checkNumbers(options: AnyMethodOptions): void {
+  for (const name of OPTIONS) {
+    const value = options[name]
+    const entry: OptionEntry = OPTION_TABLE[name]
+    if (value === undefined) continue
+    if (entry.kind === 'whole') checkWhole(name, value, entry.least, entry.most)
+    if (entry.kind === 'number') checkNumber(name, value, entry.least)
   }
 }
 
 function checkSparsity({ rule, value }: Sparsity): void {
   checkName('sparsity rule', rule, ['soft', 'hard', 'target'])
-  if (rule === 'target' ? !(value >= 0 && value < 1) : !(value >= 0 && Number.isFinite(value))) {
-    const allowed = rule === 'target' ? 'a share of zeros from 0 to below 1' : 'a finite λ of at least 0'
-    throw rangeError(`sparsity ${rule}`, allowed, value)
+  checkNumber(`sparsity ${rule}`, value, 0)
+  if (rule === 'target' && value >= 1) throw rangeError('sparsity target', 'a share of zeros below 1', value)
+}
+
+function checkNumber(place: string, value: unknown, least: number): void {
+  if (!(typeof value === 'number' && value >= least && value < Number.POSITIVE_INFINITY)) {
+    throw rangeError(place, `a finite number of at least ${least}`, value)
   }
 }
 
@@ -162,17 +155,14 @@ export function resolveScales(
 ): { readonly scalePer: ScalePer; readonly radius: Radius } {
   const own = preprocess ? 'preprocess' : methodEntry(method).ownScales ? `method ${method}` : null
   if (own === null) return { scalePer: scalePer ?? 'neuron', radius: radius ?? { rule: 'search' } }
+  const refused = (place: string, expected: string, got: string): TypeError =>
+    typeError({ place, expected, got, hint: 'leave it out' })
   if (radius !== undefined && !(preprocess && radius.rule === 'max')) {
-    const expected = `${preprocess ? 'max' : 'none'} with ${own}, which sets the radius itself`
-    throw typeError({ place: 'radius', expected, got: String(radius.rule), hint: 'leave-out' })
+    const allowed = preprocess ? 'max' : 'none'
+    throw refused('radius', `${allowed} with ${own}, which sets the radius itself`, String(radius.rule))
   }
   if (scalePer !== undefined && scalePer !== 'neuron') {
-    throw typeError({
-      place: 'scalePer',
-      expected: `'neuron' with ${own}`,
-      got: 'another scope',
-      hint: 'leave-out',
-    })
+    throw refused('scalePer', `'neuron' with ${own}`, 'another scope')
   }
   return { scalePer: 'neuron', radius: { rule: 'max' } }
 }

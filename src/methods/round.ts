@@ -7,14 +7,13 @@
  */
 import type { Phase } from '../engine/job.js'
 import type { Pointer } from '../wasm/arena.js'
-import { BLOCK, PANEL_BYTES, pack, panelsOf, round } from '../wasm/kernels.js'
+import { BLOCK, PANEL_BYTES, panelsOf, round } from '../wasm/kernels.js'
 import { vertexScratch, vertexWalk } from '../wasm/methodKernels.js'
-import { Columns } from './columns.js'
+import { Columns, packRows } from './columns.js'
 import type { Engine } from './engine.js'
 import { allocate, layOut, type Regions } from './layout.js'
 import type { Observations } from './observations.js'
-import { steps } from './samples.js'
-import type { SolveRequest } from './solution.js'
+import { type SolveRequest, widestOf } from './solution.js'
 import type { Solver } from './solve.js'
 import { columnNeeds } from './solvePlan.js'
 
@@ -24,12 +23,12 @@ export function solveByRounding(
   observations: Observations | null,
   requests: readonly SolveRequest[],
 ): Solver {
-  const { groups, inputs } = requests[0]?.shape ?? { groups: 1, inputs: 1 }
-  const neurons = Math.max(1, ...requests.map(({ shape }) => shape.neurons))
+  const widest = widestOf(requests)
+  const { groups, inputs } = widest
   const blocks = Math.max(1, ...requests.map(({ scales }) => scales.blocks))
   const rows = observations?.rows ?? 0
   const layout = layOut({
-    ...columnNeeds({ groups, inputs, neurons, candidates: 1 }, blocks, 1),
+    ...columnNeeds(widest, blocks),
     ...(observations === null
       ? {}
       : {
@@ -42,15 +41,13 @@ export function solveByRounding(
   const regions = allocate(engine.arena, layout)
   const columns = new Columns(engine.arena, regions, inputs)
   return {
-    deadInputs: 0,
-    notes: [],
     async solve(request, options) {
-      const { weights, shape, levels, scales } = request
-      columns.setScales(shape, levels, scales)
+      const { shape, scales } = request
+      columns.setScales(request)
       const own = columns.of(request)
       const walked: Phase[] =
         observations === null ? [] : walk(engine, regions, observations, own, shape.neurons)
-      await engine.pool.run([columns.load(weights, shape), ...walked, [round(own)]], options)
+      await engine.pool.run([columns.load(request), ...walked, [round(own)]], options)
       return { codes: columns.readCodes(shape), scales: scales.values }
     },
   }
@@ -66,21 +63,13 @@ function walk(
 ): Phase[] {
   const values = sums[0]?.values ?? new Float32Array(0)
   const source = regions.at('samples as given')
-  const rowAt = regions.at('offsets of samples')
   const x: Pointer = regions.at('packed samples')
   arena.floats(source, values.length).set(values)
-  arena.words(rowAt, rows).set(steps(rows, 4 * groups * inputs))
-  arena.words(rowAt + 4 * rows, inputs).set(steps(inputs, 4))
-  const packed = pack({
-    ...{ source, rowAt, rows, groups },
+  const packed = packRows(arena, {
+    ...{ source, offsets: regions.at('offsets of samples'), rows, columns: inputs, groups, panels: x },
+    rowBytes: 4 * groups * inputs,
     groupBytes: 4 * inputs,
-    columnAt: rowAt + 4 * rows,
-    contiguous: true,
-    columns: inputs,
-    panels: x,
-    perGroup: panelsOf(inputs),
     panelBytes: PANEL_BYTES,
-    toRow: 0,
   })
-  return [[packed], [vertexWalk({ ...columns, x, scratch: regions.at('walk scratch'), rows, neurons })]]
+  return [packed, [vertexWalk({ ...columns, x, scratch: regions.at('walk scratch'), rows, neurons })]]
 }

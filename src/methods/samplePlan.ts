@@ -2,6 +2,7 @@
  * The plan of observing: how samples are cut into pieces and which memory the sums take. A function of shapes alone, never
  * of the thread count or the machine, so that the same samples give the same sums everywhere.
  */
+import { aligned } from '../wasm/arena.js'
 import { BLOCK, PANEL_BYTES, panelsOf } from '../wasm/kernels.js'
 import type { CorrelationPlan } from './correlationPlan.js'
 import { type Layout, layOut, type RegionNeed } from './layout.js'
@@ -119,7 +120,6 @@ export function staging({
   RegionNeed
 > {
   const streams = streamsEqual ? 1 : 2
-  const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64
   return {
     'staged batches': 2 * streams * (aligned(batchBytes) + aligned(batchPaddedBytes)),
     'staged offsets': 2 * aligned(4 * (batchRows + inputs)),

@@ -102,19 +102,18 @@ export function cutBatch({ x, xq, gather }: SampleBatch, from: number, to: numbe
   }
   const floats = x.length / images
   const part = (values: Float32Array): Float32Array => values.subarray(first * floats, end * floats)
-  const imageBytes =
-    padding === null ? 4 * floats : (4 * padding.planes * padding.paddedHeight * padding.paddedWidth) / images
+  const imageBytes = (paddedBytes(gather) || 4 * x.length) / images
   const own = new Uint32Array(to - from)
   for (let i = 0; i < own.length; i++) own[i] = rowAt[from + i]! - first * imageBytes
   return {
     x: part(x),
-    xq: xq === null ? null : part(xq),
+    xq: xq && part(xq),
     gather: {
       ...gather,
       rows: to - from,
       rowAt: own,
       images: end - first,
-      padding: padding === null ? null : { ...padding, planes: (padding.planes / images) * (end - first) },
+      padding: padding && { ...padding, planes: (padding.planes / images) * (end - first) },
     },
   }
 }

@@ -20,6 +20,12 @@ export interface SolveRequest {
   readonly search: 'none' | 'neuron' | 'layer'
 }
 
+/** The shape of memory for the weights of every request; all have the same inputs and groups. */
+export const widestOf = (requests: readonly SolveRequest[]): WeightShape => ({
+  ...(requests[0]?.shape ?? { groups: 1, inputs: 1 }),
+  neurons: Math.max(1, ...requests.map(({ shape }) => shape.neurons)),
+})
+
 /** What a method chooses for a request. */
 export interface Chosen {
   /** (groups, inputs, neurons); of frame (groups, coefficients, neurons). */
@@ -53,44 +59,21 @@ export interface NeuronRange {
   readonly to: number
 }
 
-/** Columns of rows of `neurons` values. */
-function columns<T extends Float32Array | Uint8Array>(
-  values: T,
-  neurons: number,
-  { from, to }: NeuronRange,
-  out: T,
-): T {
-  const count = to - from
-  for (let row = 0; row < values.length / neurons; row++) {
-    out.set(values.subarray(row * neurons + from, row * neurons + to), row * count)
+/** The request of a range of neurons. Neurons do not depend on each other, so their codes are those of the whole layer. */
+export function requestOf(request: SolveRequest, { from, to }: NeuronRange): SolveRequest {
+  const { weights, shape, scales } = request
+  const rows = (values: Float32Array): Float32Array => {
+    const count = values.length / shape.neurons
+    const out = new Float32Array(count * (to - from))
+    for (let row = 0; row < count; row++) {
+      out.set(values.subarray(row * shape.neurons + from, row * shape.neurons + to), row * (to - from))
+    }
+    return out
   }
-  return out
-}
-
-/**
- * The request of a range of neurons. Neurons do not depend on each other, so their codes are those of the whole layer.
- * @throws TypeError for a search of one fraction for the layer, which needs all neurons
- */
-export function requestOf(request: SolveRequest, range: NeuronRange): SolveRequest {
-  const { weights, shape, scales, search } = request
-  if (search === 'layer') {
-    throw typeError({
-      place: 'neurons',
-      expected: 'all neurons where one scale is searched for the whole layer',
-      got: `${range.from} to ${range.to}`,
-    })
-  }
-  const rows = (values: Float32Array): Float32Array =>
-    columns(
-      values,
-      shape.neurons,
-      range,
-      new Float32Array((values.length / shape.neurons) * (range.to - range.from)),
-    )
   return {
     ...request,
     weights: rows(weights),
-    shape: { ...shape, neurons: range.to - range.from },
+    shape: { ...shape, neurons: to - from },
     scales: { ...scales, values: rows(scales.values) },
   }
 }

@@ -1,5 +1,5 @@
 /** Solutions as bytes (container.ts), so that a layer can be solved on another machine. */
-import { GpfqError } from '../errors.js'
+import { invalidData } from '../errors.js'
 import { zeroPoint } from './alphabet.js'
 import { type ContainerKind, openContainer, packContainer } from './container.js'
 import type { LayerSolution } from './solution.js'
@@ -58,7 +58,7 @@ export function solutionFrom(bytes: Uint8Array, place = 'solution'): LayerSoluti
   const [relativeError = 0] = reader.doubles(1)
   reader.end()
   if (codes.some((code) => code >= levels)) {
-    throw new GpfqError('INVALID_DATA', { place, expected: `codes below ${levels}`, got: 'larger ones' })
+    throw invalidData(place, `codes below ${levels}`, 'larger ones')
   }
   return {
     ...{ groups, inputs, neurons, levels, blockSize, zero: zeroPoint(levels), codes, scales },

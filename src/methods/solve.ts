@@ -4,17 +4,19 @@
  */
 import { rangeError, typeError } from '../checks.js'
 import type { RunOptions } from '../engine/pool.js'
-import { atPlace, GpfqError } from '../errors.js'
+import { invalidData } from '../errors.js'
 import type { Note } from '../notes.js'
 import { GRID } from './alphabet.js'
 import type { Engine } from './engine.js'
+import { kindOf } from './family.js'
 import { solveFrame } from './frame.js'
-import { GramSolver } from './gramSolver.js'
+import { gramSystem, solveLayer } from './gramSolver.js'
 import { allocate } from './layout.js'
 import { loadMatrices } from './matrices.js'
 import type { Observations } from './observations.js'
 import { isOnePath, needsSamples, type Recipe } from './recipe.js'
 import { solveByRounding } from './round.js'
+import { atSamples, notFinite, tooManyRows } from './sampleChecks.js'
 import {
   ALIVE,
   type Chosen,
@@ -23,6 +25,7 @@ import {
   requestOf,
   type SolveRequest,
   solutionOf,
+  widestOf,
 } from './solution.js'
 import { planSolve, type SolveShape, usesTriangles } from './solvePlan.js'
 
@@ -70,18 +73,9 @@ export async function solve(
   options: SolveOptions,
 ): Promise<SolveResult> {
   const { recipe, neurons, place } = options
-  checkRange(neurons, recipe)
-  const own = requests.map((request) =>
-    neurons === undefined ? request : requestOf(checked(request, neurons), neurons),
-  )
-  const withErrors = own.some(({ withError }) => withError === true)
-  const needs = withErrors
-    ? 'gram'
-    : needsOf(
-        recipe,
-        own.some(({ search }) => search !== 'none'),
-      )
-  checkKind(observations, needs, own, recipe, place)
+  const own = neurons === undefined ? requests : rangesOf(requests, neurons, recipe)
+  const needs = withErrorsOf(own) ? 'gram' : needsOf(recipe, searchesOf(own))
+  if (needs !== 'none') checkKind(observations, needs, own, place)
   const mark = engine.arena.mark()
   try {
     const solver =
@@ -95,13 +89,9 @@ export async function solve(
       solutions.push(solutionOf(request, await solver.solve(request, options)))
       options.onProgress?.(solutions.length / own.length)
     }
-    return { solutions, deadInputs: solver.deadInputs, notes: solver.notes }
+    return { solutions, deadInputs: solver.deadInputs ?? 0, notes: solver.notes ?? [] }
   } catch (error) {
-    throw error instanceof GpfqError &&
-      /^(OUT_OF_MEMORY|INVALID_DATA)$/.test(error.code) &&
-      !error.place.startsWith(place)
-      ? atPlace(error, `${place}: ${error.place}`)
-      : error
+    throw atSamples(error, place)
   } finally {
     engine.arena.release(mark)
   }
@@ -109,8 +99,9 @@ export async function solve(
 
 /** One way of solving, with its memory taken and its matrices prepared. */
 export interface Solver {
-  readonly deadInputs: number
-  readonly notes: readonly Note[]
+  /** None where the method looks at no H. */
+  readonly deadInputs?: number
+  readonly notes?: readonly Note[]
   solve(request: SolveRequest, options: RunOptions): Promise<Chosen>
 }
 
@@ -121,25 +112,29 @@ async function solveGram(
   { recipe, place, ...run }: SolveOptions,
 ): Promise<Solver> {
   const shape = solveShape(observations, requests, recipe)
+  const { streamsEqual, wholeG } = observations.shape
+  if (!streamsEqual && !wholeG && !usesTriangles(shape)) {
+    throw invalidData(place, 'observations with all of G', 'only its lower triangle')
+  }
   const plan = planSolve(shape, engine.pool.threads)
   const regions = allocate(engine.arena, plan.layout)
   const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
   const { diagonal } = matrices
-  if (!diagonal.every(Number.isFinite)) {
-    throw new GpfqError('INVALID_DATA', {
-      place,
-      expected: 'finite sums',
-      got: 'NaN or infinite ones',
-      hint: 'check-data',
-    })
-  }
-  const solver = new GramSolver(engine, shape, plan, regions, matrices)
+  if (!diagonal.every(Number.isFinite)) throw notFinite(place)
+  const system = gramSystem(engine, shape, plan, regions, matrices)
+  const method = kindOf(recipe).create(system)
   return {
     deadInputs: diagonal.reduce((count, norm2) => count + (norm2 < ALIVE ? 1 : 0), 0),
-    notes: await solver.prepare(run),
-    solve: (request, options) => solver.solve(request, options),
+    notes: (await method.prepare?.(run)) ?? [],
+    solve: (request, options) => solveLayer(system, method, request, options),
   }
 }
+
+const searchesOf = (requests: readonly SolveRequest[]): boolean =>
+  requests.some(({ search }) => search !== 'none')
+
+const withErrorsOf = (requests: readonly SolveRequest[]): boolean =>
+  requests.some(({ withError }) => withError === true)
 
 function solveShape(
   { shape: { inputs, groups, streamsEqual } }: Observations,
@@ -148,26 +143,39 @@ function solveShape(
 ): SolveShape {
   return {
     ...{ inputs, groups, streamsEqual, recipe },
-    neurons: Math.max(1, ...requests.map(({ shape }) => shape.neurons)),
-    candidates: requests.some(({ search }) => search !== 'none') ? GRID.length : 1,
+    neurons: widestOf(requests).neurons,
+    candidates: searchesOf(requests) ? GRID.length : 1,
     blockSize: Math.min(inputs, ...requests.map(({ scales }) => scales.blockSize)),
-    withErrors: requests.some(({ withError }) => withError === true),
+    withErrors: withErrorsOf(requests),
   }
 }
 
-function checked(request: SolveRequest, { from, to }: NeuronRange): SolveRequest {
-  if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= request.shape.neurons)
-    return request
-  throw rangeError('neurons', `a range within 0 to ${request.shape.neurons}`, `${from} to ${to}`)
-}
-
-/** Draws of spfq depend on a neuron's number, and a share of zeros is that of a whole layer. */
-function checkRange(range: NeuronRange | undefined, { method, sparsity }: Recipe): void {
-  if (range === undefined || (method !== 'spfq' && sparsity?.rule !== 'target')) return
-  throw typeError({
-    place: 'neurons',
-    expected: `all neurons with ${method === 'spfq' ? 'method spfq' : 'a target of sparsity'}`,
-    got: `${range.from} to ${range.to}`,
+/**
+ * The requests of a range of their neurons. Draws of spfq depend on a neuron's number, a share of zeros is that of a whole
+ * layer, and so is one fraction that is searched for all neurons.
+ */
+function rangesOf(
+  requests: readonly SolveRequest[],
+  range: NeuronRange,
+  { method, sparsity }: Recipe,
+): readonly SolveRequest[] {
+  const { from, to } = range
+  const whole =
+    method === 'spfq'
+      ? 'with method spfq'
+      : sparsity?.rule === 'target'
+        ? 'with a target of sparsity'
+        : requests.some(({ search }) => search === 'layer')
+          ? 'where one scale is searched for the whole layer'
+          : null
+  if (whole !== null) {
+    throw typeError({ place: 'neurons', expected: `all neurons ${whole}`, got: `${from} to ${to}` })
+  }
+  return requests.map((request) => {
+    const { neurons } = request.shape
+    if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= neurons)
+      return requestOf(request, range)
+    throw rangeError('neurons', `a range within 0 to ${neurons}`, `${from} to ${to}`)
   })
 }
 
@@ -175,26 +183,17 @@ function checkKind(
   observations: Observations | null,
   needs: Needs,
   requests: readonly SolveRequest[],
-  recipe: Recipe,
   place: string,
 ): void {
-  const fail = (expected: string, got: string): GpfqError =>
-    new GpfqError('INVALID_DATA', { place, expected, got })
-  if (needs === 'none') return
-  if (observations === null) throw fail('observations of the layer’s samples', 'none')
-  const { kind, inputs, groups, streamsEqual, wholeG } = observations.shape
-  if (kind !== needs) throw fail(`observations of kind ${needs}`, `observations of kind ${kind}`)
-  if (observations.rows === 0) throw fail('observations of at least one sample', 'none')
-  if (kind === 'rows' && observations.rows >= inputs) {
-    throw fail(`fewer samples than inputs (${inputs}) for preprocess`, String(observations.rows))
-  }
-  for (const { shape } of requests) {
-    if (shape.inputs === inputs && shape.groups === groups) continue
-    throw fail(`observations of ${shape.groups} × ${shape.inputs} inputs`, `${groups} × ${inputs}`)
-  }
-  const candidates = requests.some(({ search }) => search !== 'none') ? GRID.length : 1
-  const withErrors = requests.some(({ withError }) => withError === true)
-  if (kind === 'gram' && !streamsEqual && !wholeG && !usesTriangles({ candidates, withErrors, recipe })) {
-    throw fail('observations with all of G', 'only its lower triangle')
+  if (observations === null) throw invalidData(place, 'observations of the layer’s samples', 'none')
+  const { rows, shape } = observations
+  const { kind, inputs, groups } = shape
+  if (kind !== needs)
+    throw invalidData(place, `observations of kind ${needs}`, `observations of kind ${kind}`)
+  if (rows === 0) throw invalidData(place, 'observations of at least one sample', 'none')
+  if (kind === 'rows' && rows >= inputs) throw tooManyRows(place, rows, inputs)
+  for (const { shape: own } of requests) {
+    if (own.inputs === inputs && own.groups === groups) continue
+    throw invalidData(place, `observations of ${own.groups} × ${own.inputs} inputs`, `${groups} × ${inputs}`)
   }
 }

@@ -9,6 +9,7 @@
 
 import { matrixBytes, panelsOf } from '../wasm/kernels.js'
 import { descendScratch } from '../wasm/methodKernels.js'
+import type { WeightShape } from './alphabet.js'
 import { kindOf } from './family.js'
 import { type Layout, layOut, type RegionNeed } from './layout.js'
 import { isOnePath, isPath, type Recipe } from './recipe.js'
@@ -100,7 +101,7 @@ export function planSolve(shape: SolveShape, threads: number): SolvePlan {
           'order of inputs': { bytes: 32 * groups * panels, from: LOAD, to: LOAD },
         }
       : {}),
-    ...columnNeeds({ ...shape, candidates }, scaleBlocks, codeCandidates),
+    ...columnNeeds(shape, scaleBlocks, candidates, codeCandidates),
     ...(projects ? { 'tril(G)·W': since(SOLVE, columns * panels * 256) } : {}),
     ...(triangular
       ? {}
@@ -123,9 +124,10 @@ export function planSolve(shape: SolveShape, threads: number): SolvePlan {
 
 /** What a layer's weights, scales and codes take in the kernels' layout (columns.ts). */
 export function columnNeeds(
-  { groups, inputs, neurons, candidates }: Pick<SolveShape, 'groups' | 'inputs' | 'neurons' | 'candidates'>,
+  { groups, inputs, neurons }: WeightShape,
   scaleBlocks: number,
-  codeCandidates: number,
+  candidates = 1,
+  codeCandidates = 1,
 ): Record<string, RegionNeed> {
   const columns = groups * panelsOf(neurons)
   const panels = panelsOf(inputs)

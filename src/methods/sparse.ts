@@ -19,7 +19,7 @@ export const sparse: GramMethodKind = {
   regions: (_, { panels }, threads) => ({ 'path scratch': threads * methodKernels.walkScratch(panels) }),
   create(system): GramMethod {
     const { pool, regions, recipe, columns } = system
-    const { rule, value } = recipe.sparsity ?? { rule: 'hard', value: 0 }
+    const { rule, value } = recipe.sparsity!
     const scratch = regions.at('path scratch')
     let lambda = rule === 'target' ? 0 : value
     const choose: GramMethod['choose'] = (request, candidates) => [

@@ -20,7 +20,7 @@ import type { SolveRequest } from './solution.js'
 export const spfq: GramMethodKind = {
   regions({ groups, recipe }, { panels, neuronPanels }, threads) {
     const columns = groups * neuronPanels * panels * 256
-    const sweeps = (recipe.alignment ?? 1) > 1
+    const sweeps = recipe.alignment! > 1
     return {
       'path scratch': threads * methodKernels.walkScratch(panels),
       ...(sweeps ? { 'aligned weights': 4 * columns } : {}),
@@ -30,7 +30,7 @@ export const spfq: GramMethodKind = {
     const { regions, plan, recipe, matrices, columns } = system
     const { panels } = plan
     const scratch = regions.at('path scratch')
-    const order = recipe.alignment ?? 1
+    const order = recipe.alignment!
     const part = (i: number): number => {
       const name = 'aligned weights'
       return order > 1 ? regions.at(name) + (i * regions.bytes(name)) / 4 : 0
@@ -59,7 +59,7 @@ export const spfq: GramMethodKind = {
             codes: columns.codes,
             scratch,
             choice: 'chance',
-            seed: seedOf(recipe.seed ?? 0, request.layer ?? 0),
+            seed: seedOf(recipe.seed!, request.layer ?? 0),
           }),
         ],
       ],

@@ -120,7 +120,7 @@ export function wrongSetting(
 function realsFormat({ format = 'auto', method }: AnyPlanOptions): Format {
   if (format === 'auto' || format === 'float') return 'float'
   const expected = `float (or none) with method ${method}, whose values are real numbers`
-  throw typeError({ place: 'format', expected, got: format, hint: 'leave-out' })
+  throw typeError({ place: 'format', expected, got: format, hint: 'leave it out' })
 }
 
 function checkConvolutions({ perChannel, scalePer, method }: Settings, options: AnyPlanOptions): void {

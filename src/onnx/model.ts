@@ -5,9 +5,11 @@
  * Messages are shared between the input model and every model made from it. The code in this folder changes only
  * messages that it made itself: a `shallowCopy` of any other.
  */
+
 import { create, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import { type GraphProto, type ModelProto, ModelProtoSchema, OperatorSetIdProtoSchema } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
 
 /** The oldest operator set with today's meaning of broadcasting and BatchNormalization. */
 const OLDEST_OPSET = 7
@@ -57,7 +59,7 @@ export function decodeModel(bytes: Uint8Array): ModelProto {
       place: 'model',
       expected: `opset ${OLDEST_OPSET} or newer`,
       got: String(opset),
-      hint: 'convert-opset',
+      hint: HINTS['convert-opset'],
     })
   return model
 }

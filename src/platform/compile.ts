@@ -3,7 +3,7 @@
  * it streams, unless its server names the wrong content type; then its bytes are read first.
  */
 import { typeError } from '../checks.js'
-import { GpfqError, isDescribed } from '../errors.js'
+import { GpfqError, isDescribed, reasonOf } from '../errors.js'
 
 /** Bytes of gpfq.wasm, or the module compiled from them. */
 export type WasmSource = WebAssembly.Module | ArrayBuffer | Uint8Array<ArrayBuffer> | Response
@@ -22,7 +22,7 @@ export async function compileFrom(
     const found = await source
     if (found instanceof WebAssembly.Module) return found
     if (found instanceof ArrayBuffer || ArrayBuffer.isView(found)) return await WebAssembly.compile(found)
-    if (typeof Response === 'undefined' || !(found instanceof Response)) {
+    if (!(found instanceof Response)) {
       const expected = 'a WebAssembly.Module, its bytes, a Response or a URL'
       throw typeError({ place: 'init: wasm', expected, got: typeof found })
     }
@@ -33,8 +33,7 @@ export async function compileFrom(
       : WebAssembly.compile(await found.arrayBuffer()))
   } catch (cause) {
     if (isDescribed(cause)) throw cause
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const problem = `cannot load and compile ${place} (WebAssembly SIMD and shared memory are needed): ${reason}`
+    const problem = `cannot load and compile ${place} (WebAssembly SIMD and shared memory are needed): ${reasonOf(cause)}`
     throw new GpfqError('RUNTIME_MISSING', { place: 'kernels', problem, hint }, { cause })
   }
 }

@@ -63,7 +63,7 @@ export const listenWeb: Listen = (worker, fail) => {
     const { message } = event as { message?: string }
     fail(
       message ||
-        'its script did not load; name its URL with init({ workerUrl }), or start it yourself with init({ createWorker })',
+        'its script did not load; give its URL to init({ workerUrl }), or start it with init({ createWorker })',
     )
   })
   worker.addEventListener('messageerror', () => fail('it could not read a message'))

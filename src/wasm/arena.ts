@@ -5,11 +5,13 @@
  * Views are made on demand: a grown shared memory has a new buffer, and old views keep the old length.
  */
 import { CONTROL_BYTES } from '../engine/job.js'
-import { GpfqError } from '../errors.js'
+import { EXCLUDE_OR_SHRINK, GpfqError } from '../errors.js'
 
 const PAGE = 65536
 const LIMIT = 65536 * PAGE
-const ALIGN = 64
+
+/** Bytes up to the next cache line, where a region of memory can begin. */
+export const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64
 
 /** A pointer: byte address in the shared memory. */
 export type Pointer = number
@@ -38,14 +40,14 @@ export class Arena {
 
   allocate(bytes: number): Pointer {
     const at = this.#top
-    const top = Math.ceil((at + bytes) / ALIGN) * ALIGN
-    if (top > LIMIT) throw outOfMemory(top)
+    const top = aligned(at + bytes)
+    if (top > LIMIT) throw outOfMemory('shared memory', top)
     const missing = top - this.#memory.buffer.byteLength
     if (missing > 0) {
       try {
         this.#memory.grow(Math.ceil(missing / PAGE))
       } catch (cause) {
-        throw outOfMemory(top, cause)
+        throw outOfMemory('shared memory', top, '', { cause })
       }
     }
     this.#top = top
@@ -70,12 +72,13 @@ export class Arena {
   }
 }
 
-function outOfMemory(bytes: number, cause?: unknown): GpfqError {
+/** The error of a need of memory that is too large. @param most what takes the most of it */
+export function outOfMemory(place: string, bytes: number, most = '', options?: ErrorOptions): GpfqError {
   const facts = {
-    place: 'shared memory',
+    place,
     expected: 'at most 4096 MiB that the system grants',
-    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB`,
-    hint: 'exclude-or-shrink',
+    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB${most}`,
+    hint: EXCLUDE_OR_SHRINK,
   }
-  return new GpfqError('OUT_OF_MEMORY', facts, cause === undefined ? undefined : { cause })
+  return new GpfqError('OUT_OF_MEMORY', facts, options)
 }

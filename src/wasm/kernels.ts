@@ -34,18 +34,11 @@ const LEAST_TILES = 32
 const mostItems = (items: number): number => Math.max(1, Math.floor(items / LEAST_TILES))
 
 /** A task of one kernel, for the tables of this folder only. The step, in items, is rounded up, to at least 1. */
-export const task = (
-  kernel: string,
-  args: (number | boolean)[],
-  items: number,
-  step: number,
-  scratch = false,
-): Task => ({
+export const task = (kernel: string, args: (number | boolean)[], items: number, step: number): Task => ({
   kernel,
   args: args.map(Number),
   items,
   step: Math.max(1, Math.ceil(step)),
-  scratch,
 })
 
 /** Copies rows of any strided float32 source into panels (assembly/pack.ts). Addresses and strides are in bytes. */
@@ -144,7 +137,7 @@ export function gram(a: {
       a.edge,
     ],
     items,
-    Math.max(1, Math.min(mostItems(items), Math.floor(2e6 / flops))),
+    Math.min(mostItems(items), Math.floor(2e6 / flops)),
   )
 }
 
@@ -183,10 +176,7 @@ export function project(a: {
     'project',
     [a.g, a.weights, a.r, a.s, a.panels, a.triangular, a.neuronPanels],
     items,
-    Math.min(
-      mostItems(items),
-      Math.max(1, Math.min(8, Math.floor(a.neuronPanels / 4)), Math.floor(64 / a.panels)),
-    ),
+    Math.min(mostItems(items), 8, Math.floor(a.neuronPanels / 4), Math.floor(64 / a.panels)),
   )
 }
 
@@ -246,7 +236,6 @@ export function substitute(
     ],
     a.groups * a.candidates * a.neuronPanels,
     a.strip,
-    true,
   )
 }
 
@@ -296,11 +285,6 @@ export function dequantize(a: Alphabets & { negated: Pointer }): Task {
   )
 }
 
-/** Neuron panels of an item over a sample block: all of them, or fewer where few blocks would leave threads without work. */
-function shareOf(cells: number, neuronPanels: number): number {
-  return Math.ceil(neuronPanels / Math.min(neuronPanels, Math.ceil(LEAST_TILES / cells)))
-}
-
 /** Adds Σ (XW)² and Σ (XW − XqQ)² of each neuron to `out`, from w = W and n = −Q (assembly/error.ts). */
 export function outputError(a: {
   x: Pointer
@@ -315,12 +299,12 @@ export function outputError(a: {
   neuronPanels: number
 }): Task {
   const cells = Math.ceil(a.rows / BLOCK) * a.groups
-  const share = shareOf(cells, a.neuronPanels)
+  // Neuron panels of an item: all of them, or fewer where few blocks would leave threads without work.
+  const share = Math.ceil(a.neuronPanels / Math.min(a.neuronPanels, Math.ceil(LEAST_TILES / cells)))
   return task(
     'outputError',
     [a.x, a.xq, a.w, a.n, a.out, a.scratch, a.rows, a.panels, a.groups, a.neuronPanels, share],
     cells * Math.ceil(a.neuronPanels / share),
     1,
-    true,
   )
 }

@@ -40,7 +40,6 @@ export function descend(
     ],
     a.groups * a.candidates * a.neuronPanels,
     a.strip,
-    true,
   )
 }
 
@@ -116,7 +115,6 @@ export function retarget(a: {
     [a.c, a.h, a.u, a.v, a.r, a.scratch, a.panels, a.triangular, a.neuronPanels],
     a.groups * a.neuronPanels,
     1,
-    true,
   )
 }
 
@@ -158,7 +156,6 @@ export function walk(
     ],
     a.groups * a.candidates * a.neuronPanels,
     1,
-    true,
   )
 }
 
@@ -212,7 +209,6 @@ export function beacon(a: {
     ],
     a.groups * a.neuronPanels,
     1,
-    true,
   )
 }
 
@@ -235,7 +231,6 @@ export function vertexWalk(a: {
     [a.x, a.weights, a.scratch, a.rows, a.inputs, a.panels, a.neurons, a.neuronPanels, a.groups],
     a.groups * a.neurons,
     1,
-    true,
   )
 }
 
@@ -259,12 +254,22 @@ export function frame(a: {
   count: number
   top: number
 }): Task {
-  const { weights, basis, scales, codes, values, scratch, inputs, panels, columns, dimension, count, top } = a
   return task(
     'frame',
-    [weights, basis, scales, codes, values, scratch, inputs, panels, dimension, count, top],
-    columns,
+    [
+      a.weights,
+      a.basis,
+      a.scales,
+      a.codes,
+      a.values,
+      a.scratch,
+      a.inputs,
+      a.panels,
+      a.dimension,
+      a.count,
+      a.top,
+    ],
+    a.columns,
     1,
-    true,
   )
 }

@@ -4,6 +4,7 @@ import { rangeError, typeError } from '#src/checks.js'
 import { errorLine } from '#src/cli/hints.js'
 import { formatNpy } from '#src/data/npy.js'
 import { GpfqError } from '#src/errors.js'
+import { HINTS } from '#src/hints.js'
 import { decodeModel, encodeModel, graphOf } from '#src/onnx/model.js'
 import { DIGITS, gpfq, temporaryFolder } from './run.js'
 
@@ -12,7 +13,11 @@ const at = temporaryFolder()
 
 describe('errorLine', () => {
   it('names flags in hints, and leaves other hints as they are', () => {
-    const exists = new GpfqError('FILE_EXISTS', { place: 'o.onnx', problem: 'it exists', hint: 'overwrite' })
+    const exists = new GpfqError('FILE_EXISTS', {
+      place: 'o.onnx',
+      problem: 'it exists',
+      hint: HINTS.overwrite,
+    })
     expect(exists.message).not.toContain('--')
     expect(errorLine(exists, options)).toBe('o.onnx: it exists; choose another name or add --force')
     const other = new GpfqError('INVALID_DATA', { place: 'x', expected: 'a', got: 'b', hint: 'mend it' })

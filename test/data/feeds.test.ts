@@ -7,6 +7,7 @@ import { type FeedOptions, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
 import { formatNpy } from '#src/data/npy.js'
 import { formatNpz } from '#src/data/npz.js'
+import { HINTS } from '#src/hints.js'
 import type { Feeds, RunnerInput, Tensor } from '#src/tensor/tensor.js'
 
 const image: RunnerInput = { name: 'image', type: 'float32', dims: ['N', 1, 2, 3] }
@@ -177,9 +178,9 @@ describe('loadFeeds', () => {
   it('warns about bytes that go into a float input unscaled', async () => {
     const [note] = (await load(bytes([1, 6]), image)).notes
     if (note === undefined) throw new Error('expected a note')
-    expect(note).toMatchObject({ code: 'NOT_SCALED', place: 'data.npy', hint: 'divide-by-255' })
+    expect(note).toMatchObject({ code: 'NOT_SCALED', place: 'data.npy', hint: HINTS['divide-by-255'] })
     expect(describeFeedNote(note)).toMatch(/image as they are; should they be divided by 255\?$/)
-    expect(describeFeedNote(note, { 'divide-by-255': 'is it?' })).toMatch(/; is it\?$/)
+    expect(describeFeedNote(note, { [HINTS['divide-by-255']]: 'is it?' })).toMatch(/; is it\?$/)
     expect((await load(bytes([1, 6]), image, { scale: 255 })).notes).toEqual([])
   })
 

@@ -7,7 +7,7 @@ const error = workerFailed('it died')
 
 describe('workerFailed', () => {
   it('has the fields of an error, and its text is made of them', () => {
-    expect(error).toMatchObject({ code: 'WORKER_FAILED', place: 'worker', hint: 'new-quantizer' })
+    expect(error).toMatchObject({ code: 'WORKER_FAILED', place: 'worker', hint: 'create a new quantizer' })
     expect(error.message).toBe('worker: failed: it died; create a new quantizer')
     expect(workerFailed(new Error('a trap')).problem).toBe('failed: a trap')
   })

@@ -57,7 +57,7 @@ describe('run', () => {
 })
 
 describe('failure', () => {
-  const trapping: Job = [[{ kernel: 'mirror', args: [2 ** 32 - 8, 64], items: 64, step: 1, scratch: false }]]
+  const trapping: Job = [[{ kernel: 'mirror', args: [2 ** 32 - 8, 64], items: 64, step: 1 }]]
 
   it('a trap is WORKER_FAILED, and so is every job after it', async () => {
     const pool = await open()

@@ -19,7 +19,6 @@ const task = (items: number, step: number): Task => ({
   args: [],
   items,
   step,
-  scratch: false,
 })
 
 describe('tiles', () => {

@@ -57,7 +57,7 @@ async function copy(pool: Pool, values: readonly number[]): Promise<number[]> {
 }
 
 const broken = (part: Partial<Task>): Job => [
-  [{ kernel: 'mirror', args: [65536, 1], items: 1, step: 1, scratch: false, ...part }],
+  [{ kernel: 'mirror', args: [65536, 1], items: 1, step: 1, ...part }],
 ]
 
 const failure = (code: string): { code: string; name: string } =>

@@ -7,7 +7,6 @@ import { runTile } from '#src/engine/tiles.js'
 const task = fc.record({
   items: fc.integer({ min: 0, max: 200 }),
   step: fc.integer({ min: 1, max: 9 }),
-  scratch: fc.boolean(),
 })
 
 /** The items of a share of a phase, as "task:item", in the order in which they run. */
@@ -38,7 +37,7 @@ describe('the shares of a phase', () => {
   it('contain the same groups in every task, however many items a group has there', () => {
     const groups = 4 * SHARES
     const phase = [1, 2, 7].map((perGroup) => ({
-      ...{ kernel: 'record', args: [perGroup], items: perGroup * groups, step: 1, scratch: false },
+      ...{ kernel: 'record', args: [perGroup], items: perGroup * groups, step: 1 },
     }))
     for (let share = 0; share < SHARES; share++) {
       const touched = phase.map((_, at) => [

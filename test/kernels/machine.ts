@@ -121,8 +121,7 @@ export class Machine {
     tiles.forEach((tile, turn) => {
       const begin = tile * task.step
       const end = Math.min(task.items, begin + task.step)
-      if (task.scratch) kernel(...task.args, begin, end, turn % workers)
-      else kernel(...task.args, begin, end)
+      kernel(...task.args, begin, end, turn % workers)
     })
     this.#checkGuards(task.kernel)
   }

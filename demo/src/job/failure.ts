@@ -2,7 +2,7 @@
  * Errors in plain words: a title that says what went wrong, and the library's own text with the page's words for its
  * places and hints. Titles depend on the error's code, place and hint, never on its text.
  */
-import { describeError, type ErrorCode, type HintName, isDescribed } from 'gpfq/onnx'
+import { describeError, type ErrorCode, HINTS, isDescribed } from 'gpfq/onnx'
 import type { Failure, Outcome } from './protocol.ts'
 
 /** A code of the library, or one of the page's own. */
@@ -25,8 +25,8 @@ const TITLES: Readonly<Partial<Record<FailureCode, string>>> = {
 
 /** Titles that are more exact than the code's. */
 const TITLES_BY_HINT: Readonly<Partial<Record<string, string>>> = {
-  'convert-opset': 'This model is written in a version of ONNX that is not supported',
-} satisfies Partial<Record<HintName, string>>
+  [HINTS['convert-opset']]: 'This model is written in a version of ONNX that is not supported',
+}
 
 /** Titles that are more exact than the code's, for arguments. */
 const TITLES_BY_PLACE: Readonly<Partial<Record<string, string>>> = {
@@ -39,14 +39,14 @@ const PAGE_PLACES: Readonly<Partial<Record<string, string>>> = {
 }
 
 /** Hints in the page's words. Those that are not here read the same as in the library. */
-const PAGE_HINTS: Readonly<Partial<Record<HintName, string>>> = {
-  'layout-nchw': 'try the order of axes channels, height, width under “How the data is prepared”',
-  'layout-nhwc': 'try the order of axes height, width, channels under “How the data is prepared”',
-  'scale-mean-std':
+const PAGE_HINTS: Readonly<Partial<Record<string, string>>> = {
+  [HINTS['layout-nchw']]: 'try the order of axes channels, height, width under “How the data is prepared”',
+  [HINTS['layout-nhwc']]: 'try the order of axes height, width, channels under “How the data is prepared”',
+  [HINTS['scale-mean-std']]:
     'change or empty “Divide by”, “Mean” and “Standard deviation” under “How the data is prepared”',
-  'samples-for-input': 'choose a file with its name as well',
-  'npz-with-names': 'name each file like its input, or choose one .npz with these names',
-  'choose-array': 'choose an .npz with an array of that name',
+  [HINTS['samples-for-input']]: 'choose a file with its name as well',
+  [HINTS['npz-with-names']]: 'name each file like its input, or choose one .npz with these names',
+  [HINTS['choose-array']]: 'choose an .npz with an array of that name',
 }
 
 /** What the page shows of an error. */

@@ -1,0 +1,23 @@
+/**
+ * Hints that faces say in words of their own, because they name options and files: the command line (cli/hints.ts) and the
+ * page. An error carries the words of the library, and a face has a table from these words to its own (`describeError`).
+ * Only what knows models and data imports this file, so that the core entry does not bundle the words.
+ */
+import { EXCLUDE_OR_SHRINK } from './errors.js'
+
+export const HINTS = {
+  'exclude-or-shrink': EXCLUDE_OR_SHRINK,
+  'other-format': 'try another format, and please report it',
+  'layout-nchw': 'try layout nchw',
+  'layout-nhwc': 'try layout nhwc',
+  'divide-by-255': 'should they be divided by 255?',
+  'scale-mean-std': 'change or leave out scale, mean and std',
+  'samples-for-input': 'give samples for it by its name',
+  'npz-with-names': 'name the input, or give an .npz with these names',
+  'choose-array': 'choose one by its name',
+  overwrite: 'choose another name, or allow overwriting',
+  'convert-opset': 'convert it with onnx.version_converter first',
+} as const
+
+/** The name of a hint. */
+export type HintName = keyof typeof HINTS
