@@ -5,6 +5,7 @@
  */
 import { EXCLUDE_OR_SHRINK } from './errors.js'
 
+/** The words of hints by name: keys of a face's own table for `describeError`. */
 export const HINTS = {
   'exclude-or-shrink': EXCLUDE_OR_SHRINK,
   'other-format': 'try another format, and please report it',

@@ -15,7 +15,7 @@ export type { ExecutorMode } from './executor/executor.js'
 export type { LayerInputs, LayerObserver } from './layerObserver.js'
 export { dequantize, type QuantizedValues, type WeightShape } from './methods/alphabet.js'
 export { merge, type ObservationShape, Observations } from './methods/observations.js'
-export type { PatchGeometry } from './methods/patches.js'
+export type { ImageShape, PatchGeometry } from './methods/patches.js'
 export { checkMethodOptions } from './methods/recipe.js'
 export type { Axes, Convolution } from './methods/samples.js'
 export {

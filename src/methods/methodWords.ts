@@ -4,6 +4,7 @@
  */
 import type { Method, OptionName } from '../options.js'
 
+/** What people read about a method. */
 export interface MethodWords {
   /** The name for people. */
   readonly title: string
