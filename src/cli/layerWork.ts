@@ -49,7 +49,7 @@ export function layerWork(values: LayerValues): LayerWork {
     const other = Object.keys(values).find((name) => !OF_OBSERVE.includes(name))
     if (other !== undefined)
       throw new UsageError(
-        `${typed(other)}: expected no options of quantization together with --observe, which takes samples alone; leave it out`,
+        `${typed(other)}: expected none together with --observe, which takes samples alone; leave it out`,
       )
     if (inputs === undefined) throw missing('--inputs X.npy', 'samples to observe')
     return { kind: 'observe', observe, inputs, quantizedInputs }

@@ -167,11 +167,23 @@ describe('options of gpfq layer', () => {
     [[...solve, '--quantized-inputs', 'X.npy'], '--quantized-inputs: expected none beside --observations'],
     [[...solve, '--method', 'msq', '--preprocess'], '--preprocess: expected --inputs'],
     [['--observe', 'a.obs'], '--inputs X.npy: expected samples to observe, got none'],
-    [['--observe', 'a.obs', '--inputs', 'X.npy', '--weights', 'W.npy'], '--weights: expected nothing'],
-    [['--observe', 'a.obs', '--inputs', 'X.npy', '--scale-per', 'layer'], '--scale-per: expected nothing'],
-    [['--observe', 'a.obs', '--inputs', 'X.npy', '--no-act-order'], '--act-order: expected nothing'],
-    [['--observe', 'a.obs', '--inputs', 'X.npy', '-o', 'c.npy'], '-o: expected nothing'],
-    [['--observe', 'a.obs', '--observations', 'b.obs'], '--observations: expected nothing'],
+    [
+      ['--observe', 'a.obs', '--inputs', 'X.npy', '--weights', 'W.npy'],
+      '--weights: expected none together with --observe',
+    ],
+    [
+      ['--observe', 'a.obs', '--inputs', 'X.npy', '--scale-per', 'layer'],
+      '--scale-per: expected none together with --observe',
+    ],
+    [
+      ['--observe', 'a.obs', '--inputs', 'X.npy', '--no-act-order'],
+      '--act-order: expected none together with --observe',
+    ],
+    [['--observe', 'a.obs', '--inputs', 'X.npy', '-o', 'c.npy'], '-o: expected none together with --observe'],
+    [
+      ['--observe', 'a.obs', '--observations', 'b.obs'],
+      '--observations: expected none together with --observe',
+    ],
     [['--observe', 'X.npy', '--inputs', 'X.npy'], '--observe X.npy: expected another file than --inputs'],
     [
       ['--weights', 'W.npy', '--observations', 'a.obs', '-o', 'a.obs', '--force'],
