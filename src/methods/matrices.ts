@@ -54,8 +54,11 @@ export async function loadMatrices(
   if (convolution !== null)
     combineCorrelations(observations.shape, convolution, sum, laid(h), streamsEqual ? null : laid(g))
   const diagonal = diagonalOf(kernelLayout, arena.floats(h, floats))
-  if (!triangular) await pool.run([[kernels.mirror({ matrix: h, panels, groups })]], options)
-  if (!ordered) return { h, g, diagonal, order: null }
+  const mirrored: readonly Phase[] = triangular ? [] : [[kernels.mirror({ matrix: h, panels, groups })]]
+  if (!ordered) {
+    if (mirrored.length > 0) await pool.run(mirrored, options)
+    return { h, g, diagonal, order: null }
+  }
   const order = descendingOrder(diagonal, shape, plan.forks)
   const at = regions.at('order of inputs')
   writeOrder(arena.words(at, groups * panels * kernels.PANEL), order, inputs, groups)
@@ -63,7 +66,7 @@ export async function loadMatrices(
   const permuted = (from: Pointer, target: Pointer): Phase => [
     methodKernels.permute({ from, to: target, order: at, panels, groups }),
   ]
-  await pool.run([permuted(h, to.h), ...(streamsEqual ? [] : [permuted(g, to.g)])], options)
+  await pool.run([...mirrored, permuted(h, to.h), ...(streamsEqual ? [] : [permuted(g, to.g)])], options)
   return { ...to, diagonal: diagonal.map((_, i) => diagonal[i - (i % inputs) + order[i]!]!), order }
 }
 
