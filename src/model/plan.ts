@@ -1,7 +1,7 @@
 /**
  * The plan of a whole model, as plain JSON: every option filled in, every layer with its alphabet and format, and the order
- * of the stages. planModel makes it without running anything, --dry-run prints it, and quantizePlanned carries out exactly
- * what it says.
+ * of the stages. planModel makes it without running anything, a dry run of the command line prints it, and quantizePlanned
+ * carries out exactly what it says.
  */
 import { GpfqError } from '../errors.js'
 import { blockSizeOf } from '../methods/alphabet.js'
