@@ -11,7 +11,7 @@ import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import { type Model, openModel } from '#src/onnx/openModel.js'
-import type { AnyPlanOptions, ModelPlan, PlanLayer, PlanModelOptions } from '#src/options.js'
+import type { ModelPlan, PlanLayer, PlanModelOptions } from '#src/options.js'
 import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
@@ -212,7 +212,7 @@ describe('a plan that does not fit is INVALID_DATA with its fields', () => {
     })
   })
 
-  it.each<[string, AnyPlanOptions]>([
+  it.each<[string, PlanModelOptions]>([
     ['gptq', { method: 'gptq', damping: 0.02 }],
     ['beacon', { method: 'beacon' }],
     ['frame', { method: 'frame' }],
