@@ -7,8 +7,8 @@ import { checkWhole } from './checks.js'
 import { createTurns } from './engine/turns.js'
 import type { Executor } from './executor/executor.js'
 import { batchesOf, checkSamples, itemsOf, type LayerShape, sampleShape } from './layerSamples.js'
-import { joined, merge, Observations } from './methods/observations.js'
-import { observationShape, SEGMENT_ROWS } from './methods/samplePlan.js'
+import { joined, merge, type Observations } from './methods/observations.js'
+import { SEGMENT_ROWS } from './methods/samplePlan.js'
 
 /** What is observed. */
 export interface LayerInputs extends LayerShape {
@@ -48,53 +48,62 @@ export function createLayerObserver(executor: Executor, given: LayerInputs): Lay
   checkWhole('segmentRows', segmentRows, 1)
   const segmentItems = Math.max(1, Math.floor(segmentRows / items.rows))
   const segmentFloats = segmentItems * items.floats
-  const shapeOf = (count: number) =>
-    sampleShape(items, count, {
-      ...{ streamsEqual: !quantized, wholeG: true, means: false, segmentRows: segmentItems * items.rows },
-    })
   const turns = createTurns()
   let summed: Observations | null = null
-  let added = 0
-  let restX = new Float32Array(0)
-  let restXq = new Float32Array(0)
+  /** X and Xq of the segment that is not full yet, by call, and the number of values of X. */
+  let open: readonly [x: Float32Array[], xq: Float32Array[]] = [[], []]
+  let openFloats = 0
 
-  /** What is summed so far with some more samples. */
+  /** A sum with more samples. */
   async function observe(
+    sum: Observations | null,
     x: Float32Array,
     xq: Float32Array | null,
     signal?: AbortSignal,
   ): Promise<Observations> {
-    const part = await executor.observe(shapeOf(x.length / items.floats), batchesOf(items, x, xq), {
-      ...{ signal, place: 'samples' },
-      later: later || summed !== null,
+    const shape = sampleShape(items, x.length / items.floats, {
+      ...{ streamsEqual: !quantized, wholeG: true, means: false, segmentRows: segmentItems * items.rows },
     })
-    return summed === null ? part : merge(summed, part)
+    const run = { signal, place: 'samples', later: later || sum !== null }
+    const part = await executor.observe(shape, batchesOf(items, x, xq), run)
+    return sum === null ? part : merge(sum, part)
   }
 
-  async function add(x: Float32Array, xq: Float32Array | undefined, signal?: AbortSignal): Promise<void> {
+  async function add(x: Float32Array, xq?: Float32Array, signal?: AbortSignal): Promise<void> {
     checkSamples(items, x, xq, quantized)
-    const allX = joined(restX, x)
-    const allXq = xq === undefined ? null : joined(restXq, xq)
-    const whole = allX.length - (allX.length % segmentFloats)
-    if (whole > 0) summed = await observe(allX.subarray(0, whole), allXq?.subarray(0, whole) ?? null, signal)
-    restX = allX.slice(whole)
-    restXq = allXq?.slice(whole) ?? restXq
-    added += (x.length / items.floats) * items.rows
+    let [sum, held] = [summed, open]
+    let at = 0
+    for (let left = openFloats + x.length; left >= segmentFloats; ) {
+      // Later segments are summed one by one: until it is merged, each has a sum of its own, as large as H and G.
+      left -= sum === null ? left - (left % segmentFloats) : segmentFloats
+      const to = x.length - left
+      const whole = (of: Float32Array, before: Float32Array[]): Float32Array =>
+        joined([...before, of.subarray(at, to)])
+      sum = await observe(sum, whole(x, held[0]), xq ? whole(xq, held[1]) : null, signal)
+      held = [[], []]
+      at = to
+    }
+    // Only now, so that a call that fails leaves everything as it was.
+    openFloats += x.length - (sum === summed ? 0 : openFloats + at)
+    summed = sum
+    open = held
+    open[0].push(x.slice(at))
+    if (xq) open[1].push(xq.slice(at))
   }
 
   const observations = async (): Promise<Observations> =>
-    restX.length > 0
-      ? observe(restX, quantized ? restXq : null)
-      : (summed ?? new Observations(observationShape(shapeOf(1)), 0, !later, true, []))
+    summed !== null && openFloats === 0
+      ? summed
+      : observe(summed, joined(open[0]), quantized ? joined(open[1]) : null)
 
   return {
     get rows() {
-      return added
+      return (summed?.rows ?? 0) + (openFloats / items.floats) * items.rows
     },
     add: (x, xq, { signal } = {}) => turns.take(() => add(x, xq, signal), signal),
     observations: () => turns.take(observations),
     get bytes() {
-      return turns.take(observations).then(({ bytes }) => bytes)
+      return turns.take(async () => (await observations()).bytes)
     },
   }
 }

@@ -4,7 +4,7 @@
  */
 import { checkWhole, rangeError, typeError } from './checks.js'
 import { preferCorrelation } from './methods/correlationPlan.js'
-import { allPatches, type ImageShape, type PatchGeometry, patchGrid } from './methods/patches.js'
+import { allPatches, type ImageShape, type PatchGeometry } from './methods/patches.js'
 import type { SampleShape } from './methods/samplePlan.js'
 import { denseGather, type Gather, paddedBytes, type SampleBatch } from './methods/samples.js'
 
@@ -34,7 +34,7 @@ const BATCH_BYTES = 8 * 2 ** 20
 export function itemsOf({ inputs, convolution }: LayerShape): Items {
   if (convolution === undefined) {
     if (inputs === undefined) {
-      throw typeError({ place: 'inputs', expected: 'a number of inputs, or a convolution', got: 'neither' })
+      throw typeError({ place: 'inputs', expected: 'a number, or a convolution', got: 'neither' })
     }
     checkWhole('inputs', inputs, 1)
     return {
@@ -53,16 +53,16 @@ export function itemsOf({ inputs, convolution }: LayerShape): Items {
   }
   if (channels % groups > 0)
     throw rangeError('convolution: groups', `a divisor of ${channels} channels`, groups)
-  const shape = (images: number) => ({ images, channels, height, width, groups })
-  allPatches(convolution, shape(1)) // refuses an image smaller than the kernel
-  const { out } = patchGrid(convolution, shape(1))
+  const gather = (images: number): Gather =>
+    allPatches(convolution, { images, channels, height, width, groups })
+  const one = gather(1) // refuses an image smaller than the kernel
   return {
     name: 'images',
     floats: channels * height * width,
-    rows: out[0] * out[1],
-    inputs: (channels / groups) * kernel[0] * kernel[1],
+    rows: one.rows,
+    inputs: one.inputs,
     groups,
-    gather: (images) => allPatches(convolution, shape(images)),
+    gather,
   }
 }
 
@@ -101,7 +101,7 @@ export function checkSamples(
   if (quantized !== (xq !== undefined)) {
     throw typeError({
       place: 'quantizedSamples',
-      expected: quantized ? 'the samples in the quantized network' : 'none where quantized is false',
+      expected: quantized ? 'samples in the quantized network' : 'none where quantized is false',
       got: quantized ? 'none' : 'some',
     })
   }

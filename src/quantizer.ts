@@ -267,10 +267,10 @@ async function quantizeLayer(
     onProgress: part(0.8 * chosen, 0.2 * chosen),
   })
   const seconds = (performance.now() - start) / 1000
-  if (!measure) return { ...solved, seconds, relativeError: null }
-  const sums = await executor.measure(shape, batches(), request, solved, {
-    ...run,
-    onProgress: part(HALF, 1 - HALF),
-  })
-  return { ...solved, seconds, relativeError: relativeErrorOf(sums) }
+  const relativeError = measure
+    ? relativeErrorOf(
+        await executor.measure(shape, batches(), request, solved, { ...run, onProgress: part(HALF, HALF) }),
+      )
+    : null
+  return { ...solved, seconds, relativeError }
 }

@@ -80,16 +80,14 @@ export async function measure(
     const own = new Packer(engine, shape, regions, pieceBlocksOf(shape))
     packer = own
     const neuronPanels = kernels.panelsOf(neurons)
-    const sums = arena.doubles(
-      regions.at('sums of errors'),
-      pieceBlocksOf(shape) * groups * neuronPanels * 16,
-    )
-    sums.fill(0)
+    const out = regions.at('sums of errors')
+    const sums = (): Float64Array => arena.doubles(out, regions.bytes('sums of errors') / 8)
+    sums().fill(0)
     const accumulate = (rows: number): Phase[] => [
       [
         kernels.outputError({
           ...{ x: own.x, xq: own.xq, w: columns.weights, n: negated, rows, groups, neuronPanels },
-          out: regions.at('sums of errors'),
+          out,
           scratch: regions.at('error scratch'),
           panels: kernels.panelsOf(shape.inputs),
         }),
@@ -102,7 +100,7 @@ export async function measure(
       onProgress?.(done / shape.rows)
     }
     await own.idle(own.rows > 0 ? accumulate(own.rows) : [], options)
-    const found = totals(arena.doubles(regions.at('sums of errors'), sums.length), neurons)
+    const found = totals(sums(), neurons)
     if (Number.isFinite(found.signal2 + found.error2)) return found
     throw notFinite(place)
   } finally {

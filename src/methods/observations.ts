@@ -198,27 +198,25 @@ export function merge(a: Observations, b: Observations): Observations {
   if (a.rows === 0) return new Observations(b.shape, b.rows, a.first, b.exact, a.first ? [b.total()] : b.sums)
   const rows = a.rows + b.rows
   if (a.shape.kind === 'rows') {
-    const values = joined(a.total().values, b.total().values)
+    const values = joined([a.total().values, b.total().values])
     return new Observations(a.shape, rows, a.first, true, [{ values, means: new Float64Array(0) }])
   }
   const { segmentRows } = a.shape
-  const exact =
-    a.exact &&
-    b.exact &&
-    a.rows % segmentRows === 0 &&
-    b.sums.length === Math.ceil(b.rows / segmentRows) &&
-    (a.first || a.sums.length === Math.ceil(a.rows / segmentRows))
-  const all = [...a.sums, ...b.sums]
-  const merged = new Observations(a.shape, rows, a.first, exact, all)
+  const apart = (part: Observations): boolean => part.sums.length === Math.ceil(part.rows / segmentRows)
+  const exact = a.exact && b.exact && a.rows % segmentRows === 0 && apart(b) && (a.first || apart(a))
+  const merged = new Observations(a.shape, rows, a.first, exact, [...a.sums, ...b.sums])
   return a.first ? new Observations(a.shape, rows, true, exact, [merged.total()]) : merged
 }
 
-/** The values of `a`, and behind them those of `b`. */
-export function joined(a: Float32Array, b: Float32Array): Float32Array {
-  if (a.length === 0) return b
-  const out = new Float32Array(a.length + b.length)
-  out.set(a)
-  out.set(b, a.length)
+/** Arrays one after the other; a single one as it is. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0]!
+  const out = new Float32Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
   return out
 }
 

@@ -130,6 +130,21 @@ describe('the canonical sum', () => {
     )
   })
 
+  it('keeps nothing of a call that fails, also where its first segments were summed', async () => {
+    const layer = dense(700, 12, true, 100, 7)
+    const expected = await observed(quantizer, layer, 0, 700)
+    const part = (values: Float32Array, from: number, to: number) => values.slice(12 * from, 12 * to)
+    const seen = await quantizer.observe(layer.inputs)
+    await seen.add(part(layer.x, 0, 230), part(layer.xq!, 0, 230))
+    const damaged = part(layer.xq!, 230, 700)
+    damaged[12 * 420] = Number.NaN
+    await expect(seen.add(part(layer.x, 230, 700), damaged)).rejects.toMatchObject({ code: 'INVALID_DATA' })
+    expect(seen.rows).toBe(230)
+    expect((await seen.observations()).rows).toBe(230)
+    await seen.add(part(layer.x, 230, 700), part(layer.xq!, 230, 700))
+    expectSame(await seen.bytes, expected.bytes, 'byte')
+  })
+
   it('is the same to the last bit for any parts that are cut between segments, merged in any grouping', async () => {
     const cuts = fc.array(fc.nat({ max: 30 }), { maxLength: 4 })
     await fc.assert(
