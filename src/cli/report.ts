@@ -117,7 +117,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
 }
 
 /** A note for plans of mixed precision, whose levels are chosen with the samples. */
-export function budgetNotes({ settings }: ModelPlan): readonly string[] {
+function budgetNotes({ settings }: ModelPlan): readonly string[] {
   const option = (['targetSize', 'targetBits'] as const).find((name) => settings[name] !== null)
   return option === undefined
     ? []

@@ -13,7 +13,7 @@ import { isImageName } from './images.js'
 import type { DataFile } from './source.js'
 
 /** A file as a byte source. It is read when its bytes are asked for. */
-export function fileSource(path: string): DataFile {
+function fileSource(path: string): DataFile {
   return { name: path, bytes: () => readBytes(path) }
 }
 

@@ -66,7 +66,7 @@ export function pickArray(file: ArrayFile, name: string | undefined, place: stri
  * Unpacks bytes that are gzip, and returns other bytes unchanged.
  * @throws GpfqError INVALID_DATA if the stream is damaged
  */
-export async function gunzip(bytes: Uint8Array, place: string): Promise<Uint8Array> {
+async function gunzip(bytes: Uint8Array, place: string): Promise<Uint8Array> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes
   try {
     const packed = new Blob([ownBytes(bytes)]).stream()

@@ -14,7 +14,7 @@ export interface PanelLayout {
 }
 
 /** Floats of one group. */
-export const groupFloats = ({ inputs, triangular }: PanelLayout): number =>
+const groupFloats = ({ inputs, triangular }: PanelLayout): number =>
   matrixBytes(panelsOf(inputs), triangular) / 4
 
 /** Floats of all groups. */

@@ -54,9 +54,9 @@ export interface SolvePlan {
 }
 
 /** The steps of memory.  */
-export const LOAD = 0
-export const PREPARE = 1
-export const SOLVE = 2
+const LOAD = 0
+const PREPARE = 1
+const SOLVE = 2
 
 /** Bytes needed from a step on. */
 export const since = (step: number, bytes: number): RegionNeed => ({ bytes, from: step, to: SOLVE })

@@ -6,7 +6,7 @@ import type { ModelProto } from 'onnx-buf'
 import { addToBias } from './bias.js'
 import { GraphEdit } from './edit.js'
 import { indexGraph } from './graph.js'
-import type { Layer, Sampling } from './layer.js'
+import type { Layer } from './layer.js'
 import { viewsOf } from './layers.js'
 import { graphOf, shallowCopy } from './model.js'
 
@@ -33,10 +33,4 @@ export function correctBiases(model: ModelProto, layer: Layer, correction: Float
   const edit = new GraphEdit(graph)
   for (const view of viewsOf(graph, layer)) addToBias(edit, view, correction)
   return edit.finish()
-}
-
-/** The axis of the neurons in a layer's output. For a Gemm it is the last one, transposed input or not. */
-export function neuronAxis(op: Layer['op'], sampling: Sampling): number {
-  if (sampling.kind === 'patches') return 1
-  return op === 'MatMul' && sampling.kind === 'columns' ? -2 : -1
 }

@@ -42,16 +42,6 @@ interface Kind {
   readonly options?: PlanModelOptions
 }
 
-const noise = (name: string, dims: number[], seed: number): TensorProto =>
-  b.floats(
-    name,
-    dims,
-    b.noise(
-      dims.reduce((count, dim) => count * dim, 1),
-      seed,
-    ),
-  )
-
 const convolution = (
   attributes: Parameters<typeof b.node>[3],
   perGroup: number,
@@ -60,7 +50,7 @@ const convolution = (
 ): Kind => ({
   input: IMAGE,
   nodes: [b.node('Conv', ['h', 'w', ...(bias ? ['c'] : [])], ['y'], attributes, 'layer')],
-  constants: [noise('w', [NEURONS, perGroup, 3, 3], 2), ...(bias ? [noise('c', [NEURONS], 3)] : [])],
+  constants: [b.noisy('w', [NEURONS, perGroup, 3, 3], 2), ...(bias ? [b.noisy('c', [NEURONS], 3)] : [])],
   axis: -3,
   ...more,
 })
@@ -100,23 +90,23 @@ const KINDS: Readonly<Record<string, Kind>> = {
         'layer',
       ),
     ],
-    [noise('w', [NEURONS, HIDDEN], 2), noise('c', [NEURONS], 3)],
+    [b.noisy('w', [NEURONS, HIDDEN], 2), b.noisy('c', [NEURONS], 3)],
   ),
   'Gemm with transA and alpha, without bias': dense(
     [
       b.node('Transpose', ['h'], ['ht'], { perm: [1, 0] }),
       b.node('Gemm', ['ht', 'w'], ['y'], { transA: 1, alpha: { float: -2 } }, 'layer'),
     ],
-    [noise('w', [HIDDEN, NEURONS], 2)],
+    [b.noisy('w', [HIDDEN, NEURONS], 2)],
   ),
-  MatMul: dense([b.node('MatMul', ['h', 'w'], ['y'], {}, 'layer')], [noise('w', [HIDDEN, NEURONS], 2)]),
+  MatMul: dense([b.node('MatMul', ['h', 'w'], ['y'], {}, 'layer')], [b.noisy('w', [HIDDEN, NEURONS], 2)]),
   'MatMul with an Add behind': dense(
     [b.node('MatMul', ['h', 'w'], ['m'], {}, 'layer'), b.node('Add', ['m', 'c'], ['y'])],
-    [noise('w', [HIDDEN, NEURONS], 2), noise('c', [NEURONS], 3)],
+    [b.noisy('w', [HIDDEN, NEURONS], 2), b.noisy('c', [NEURONS], 3)],
   ),
   'MatMul with a constant left operand': dense(
     [b.node('Transpose', ['h'], ['ht'], { perm: [1, 0] }), b.node('MatMul', ['w', 'ht'], ['y'], {}, 'layer')],
-    [noise('w', [NEURONS, HIDDEN], 2)],
+    [b.noisy('w', [NEURONS, HIDDEN], 2)],
     -2,
   ),
   'a weight with two uses': dense(
@@ -126,7 +116,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       b.node('MatMul', ['h2', 'w'], ['y2'], {}, 'other'),
       b.node('Concat', ['y1', 'y2'], ['y'], { axis: 0 }),
     ],
-    [noise('w', [HIDDEN, NEURONS], 2), noise('c', [HIDDEN], 3)],
+    [b.noisy('w', [HIDDEN, NEURONS], 2), b.noisy('c', [HIDDEN], 3)],
   ),
   'a convolution with two uses': convolution({ pads }, HIDDEN, {
     nodes: [
@@ -135,14 +125,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
       b.node('Conv', ['h2', 'w'], ['y2'], { pads }, 'other'),
       b.node('Concat', ['y1', 'y2'], ['y'], { axis: 0 }),
     ],
-    constants: [noise('w', [NEURONS, HIDDEN, 3, 3], 2), noise('c', [HIDDEN, 1, 1], 3)],
+    constants: [b.noisy('w', [NEURONS, HIDDEN, 3, 3], 2), b.noisy('c', [HIDDEN, 1, 1], 3)],
   }),
 }
 
 /** A first layer, so that the two networks differ at the second one, which is `kind`. */
 function modelOf({ input, nodes, constants }: Kind): ModelProto {
   const first = input === IMAGE ? b.node('Conv', ['x', 'w0'], ['a']) : b.node('MatMul', ['x', 'w0'], ['a'])
-  const weight = noise('w0', input === IMAGE ? [HIDDEN, 3, 1, 1] : [5, HIDDEN], 1)
+  const weight = b.noisy('w0', input === IMAGE ? [HIDDEN, 3, 1, 1] : [5, HIDDEN], 1)
   return b.model(
     [first, b.node('Relu', ['a'], ['h']), ...nodes],
     [weight, ...constants],

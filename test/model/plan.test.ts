@@ -18,15 +18,6 @@ import * as b from '../onnx/build.js'
 
 /** Conv and BatchNormalization, a convolution in groups, a weight with two uses, and a Gemm of `outputs` neurons. */
 function net(outputs = 5): ModelProto {
-  const noise = (name: string, dims: number[], seed: number) =>
-    b.floats(
-      name,
-      dims,
-      b.noise(
-        dims.reduce((count, dim) => count * dim, 1),
-        seed,
-      ),
-    )
   const pads = [1, 1, 1, 1]
   return b.model(
     [
@@ -42,15 +33,15 @@ function net(outputs = 5): ModelProto {
       b.node('Gemm', ['e', 'w4', 'b4'], ['y'], { transB: 1 }, 'fc'),
     ],
     [
-      noise('w1', [6, 2, 3, 3], 1),
+      b.noisy('w1', [6, 2, 3, 3], 1),
       b.floats('gamma', [6], [1, 2, 1, 0.5, 1, 1]),
-      noise('beta', [6], 2),
-      noise('mean', [6], 3),
+      b.noisy('beta', [6], 2),
+      b.noisy('mean', [6], 3),
       b.floats('var', [6], [1, 0.5, 2, 1, 1, 1]),
-      noise('w2', [6, 3, 3, 3], 4),
-      noise('w3', [6, 6], 5),
-      noise('w4', [outputs, 6], 6),
-      noise('b4', [outputs], 7),
+      b.noisy('w2', [6, 3, 3, 3], 4),
+      b.noisy('w3', [6, 6], 5),
+      b.noisy('w4', [outputs, 6], 6),
+      b.noisy('b4', [outputs], 7),
     ],
     [b.value('x', b.DataType.FLOAT, ['n', 2, 7, 7])],
     ['y'],

@@ -143,6 +143,17 @@ export function model(
   })
 }
 
+/** An initializer of noise. */
+export const noisy = (name: string, dims: number[], seed: number): TensorProto =>
+  floats(
+    name,
+    dims,
+    noise(
+      dims.reduce((count, dim) => count * dim, 1),
+      seed,
+    ),
+  )
+
 /** Deterministic values in (−1, 1). */
 export function noise(count: number, seed = 1): Float32Array {
   let state = seed >>> 0 || 1

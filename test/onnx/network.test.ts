@@ -17,15 +17,6 @@ const SAMPLES = 3
 
 /** Conv with a bias, Conv without, a tied weight with and without an Add behind it, a Gemm with alpha; nodes lack names. */
 function model(): ModelProto {
-  const noise = (name: string, dims: number[], seed: number) =>
-    b.floats(
-      name,
-      dims,
-      b.noise(
-        dims.reduce((count, dim) => count * dim, 1),
-        seed,
-      ),
-    )
   const pads = [1, 1, 1, 1]
   return b.model(
     [
@@ -40,13 +31,13 @@ function model(): ModelProto {
       b.node('Gemm', ['g', 'w4', 'b4'], ['y'], { transB: 1, alpha: { float: 0.5 }, beta: { float: 2 } }, ''),
     ],
     [
-      noise('w1', [4, 2, 3, 3], 1),
-      noise('b1', [4], 2),
-      noise('w2', [6, 2, 3, 3], 3),
-      noise('w3', [6, 6], 4),
-      noise('b3', [6], 5),
-      noise('w4', [5, 6], 6),
-      noise('b4', [5], 7),
+      b.noisy('w1', [4, 2, 3, 3], 1),
+      b.noisy('b1', [4], 2),
+      b.noisy('w2', [6, 2, 3, 3], 3),
+      b.noisy('w3', [6, 6], 4),
+      b.noisy('b3', [6], 5),
+      b.noisy('w4', [5, 6], 6),
+      b.noisy('b4', [5], 7),
     ],
     [b.value('x', b.DataType.FLOAT, ['n', 2, 6, 6])],
     ['y'],

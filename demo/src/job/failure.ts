@@ -50,7 +50,7 @@ const PAGE_HINTS: Readonly<Partial<Record<string, string>>> = {
 }
 
 /** What the page shows of an error. */
-export function failureOf(error: unknown): Failure {
+function failureOf(error: unknown): Failure {
   const code = codeOf(error)
   const title = exactTitle(error) ?? TITLES[code] ?? 'Something went wrong'
   return { code, title, detail: detailOf(error) }

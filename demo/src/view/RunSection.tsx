@@ -70,7 +70,7 @@ export function RunSection({ session, state }: SectionProps) {
   )
 }
 
-export function commandFor({ model, calibration, settings, preprocessing }: State): string {
+function commandFor({ model, calibration, settings, preprocessing }: State): string {
   const files = calibration.files?.map(({ name }) => name) ?? []
   const images = files.length > 1 && files.every((name) => /\.(png|jpe?g)$/i.test(name))
   const inputs = model.summary?.inputs ?? []
