@@ -69,11 +69,12 @@ export function addToBias(edit: GraphEdit, view: WeightView, correction: Float32
   const sampling = view.sampling
   const trailing = sampling.kind !== 'patches' ? (view.operand === 0 ? 1 : 0) : view.chain.dims.length - 2
   const dims = [correction.length, ...new Array<number>(trailing).fill(1)]
+  const output = node.output[0] ?? '' // not view.output where a quantizer stands behind the node
   const bare = edit.fresh(`${view.output}:bare`)
   const name = edit.fresh(`${view.output}:correction`)
   edit.add(makeFloats(name, elemType, dims, correction))
   edit.setOutput(view.node, bare)
-  edit.insertAfter(view.node, [makeNode('Add', [bare, name], view.output)])
+  edit.insertAfter(view.node, [makeNode('Add', [bare, name], output)])
 }
 
 /** Adds to the constant of an Add, if that is the only reader of a MatMul and has one constant per neuron. */

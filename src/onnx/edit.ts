@@ -82,6 +82,16 @@ export class GraphEdit {
     return name
   }
 
+  /** Like `shared`, with the shortest name: for constants of which a model has many. */
+  sharedShort(key: string, make: (name: string) => TensorProto): string {
+    let name = this.#shared.get(key)
+    if (name === undefined) {
+      name = this.add(make(this.temporary()))
+      this.#shared.set(key, name)
+    }
+    return name
+  }
+
   /**
    * A tensor that several nodes use, computed in front of all other nodes: made once per key.
    * @param make appends the nodes and returns the tensor's name
@@ -122,9 +132,14 @@ export class GraphEdit {
 
   /** Lets the node write its first output to `tensor`. It keeps the unique name that the index gave it. */
   setOutput(index: number, tensor: string): void {
+    this.renameOutput(index, this.node(index).output[0] ?? '', tensor)
+  }
+
+  /** Lets the node write the output called `from` to `to`. It keeps the unique name that the index gave it. */
+  renameOutput(index: number, from: string, to: string): void {
     const node = shallowCopy(this.node(index))
     node.name = this.graph.names[index]!
-    node.output = [tensor, ...node.output.slice(1)]
+    node.output = node.output.map((output) => (output === from ? to : output))
     this.replace(index, node)
   }
 

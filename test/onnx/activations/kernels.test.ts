@@ -1,0 +1,30 @@
+/**
+ * What ONNX Runtime Web makes of the written forms: every layer that is to run on integers runs as an integer kernel, and no
+ * other layer does. This is the only thing that tells a good form from one that is computed on floats, slower than before.
+ */
+import { describe, expect, it } from 'vitest'
+import { valuesOfFeeds, writeOnIntegers } from './integerModels.js'
+import { layerKernels, profile } from './kernels.js'
+import { feedsOfNet, modelOfNet, NETS } from './nets.js'
+
+describe.each(Object.entries(NETS))('%s', (_, net) => {
+  for (const opset of [13, 21])
+    for (const format of ['packed', 'qdq'] as const)
+      it(`runs on integers at opset ${opset}, ${format}`, async () => {
+        const feeds = feedsOfNet(net)
+        const model = modelOfNet(net, opset)
+        const { float = [], kernels: others = {}, without = [] } = net
+        const { written, integers } = writeOnIntegers(model, valuesOfFeeds(feeds), { format, float })
+        const { kernels } = await profile(written, feeds)
+        const wanted = [...integers.plan.layers.keys()].sort()
+        const seen = JSON.stringify(kernels.map(({ op, node }) => `${op}:${node}`))
+        const layers = layerKernels(kernels, [...wanted, ...float])
+        expect(layers, seen).toEqual({ integer: wanted, float: [...float].sort() })
+        for (const [node, op] of Object.entries(others)) expect(kernels, seen).toContainEqual({ op, node })
+        for (const op of without)
+          expect(
+            kernels.map((kernel) => kernel.op),
+            seen,
+          ).not.toContain(op)
+      })
+})
