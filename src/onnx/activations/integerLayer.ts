@@ -12,8 +12,9 @@
  */
 import type { NodeProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
+import { typeError } from '../../checks.js'
 import { floatAttribute, intAttr } from '../attributes.js'
-import { addToBias, readBias } from '../bias.js'
+import { addToBias, readBias, readBiasBehind } from '../bias.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import { unpackIntegers } from '../formats/packed.js'
 import { signedCodes, type WeightWriter } from '../formats/weightWriter.js'
@@ -45,7 +46,7 @@ export function writeStatic(
   const uses = views.map((view) => ({
     view,
     quantizer: quantizerOf(integers, view.input),
-    bias: biasAtNode(edit, view, correction),
+    bias: correctedBias(edit, view, correction),
   }))
   const node = edit.node(views[0]!.node)
   const alpha = node.opType === 'Gemm' ? floatAttribute(node, 'alpha', 1) : 1
@@ -71,7 +72,11 @@ export function writeStatic(
   )
   for (const { view, quantizer, bias } of uses) {
     edit.setInput(view.node, view.operand, values)
-    if (bias === null) continue
+    if (view.op === 'MatMul') {
+      // The Add stays. ONNX Runtime may make a Gemm of both, and then it stores the bias as int32 in the same units.
+      if (correction !== undefined) addToBias(edit, view, correction)
+      continue
+    }
     let name: string | undefined
     if (bias.some((value) => value !== 0)) {
       const unit = scales.map((weightScale) => quantizer.scale * weightScale)
@@ -87,19 +92,22 @@ export function writeStatic(
   return writer.nodes
 }
 
-/** The bias of a Conv or Gemm with the correction added; null for a MatMul, whose bias is an Add behind it. */
-function biasAtNode(
-  edit: GraphEdit,
+/** The bias of a node with the correction added, that of a MatMul from the Add behind it; (groups·neurons). */
+function correctedBias(
+  { graph }: GraphEdit,
   view: WeightView,
   correction: Float32Array | undefined,
-): Float64Array | null {
-  if (view.op === 'MatMul') {
-    if (correction !== undefined) addToBias(edit, view, correction)
-    return null
-  }
+): Float64Array {
   const neurons = view.groups * view.neurons
-  const bias = readBias(edit.graph, edit.graph.nodes[view.node]!, neurons)
-  if (bias === null) throw new TypeError(`'${edit.graph.names[view.node]}' has no constant bias`)
+  const bias =
+    view.op === 'MatMul'
+      ? readBiasBehind(graph, view.output, neurons)
+      : readBias(graph, graph.nodes[view.node]!, neurons)
+  if (bias === null)
+    throw typeError({
+      place: `layer '${graph.names[view.node]}'`,
+      problem: 'its bias is not one constant per neuron',
+    })
   // float32, as the quantized stream of calibration adds it
   return bias.map((value, k) => (correction === undefined ? value : Math.fround(value + correction[k]!)))
 }

@@ -12,17 +12,17 @@ import type { ActivationQuantizer } from './quantizer.js'
 /** Largest bias. The sums of products of up to 33,000 inputs fit into int32 beside it. */
 const LARGEST_BIAS = 2 ** 30
 
-/** A node's bias, (groups·neurons), null without one, and the quantizer of its input. */
+/** A node's bias, (groups·neurons), and the quantizer of its input. */
 export interface BiasUse {
-  readonly bias: Float64Array | null
+  readonly bias: Float64Array
   readonly quantizer: ActivationQuantizer
 }
 
-/** For each neuron the least scale of its int8 weights under which its biases fit; empty without biases. */
+/** For each neuron the least scale of its int8 weights under which its biases fit, (groups·neurons). */
 export function leastScales(uses: readonly BiasUse[]): Float64Array {
-  const least = new Float64Array(Math.max(0, ...uses.map(({ bias }) => bias?.length ?? 0)))
+  const least = new Float64Array(uses[0]?.bias.length ?? 0)
   for (const { bias, quantizer } of uses)
-    bias?.forEach((value, k) => {
+    bias.forEach((value, k) => {
       least[k] = Math.max(least[k]!, Math.abs(value) / (quantizer.scale * LARGEST_BIAS))
     })
   return least
@@ -32,7 +32,7 @@ export function leastScales(uses: readonly BiasUse[]): Float64Array {
  * The weight with scales of at least these. Odd integers cannot be rounded to zero, so even levels M become 2M − 1 levels with
  * the same values.
  * @param quantized one block a neuron
- * @param least of the int8 weights, (groups·neurons); shorter: no bound
+ * @param least of the int8 weights, (groups·neurons)
  */
 export function withLeastScales(
   quantized: QuantizedWeight,
@@ -40,10 +40,10 @@ export function withLeastScales(
   least: Float64Array,
 ): QuantizedWeight {
   const { factor } = signedCodes(quantized.levels)
-  if (quantized.scales.every((scale, k) => fits(scale * factor, least[k]))) return quantized
+  if (quantized.scales.every((scale, k) => fits(scale * factor, least[k]!))) return quantized
   const odd = quantized.levels % 2 === 1 ? quantized : withZero(quantized)
   const scales = odd.scales.map((scale, k) =>
-    fits(scale, least[k]) ? scale : Math.max(scale, least[k] ?? 0) * (1 + 2 ** -20) || 1,
+    fits(scale, least[k]!) ? scale : Math.max(scale, least[k]!) * (1 + 2 ** -20) || 1,
   )
   const codes = odd.codes.slice()
   for (let i = 0; i < codes.length; i++) {
@@ -55,7 +55,7 @@ export function withLeastScales(
 }
 
 /** Whether a scale is that of a neuron with values and holds the bias. */
-const fits = (scale: number, least = 0): boolean => scale > 0 && scale >= least
+const fits = (scale: number, least: number): boolean => scale > 0 && scale >= least
 
 /** Even levels M as 2M − 1 levels that hold zero: half the scale, every other code. */
 function withZero(quantized: QuantizedWeight): QuantizedWeight {

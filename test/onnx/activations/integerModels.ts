@@ -8,7 +8,7 @@ import { findLayers } from '#src/onnx/layers.js'
 import { type QuantizedEntry, writeQuantized } from '#src/onnx/writeQuantized.js'
 import type { Integers, RangeKind } from '../../../src/onnx/activations/integers.js'
 import type { ActivationQuantizer } from '../../../src/onnx/activations/quantizer.js'
-import type { Format, Layer } from '../../../src/onnx/layer.js'
+import type { Format, Layer, QuantizedWeight } from '../../../src/onnx/layer.js'
 import type * as b from '../build.js'
 import { randomQuantized } from '../cases.js'
 import { evaluate, type Values } from './simulate.js'
@@ -22,17 +22,35 @@ export interface IntegerModel {
   readonly integers: Integers
 }
 
+interface WriteOptions {
+  readonly levels?: number
+  readonly format?: Format
+  /** Layers that stay float. */
+  readonly float?: readonly string[]
+  /** One scale for each layer. */
+  readonly equal?: boolean
+  readonly change?: (quantized: QuantizedWeight, layer: Layer) => QuantizedWeight
+  readonly corrections?: ReadonlyMap<string, Float32Array>
+}
+
 /** Writes all layers that can run on integers so, with random codes and the ranges of one run of the float model. */
 export function writeOnIntegers(
   model: ModelProto,
   feeds: Readonly<Record<string, Values>>,
-  { levels = 15, format = 'packed' as Format, float = [] as readonly string[], equal = false } = {},
+  {
+    levels = 15,
+    format = 'packed',
+    float = [],
+    equal = false,
+    change = (quantized) => quantized,
+    corrections = new Map(),
+  }: WriteOptions = {},
 ): IntegerModel {
   const graph = indexGraph(model)
   const entries = findLayers(graph).layers.map(
     (layer, i): QuantizedEntry => ({
       layer,
-      quantized: randomQuantized(layer, levels, layer.inputs, equal, 50 + i),
+      quantized: change(randomQuantized(layer, levels, layer.inputs, equal, 50 + i), layer),
       format,
     }),
   )
@@ -52,13 +70,14 @@ export function writeOnIntegers(
   const floats = writeQuantized(
     model,
     entries.map((entry) => ({ ...entry, format: 'float' })),
+    corrections,
   ).model
   const values = evaluate(floats, feeds)
   const quantizers = new Map(
     plan.tensors.map((tensor): [string, ActivationQuantizer] => [tensor, rangeOf(values.get(tensor)!)]),
   )
   const integers = { plan, quantizers }
-  const { model: written, bytes } = writeQuantized(model, entries, new Map(), '', integers)
+  const { model: written, bytes } = writeQuantized(model, entries, corrections, '', integers)
   return { written, bytes, floats, entries, integers }
 }
 

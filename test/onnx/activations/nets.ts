@@ -79,7 +79,7 @@ export function net(
   inputs: Net['inputs'] = { x: [2, 4, 8, 8] },
 ): Net {
   return {
-    nodes: [...parts.flatMap(({ nodes }) => nodes), b.node('Tanh', [last], ['y'], {}, 'y')],
+    nodes: [...parts.flatMap(({ nodes }) => nodes), b.node('Neg', [last], ['y'], {}, 'y')],
     constants: parts.flatMap(({ constants }) => constants),
     inputs,
     outputs: ['y'],
