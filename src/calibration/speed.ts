@@ -1,0 +1,113 @@
+/**
+ * How long a float model and its quantized one take on the same feeds. They run in turn, so that a busy machine slows both,
+ * and what is kept of each is its shortest run: other programs only ever add to a run's time. The first run of each is not
+ * timed, because ONNX Runtime allocates in it.
+ */
+import type { Feeds } from '../tensor/tensor.js'
+import type { Runner, RunnerSession } from './runner.js'
+
+/** Times of two models on the same batch, measured in turn. */
+export interface Speed {
+  /** Seconds that one run of the float model takes, the shortest of `runs`. */
+  readonly floatSeconds: number
+  /** Seconds that one run of the quantized model takes, the shortest of `runs`. */
+  readonly quantizedSeconds: number
+  /** How many times each was timed. */
+  readonly runs: number
+  /** Samples in the batch. */
+  readonly samples: number
+}
+
+/** How much to measure. */
+export interface SpeedBounds {
+  /** Timed runs of each model, at most. */
+  readonly runs: number
+  /** Seconds for all runs, those without timing included. One run of each is timed, however long it takes. */
+  readonly seconds: number
+  /** Names of the outputs to return; without it all of them. */
+  readonly fetches?: readonly string[]
+  /** Aborts between runs. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Enough to tell 1.2 times from 1.0 on a quiet machine, and little beside the time of quantizing. */
+const SHORT = { runs: 10, seconds: 2 }
+
+/**
+ * A run that is shorter is repeated up to this time, and its mean counts: clocks of pages have steps of up to 1 ms, and
+ * scheduling takes some hundredths.
+ */
+const SHORTEST_TIMING = 10 // ms
+
+/**
+ * Loads both models, runs them in turn on one batch, and closes them. It takes about two seconds, unless one run takes
+ * longer.
+ * @param float bytes of the float model, without external data
+ * @param quantized bytes of the quantized model, without external data
+ * @param feeds a tensor for every input
+ * @param signal aborts between runs
+ * @throws GpfqError RUNTIME_FAILED or OUT_OF_MEMORY if one of them does not load or run
+ */
+export async function measureSpeed(
+  runner: Runner,
+  float: Uint8Array,
+  quantized: Uint8Array,
+  feeds: Feeds,
+  signal?: AbortSignal,
+): Promise<Speed> {
+  signal?.throwIfAborted()
+  const first = await runner.load(float)
+  try {
+    const second = await runner.load(quantized)
+    try {
+      return await timeInTurn(first, second, feeds, { ...SHORT, signal })
+    } finally {
+      await second.close()
+    }
+  } finally {
+    await first.close()
+  }
+}
+
+/** Times two loaded models in turn on one batch. */
+export async function timeInTurn(
+  float: RunnerSession,
+  quantized: RunnerSession,
+  feeds: Feeds,
+  { runs: most, seconds, fetches, signal }: SpeedBounds,
+): Promise<Speed> {
+  const start = performance.now()
+  for (const session of [float, quantized]) {
+    signal?.throwIfAborted()
+    await session.run(feeds, fetches)
+  }
+  /** Seconds of one run. */
+  const timed = async (session: RunnerSession): Promise<number> => {
+    const start = performance.now()
+    for (let count = 1; ; count++) {
+      signal?.throwIfAborted()
+      await session.run(feeds, fetches)
+      const milliseconds = performance.now() - start
+      if (milliseconds >= SHORTEST_TIMING) return milliseconds / count / 1000
+    }
+  }
+  let floatSeconds = Number.POSITIVE_INFINITY
+  let quantizedSeconds = Number.POSITIVE_INFINITY
+  let runs = 0
+  let end = performance.now()
+  let longest = 0
+  do {
+    floatSeconds = Math.min(floatSeconds, await timed(float))
+    quantizedSeconds = Math.min(quantizedSeconds, await timed(quantized))
+    runs++
+    const now = performance.now()
+    longest = Math.max(longest, now - end)
+    end = now
+  } while (runs < most && end + longest - start <= 1000 * seconds)
+  return { floatSeconds, quantizedSeconds, runs, samples: samplesOf(feeds) }
+}
+
+/** The number of samples of a batch: the first axis of its inputs, 1 without axes. */
+export function samplesOf(feeds: Feeds): number {
+  return Object.values(feeds)[0]?.dims[0] ?? 1
+}
