@@ -30,14 +30,11 @@ export interface SpeedBounds {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Enough to tell 1.2 times from 1.0 on a quiet machine, and little beside the time of quantizing. */
-const SHORT = { runs: 10, seconds: 2 }
+/** Little beside the time of quantizing. On two threads of a busy machine 25 runs did not suffice: equal models were 1.3 apart. */
+const SHORT = { runs: 40, seconds: 2 }
 
-/**
- * A run that is shorter is repeated up to this time, and its mean counts: clocks of pages have steps of up to 1 ms, and
- * scheduling takes some hundredths.
- */
-const SHORTEST_TIMING = 10 // ms
+/** Milliseconds. A run that is shorter is repeated up to this time, and the mean counts: clocks of pages have steps up to 1 ms. */
+const SHORTEST_TIMING = 5
 
 /**
  * Loads both models, runs them in turn on one batch, and closes them. It takes about two seconds, unless one run takes
@@ -83,11 +80,11 @@ export async function timeInTurn(
   }
   /** Seconds of one run. */
   const timed = async (session: RunnerSession): Promise<number> => {
-    const start = performance.now()
+    const begun = performance.now()
     for (let count = 1; ; count++) {
       signal?.throwIfAborted()
       await session.run(feeds, fetches)
-      const milliseconds = performance.now() - start
+      const milliseconds = performance.now() - begun
       if (milliseconds >= SHORTEST_TIMING) return milliseconds / count / 1000
     }
   }

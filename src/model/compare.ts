@@ -11,7 +11,7 @@ import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { asNumbers } from './evaluate.js'
 
 /** Timed runs of each model at most, and seconds for all of them. */
-const TIMING = { runs: 25, seconds: 5 }
+const TIMING = { runs: 100, seconds: 5 }
 
 /** Options of compareModels. */
 export interface CompareOptions {
@@ -51,6 +51,7 @@ export interface Comparison {
   readonly sqnrDb: number | null
   /** max |y − ỹ| over the output. */
   readonly largestDifference: number
+  /** Samples compared. */
   readonly samples: number
   /** Time of the float model over that of the quantized one: above 1 where the quantized model is faster. */
   readonly speedup: number
