@@ -4,6 +4,7 @@
  * in defaults and check.
  */
 import type { Runner } from './calibration/runner.js'
+import type { Speed } from './calibration/speed.js'
 import type { METHOD_TABLE } from './methods/methods.js'
 import type { Settings } from './model/settings.js'
 import type { WeightHistogram } from './model/weightHistogram.js'
@@ -251,6 +252,11 @@ export interface QuantizeReport {
   readonly notes: readonly Note[]
   /** Null without mixed precision. */
   readonly precision: PrecisionReport | null
+  /**
+   * Time of a run of the float and of the written model on the same batch, measured in turn at the end; null where no layer
+   * runs on integers.
+   */
+  readonly speed: Speed | null
   readonly seconds: {
     readonly load: number
     readonly calibration: number

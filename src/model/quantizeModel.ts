@@ -277,6 +277,7 @@ async function write(
       skipped: plan.skipped,
       notes: [...plan.notes, ...settingNotes(plan, fastMath === true, executor.fastMath), ...notes],
       precision,
+      speed: null,
       seconds: progress.seconds(),
       peakMemoryBytes: executor.peakMemoryBytes + streams.peakBytes,
     },

@@ -11,6 +11,7 @@ import {
   type ReportDocument,
   renderReport,
   sizePicture,
+  speedPicture,
   weightsPicture,
 } from 'gpfq/report'
 import { memo } from 'preact/compat'
@@ -116,6 +117,12 @@ function Pictures({ document, tested }: PicturesProps) {
       <h3>Size by layer</h3>
       <p class="quiet">What the weights take in the file.</p>
       <Picture of={sizePicture(report.layers)} />
+      {report.speed !== null && (
+        <>
+          <h3>Speed</h3>
+          <Picture of={speedPicture(report.speed, name, report.runner)} />
+        </>
+      )}
       {answers !== undefined && answers.length > 0 && (
         <>
           <h3>A few answers</h3>
