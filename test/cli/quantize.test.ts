@@ -21,6 +21,9 @@ const LAYER_KEYS = [
   'levels',
   'codeBits',
   'format',
+  'kernel',
+  'ranges',
+  'kernelReason',
   'relativeError',
   'sqnrDb',
   'seconds',
@@ -43,7 +46,7 @@ describe('gpfq quantize', () => {
     expect(stderr).toMatch(/samples +64 of 512\n/)
     expect(stderr).toMatch(/\[1\/4\] [^\n]+\n\[2\/4\] /)
     expect(stderr).toMatch(/three\.onnx written\n$/)
-    expect(stdout).toMatch(/^layer +shape +bits +format +error/)
+    expect(stdout).toMatch(/^layer +shape +bits +format +kernel +error/)
     expect(stdout).toMatch(/times smaller/)
     expect(files()).toEqual(['three.onnx'])
 
@@ -80,6 +83,7 @@ describe('gpfq quantize', () => {
       'layers',
       'skipped',
       'seconds',
+      'speed',
       'peakMemoryBytes',
     ]) // prettier-ignore
     expect(document).toMatchObject({

@@ -8,10 +8,11 @@ import { segmentSamples } from '#src/calibration/captures.js'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { Streams, wholeShard } from '#src/calibration/streams.js'
-import { observeStage, type StageContext } from '#src/model/observeStage.js'
+import { advanceStage, observeStage, type StageContext } from '#src/model/observeStage.js'
 import { planModel } from '#src/model/plan.js'
 import { joinPlan, type PlannedModel } from '#src/model/preparedModel.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { fixRanges } from '#src/model/ranges.js'
 import { solveStage } from '#src/model/solveStage.js'
 import { mergeStages, type StageObservations, stageBytes, stageFrom } from '#src/model/stageObservations.js'
 import { encodeModel } from '#src/onnx/model.js'
@@ -102,6 +103,10 @@ describe('a small model', () => {
     for (const streams of shards) await streams.plan()
     let network = planned.float
     for (const stage of planned.stages) {
+      const advanced: StageObservations[] = []
+      for (const streams of shards)
+        advanced.push(stageFrom(stageBytes(await advanceStage(planned, streams, network, quiet))))
+      network = network.with([], fixRanges(planned.plan.settings, advanced.reduce(mergeStages)))
       const seen: StageObservations[] = []
       for (const streams of shards) {
         const observed = await observeStage(planned, streams, network, executor, quiet)
@@ -201,12 +206,14 @@ describe('a small model', () => {
     const seen: StageObservations[] = []
     for (const streams of shards) {
       await streams.plan()
+      await streams.advance(planned.float, quiet)
       seen.push(await observeStage(planned, streams, planned.float, executor, quiet))
       await streams.close()
     }
     const merged = seen.reduce(mergeStages).captures.get('first')!
     const streams = new Streams(runner, planned.float, wholeShard(all), planned.stages)
     await streams.plan()
+    await streams.advance(planned.float, quiet)
     const whole = (await observeStage(planned, streams, planned.float, executor, quiet)).captures.get(
       'first',
     )!
