@@ -17,6 +17,9 @@ import { boundsOf, integerInputs } from './chains.js'
 import type { Integers } from './integers.js'
 import { type ActivationQuantizer, LARGEST_CODE, roundActivations } from './quantizer.js'
 
+/** Stem of names. There are ten tensors more for each quantized one, so every letter is a tenth of a percent of a small file. */
+export const SHORT = 'q:'
+
 /** Names of the constants of a quantizer; tensors with equal quantizers share them. */
 export interface QuantizerNames {
   readonly scale: string
@@ -26,11 +29,15 @@ export interface QuantizerNames {
 /** Constants that hold a quantizer. */
 export function quantizerNames(edit: GraphEdit, { scale, zeroPoint }: ActivationQuantizer): QuantizerNames {
   return {
-    scale: edit.sharedShort(`scale:${scale}`, (name) =>
-      makeFloats(name, DataType.FLOAT, [], Float32Array.of(scale)),
+    scale: edit.shared(
+      `scale:${scale}`,
+      (name) => makeFloats(name, DataType.FLOAT, [], Float32Array.of(scale)),
+      SHORT,
     ),
-    zeroPoint: edit.sharedShort(`zero point:${zeroPoint}`, (name) =>
-      makeTensor(name, DataType.UINT8, [], Uint8Array.of(zeroPoint)),
+    zeroPoint: edit.shared(
+      `zero point:${zeroPoint}`,
+      (name) => makeTensor(name, DataType.UINT8, [], Uint8Array.of(zeroPoint)),
+      SHORT,
     ),
   }
 }
@@ -76,10 +83,13 @@ export function writeQuantizers(
   }
 }
 
-/** Identity and Dropout are removed at load, and a Pad becomes part of the convolution behind it. */
+/** ONNX Runtime removes these at load, or moves a DequantizeLinear in front of them behind them. */
+const PASSED = new Set(['Dropout', 'Identity', 'MaxPool', 'Reshape', 'Slice', 'Transpose'])
+
+/** Whether a moved tensor needs no quantizer of its own. A Pad becomes part of the convolution behind it. */
 function passesUnquantized(graph: GraphIndex, producer: number, tensor: string): boolean {
   const { opType } = graph.nodes[producer]!
-  if (opType === 'Identity' || opType === 'Dropout') return true
+  if (PASSED.has(opType)) return true
   const readers = graph.consumers(tensor)
   return opType === 'Pad' && readers.length === 1 && graph.nodes[readers[0]!]!.opType === 'Conv'
 }
@@ -87,7 +97,7 @@ function passesUnquantized(graph: GraphIndex, producer: number, tensor: string):
 function quantizeInput(edit: GraphEdit, tensor: string, quantizer: ActivationQuantizer): void {
   const { graph } = edit
   const values = edit.sharedNodes(`quantized input:${tensor}`, (append) => {
-    const output = edit.temporary()
+    const output = edit.temporary(SHORT)
     for (const node of quantizePair(edit, tensor, output, quantizer)) append(node)
     return output
   })
@@ -110,14 +120,14 @@ function quantizeOutput(
   let unrounded = node.input[0] ?? ''
   if (clamped) edit.remove(producer)
   else {
-    unrounded = edit.temporary()
+    unrounded = edit.temporary(SHORT)
     edit.renameOutput(producer, tensor, unrounded)
   }
   const maker =
     bounds === undefined ? producer : edit.graph.producer(edit.graph.nodes[producer]!.input[0] ?? '')
   const guard: NodeProto[] = []
   if ((clamped || bounds === undefined) && maker !== undefined && isFloatLayer(context, maker)) {
-    const guarded = edit.temporary()
+    const guarded = edit.temporary(SHORT)
     guard.push(makeNode('LeakyRelu', [unrounded], guarded, [floatAttr('alpha', 1)]))
     unrounded = guarded
   }
@@ -153,7 +163,7 @@ function quantizePair(
   quantizer: ActivationQuantizer,
 ): NodeProto[] {
   const { scale, zeroPoint } = quantizerNames(edit, quantizer)
-  const codes = edit.temporary()
+  const codes = edit.temporary(SHORT)
   return [
     makeNode('QuantizeLinear', [from, scale, zeroPoint], codes),
     makeNode('DequantizeLinear', [codes, scale, zeroPoint], to),

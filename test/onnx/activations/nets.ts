@@ -243,6 +243,39 @@ export const NETS: Readonly<Record<string, Net>> = {
     's',
     { kernels: { s: 'QLinearAdd' } },
   ),
+  'a tensor read by nodes that move it and by a layer': net(
+    [
+      conv('x', 'c1', 4, 8),
+      relu('c1', 'r1'),
+      of('Transpose', ['r1'], 't', { perm: [0, 1, 3, 2] }),
+      of('Slice', ['r1', 'from', 'to', 'axis'], 'p', {}, [
+        b.ints('from', [1], [0]),
+        b.ints('to', [1], [8]),
+        b.ints('axis', [1], [3]),
+      ]),
+      conv('t', 'c2', 8, 4),
+      conv('p', 'c3', 8, 4),
+      conv('r1', 'c4', 8, 4),
+      of('Add', ['c2', 'c3'], 's1'),
+      of('Add', ['s1', 'c4'], 's2'),
+    ],
+    's2',
+    { kernels: { s1: 'QLinearAdd', s2: 'QLinearAdd' } },
+  ),
+  'several that only move': net(
+    [
+      conv('x', 'c1', 4, 8),
+      of('Transpose', ['c1'], 't', { perm: [0, 2, 3, 1] }),
+      of('Reshape', ['t', 'shape'], 'm', {}, [b.ints('shape', [4], [2, 4, 16, 8])]),
+      of('Transpose', ['m'], 't2', { perm: [0, 3, 1, 2] }),
+      of('Pad', ['t2', 'pads'], 'p', {}, [b.ints('pads', [8], [0, 0, 0, 1, 0, 0, 0, 1])]),
+      conv('p', 'c2', 8, 4),
+      conv('p', 'c3', 8, 4),
+      of('Add', ['c2', 'c3'], 's'),
+    ],
+    's',
+    { kernels: { s: 'QLinearAdd' } },
+  ),
   'a tensor read by a float node too': net(
     [
       conv('x', 'c1', 4, 8),
