@@ -20,6 +20,9 @@ export interface IntegerModel {
   readonly floats: ModelProto
   readonly entries: readonly QuantizedEntry[]
   readonly integers: Integers
+  /** Nodes of all layers on integers, sorted, and of those with dynamic ranges. */
+  readonly integerNodes: readonly string[]
+  readonly dynamicNodes: readonly string[]
 }
 
 interface WriteOptions {
@@ -78,7 +81,15 @@ export function writeOnIntegers(
   )
   const integers = { plan, quantizers }
   const { model: written, bytes } = writeQuantized(model, entries, corrections, '', integers)
-  return { written, bytes, floats, entries, integers }
+  const nodesOf = (kinds: readonly RangeKind[]) =>
+    [...chosen]
+      .flatMap(([{ uses }, kind]) => (kinds.includes(kind) ? uses.map(({ node }) => node) : []))
+      .sort()
+  return {
+    ...{ written, bytes, floats, entries, integers },
+    integerNodes: nodesOf(['static', 'dynamic']),
+    dynamicNodes: nodesOf(['dynamic']),
+  }
 }
 
 function rangeOf({ data }: Values): ActivationQuantizer {

@@ -310,6 +310,33 @@ export const NETS: Readonly<Record<string, Net>> = {
     'c3',
     { float: ['d1', 'd2'], without: ['LeakyRelu'] },
   ),
+  'a weight that two nodes use': net(
+    [
+      conv('x', 'c0', 4, 8),
+      conv('c0', 'c1', 8, 8),
+      relu('c1', 'r1'),
+      {
+        nodes: [b.node('Conv', ['r1', 'c1_w', 'c0_b'], ['c2'], { pads: [1, 1, 1, 1] }, 'c2')],
+        constants: [],
+      },
+    ],
+    'c2',
+  ),
+  'a MatMul weight that two nodes use': net(
+    [
+      linear('x', 'a', 32, 32),
+      relu('a_sum', 'r'),
+      { nodes: [b.node('MatMul', ['r', 'a_w'], ['b'], {}, 'b')], constants: [] },
+    ],
+    'b',
+    {},
+    sequence,
+  ),
+  'an output of the graph': {
+    ...conv('x', 'y', 4, 8),
+    inputs: { x: [2, 4, 8, 8] },
+    outputs: ['y'],
+  },
   '1-D': net(
     [conv('x', 'c1', 4, 8, [3]), relu('c1', 'r1'), conv('r1', 'c2', 8, 4, [5])],
     'c2',
