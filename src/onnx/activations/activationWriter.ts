@@ -13,7 +13,7 @@ import { floatAttr } from '../attributes.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import type { GraphIndex } from '../graph.js'
 import { makeFloats, makeTensor } from '../tensor.js'
-import { boundsOf, integerInputs } from './chains.js'
+import { boundsOf, integerInputs, movedInput } from './chains.js'
 import type { Integers } from './integers.js'
 import { type ActivationQuantizer, LARGEST_CODE, roundActivations } from './quantizer.js'
 
@@ -142,18 +142,31 @@ const ROUNDED_BY_RUNTIME = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul'])
  * its float weights to int8 at load, with one scale for the whole weight. A LeakyRelu of slope 1 between the layer and the
  * quantizer prevents that. It changes no value, and ONNX Runtime makes it a part of a convolution, so that it takes no time.
  */
-function isFloatLayer({ edit: { graph }, quantized, integerNodes }: Context, index: number): boolean {
+function isFloatLayer(context: Context, index: number): boolean {
+  const { graph } = context.edit
   const { opType, input } = graph.nodes[index]!
-  if (opType !== 'Add')
-    return ROUNDED_BY_RUNTIME.has(opType) && quantized.has(input[0] ?? '') && !integerNodes.has(index)
-  if (integerInputs(graph, index) !== undefined) return false
-  const product = input.map((name) => graph.producer(name)).find((maker) => maker !== undefined)
+  if (opType === 'Add') {
+    if (integerInputs(graph, index) !== undefined) return false
+    const product = input.map((name) => graph.producer(name)).find((maker) => maker !== undefined)
+    return (
+      product !== undefined && graph.nodes[product]!.opType === 'MatMul' && isFloatLayer(context, product)
+    )
+  }
   return (
-    product !== undefined &&
-    graph.nodes[product]!.opType === 'MatMul' &&
-    quantized.has(graph.nodes[product]!.input[0] ?? '') &&
-    !integerNodes.has(product)
+    ROUNDED_BY_RUNTIME.has(opType) &&
+    !context.integerNodes.has(index) &&
+    readsQuantized(context, input[0] ?? '')
   )
+}
+
+/** Whether the values of a tensor are those of a quantizer, maybe moved: ONNX Runtime moves a DequantizeLinear, too. */
+function readsQuantized({ edit: { graph }, quantized }: Context, tensor: string): boolean {
+  let name: string | undefined = tensor
+  while (name !== undefined && !quantized.has(name)) {
+    const producer = graph.producer(name)
+    name = producer === undefined ? undefined : movedInput(graph, producer)
+  }
+  return name !== undefined
 }
 
 function quantizePair(

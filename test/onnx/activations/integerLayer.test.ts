@@ -89,7 +89,7 @@ describe.each(Object.entries(small))('%s', (_, tested) => {
           await expectIntegers(writeOnIntegers(modelOfNet(tested, 13), valuesOfFeeds(feeds), options))
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 12 },
     )
   })
 

@@ -182,6 +182,26 @@ export const NETS: Readonly<Record<string, Net>> = {
     'c2',
   ),
   'Pad between': net(between('Pad', {}, ['pads'], [b.ints('pads', [8], [0, 0, 1, 1, 0, 0, 1, 1])]), 'c2'),
+  'Gather between': net(
+    between('Gather', { axis: 1 }, ['channels'], [b.ints('channels', [8], [7, 6, 5, 4, 3, 2, 1, 0])]),
+    'c2',
+  ),
+  'Expand between': net(between('Expand', {}, ['ones'], [b.ints('ones', [4], [1, 1, 1, 1])]), 'c2'),
+  'Tile between': net(between('Tile', {}, ['repeats'], [b.ints('repeats', [4], [1, 1, 1, 2])]), 'c2'),
+  'Dropout between': net(between('Dropout'), 'c2'),
+  'Unsqueeze and Squeeze between': net(
+    [
+      conv('x', 'c1', 4, 8, [3]),
+      of('Unsqueeze', ['c1', 'axis'], 'u', {}, [b.ints('axis', [1], [2])]),
+      conv('u', 'c2', 8, 8, [1, 3]),
+      of('Squeeze', ['c2', 'axis'], 's'),
+      conv('s', 'c3', 8, 4, [3]),
+      of('GlobalAveragePool', ['c3'], 'p'),
+    ],
+    'p',
+    { kernels: { p: 'QLinearGlobalAveragePool' } },
+    { x: [2, 4, 12] },
+  ),
   'Identity between': net(between('Identity'), 'c2'),
   'AveragePool between': net(between('AveragePool', { kernel_shape: [2, 2], strides: [2, 2] }), 'c2', {
     kernels: { m: 'QLinearAveragePool' },
@@ -337,6 +357,36 @@ export const NETS: Readonly<Record<string, Net>> = {
     inputs: { x: [2, 4, 8, 8] },
     outputs: ['y'],
   },
+  'a float layer behind a MaxPool': net(
+    [
+      conv('x', 'c1', 4, 8),
+      relu('c1', 'r1'),
+      of('MaxPool', ['r1'], 'm', { kernel_shape: [2, 2], strides: [2, 2] }),
+      conv('m', 'c2', 8, 8),
+      relu('c2', 'r2'),
+      conv('r2', 'c3', 8, 4),
+    ],
+    'c3',
+    { float: ['c2'] },
+  ),
+  'a float Gemm between': net(
+    [gemm('x', 'g1', 32, 16, 0), relu('g1', 'r1'), gemm('r1', 'g2', 16, 24, 1), gemm('g2', 'g3', 24, 8, 1)],
+    'g3',
+    { float: ['g2'] },
+    { x: [6, 32] },
+  ),
+  'a MatMul behind a convolution': net(
+    [
+      conv('x', 'c1', 4, 32),
+      relu('c1', 'r1'),
+      of('Transpose', ['r1'], 't', { perm: [0, 2, 3, 1] }),
+      linear('t', 'l', 32, 16),
+      conv('r1', 'c2', 32, 4),
+      of('Transpose', ['c2'], 't2', { perm: [0, 2, 3, 1] }),
+      of('Concat', ['l_sum', 't2'], 'm', { axis: 3 }),
+    ],
+    'm',
+  ),
   '1-D': net(
     [conv('x', 'c1', 4, 8, [3]), relu('c1', 'r1'), conv('r1', 'c2', 8, 4, [5])],
     'c2',
