@@ -95,7 +95,7 @@ describe.skipIf(!b.hasAssets)('real models', () => {
           if (ranges !== null) chosen.set(layer, ranges)
         }
         const plan = planIntegers(graph, chosen)
-        const quantizers = new Map(plan.tensors.map((t, i) => [t, { scale: 0.01 + i / 1000, zeroPoint: 0 }]))
+        const quantizers = new Map(plan.tensors.map((t, i) => [t, { scale: 0.01 + i / 10000, zeroPoint: 0 }]))
         const plain = encodeModel(writeQuantized(model, entries).model).length
         const { model: integer } = writeQuantized(model, entries, new Map(), '', { plan, quantizers })
         expect(encodeModel(integer).length / plain).toBeLessThan(1.02)
