@@ -50,9 +50,9 @@ export class GraphEdit {
   }
 
   /** A fresh name for a tensor between two nodes: short, because every written node contains some. */
-  temporary(): string {
+  temporary(stem = 'gpfq:'): string {
     let name: string
-    do name = `gpfq:${this.#temporaries++}`
+    do name = `${stem}${this.#temporaries++}`
     while (this.#names.has(name))
     this.#names.add(name)
     return name
@@ -72,21 +72,11 @@ export class GraphEdit {
     this.#overwritten.set(tensor.name, tensor)
   }
 
-  /** The name of a constant that several nodes use: made once per key. */
-  shared(key: string, make: (name: string) => TensorProto): string {
+  /** The name of a constant that several nodes use: made once per key. @param stem of the name; by default the key */
+  shared(key: string, make: (name: string) => TensorProto, stem?: string): string {
     let name = this.#shared.get(key)
     if (name === undefined) {
-      name = this.add(make(this.fresh(key)))
-      this.#shared.set(key, name)
-    }
-    return name
-  }
-
-  /** Like `shared`, with the shortest name: for constants of which a model has many. */
-  sharedShort(key: string, make: (name: string) => TensorProto): string {
-    let name = this.#shared.get(key)
-    if (name === undefined) {
-      name = this.add(make(this.temporary()))
+      name = this.add(make(stem === undefined ? this.fresh(key) : this.temporary(stem)))
       this.#shared.set(key, name)
     }
     return name

@@ -9,7 +9,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { type ModelProto, NodeProtoSchema, StringStringEntryProtoSchema, TensorProtoSchema } from 'onnx-buf'
 import { rangeError } from '../checks.js'
-import { writeQuantizers } from './activations/activationWriter.js'
+import { SHORT, writeQuantizers } from './activations/activationWriter.js'
 import { quantizeDynamically, writeDynamic, writeStatic } from './activations/integerLayer.js'
 import { INTEGER_OPSETS, type Integers, NO_INTEGERS, type RangeKind } from './activations/integers.js'
 import { intsAttr } from './attributes.js'
@@ -80,7 +80,7 @@ export function writeQuantized(
       throw impossible(layer, format, 'its values are reals; float holds them')
     const views = viewsOf(graph, layer)
     const correction = biasCorrections.get(layer.name)
-    const writer = new WeightWriter(edit, opset, views[0]!)
+    const writer = new WeightWriter(edit, opset, views[0]!, ranges === undefined ? undefined : SHORT)
     if (ranges !== undefined) {
       if (format !== 'packed' && format !== 'qdq')
         throw impossible(layer, format, 'a layer on integers is packed or qdq')

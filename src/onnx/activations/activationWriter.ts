@@ -13,9 +13,12 @@ import { floatAttr } from '../attributes.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import type { GraphIndex } from '../graph.js'
 import { makeFloats, makeTensor } from '../tensor.js'
-import { boundsOf, integerInputs } from './chains.js'
+import { boundsOf, integerInputs, movedInput } from './chains.js'
 import type { Integers } from './integers.js'
 import { type ActivationQuantizer, LARGEST_CODE, roundActivations } from './quantizer.js'
+
+/** Stem of names. There are ten tensors more for each quantized one, so every letter is a tenth of a percent of a small file. */
+export const SHORT = 'q:'
 
 /** Names of the constants of a quantizer; tensors with equal quantizers share them. */
 export interface QuantizerNames {
@@ -26,11 +29,15 @@ export interface QuantizerNames {
 /** Constants that hold a quantizer. */
 export function quantizerNames(edit: GraphEdit, { scale, zeroPoint }: ActivationQuantizer): QuantizerNames {
   return {
-    scale: edit.sharedShort(`scale:${scale}`, (name) =>
-      makeFloats(name, DataType.FLOAT, [], Float32Array.of(scale)),
+    scale: edit.shared(
+      `scale:${scale}`,
+      (name) => makeFloats(name, DataType.FLOAT, [], Float32Array.of(scale)),
+      SHORT,
     ),
-    zeroPoint: edit.sharedShort(`zero point:${zeroPoint}`, (name) =>
-      makeTensor(name, DataType.UINT8, [], Uint8Array.of(zeroPoint)),
+    zeroPoint: edit.shared(
+      `zero point:${zeroPoint}`,
+      (name) => makeTensor(name, DataType.UINT8, [], Uint8Array.of(zeroPoint)),
+      SHORT,
     ),
   }
 }
@@ -76,10 +83,13 @@ export function writeQuantizers(
   }
 }
 
-/** Identity and Dropout are removed at load, and a Pad becomes part of the convolution behind it. */
+/** ONNX Runtime removes these at load, or moves a DequantizeLinear in front of them behind them. */
+const PASSED = new Set(['Dropout', 'Identity', 'MaxPool', 'Reshape', 'Slice', 'Transpose'])
+
+/** Whether a moved tensor needs no quantizer of its own. A Pad becomes part of the convolution behind it. */
 function passesUnquantized(graph: GraphIndex, producer: number, tensor: string): boolean {
   const { opType } = graph.nodes[producer]!
-  if (opType === 'Identity' || opType === 'Dropout') return true
+  if (PASSED.has(opType)) return true
   const readers = graph.consumers(tensor)
   return opType === 'Pad' && readers.length === 1 && graph.nodes[readers[0]!]!.opType === 'Conv'
 }
@@ -87,7 +97,7 @@ function passesUnquantized(graph: GraphIndex, producer: number, tensor: string):
 function quantizeInput(edit: GraphEdit, tensor: string, quantizer: ActivationQuantizer): void {
   const { graph } = edit
   const values = edit.sharedNodes(`quantized input:${tensor}`, (append) => {
-    const output = edit.temporary()
+    const output = edit.temporary(SHORT)
     for (const node of quantizePair(edit, tensor, output, quantizer)) append(node)
     return output
   })
@@ -110,14 +120,14 @@ function quantizeOutput(
   let unrounded = node.input[0] ?? ''
   if (clamped) edit.remove(producer)
   else {
-    unrounded = edit.temporary()
+    unrounded = edit.temporary(SHORT)
     edit.renameOutput(producer, tensor, unrounded)
   }
   const maker =
     bounds === undefined ? producer : edit.graph.producer(edit.graph.nodes[producer]!.input[0] ?? '')
   const guard: NodeProto[] = []
   if ((clamped || bounds === undefined) && maker !== undefined && isFloatLayer(context, maker)) {
-    const guarded = edit.temporary()
+    const guarded = edit.temporary(SHORT)
     guard.push(makeNode('LeakyRelu', [unrounded], guarded, [floatAttr('alpha', 1)]))
     unrounded = guarded
   }
@@ -132,18 +142,31 @@ const ROUNDED_BY_RUNTIME = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul'])
  * its float weights to int8 at load, with one scale for the whole weight. A LeakyRelu of slope 1 between the layer and the
  * quantizer prevents that. It changes no value, and ONNX Runtime makes it a part of a convolution, so that it takes no time.
  */
-function isFloatLayer({ edit: { graph }, quantized, integerNodes }: Context, index: number): boolean {
+function isFloatLayer(context: Context, index: number): boolean {
+  const { graph } = context.edit
   const { opType, input } = graph.nodes[index]!
-  if (opType !== 'Add')
-    return ROUNDED_BY_RUNTIME.has(opType) && quantized.has(input[0] ?? '') && !integerNodes.has(index)
-  if (integerInputs(graph, index) !== undefined) return false
-  const product = input.map((name) => graph.producer(name)).find((maker) => maker !== undefined)
+  if (opType === 'Add') {
+    if (integerInputs(graph, index) !== undefined) return false
+    const product = input.map((name) => graph.producer(name)).find((maker) => maker !== undefined)
+    return (
+      product !== undefined && graph.nodes[product]!.opType === 'MatMul' && isFloatLayer(context, product)
+    )
+  }
   return (
-    product !== undefined &&
-    graph.nodes[product]!.opType === 'MatMul' &&
-    quantized.has(graph.nodes[product]!.input[0] ?? '') &&
-    !integerNodes.has(product)
+    ROUNDED_BY_RUNTIME.has(opType) &&
+    !context.integerNodes.has(index) &&
+    readsQuantized(context, input[0] ?? '')
   )
+}
+
+/** Whether the values of a tensor are those of a quantizer, maybe moved: ONNX Runtime moves a DequantizeLinear, too. */
+function readsQuantized({ edit: { graph }, quantized }: Context, tensor: string): boolean {
+  let name: string | undefined = tensor
+  while (name !== undefined && !quantized.has(name)) {
+    const producer = graph.producer(name)
+    name = producer === undefined ? undefined : movedInput(graph, producer)
+  }
+  return name !== undefined
 }
 
 function quantizePair(
@@ -153,7 +176,7 @@ function quantizePair(
   quantizer: ActivationQuantizer,
 ): NodeProto[] {
   const { scale, zeroPoint } = quantizerNames(edit, quantizer)
-  const codes = edit.temporary()
+  const codes = edit.temporary(SHORT)
   return [
     makeNode('QuantizeLinear', [from, scale, zeroPoint], codes),
     makeNode('DequantizeLinear', [codes, scale, zeroPoint], to),

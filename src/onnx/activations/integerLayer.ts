@@ -22,7 +22,7 @@ import type { Format, QuantizedWeight } from '../layer.js'
 import { shallowCopy } from '../model.js'
 import { makeFloats, makeTensor } from '../tensor.js'
 import type { WeightView } from '../weightView.js'
-import { quantizerNames, quantizerOf } from './activationWriter.js'
+import { quantizerNames, quantizerOf, SHORT } from './activationWriter.js'
 import type { Integers } from './integers.js'
 import { leastScales, withLeastScales } from './scalesForBias.js'
 
@@ -56,7 +56,7 @@ export function writeStatic(
   const perNeuron = scales.some((scale) => scale !== scales[0])
   const scale = writer.constant(
     makeFloats(
-      writer.name('scale'),
+      edit.temporary(SHORT),
       DataType.FLOAT,
       perNeuron ? [scales.length] : [],
       perNeuron ? scales : scales.slice(0, 1),
@@ -81,7 +81,7 @@ export function writeStatic(
     if (bias.some((value) => value !== 0)) {
       const unit = scales.map((weightScale) => quantizer.scale * weightScale)
       const whole = Int32Array.from(bias, (value, k) => Math.round(value / unit[perNeuron ? k : 0]!))
-      const stored = edit.add(makeTensor(edit.temporary(), DataType.INT32, [whole.length], whole))
+      const stored = edit.add(makeTensor(edit.temporary(SHORT), DataType.INT32, [whole.length], whole))
       // The product is computed at load: it takes fewer bytes as a node than as one float a neuron.
       const units = writer.emit('Mul', [scale, quantizerNames(edit, quantizer).scale])
       name = writer.emit('DequantizeLinear', [stored, units], perNeuron ? [intAttr('axis', 0)] : [])
@@ -140,7 +140,7 @@ export function quantizeDynamically(
   for (const { node, operand } of [...views].sort((a, b) => a.node - b.node)) {
     const tensor = edit.node(node).input[1 - operand] ?? ''
     if (inputs.has(tensor)) continue
-    const [codes, scale, zeroPoint] = [edit.temporary(), edit.temporary(), edit.temporary()]
+    const [codes, scale, zeroPoint] = [edit.temporary(SHORT), edit.temporary(SHORT), edit.temporary(SHORT)]
     const quantize = makeNode('DynamicQuantizeLinear', [tensor], codes)
     quantize.output = [codes, scale, zeroPoint]
     edit.insertBefore(node, [quantize])
@@ -161,13 +161,13 @@ export function writeDynamic(
   // One scale per neuron even if all are equal. If two layers on one tensor had the same scalar, ONNX Runtime would merge the
   // products of the scales first, and then no longer find its pattern.
   const scales = integerScales(quantized)
-  const scale = writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, [scales.length], scales))
+  const scale = writer.constant(makeFloats(edit.temporary(SHORT), DataType.FLOAT, [scales.length], scales))
   edit.insertBefore(Math.min(...views.map((view) => view.node)), writer.nodes)
   const emitted = [...writer.nodes]
   for (const view of views) {
     const node = shallowCopy(edit.node(view.node))
     const input = inputs.get(node.input[1 - view.operand] ?? '')!
-    const [sums, floats, factor] = [edit.temporary(), edit.temporary(), edit.temporary()]
+    const [sums, floats, factor] = [edit.temporary(SHORT), edit.temporary(SHORT), edit.temporary(SHORT)]
     const output = node.output[0] ?? ''
     node.name = edit.graph.names[view.node]!
     node.opType = 'MatMulInteger'
@@ -200,7 +200,10 @@ function integerScales({ levels, scales }: QuantizedWeight): Float32Array {
 
 /** Zero points of int8 weights: one, or one for each of so many neurons. */
 function zeros(edit: GraphEdit, neurons: number | null): string {
-  return edit.sharedShort(`int8 zeros:${neurons}`, (name) =>
-    makeTensor(name, DataType.INT8, neurons === null ? [] : [neurons], new Int8Array(neurons ?? 1)),
+  const dims = neurons === null ? [] : [neurons]
+  return edit.shared(
+    `int8 zeros:${dims}`,
+    (name) => makeTensor(name, DataType.INT8, dims, new Int8Array(neurons ?? 1)),
+    SHORT,
   )
 }

@@ -20,6 +20,9 @@ export interface IntegerModel {
   readonly floats: ModelProto
   readonly entries: readonly QuantizedEntry[]
   readonly integers: Integers
+  /** Nodes of all layers on integers, sorted, and of those with dynamic ranges. */
+  readonly integerNodes: readonly string[]
+  readonly dynamicNodes: readonly string[]
 }
 
 interface WriteOptions {
@@ -31,6 +34,7 @@ interface WriteOptions {
   readonly equal?: boolean
   readonly change?: (quantized: QuantizedWeight, layer: Layer) => QuantizedWeight
   readonly corrections?: ReadonlyMap<string, Float32Array>
+  readonly range?: (values: Values, tensor: string) => ActivationQuantizer
 }
 
 /** Writes all layers that can run on integers so, with random codes and the ranges of one run of the float model. */
@@ -44,6 +48,7 @@ export function writeOnIntegers(
     equal = false,
     change = (quantized) => quantized,
     corrections = new Map(),
+    range = rangeOf,
   }: WriteOptions = {},
 ): IntegerModel {
   const graph = indexGraph(model)
@@ -74,11 +79,19 @@ export function writeOnIntegers(
   ).model
   const values = evaluate(floats, feeds)
   const quantizers = new Map(
-    plan.tensors.map((tensor): [string, ActivationQuantizer] => [tensor, rangeOf(values.get(tensor)!)]),
+    plan.tensors.map((tensor): [string, ActivationQuantizer] => [tensor, range(values.get(tensor)!, tensor)]),
   )
   const integers = { plan, quantizers }
   const { model: written, bytes } = writeQuantized(model, entries, corrections, '', integers)
-  return { written, bytes, floats, entries, integers }
+  const nodesOf = (kinds: readonly RangeKind[]) =>
+    [...chosen]
+      .flatMap(([{ uses }, kind]) => (kinds.includes(kind) ? uses.map(({ node }) => node) : []))
+      .sort()
+  return {
+    ...{ written, bytes, floats, entries, integers },
+    integerNodes: nodesOf(['static', 'dynamic']),
+    dynamicNodes: nodesOf(['dynamic']),
+  }
 }
 
 function rangeOf({ data }: Values): ActivationQuantizer {

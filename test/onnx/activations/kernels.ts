@@ -44,7 +44,7 @@ export async function profile(model: ModelProto, feeds: Record<string, b.ort.Ten
       .filter(({ cat, name }) => cat === 'Node' && name.endsWith(suffix))
       .map(({ name, args }) => ({
         op: args.op_name ?? '',
-        node: name.slice(0, -suffix.length).replace(/(_token_\d+|\/\w+Fusion\/?)$/, ''),
+        node: name.slice(0, -suffix.length).replace(/^fused |(_token_\d+|\/\w+Fusion\/?)$/g, ''),
       }))
     return { outputs, kernels }
   } finally {

@@ -182,6 +182,26 @@ export const NETS: Readonly<Record<string, Net>> = {
     'c2',
   ),
   'Pad between': net(between('Pad', {}, ['pads'], [b.ints('pads', [8], [0, 0, 1, 1, 0, 0, 1, 1])]), 'c2'),
+  'Gather between': net(
+    between('Gather', { axis: 1 }, ['channels'], [b.ints('channels', [8], [7, 6, 5, 4, 3, 2, 1, 0])]),
+    'c2',
+  ),
+  'Expand between': net(between('Expand', {}, ['ones'], [b.ints('ones', [4], [1, 1, 1, 1])]), 'c2'),
+  'Tile between': net(between('Tile', {}, ['repeats'], [b.ints('repeats', [4], [1, 1, 1, 2])]), 'c2'),
+  'Dropout between': net(between('Dropout'), 'c2'),
+  'Unsqueeze and Squeeze between': net(
+    [
+      conv('x', 'c1', 4, 8, [3]),
+      of('Unsqueeze', ['c1', 'axis'], 'u', {}, [b.ints('axis', [1], [2])]),
+      conv('u', 'c2', 8, 8, [1, 3]),
+      of('Squeeze', ['c2', 'axis'], 's'),
+      conv('s', 'c3', 8, 4, [3]),
+      of('GlobalAveragePool', ['c3'], 'p'),
+    ],
+    'p',
+    { kernels: { p: 'QLinearGlobalAveragePool' } },
+    { x: [2, 4, 12] },
+  ),
   'Identity between': net(between('Identity'), 'c2'),
   'AveragePool between': net(between('AveragePool', { kernel_shape: [2, 2], strides: [2, 2] }), 'c2', {
     kernels: { m: 'QLinearAveragePool' },
@@ -243,6 +263,39 @@ export const NETS: Readonly<Record<string, Net>> = {
     's',
     { kernels: { s: 'QLinearAdd' } },
   ),
+  'a tensor read by nodes that move it and by a layer': net(
+    [
+      conv('x', 'c1', 4, 8),
+      relu('c1', 'r1'),
+      of('Transpose', ['r1'], 't', { perm: [0, 1, 3, 2] }),
+      of('Slice', ['r1', 'from', 'to', 'axis'], 'p', {}, [
+        b.ints('from', [1], [0]),
+        b.ints('to', [1], [8]),
+        b.ints('axis', [1], [3]),
+      ]),
+      conv('t', 'c2', 8, 4),
+      conv('p', 'c3', 8, 4),
+      conv('r1', 'c4', 8, 4),
+      of('Add', ['c2', 'c3'], 's1'),
+      of('Add', ['s1', 'c4'], 's2'),
+    ],
+    's2',
+    { kernels: { s1: 'QLinearAdd', s2: 'QLinearAdd' } },
+  ),
+  'several that only move': net(
+    [
+      conv('x', 'c1', 4, 8),
+      of('Transpose', ['c1'], 't', { perm: [0, 2, 3, 1] }),
+      of('Reshape', ['t', 'shape'], 'm', {}, [b.ints('shape', [4], [2, 4, 16, 8])]),
+      of('Transpose', ['m'], 't2', { perm: [0, 3, 1, 2] }),
+      of('Pad', ['t2', 'pads'], 'p', {}, [b.ints('pads', [8], [0, 0, 0, 1, 0, 0, 0, 1])]),
+      conv('p', 'c2', 8, 4),
+      conv('p', 'c3', 8, 4),
+      of('Add', ['c2', 'c3'], 's'),
+    ],
+    's',
+    { kernels: { s: 'QLinearAdd' } },
+  ),
   'a tensor read by a float node too': net(
     [
       conv('x', 'c1', 4, 8),
@@ -276,6 +329,63 @@ export const NETS: Readonly<Record<string, Net>> = {
     ],
     'c3',
     { float: ['d1', 'd2'], without: ['LeakyRelu'] },
+  ),
+  'a weight that two nodes use': net(
+    [
+      conv('x', 'c0', 4, 8),
+      conv('c0', 'c1', 8, 8),
+      relu('c1', 'r1'),
+      {
+        nodes: [b.node('Conv', ['r1', 'c1_w', 'c0_b'], ['c2'], { pads: [1, 1, 1, 1] }, 'c2')],
+        constants: [],
+      },
+    ],
+    'c2',
+  ),
+  'a MatMul weight that two nodes use': net(
+    [
+      linear('x', 'a', 32, 32),
+      relu('a_sum', 'r'),
+      { nodes: [b.node('MatMul', ['r', 'a_w'], ['b'], {}, 'b')], constants: [] },
+    ],
+    'b',
+    {},
+    sequence,
+  ),
+  'an output of the graph': {
+    ...conv('x', 'y', 4, 8),
+    inputs: { x: [2, 4, 8, 8] },
+    outputs: ['y'],
+  },
+  'a float layer behind a MaxPool': net(
+    [
+      conv('x', 'c1', 4, 8),
+      relu('c1', 'r1'),
+      of('MaxPool', ['r1'], 'm', { kernel_shape: [2, 2], strides: [2, 2] }),
+      conv('m', 'c2', 8, 8),
+      relu('c2', 'r2'),
+      conv('r2', 'c3', 8, 4),
+    ],
+    'c3',
+    { float: ['c2'] },
+  ),
+  'a float Gemm between': net(
+    [gemm('x', 'g1', 32, 16, 0), relu('g1', 'r1'), gemm('r1', 'g2', 16, 24, 1), gemm('g2', 'g3', 24, 8, 1)],
+    'g3',
+    { float: ['g2'] },
+    { x: [6, 32] },
+  ),
+  'a MatMul behind a convolution': net(
+    [
+      conv('x', 'c1', 4, 32),
+      relu('c1', 'r1'),
+      of('Transpose', ['r1'], 't', { perm: [0, 2, 3, 1] }),
+      linear('t', 'l', 32, 16),
+      conv('r1', 'c2', 32, 4),
+      of('Transpose', ['c2'], 't2', { perm: [0, 2, 3, 1] }),
+      of('Concat', ['l_sum', 't2'], 'm', { axis: 3 }),
+    ],
+    'm',
   ),
   '1-D': net(
     [conv('x', 'c1', 4, 8, [3]), relu('c1', 'r1'), conv('r1', 'c2', 8, 4, [5])],

@@ -187,11 +187,28 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   MaxPool: pool((window) => Math.max(...window)),
   AveragePool: pool(mean),
   GlobalAveragePool: ([x]) => [
-    make([x!.dims[0]!, x!.dims[1]!, 1, 1], ([n, c]) => {
+    make([...x!.dims.slice(0, 2), ...x!.dims.slice(2).fill(1)], ([n, c]) => {
       const area = size(x!.dims.slice(2))
       return mean(x!.data.subarray((n! * x!.dims[1]! + c!) * area, (n! * x!.dims[1]! + c! + 1) * area))
     }),
   ],
+  Dropout: elementwise((a) => a),
+  Expand: elementwise((a) => a),
+  Tile: ([x, repeats]) => [
+    make(
+      x!.dims.map((d, axis) => d * repeats!.data[axis]!),
+      (i) =>
+        at(
+          x!,
+          i.map((k, axis) => k % x!.dims[axis]!),
+        ),
+    ),
+  ],
+  Gather: ([x, channels]) => [
+    make(x!.dims.with(1, channels!.data.length), (i) => at(x!, i.with(1, channels!.data[i[1]!]!))),
+  ],
+  Squeeze: ([x, axis]) => [{ dims: x!.dims.toSpliced(axis!.data[0]!, 1), data: x!.data }],
+  Unsqueeze: ([x, axis]) => [{ dims: x!.dims.toSpliced(axis!.data[0]!, 0, 1), data: x!.data }],
   Flatten: ([x]) => [{ dims: [x!.dims[0]!, size(x!.dims.slice(1))], data: x!.data }],
   Reshape: ([x, shape]) => [{ dims: [...shape!.data], data: x!.data }],
   Transpose: ([x], node) => {
@@ -241,22 +258,17 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
       ),
     ]
   },
-  Concat: (inputs) => {
-    const channels = inputs.map(({ dims }) => dims[1]!)
-    const first = inputs[0]!
+  Concat: (inputs, node) => {
+    const axis = attributeInt(node, 'axis', 0)
+    const lengths = inputs.map(({ dims }) => dims[axis]!)
+    const total = lengths.reduce((a, c) => a + c, 0)
     return [
-      make(
-        first.dims.with(
-          1,
-          channels.reduce((a, c) => a + c, 0),
-        ),
-        (i) => {
-          let channel = i[1]!
-          let which = 0
-          while (channel >= channels[which]!) channel -= channels[which++]!
-          return at(inputs[which]!, i.with(1, channel))
-        },
-      ),
+      make(inputs[0]!.dims.with(axis, total), (i) => {
+        let index = i[axis]!
+        let which = 0
+        while (index >= lengths[which]!) index -= lengths[which++]!
+        return at(inputs[which]!, i.with(axis, index))
+      }),
     ]
   },
   Split: ([x, parts]) => {
