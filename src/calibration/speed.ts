@@ -1,7 +1,8 @@
 /**
  * How long a float model and its quantized one take on the same feeds. They run in turn, so that a busy machine slows both,
- * and what is kept of each is its shortest run: other programs only ever add to a run's time. The first run of each is not
- * timed, because ONNX Runtime allocates in it.
+ * and what is kept of each is its shortest run: other programs only ever add to a run's time. On a busy machine the median of
+ * runs of 2 ms was anything from 2 to 10 ms, and their minimum within 4 %. The first run of each is not timed, because ONNX
+ * Runtime allocates in it.
  */
 import type { Feeds } from '../tensor/tensor.js'
 import type { Runner, RunnerSession } from './runner.js'
@@ -30,11 +31,11 @@ export interface SpeedBounds {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Little beside the time of quantizing. On two threads of a busy machine 25 runs did not suffice: equal models were 1.3 apart. */
-const SHORT = { runs: 40, seconds: 2 }
+/** Little beside the time of quantizing. On a machine with three times as many threads as cores every tenth run is undisturbed. */
+const SHORT = { runs: 100, seconds: 2 }
 
-/** Milliseconds. A run that is shorter is repeated up to this time, and the mean counts: clocks of pages have steps up to 1 ms. */
-const SHORTEST_TIMING = 5
+/** A shorter time is that of several runs, of which the mean counts: so many steps of the clock tell times 5 % apart. */
+const STEPS = 20
 
 /**
  * Loads both models, runs them in turn on one batch, and closes them. It takes about two seconds, unless one run takes
@@ -73,6 +74,7 @@ export async function timeInTurn(
   feeds: Feeds,
   { runs: most, seconds, fetches, signal }: SpeedBounds,
 ): Promise<Speed> {
+  const shortest = STEPS * clockStep()
   const start = performance.now()
   for (const session of [float, quantized]) {
     signal?.throwIfAborted()
@@ -85,7 +87,7 @@ export async function timeInTurn(
       signal?.throwIfAborted()
       await session.run(feeds, fetches)
       const milliseconds = performance.now() - begun
-      if (milliseconds >= SHORTEST_TIMING) return milliseconds / count / 1000
+      if (milliseconds >= shortest) return milliseconds / count / 1000
     }
   }
   let floatSeconds = Number.POSITIVE_INFINITY
@@ -102,6 +104,18 @@ export async function timeInTurn(
     end = now
   } while (runs < most && end + longest - start <= 1000 * seconds)
   return { floatSeconds, quantizedSeconds, runs, samples: samplesOf(feeds) }
+}
+
+/** Milliseconds of a step of the clock: below a microsecond in Node, up to 1 ms in pages. */
+function clockStep(): number {
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 5; i++) {
+    const before = performance.now()
+    let after = before
+    while (after === before) after = performance.now()
+    least = Math.min(least, after - before)
+  }
+  return least
 }
 
 /** The number of samples of a batch: the first axis of its inputs, 1 without axes. */

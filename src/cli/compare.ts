@@ -42,7 +42,7 @@ export function addCompareCommand(program: Command, context: CommandContext): vo
     .command('compare')
     .summary('a float model against its quantized one: agreement, SQNR, size, memory, speed')
     .description(
-      'Runs both models on the same data. Agreement is the share of samples (or positions) with the same top class; SQNR is 10·log10 of signal over error power at the output. Times are the shortest of up to 100 runs on the first batch, both models in turn. Memory is what a process of its own grows by when it loads the model and runs it once.',
+      'Runs both models on the same data. Agreement is the share of samples (or positions) with the same top class; SQNR is 10·log10 of signal over error power at the output. Times are the shortest of up to 300 runs on the first batch, both models in turn. Memory is what a process of its own grows by when it loads the model and runs it once.',
     )
     .argument('<FLOAT.onnx>')
     .argument('<QUANTIZED.onnx>')

@@ -11,7 +11,7 @@ import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { asNumbers } from './evaluate.js'
 
 /** Timed runs of each model at most, and seconds for all of them. */
-const TIMING = { runs: 100, seconds: 5 }
+const TIMING = { runs: 300, seconds: 5 }
 
 /** Options of compareModels. */
 export interface CompareOptions {

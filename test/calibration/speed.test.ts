@@ -1,5 +1,5 @@
-/** How models are timed: in turn, the first run not, bounded, and closed at the end. No times are asserted. */
-import { describe, expect, it } from 'vitest'
+/** How models are timed: in turn, the first run not, bounded, and closed at the end. Times are those of a clock that the tests turn. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner, RunnerSession } from '#src/calibration/runner.js'
 import { measureSpeed, samplesOf, timeInTurn } from '#src/calibration/speed.js'
@@ -9,15 +9,28 @@ import type { Feeds } from '#src/tensor/tensor.js'
 
 const feeds: Feeds = { x: { type: 'float32', dims: [3, 2], data: new Float32Array(6) } }
 
-/** A session that takes this many milliseconds and writes its name down. */
-function session(name: string, milliseconds: number, log: string[]): RunnerSession {
+/** Stands in for performance.now: milliseconds that sessions add to, in whole steps, and a little for each look at it. */
+let time = 0
+let clockStep = 0.001
+
+beforeEach(() => {
+  clockStep = 0.001
+  vi.spyOn(performance, 'now').mockImplementation(() => {
+    time += 0.0001
+    return Math.floor(time / clockStep) * clockStep
+  })
+})
+afterEach(() => vi.restoreAllMocks())
+
+/** A session whose runs take these milliseconds, the last of them again and again. It writes its name down. */
+function session(name: string, milliseconds: readonly number[], log: string[] = []): RunnerSession {
+  let run = 0
   return {
     inputs: [],
     outputs: [],
     run: async (_feeds, fetches) => {
       log.push(fetches === undefined ? name : `${name}: ${fetches}`)
-      const end = performance.now() + milliseconds
-      while (performance.now() < end); // as the wasm build, which computes on the calling thread
+      time += milliseconds[Math.min(run++, milliseconds.length - 1)]!
       return {}
     },
     close: async () => {
@@ -29,47 +42,45 @@ function session(name: string, milliseconds: number, log: string[]): RunnerSessi
 const named = (bytes: Uint8Array): string => (bytes[0] === 0 ? 'float' : 'quantized')
 
 /** Models are one byte: 0 is the float one. */
-const runner = (log: string[], milliseconds = 11): Runner => ({
+const runner = (log: string[]): Runner => ({
   name: 'clock',
-  load: async (bytes) => session(named(bytes), milliseconds, log),
+  load: async (bytes) => session(named(bytes), [1], log),
 })
 
 const [float, quantized] = [Uint8Array.of(0), Uint8Array.of(1)]
 
 describe('timeInTurn', () => {
-  it('runs both in turn after a run of each that is not timed', async () => {
+  it('runs both in turn, and keeps the shortest run but the first', async () => {
     const log: string[] = []
-    const sessions = [session('float', 11, log), session('quantized', 11, log)] as const
+    const sessions = [session('float', [1, 9, 6, 7], log), session('quantized', [1, 3, 5, 4], log)] as const
     const speed = await timeInTurn(...sessions, feeds, { runs: 3, seconds: 60, fetches: ['y'] })
     expect(log).toEqual(Array.from({ length: 4 }, () => ['float: y', 'quantized: y']).flat())
     expect(speed).toMatchObject({ runs: 3, samples: 3 })
+    expect(speed.floatSeconds).toBeCloseTo(0.006, 4)
+    expect(speed.quantizedSeconds).toBeCloseTo(0.003, 4)
   })
 
-  it('repeats runs that a clock would not tell apart', async () => {
+  it('repeats runs that the clock cannot tell apart', async () => {
+    clockStep = 1 // as in some pages
     const log: string[] = []
-    const sessions = [session('float', 3, log), session('quantized', 11, log)] as const
-    await timeInTurn(...sessions, feeds, { runs: 1, seconds: 60 })
-    expect(log.slice(0, 2)).toEqual(['float', 'quantized'])
-    const runs = log.filter((name) => name === 'float').length
-    expect(runs).toBeGreaterThanOrEqual(2)
-    expect(runs).toBeLessThanOrEqual(3)
+    const sessions = [session('float', [0.25], log), session('quantized', [40], log)] as const
+    const speed = await timeInTurn(...sessions, feeds, { runs: 1, seconds: 60 })
+    const repeated = log.filter((name) => name === 'float').length - 1
+    expect(log).toEqual(['float', 'quantized', ...new Array<string>(repeated).fill('float'), 'quantized'])
+    expect(repeated).toBeGreaterThan(70)
+    expect(speed.floatSeconds / 0.00025).toBeCloseTo(1, 1)
   })
 
-  it('times one run of each, however short the time', async () => {
-    const log: string[] = []
-    const sessions = [session('float', 11, log), session('quantized', 11, log)] as const
-    const speed = await timeInTurn(...sessions, feeds, { runs: 100, seconds: 0 })
-    expect(speed.runs).toBe(1)
-    expect(log).toHaveLength(4)
+  it('stops before the run that would be too long', async () => {
+    const sessions = [session('float', [300]), session('quantized', [100])] as const
+    expect((await timeInTurn(...sessions, feeds, { runs: 100, seconds: 2.2 })).runs).toBe(4) // of 5 with the first
+    expect((await timeInTurn(...sessions, feeds, { runs: 100, seconds: 0 })).runs).toBe(1)
   })
 
-  it('keeps the shortest run, as a time above zero', async () => {
-    const sessions = [session('float', 0, []), session('quantized', 0, [])] as const
+  it('gives a time above zero for a run that takes none', async () => {
+    const sessions = [session('float', [0]), session('quantized', [0])] as const
     const { floatSeconds, quantizedSeconds } = await timeInTurn(...sessions, feeds, { runs: 2, seconds: 60 })
-    for (const seconds of [floatSeconds, quantizedSeconds]) {
-      expect(seconds).toBeGreaterThan(0)
-      expect(seconds).toBeLessThan(0.005)
-    }
+    for (const seconds of [floatSeconds, quantizedSeconds]) expect(seconds).toBeGreaterThan(0)
   })
 })
 
@@ -102,7 +113,7 @@ describe('measureSpeed', () => {
   it('stops between runs when aborted, and closes both', async () => {
     const controller = new AbortController()
     const log: string[] = []
-    const { load } = runner(log, 1)
+    const { load } = runner(log)
     const aborting: Runner = {
       name: 'aborting',
       load: async (bytes) => {
@@ -125,6 +136,7 @@ describe('measureSpeed', () => {
   })
 
   it('times models in ONNX Runtime', async () => {
+    vi.restoreAllMocks()
     const model = (op: string) =>
       encodeProbe({
         opset: 13,
