@@ -17,7 +17,7 @@ import { solveStage } from '#src/model/solveStage.js'
 import { mergeStages, type StageObservations, stageBytes, stageFrom } from '#src/model/stageObservations.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { openModel } from '#src/onnx/openModel.js'
-import type { PlanModelOptions } from '#src/options.js'
+import type { ActivationOptions, ActivationRanges, PlanModelOptions } from '#src/options.js'
 import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import { floatsOf } from '#src/tensor/floats.js'
 import type { Feeds, Tensor } from '#src/tensor/tensor.js'
@@ -75,6 +75,11 @@ const imagesOf = (count: number, seed: number): Feeds[] =>
     x: { type: 'float32', dims: [1, 3, 8, 8], data: b.noise(3 * 8 * 8, 1000 * seed + i) },
   }))
 
+/** All layers that can run on integers. */
+function onIntegers(ranges: ActivationRanges): ActivationOptions {
+  return { bits: 8, ranges, for: [{ pattern: '*', kernel: 'int8' }] }
+}
+
 const METHODS: readonly PlanModelOptions[] = [
   {},
   { radius: { rule: 'max' } },
@@ -84,6 +89,9 @@ const METHODS: readonly PlanModelOptions[] = [
   { method: 'msq', scalePer: 'layer' },
   { perChannel: true },
   { randomPatches: 0.5, seed: 3 },
+  { activations: onIntegers({ rule: 'minmax' }) },
+  { activations: onIntegers({ rule: 'percentile', percentile: 99 }), method: 'qronos' },
+  { activations: onIntegers({ rule: 'search' }), radius: { rule: 'max' } },
 ]
 
 const quiet: StageContext = { signal: undefined, onProgress: () => {}, timed: (_, act) => act() }
@@ -157,7 +165,7 @@ describe('a small model', () => {
           expect(Buffer.compare(await inShards(planned, shards), model)).toBe(0)
         },
       ),
-      { seed: 71, numRuns: 25 },
+      { seed: 71, numRuns: 35 },
     )
   })
 
