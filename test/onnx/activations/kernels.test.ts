@@ -5,7 +5,8 @@
 import { describe, expect, it } from 'vitest'
 import { valuesOfFeeds, writeOnIntegers } from './integerModels.js'
 import { layerKernels, profile } from './kernels.js'
-import { feedsOfNet, modelOfNet, NETS } from './nets.js'
+import { NETS } from './nets.js'
+import { feedsOfNet, modelOfNet } from './parts.js'
 
 describe.each(Object.entries(NETS))('%s', (_, net) => {
   for (const opset of [13, 21])
