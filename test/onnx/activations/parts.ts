@@ -11,6 +11,8 @@ export interface Net {
   readonly float?: readonly string[]
   /** Other kernels that must run, with the nodes that they compute. */
   readonly kernels?: Readonly<Record<string, string>>
+  /** Whether values become floats and codes again between layers. By default only the input is quantized at run time. */
+  readonly broken?: boolean
   /** Kernels that must not run: the ends of broken chains. */
   readonly without?: readonly string[]
 }
@@ -76,7 +78,7 @@ export const of = (
 export function net(
   parts: readonly Part[],
   last: string,
-  rest: Pick<Net, 'float' | 'kernels' | 'without'> = {},
+  rest: Pick<Net, 'float' | 'kernels' | 'without' | 'broken'> = {},
   inputs: Net['inputs'] = { x: [2, 4, 8, 8] },
 ): Net {
   return {
@@ -88,11 +90,18 @@ export function net(
   }
 }
 
-export function modelOfNet({ nodes, constants, inputs, outputs }: Net, opset: number): ModelProto {
+/** @param shapes whether the file declares the dims of the inputs */
+export function modelOfNet(
+  { nodes, constants, inputs, outputs }: Net,
+  opset: number,
+  shapes = true,
+): ModelProto {
   return b.model(
     [...nodes],
     [...constants],
-    Object.entries(inputs).map(([name, dims]) => b.value(name, b.DataType.FLOAT, [...dims])),
+    Object.entries(inputs).map(([name, dims]) =>
+      b.value(name, b.DataType.FLOAT, shapes ? [...dims] : undefined),
+    ),
     [...outputs],
     { opset },
   )
