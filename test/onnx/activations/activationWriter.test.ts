@@ -14,7 +14,8 @@ import * as b from '../build.js'
 import { randomEntries } from '../quantizedModels.js'
 import { valuesOfFeeds, writeOnIntegers } from './integerModels.js'
 import { profile } from './kernels.js'
-import { conv, feedsOfNet, modelOfNet, NETS, net } from './nets.js'
+import { NETS } from './nets.js'
+import { conv, feedsOfNet, modelOfNet, net } from './parts.js'
 import { evaluate } from './simulate.js'
 
 const written = (name: string, options: Parameters<typeof writeOnIntegers>[2] = {}) => {

@@ -6,7 +6,7 @@ import { type AskedKernel, chooseKernel } from '#src/onnx/activations/chooseKern
 import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
 import * as b from '../build.js'
-import { conv, gemm, linear, modelOfNet, net } from './nets.js'
+import { conv, gemm, linear, modelOfNet, net } from './parts.js'
 
 const form = { levels: 15, blockSize: 1e6, format: 'packed' as const }
 

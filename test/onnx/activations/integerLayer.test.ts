@@ -12,7 +12,8 @@ import type { QuantizedWeight } from '../../../src/onnx/layer.js'
 import * as b from '../build.js'
 import { type IntegerModel, valuesOfFeeds, writeOnIntegers } from './integerModels.js'
 import { layerKernels, profile } from './kernels.js'
-import { conv, feedsOfNet, gemm, linear, modelOfNet, NETS, net } from './nets.js'
+import { NETS } from './nets.js'
+import { conv, feedsOfNet, gemm, linear, modelOfNet, net } from './parts.js'
 import { evaluate } from './simulate.js'
 
 type Feeds = Record<string, b.ort.Tensor>

@@ -5,16 +5,25 @@
 import { describe, expect, it } from 'vitest'
 import { valuesOfFeeds, writeOnIntegers } from './integerModels.js'
 import { layerKernels, profile } from './kernels.js'
-import { feedsOfNet, modelOfNet, NETS } from './nets.js'
+import { NETS } from './nets.js'
+import { feedsOfNet, modelOfNet } from './parts.js'
 
 describe.each(Object.entries(NETS))('%s', (_, net) => {
-  for (const opset of [13, 21])
+  for (const [opset, shapes] of [
+    [13, true],
+    [21, true],
+    [13, false],
+  ] as const)
     for (const format of ['packed', 'qdq'] as const)
-      it(`runs on integers at opset ${opset}, ${format}`, async () => {
+      it(`runs on integers at opset ${opset}, ${format}${shapes ? '' : ', without declared shapes'}`, async () => {
         const feeds = feedsOfNet(net)
-        const model = modelOfNet(net, opset)
-        const { float = [], kernels: others = {}, without = [] } = net
-        const { written, integerNodes: wanted } = writeOnIntegers(model, valuesOfFeeds(feeds), {
+        const model = modelOfNet(net, opset, shapes)
+        const { float = [], kernels: others = {}, without = [], broken = float.length > 0 } = net
+        const {
+          written,
+          integerNodes: wanted,
+          dynamicNodes,
+        } = writeOnIntegers(model, valuesOfFeeds(feeds), {
           format,
           float,
         })
@@ -23,6 +32,8 @@ describe.each(Object.entries(NETS))('%s', (_, net) => {
         const layers = layerKernels(kernels, [...wanted, ...float])
         expect(layers, seen).toEqual({ integer: wanted, float: [...float].sort() })
         for (const [node, op] of Object.entries(others)) expect(kernels, seen).toContainEqual({ op, node })
+        if (!broken && dynamicNodes.length === 0)
+          expect(kernels.filter(({ op }) => op === 'QuantizeLinear').length, seen).toBe(1)
         for (const op of without)
           expect(
             kernels.map((kernel) => kernel.op),

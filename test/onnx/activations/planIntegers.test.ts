@@ -5,7 +5,8 @@ import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
 import type { RangeKind } from '../../../src/onnx/activations/integers.js'
 import * as b from '../build.js'
-import { conv, modelOfNet, NETS, type Net, net } from './nets.js'
+import { NETS } from './nets.js'
+import { conv, modelOfNet, type Net, net } from './parts.js'
 
 function planOf(tested: Net, kind: RangeKind = 'static', float: readonly string[] = []) {
   const graph = indexGraph(modelOfNet(tested, 13))
