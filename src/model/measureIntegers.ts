@@ -40,7 +40,7 @@ export async function measureIntegers(
 }
 
 /** Both models are loaded at once for it: where they do not fit, there is no speed to tell. */
-async function speedOf(measure: () => Promise<Speed>): Promise<Speed | null> {
+async function speedOf(measure: () => Promise<Speed | null>): Promise<Speed | null> {
   try {
     return await measure()
   } catch (error) {
