@@ -228,7 +228,7 @@ describe('activations', () => {
       'Runs on floats: integer convolutions of 3×3 pay from 32 input channels on; it has 3 Time',
       'Runs on integers: asked for int8 Range of its inputs static: fixed by calibration Time',
       'Range of its inputs dynamic: found at every run, for all values of the input at once Time',
-      'activations bits 8, ranges percentile:99.9, for none',
+      'activations bits 8, ranges percentile:99.9,',
     ])
       expect(page).toContain(words)
     expect(page).not.toContain('<script')
