@@ -178,6 +178,7 @@ describe('a run', () => {
 
   it.each([
     ['format qdq', ['--format', 'qdq']],
+    ['inputs that are bytes', ['--byte-inputs']],
     ['one scale a layer', ['--scale-per', 'layer', '--levels', '16']],
     ['a path for each channel', ['--per-channel', '--radius', 'max']],
     ['another method and bias correction', ['--method', 'qronos', '--bias-correction', '--levels', '7']],
