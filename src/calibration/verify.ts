@@ -7,7 +7,7 @@
  * Layers on integers round at other places than the stream, which computes the same in float32: a value halfway between two
  * codes can become either, and later layers carry that on. So their outputs are compared in steps: 1/255 of the range of an
  * output. Ranges of DynamicQuantizeLinear depend on the batch, and the stream has one for each sample: the written model
- * gets one sample.
+ * gets one sample, unless it takes batches of one size only.
  */
 
 import { TensorProto_DataType as DataType } from 'onnx-buf'
@@ -18,8 +18,9 @@ import { intAttribute } from '../onnx/attributes.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import { graphOf } from '../onnx/model.js'
 import type { Network } from '../onnx/network.js'
+import { inputsOf } from '../onnx/openModel.js'
 import { floatsOf } from '../tensor/floats.js'
-import type { Feeds, Tensor } from '../tensor/tensor.js'
+import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 import { outputSums, relativeOf } from './outputErrors.js'
 import { codesOf } from './roundTensor.js'
 import type { Runner } from './runner.js'
@@ -41,8 +42,9 @@ export async function verifyModel(
   const session = await runner.load(model)
   try {
     if (streams.batches === 0 || graph.random) return
-    const integers = network.integers.layers.size > 0
-    const samples = integers ? streams.samples(0) : 1
+    const kinds = new Set(network.integers.layers.values())
+    const integers = kinds.size > 0
+    const samples = kinds.has('dynamic') ? partsOfBatch(streams, graph) : 1
     const feeds: Record<string, Tensor> = {}
     for (const { name } of session.inputs)
       feeds[name] = feedOf(network, name, firstOf(streams.feed(0, name), samples))
@@ -71,6 +73,16 @@ export async function verifyModel(
 export function feedOf({ integers, quantizers }: Network, name: string, tensor: Tensor): Tensor {
   const quantizer = integers.byteInputs.has(name) ? quantizers.get(name) : undefined
   return quantizer === undefined ? tensor : codesOf(name, tensor, quantizer)
+}
+
+/** Into how many parts the first batch is cut for one sample: its samples, or 1 where the model takes batches of one size only. */
+export function partsOfBatch(streams: Streams, { model }: GraphIndex): number {
+  const samples = streams.samples(0)
+  const fits = ({ name, dims }: RunnerInput): boolean => {
+    const size = dims?.[0]
+    return typeof size !== 'number' || firstOf(streams.feed(0, name), samples).dims[0] === size
+  }
+  return inputsOf(model).every(fits) ? samples : 1
 }
 
 /** The first of so many samples on the leading axis; the whole tensor where that does not count them. */

@@ -4,13 +4,13 @@
  */
 import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
-import { chooseKernel } from '../onnx/activations/chooseKernel.js'
+import { kernelsByLayer, type LayerKernel } from '../model/kernels.js'
+import { resolveSettings } from '../model/settings.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
-import { type GraphIndex, indexGraph } from '../onnx/graph.js'
+import { indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
-import type { Kernel } from '../options.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
@@ -39,7 +39,8 @@ interface Inspection {
   readonly weights: number
   /** BatchNormalization nodes that quantize would fold into the weights before them. */
   readonly foldableBatchNorms: readonly string[]
-  readonly layers: readonly {
+  /** With the kernel that quantize --activations 8 would run each on, and why. */
+  readonly layers: readonly (LayerKernel & {
     readonly name: string
     readonly op: Layer['op']
     readonly weight: string
@@ -50,10 +51,7 @@ interface Inspection {
     readonly uses: readonly string[]
     /** Formats that can store it, at LEVELS values and one scale per neuron. */
     readonly formats: readonly FormatOption[]
-    /** What quantize --activations 8 would run it on, and why. */
-    readonly kernel: Kernel
-    readonly kernelReason: string
-  }[]
+  })[]
   readonly skipped: readonly Skipped[]
 }
 
@@ -128,12 +126,6 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   for (const line of skippedLines(skipped)) terminal.result(line)
 }
 
-function kernelOf(graph: GraphIndex, layer: Layer): { kernel: Kernel; kernelReason: string } {
-  const shape = { levels: LEVELS, blockSize: layer.inputs, format: 'packed' } as const
-  const { kernel, reason } = chooseKernel(graph, layer, shape, 'auto')
-  return { kernel, kernelReason: reason }
-}
-
 function possibleFormats(formats: readonly FormatOption[]): string {
   return formats
     .filter(({ possible }) => possible)
@@ -147,6 +139,8 @@ async function inspect(path: string, bytes: Uint8Array): Promise<Inspection> {
   const { model: foldedModel, folded } = foldBatchNorms(model)
   const graph = indexGraph(foldedModel)
   const { layers, skipped } = findLayers(graph)
+  const settings = resolveSettings({ levels: LEVELS, activations: { bits: 8 } })
+  const kernels = kernelsByLayer(graph, layers, skipped, new Map(), settings)
   return {
     model: path,
     bytes: opened.byteLength,
@@ -165,7 +159,7 @@ async function inspect(path: string, bytes: Uint8Array): Promise<Inspection> {
       neurons: layer.neurons,
       uses: layer.uses.map(({ node }) => node),
       formats: formatsFor(graph, layer, LEVELS, layer.inputs),
-      ...kernelOf(graph, layer),
+      ...kernels.get(layer)!,
     })),
     skipped,
   }

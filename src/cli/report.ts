@@ -79,10 +79,11 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
 /** The speed of the written model, where some of it runs on integers. */
 function speedLines({ speed, runner }: QuantizeReport): readonly string[] {
   if (speed === null) return []
-  const { floatSeconds, quantizedSeconds, runs } = speed
+  const { floatSeconds, quantizedSeconds, runs, samples } = speed
   const times = timesFaster(floatSeconds, quantizedSeconds)
+  const batch = samples === 1 ? 'a sample' : `for ${samples} samples`
   return [
-    `${times} here: ${formatRunTime(quantizedSeconds)} a sample, float ${formatRunTime(floatSeconds)}; shortest of ${runs} runs in turn, ${runner}`,
+    `${times} here: ${formatRunTime(quantizedSeconds)} ${batch}, float ${formatRunTime(floatSeconds)}; shortest of ${runs} runs in turn, ${runner}`,
   ]
 }
 
