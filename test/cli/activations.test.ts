@@ -92,6 +92,9 @@ describe('--dry-run', () => {
     const { stdout } = await gpfq([...args, '--activations-for', '*conv2*=8'])
     expect(stdout).toMatch(/^layer +op +shape +bits +format +kernel +weight size\n/)
     expect(stdout).toMatch(/conv1 .* packed +float .*\nconv2 .* packed +int8 .*\ndense1 .* float/)
+    expect(stdout).toMatch(
+      /\npacked \(3 of 4 layers\): .* runs as float\npacked \(1 of 4 layers\): .* into int8 once/,
+    )
     for (const line of [
       'float: integer convolutions of 5×5 pay from 32 input channels on; it has 1 (conv1)',
       'int8: asked for int8 (conv2)',

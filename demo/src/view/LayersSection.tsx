@@ -100,7 +100,7 @@ function summaryOf({ layers, skipped, foldedBatchNorms, settings }: ModelPlan): 
 }
 
 function LeftOut({ plan: { skipped, notes, layers, settings } }: { readonly plan: ModelPlan }) {
-  const reasons = [...new Map(layers.map(({ format, formatReason }) => [format, formatReason]))]
+  const reasons = new Map(layers.map((layer) => [`${layer.format} ${layer.kernel}`, layer]))
   const kernels = settings.activations === null ? [] : layers
   return (
     <>
@@ -119,9 +119,9 @@ function LeftOut({ plan: { skipped, notes, layers, settings } }: { readonly plan
       <details>
         <summary>Why stored like this?</summary>
         <ul class="plain">
-          {reasons.map(([format, reason]) => (
-            <li key={format}>
-              <b>{format}</b>: {reason}
+          {[...reasons].map(([key, { format, formatReason }]) => (
+            <li key={key}>
+              <b>{format}</b>: {formatReason}
             </li>
           ))}
           {kernels.map(({ name, kernel, kernelReason }) => (
