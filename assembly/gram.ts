@@ -42,6 +42,25 @@ export function gram(
   a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,
   blockBytes: usize, triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
 ): void {
+  sumTiles<f32>(a, b, c, total, rows, panels, groups, panelBytes, blockBytes, triangular, lower, edge, begin, end)
+}
+
+/**
+ * The same on pairs of integers (integers.ts): a row is a pair of samples, c is i32, and total is float64 in c's order.
+ * All sums are exact, whatever their order, if the samples between two calls that end a segment are at most 33,025: then c
+ * stays below 33,025 · 255² < 2³¹. The total is exact up to 2⁵³.
+ */
+export function gramIntegers(
+  a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,
+  blockBytes: usize, triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
+): void {
+  sumTiles<i32>(a, b, c, total, rows, panels, groups, panelBytes, blockBytes, triangular, lower, edge, begin, end)
+}
+
+function sumTiles<T>(
+  a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,
+  blockBytes: usize, triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
+): void {
   const side = (panels + edge - 1) / edge
   const perGroup = lower ? (side * (side + 1)) >> 1 : side * side
   const groupBytes = matrixBytes(panels, triangular)
@@ -68,7 +87,7 @@ export function gram(
         for (let s = s0; s < last; s++) {
           const as_ = a + at + <usize>s * panelBytes
           const cs = ci + (<usize>s << 8)
-          multiply(as_, bi, cs, steps)
+          multiply<T>(as_, bi, cs, steps)
         }
       }
       at += blockBytes
@@ -76,9 +95,13 @@ export function gram(
     if (total) {
       const offset = <usize>group * groupBytes
       for (let i = i0; i < i1; i++) {
-        const row = offset + panelAt(i, panels, triangular)
+        const at = offset + panelAt(i, panels, triangular) + (<usize>s0 << 8)
         const last = lower ? min(s1, i + 1) : s1
-        if (s0 < last) moveSum(c + row + (<usize>s0 << 8), total + row + (<usize>s0 << 8), <usize>(last - s0) << 8)
+        if (s0 < last) {
+          const bytes = <usize>(last - s0) << 8
+          if (isInteger<T>()) moveIntegers(c + at, total + (at << 1), bytes)
+          else moveSum(c + at, total + at, bytes)
+        }
       }
     }
   }
@@ -92,6 +115,18 @@ function moveSum(c: usize, total: usize, bytes: usize): void {
     v128.store(total + k, f32x4.add(v128.load(total + k, 16), v128.load(c + k, 16)), 16)
     v128.store(c + k, zero_f32x4)
     v128.store(c + k, zero_f32x4, 16)
+  }
+}
+
+/** total += c, float64, and c = 0, i32, over `bytes` of c, a multiple of 16. */
+function moveIntegers(c: usize, total: usize, bytes: usize): void {
+  for (let k: usize = 0; k < bytes; k += 16) {
+    const sum_i32x4 = v128.load(c + k)
+    const to = total + (k << 1)
+    v128.store(to, f64x2.add(v128.load(to), f64x2.convert_low_i32x4_s(sum_i32x4)))
+    const upper_i32x4 = v128.shuffle<i64>(sum_i32x4, sum_i32x4, 1, 1)
+    v128.store(to, f64x2.add(v128.load(to, 16), f64x2.convert_low_i32x4_s(upper_i32x4)), 16)
+    v128.store(c + k, i32x4.splat(0))
   }
 }
 
