@@ -1,6 +1,6 @@
 /**
- * The typed kernel table: one function for each kernel, which turns named arguments into a task. Only this file and
- * methodKernels.ts know the order of the arguments of the kernels in assembly/.
+ * The typed kernel table: one function for each kernel, which turns named arguments into a task. Only this file,
+ * methodKernels.ts and integerKernels.ts know the order of the arguments of the kernels in assembly/.
  */
 import type { Task } from '../engine/job.js'
 import type { Pointer } from './arena.js'
