@@ -130,7 +130,7 @@ export async function measure(
   { samples = subject.calibrationSamples, profile = false, ...options }: Task,
 ): Promise<Cell> {
   const opened = await openModel(await readBytes(join(assets, subject.model)))
-  const calibration = await open(assets, subject, opened.inputs, subject.calibration, samples)
+  const calibration = await calibrationOf(assets, subject, opened.inputs, samples)
   const { model, report } = await quantizeModel(opened, { ...options, calibration, runner })
   return {
     value: await score(assets, subject, runner, model),
@@ -149,8 +149,21 @@ const open = async (
   samples?: number,
 ): Promise<FeedSet> => loadFeeds([await openData(join(assets, data))], inputs, { ...feeds, samples })
 
+/** Calibration samples of a reference model. */
+export const calibrationOf = (
+  assets: string,
+  subject: Subject,
+  inputs: readonly RunnerInput[],
+  samples: number,
+): Promise<FeedSet> => open(assets, subject, inputs, subject.calibration, samples)
+
 /** Top-1 on the whole test set, or perplexity. */
-async function score(assets: string, subject: Subject, runner: Runner, model: Uint8Array): Promise<number> {
+export async function score(
+  assets: string,
+  subject: Subject,
+  runner: Runner,
+  model: Uint8Array,
+): Promise<number> {
   const feeds = await open(assets, subject, (await openModel(model)).inputs, subject.data)
   const labels = await loadLabels(await openData(join(assets, subject.labels)))
   const result = await evaluate({ runner, model, feeds, samples: feeds.samples, labels })

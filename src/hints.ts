@@ -9,6 +9,7 @@ import { EXCLUDE_OR_SHRINK } from './errors.js'
 export const HINTS = {
   'exclude-or-shrink': EXCLUDE_OR_SHRINK,
   'other-format': 'try another format, and please report it',
+  'seven-bits': 'use codes of 7 bits, 127 levels or fewer',
   'layout-nchw': 'try layout nchw',
   'layout-nhwc': 'try layout nhwc',
   'divide-by-255': 'should they be divided by 255?',

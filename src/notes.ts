@@ -8,6 +8,7 @@ export type NoteCode =
   | 'FAST_MATH' // codes may differ from machine to machine
   | 'FAST_MATH_MISSING' // asked for, and the runtime has none
   | 'EXTERNAL_DATA_EMBEDDED' // external data is written into the model file
+  | 'RUNTIME_SATURATES' // integer kernels of the runtime at hand are not exact for codes of 8 bits
   | 'FLOAT_COPY_KEPT' // something beside the layers reads a weight
 
 /** Something a caller should know of a run that is not an error. */

@@ -10,6 +10,7 @@ export {
   type OrtWebRunnerOptions,
 } from './calibration/onnxRuntime.js'
 export type { Runner, RunnerSession } from './calibration/runner.js'
+export type { Speed } from './calibration/speed.js'
 export {
   type DescribedError,
   describeError,

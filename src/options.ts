@@ -4,10 +4,12 @@
  * in defaults and check.
  */
 import type { Runner } from './calibration/runner.js'
+import type { Speed } from './calibration/speed.js'
 import type { METHOD_TABLE } from './methods/methods.js'
 import type { Settings } from './model/settings.js'
 import type { WeightHistogram } from './model/weightHistogram.js'
 import type { Note } from './notes.js'
+import type { RangeKind } from './onnx/activations/integers.js'
 import type { Format, Skipped } from './onnx/layer.js'
 import type { Model } from './onnx/openModel.js'
 import type { Quantizer } from './quantizer.js'
@@ -107,6 +109,41 @@ export type Radius =
   | { readonly rule: 'search' }
   | { readonly rule: 'value'; readonly value: number }
 
+/**
+ * How the range of a tensor is found: `minmax` holds all values; `percentile` leaves out the share of values beyond a
+ * percentile at both ends; `mse` is the fraction of minmax with the least squared error of the values, out of a grid; `search`
+ * is the fraction with the least error of the outputs of the layers that read the tensor, errors of channels being taken as
+ * independent: the squared error of a channel counts by the squared weights that it is multiplied by.
+ */
+export type ActivationRanges =
+  | { readonly rule: 'minmax' }
+  | { readonly rule: 'percentile'; readonly percentile: number }
+  | { readonly rule: 'mse' }
+  | { readonly rule: 'search' }
+
+/** Whether a layer runs on integers: `int8` wherever it is possible, `float` never. */
+export interface KernelFor {
+  /** A glob over node or weight names. */
+  readonly pattern: string
+  readonly kernel: Kernel
+}
+
+/** The arithmetic of a layer at inference: float32, or 8-bit integers with quantized activations. */
+export type Kernel = 'int8' | 'float'
+
+/**
+ * Quantized activations: layers run on integers where ONNX Runtime is faster so (docs/INT8.md). Codes are chosen on the
+ * quantized inputs, so they make up for the rounding of activations.
+ */
+export interface ActivationOptions {
+  /** Bits of an activation, unsigned with a zero point. */
+  readonly bits: 8
+  /** How ranges that calibration fixes are found. Default { rule: 'minmax' }. */
+  readonly ranges?: ActivationRanges
+  /** For some layers what the shapes would not choose; the last match applies. A glob without a match is an error. */
+  readonly for?: readonly KernelFor[]
+}
+
 /** Options of a whole model besides those of the method. */
 export interface ModelOptions {
   /** Bytes of an ONNX external data file, by the relative path that the model names. */
@@ -141,6 +178,8 @@ export interface ModelOptions {
   readonly include?: readonly string[]
   /** Globs over node or weight names: matching layers stay float. A glob without a match is an error. */
   readonly exclude?: readonly string[]
+  /** Quantizes activations too. Default: none, weights only. */
+  readonly activations?: ActivationOptions
   /** Add to each bias the mean difference of the layer's outputs in the two networks. Default false. */
   readonly biasCorrection?: boolean
   /** Fold a BatchNormalization directly after a Conv or Gemm into its weights. Default true. */
@@ -201,6 +240,11 @@ export interface LayerReport {
   readonly format: Format
   /** Why the layer has this format: by the choice of `auto`, or because the layer cannot have the requested one. */
   readonly formatReason: string
+  readonly kernel: Kernel
+  /** Of the layer's inputs, where it runs on integers: fixed by calibration, or those of the tensor at hand. */
+  readonly ranges: RangeKind | null
+  /** Why the layer has this kernel. */
+  readonly kernelReason: string
   /** ‖Y − Ỹ‖ / ‖Y‖ with the layer's outputs Y in the float and Ỹ in the quantized network; null without calibration. */
   readonly relativeError: number | null
   readonly sqnrDb: number | null
@@ -251,6 +295,11 @@ export interface QuantizeReport {
   readonly notes: readonly Note[]
   /** Null without mixed precision. */
   readonly precision: PrecisionReport | null
+  /**
+   * Time of a run of the float and of the written model on the same batch, measured in turn at the end; null where no layer
+   * runs on integers.
+   */
+  readonly speed: Speed | null
   readonly seconds: {
     readonly load: number
     readonly calibration: number
@@ -282,6 +331,10 @@ export interface PlanLayer {
   readonly codeBits: number
   readonly format: Format
   readonly formatReason: string
+  /** As in LayerReport, and the two that follow. */
+  readonly kernel: Kernel
+  readonly ranges: RangeKind | null
+  readonly kernelReason: string
   readonly bytesIn: number
   /** Estimate. */
   readonly bytesOut: number
@@ -301,8 +354,15 @@ export interface ModelPlan {
   readonly bytesIn: number
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly PlanLayer[]
-  /** Layers in the order in which they are quantized; the layers of one stage are quantized together. */
-  readonly stages: readonly { readonly quantize: readonly string[]; readonly replay: boolean }[]
+  /**
+   * Layers in the order in which they are quantized; the layers of one stage are quantized together. `ranges` are the tensors
+   * whose range is fixed before that.
+   */
+  readonly stages: readonly {
+    readonly ranges: readonly string[]
+    readonly quantize: readonly string[]
+    readonly replay: boolean
+  }[]
   readonly skipped: readonly Skipped[]
   readonly notes: readonly Note[]
 }

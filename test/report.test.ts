@@ -10,6 +10,7 @@ import { linearAxis, logAxis } from '#src/report/axis.js'
 import type { ReportDocument } from '#src/report/document.js'
 import { errorPicture } from '#src/report/errorPicture.js'
 import { escapeText, html } from '#src/report/html.js'
+import { formatRunTime, timesFaster } from '#src/report/numbers.js'
 import { renderReport } from '#src/report/page.js'
 import { weightsPicture } from '#src/report/weightsPicture.js'
 
@@ -26,6 +27,9 @@ function layer(name: string, relativeError: number | null, bytesOut = 1000): Lay
     samples: relativeError === null ? 0 : 4096,
     levels: 3,
     format: 'packed',
+    kernel: 'float',
+    ranges: null,
+    kernelReason: 'activations are not quantized',
     formatReason: 'smallest file',
     relativeError,
     sqnrDb: relativeError === null ? null : -20 * Math.log10(relativeError),
@@ -52,6 +56,7 @@ function report(layers: readonly LayerReport[]): QuantizeReport {
     skipped: [{ name: HOSTILE, reason: 'its weights are computed' }],
     notes: [{ code: 'FLOAT_COPY_KEPT', place: HOSTILE, text: `a note on ${HOSTILE}` }],
     precision: null,
+    speed: null,
     seconds: { load: 0.1, calibration: 1, quantization: 2, verify: 0.2, total: 3.3 },
     peakMemoryBytes: 5e6,
   }
@@ -159,6 +164,47 @@ describe('the page', () => {
       '1 BatchNormalization nodes',
     ])
       expect(page).toContain(words)
+  })
+})
+
+describe('the speed', () => {
+  const measured = { floatSeconds: 0.0259, quantizedSeconds: 0.0123, runs: 10, samples: 32 }
+  const pageWith = (speed: QuantizeReport['speed']) =>
+    renderReport({ ...whole, report: { ...whole.report, speed } })
+
+  test('is said where it was measured', () => {
+    const page = pageWith(measured)
+    elements(page)
+    for (const words of [
+      'Speed 2.1 times faster 12.3 ms a run, was 25.9 ms',
+      'Float, as it came 25.9 ms',
+      'GPFQ 12.3 ms 2.1 times faster',
+      'On 32 samples at a time, in turn, the shortest of 10 runs of each.',
+      'Measured in onnxruntime-web 1.30.0 (wasm, 2 threads)',
+    ])
+      expect(text(page)).toContain(words)
+    expect(text(pageWith(null))).not.toContain('Speed')
+  })
+
+  test('of one run of one sample', () => {
+    const page = text(pageWith({ floatSeconds: 2, quantizedSeconds: 4, runs: 1, samples: 1 }))
+    expect(page).toContain('2.0 times slower')
+    expect(page).toContain('On 1 sample at a time, in turn, one run of each.')
+  })
+
+  test('is as fast within 5 %', () => {
+    expect([0.9, 0.98, 1, 1.04, 1.3, 0.5].map((before) => timesFaster(before, 1))).toEqual([
+      '1.1 times slower',
+      ...['as fast', 'as fast', 'as fast'],
+      '1.3 times faster',
+      '2.0 times slower',
+    ])
+  })
+
+  test('has three digits', () => {
+    expect([1e-5, 0.00123456, 0.0123, 0.123, 0.9996, 12].map(formatRunTime)).toEqual([
+      ...['0.0100 ms', '1.23 ms', '12.3 ms', '123 ms', '1.0 s', '12.0 s'],
+    ])
   })
 })
 

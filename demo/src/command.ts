@@ -84,6 +84,7 @@ function layerOptions(settings: PageSettings): readonly string[] {
     ...option(patches !== d.patches, '--patches', String(patches)),
     ...include.flatMap((pattern) => ['--include', quote(pattern)]),
     ...exclude.flatMap((pattern) => ['--exclude', quote(pattern)]),
+    ...option(settings.integers, '--activations', '8'),
     ...option(settings.biasCorrection, '--bias-correction'),
     ...option(!settings.foldBatchNorm, '--no-fold-bn'),
   ]

@@ -30,6 +30,7 @@ export const DEFAULT_SETTINGS: Omit<PageSettings, 'threads'> = {
   patches: 32768,
   include: [],
   exclude: [],
+  integers: false,
   biasCorrection: false,
   foldBatchNorm: true,
 }
@@ -80,7 +81,14 @@ export function applicable(settings: PageSettings): PageSettings {
     actOrder: 'actOrder' in options ? settings.actOrder : null,
     zeros: 'sparsity' in options ? settings.zeros : null,
     ...(ownScales && { scalePer: DEFAULT_SETTINGS.scalePer, radius: DEFAULT_SETTINGS.radius }),
+    integers: settings.integers && canHaveIntegers(settings),
   }
+}
+
+/** Whether layers could run on integers: a neuron then has one scale, and codes are stored as they are. */
+export function canHaveIntegers(settings: PageSettings): boolean {
+  const { scalePer, format } = settings
+  return typeof scalePer === 'string' && format !== 'nbits' && format !== 'float'
 }
 
 /**
@@ -89,7 +97,7 @@ export function applicable(settings: PageSettings): PageSettings {
  */
 export function optionsOf(settings: PageSettings): PlanModelOptions {
   const { threads: _, method, bits, levels, targetPercent, ...most } = applicable(settings)
-  const { passes, damping, actOrder, zeros, scalePer, radius, ...rest } = most
+  const { passes, damping, actOrder, zeros, scalePer, radius, integers, ...rest } = most
   const options = {
     ...rest,
     ...methodChoice({ method }),
@@ -97,6 +105,7 @@ export function optionsOf(settings: PageSettings): PlanModelOptions {
       ? { levels: levelsOf({ bits, levels }) }
       : { targetSize: targetPercent / 100 }),
     ...(entryOf(settings).ownScales ? {} : { scalePer, radius }),
+    ...(integers ? { activations: { bits: 8 as const } } : {}),
     ...(passes === null ? {} : { passes }),
     ...(damping === null ? {} : { damping }),
     ...(actOrder === null ? {} : { actOrder }),
@@ -119,12 +128,13 @@ export function isRounding({ method, passes }: Pick<PageSettings, 'method' | 'pa
 /** Whether a run with these settings needs calibration data. */
 export function needsCalibration(settings: PageSettings): boolean {
   const { needsSamples, ownScales } = entryOf(settings)
-  const { passes, radius, biasCorrection, targetPercent } = applicable(settings)
+  const { passes, radius, biasCorrection, targetPercent, integers } = applicable(settings)
   return (
     needsSamples ||
     (passes ?? 0) > 0 ||
     (!ownScales && radius.rule === 'search') ||
     biasCorrection ||
+    integers ||
     targetPercent !== null
   )
 }

@@ -10,8 +10,9 @@ import type { Network } from '../onnx/network.js'
 import { floatsOf } from '../tensor/floats.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { gatherFor, type RandomPatches } from './gather.js'
+import { roundSamples } from './roundTensor.js'
 import type { Streams } from './streams.js'
-import { checkSameShape } from './streamTensors.js'
+import { checkSameShape, type Pair } from './streamTensors.js'
 
 /** What a capture has to know of a layer. */
 export interface CapturedLayer {
@@ -20,6 +21,8 @@ export interface CapturedLayer {
   readonly groups: number
   /** Channels of a group that are paths of their own; 1 for one path through all of them. */
   readonly planes: number
+  /** Whether it reads its input rounded to 8 bits with a range for each sample, where other layers do not. */
+  readonly rounded: boolean
   readonly uses: readonly LayerUse[]
 }
 
@@ -34,7 +37,7 @@ export function groupByCapture(layers: readonly CapturedLayer[]): Capture[] {
     const reads = layer.uses.map(({ input, sampling }) => ({ input, sampling }))
     // Groups of a convolution have weights of their own shape each; only layers that read whole rows share them.
     const own = layer.groups > 1 || layer.planes > 1
-    const key = JSON.stringify([reads, layer.inputs, layer.groups, own ? layer.name : ''])
+    const key = JSON.stringify([reads, layer.inputs, layer.groups, layer.rounded, own ? layer.name : ''])
     const known = captures.get(key)
     if (known === undefined) captures.set(key, { layers: [layer], uses: layer.uses })
     else known.layers.push(layer)
@@ -76,10 +79,10 @@ export function captureSamples(
   network: Network,
   rule: CaptureRule,
 ): CapturedSamples {
-  const { name, planes, ...layer } = layers[0]!
+  const { name, planes, rounded, ...layer } = layers[0]!
   const inputs = layer.inputs / planes
   const groups = layer.groups * planes
-  const streamsEqual = !uses.some(({ input }) => streams.differs(input))
+  const streamsEqual = !rounded && !uses.some(({ input }) => streams.differs(input))
   const perUse = rule.patches === 0 ? 0 : Math.max(1, Math.floor(rule.patches / uses.length))
   const { shard } = streams
 
@@ -101,11 +104,16 @@ export function captureSamples(
     })
   }
 
+  /** What the layers read in the quantized network; null where it is what they read in the float one. */
+  const reads = (name: string, batch: number, { float, quantized }: Pair): Tensor | null =>
+    rounded ? roundSamples(name, quantized ?? float, streams.samples(batch)) : quantized
+
   async function* batches(): AsyncIterable<SampleBatch> {
     const names = [...new Set(uses.map(({ input }) => input))]
     for (let batch = 0; batch < streams.batches; batch++) {
       const tensors = await streams.tensors(network, batch, names)
       const images = uses.length > 1 ? imagesInCommon(uses, (input) => streams.dims(batch, input)) : 1
+      const read = new Map([...tensors].map(([tensor, pair]) => [tensor, reads(tensor, batch, pair)]))
       // Rows of several uses take turns sample by sample, so that their order does not depend on the batches.
       for (let image = 0; image < images; image++) {
         for (const use of uses) {
@@ -114,7 +122,8 @@ export function captureSamples(
             checkSameShape(`layer '${name}', its input '${use.input}'`, float, quantized)
           const own = images > 1 ? image : null
           const x = valuesOf(float, own)
-          const xq = streamsEqual ? null : quantized === null ? x : valuesOf(quantized, own)
+          const other = read.get(use.input) ?? null
+          const xq = streamsEqual ? null : other === null ? x : valuesOf(other, own)
           yield { x, xq, gather: gather(use, batch, own) }
         }
       }

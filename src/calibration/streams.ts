@@ -10,9 +10,11 @@
 import { rangeError } from '../checks.js'
 import { indexGraph } from '../onnx/graph.js'
 import type { Network } from '../onnx/network.js'
+import { roundedName } from '../onnx/segment.js'
 import type { Stage } from '../onnx/stages.js'
 import { ELEM_TYPES } from '../onnx/tensor.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
+import { roundSamples, roundTensor } from './roundTensor.js'
 import type { Runner, RunnerSession } from './runner.js'
 import {
   bytesHeld,
@@ -46,6 +48,14 @@ export interface RunContext {
   readonly signal: AbortSignal | undefined
   /** Share of the batches that have run, 0..1. */
   readonly onProgress: (fraction: number) => void
+}
+
+/** What a stage shows of its tensors as it runs. */
+export interface AdvanceContext extends RunContext {
+  /** Outputs of layers quantized earlier, in both streams. */
+  readonly onOutput?: (pair: OutputPair) => void
+  /** Tensors of Stage.ranges in the quantized stream, before they are rounded. */
+  readonly onRange?: (name: string, tensor: Tensor) => void
 }
 
 /** What holding all tensors would take, and what is done about it. */
@@ -171,25 +181,44 @@ export class Streams {
     }
   }
 
-  /** Runs the next stage's nodes in both streams; `visit` sees the outputs of layers quantized earlier. */
+  /** The stage that `advance` runs next. */
+  get next(): Stage {
+    return this.#stageAt(this.#stage + 1)
+  }
+
+  /** The stage that ran last. */
+  get current(): Stage {
+    return this.#stageAt(this.#stage)
+  }
+
+  /** Runs the next stage's nodes in both streams. */
   async advance(
     network: Network,
-    visit: (pair: OutputPair) => void,
-    { signal, onProgress }: RunContext,
+    { signal, onProgress, onOutput = () => {}, onRange }: AdvanceContext,
   ): Promise<Stage> {
     const index = ++this.#stage
     const stage = this.#stageAt(index)
     for (let batch = 0; batch < this.batches; batch++) {
       signal?.throwIfAborted()
       const held = batch < this.#resident ? this.#held[batch]! : null
-      if (held !== null) await this.#runStage(network, index, batch, held, visit)
-      const { float } = held ?? (await this.#chain(network, batch, index, visit))
+      if (held !== null) await this.#runStage(network, index, batch, held, onOutput)
+      const { float, quantized } = held ?? (await this.#chain(network, batch, index, onOutput))
       for (const [name, { dims }] of float) this.#dims[batch]!.set(name, dims)
+      for (const name of stage.ranges) {
+        const tensor = quantized.get(name) ?? float.get(name)
+        if (tensor !== undefined) onRange?.(name, tensor)
+      }
       onProgress((batch + 1) / this.batches)
     }
     const bytes = this.#held.reduce((sum, held) => sum + bytesHeld(held), 0)
     this.#peakBytes = Math.max(this.#peakBytes, bytes)
     return stage
+  }
+
+  /** Tensors of the current stage that got a quantizer are read rounded from here on. @param network has the quantizers */
+  fix(network: Network): void {
+    const stage = this.#stageAt(this.#stage)
+    for (const held of this.#held.slice(0, this.#resident)) roundIn(held, stage, network)
   }
 
   /** Tensors that the current stage holds, of one batch. @param network as in the stage's advance */
@@ -281,12 +310,16 @@ export class Streams {
     const stage = this.#stageAt(index)
     const sessions = await this.#sessionsOf(network, index)
     const floats = await runOn(sessions.float, stage.inputs, (name) => float.get(name))
-    const others = await runOn(
-      sessions.quantized,
-      stage.inputs,
-      (name) => quantized.get(name) ?? float.get(name),
-    )
     const place = { firstSample: this.#firstSample[batch]!, samples: this.samples(batch) }
+    const own = (name: string): Tensor | undefined => quantized.get(name) ?? float.get(name)
+    const rounded = new Map(stage.inputs.map((name) => [roundedName(name), name]))
+    const others = await runOn(sessions.quantized, [...stage.inputs, ...rounded.keys()], (name) => {
+      const source = rounded.get(name)
+      const tensor = own(source ?? name)
+      return source === undefined || tensor === undefined
+        ? tensor
+        : roundSamples(source, tensor, place.samples)
+    })
     for (const tensor of stage.measured) {
       const [y, z] = [floats[tensor], others[tensor] ?? floats[tensor]]
       if (y === undefined || z === undefined) continue
@@ -297,6 +330,7 @@ export class Streams {
       if (floats[name] !== undefined) float.set(name, floats[name])
       if (others[name] !== undefined) quantized.set(name, others[name])
     }
+    roundIn({ float, quantized }, stage, network)
     keepOnly({ float, quantized }, keptIn(stage))
   }
 
@@ -324,7 +358,11 @@ export class Streams {
     fetches: readonly string[],
   ): Promise<RunnerSession | null> {
     if (fetches.length === 0) return null
-    const inputs = given.map((name) => ({ name, elemType: ELEM_TYPES[this.#typeOf(name)] }))
+    const { roundedInputs } = network
+    const names = [...given, ...given.filter((name) => roundedInputs.has(name)).map(roundedName)]
+    const inputs = names.map((name, i) => {
+      return { name, elemType: ELEM_TYPES[i < given.length ? this.#typeOf(name) : 'float32'] }
+    })
     return this.#runner.load(network.segment(inputs, fetches))
   }
 
@@ -342,6 +380,18 @@ export class Streams {
 }
 
 /** What a stage keeps while its layers are quantized. */
-function keptIn({ live, outputs, quantize }: Stage): Set<string> {
-  return new Set([...live, ...outputs, ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input))])
+function keptIn({ live, outputs, ranges, quantize }: Stage): Set<string> {
+  return new Set([
+    ...[...live, ...outputs, ...ranges],
+    ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input)),
+  ])
+}
+
+/** Rounds the tensors of a stage that have a quantizer by now. */
+function roundIn({ float, quantized }: HeldPair, { ranges }: Stage, { quantizers }: Network): void {
+  for (const name of ranges) {
+    const [quantizer, tensor] = [quantizers.get(name), quantized.get(name) ?? float.get(name)]
+    if (quantizer !== undefined && tensor !== undefined)
+      quantized.set(name, roundTensor(name, tensor, quantizer))
+  }
 }

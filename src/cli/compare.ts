@@ -4,11 +4,20 @@ import { createRunner } from '../calibration/onnxRuntime.js'
 import { describeFeedNote } from '../data/feedNote.js'
 import { loadFeeds } from '../data/feeds.js'
 import { openData } from '../data/files.js'
-import { compareModels } from '../model/compare.js'
+import { type Comparison, compareModels, type ModelCost } from '../model/compare.js'
+import type { Feeds } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
 import { CLI_HINTS } from './hints.js'
+import { measureMemory } from './memory.js'
 import { openModel } from './model.js'
-import { formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+import {
+  formatBytes,
+  formatDecibels,
+  formatPercent,
+  formatRunTime,
+  formatSeconds,
+  timesFaster,
+} from './numbers.js'
 import {
   addDataOptions,
   addThreadsOption,
@@ -19,7 +28,7 @@ import {
 } from './options.js'
 import { showSamples } from './progress.js'
 import { formatTable } from './table.js'
-import { printable } from './terminal.js'
+import { printable, type Terminal } from './terminal.js'
 
 interface CompareValues extends DataValues {
   readonly data: readonly string[]
@@ -31,9 +40,9 @@ interface CompareValues extends DataValues {
 export function addCompareCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('compare')
-    .summary('a float model against its quantized one: agreement, SQNR, size, time')
+    .summary('a float model against its quantized one: agreement, SQNR, size, memory, speed')
     .description(
-      'Runs both models on the same data. Agreement is the share of samples (or positions) with the same top class; SQNR is 10·log10 of signal over error power at the output.',
+      'Runs both models on the same data. Agreement is the share of samples (or positions) with the same top class; SQNR is 10·log10 of signal over error power at the output. Times are the shortest of up to 300 runs on the first batch, both models in turn. Memory is what a process of its own grows by when it loads the model and runs it once.',
     )
     .argument('<FLOAT.onnx>')
     .argument('<QUANTIZED.onnx>')
@@ -66,44 +75,86 @@ async function runCompare(
     feedOptions(values),
   )
   for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
-  const runner = await createRunner({ threads: chosenThreads(values) })
+  const threads = chosenThreads(values)
+  const runner = await createRunner({ threads })
   terminal.say(`gpfq compare: ${feeds.samples} of ${feeds.available} samples, ${runner.name}`)
+  const { signal } = context
+  const showProgress = showSamples(terminal, 'comparing')
   const result = await compareModels({
     runner,
     float: await float.runnable(),
     quantized: await quantized.runnable(),
     feeds,
     samples: feeds.samples,
-    signal: context.signal,
-    onProgress: showSamples(terminal, 'comparing'),
+    signal,
+    onProgress: (done, total) => {
+      if (done < total) showProgress(done, total)
+      else terminal.redraw('timing both in turn')
+    },
   })
-  if (values.json)
-    return printJson(terminal, { models: { float: floatPath, quantized: quantizedPath }, ...result })
+  terminal.redraw('measuring memory')
+  const batch = await firstOf(feeds)
+  const costs: Costs = {
+    float: {
+      ...result.float,
+      memoryBytes: await measureMemory({ path: floatPath, threads, feeds: batch }, signal),
+    },
+    quantized: {
+      ...result.quantized,
+      memoryBytes: await measureMemory({ path: quantizedPath, threads, feeds: batch }, signal),
+    },
+  }
+  terminal.redraw('')
+  const models = { float: floatPath, quantized: quantizedPath }
+  if (values.json) return printJson(terminal, { models, ...result, ...costs })
+  for (const line of comparisonLines(models, result, costs, terminal)) terminal.result(line)
+}
 
+/** What a model costs, with the memory that it takes in a process of its own; null where that could not be measured. */
+interface Costs {
+  readonly float: ModelCost & { readonly memoryBytes: number | null }
+  readonly quantized: ModelCost & { readonly memoryBytes: number | null }
+}
+
+async function firstOf(feeds: AsyncIterable<Feeds>): Promise<Feeds> {
+  for await (const batch of feeds) return batch
+  return {}
+}
+
+function comparisonLines(
+  models: { readonly float: string; readonly quantized: string },
+  { agreement, samples, sqnrDb, largestDifference, speed }: Comparison,
+  costs: Costs,
+  terminal: Terminal,
+): readonly string[] {
   const rows = [
-    [floatPath, result.float],
-    [quantizedPath, result.quantized],
+    [models.float, costs.float],
+    [models.quantized, costs.quantized],
   ] as const
   const table = formatTable(
     [
       { title: 'model', shrinks: true },
       { title: 'size', align: 'right' },
       { title: 'load', align: 'right' },
+      { title: 'memory', align: 'right' },
       { title: 'per sample', align: 'right' },
     ],
     rows.map(([path, cost]) => [
       path,
       formatBytes(cost.bytes),
       formatSeconds(cost.loadSeconds),
-      `${cost.millisecondsPerSample.toPrecision(3)} ms`,
+      cost.memoryBytes === null ? '–' : `~${Math.round(cost.memoryBytes / 1e6)} MB`,
+      formatRunTime(cost.millisecondsPerSample / 1000),
     ]),
     terminal.columns,
   )
-  for (const line of table) terminal.result(line)
-  terminal.result('')
-  terminal.result(`agreement   ${formatPercent(result.agreement)} of ${result.samples} samples`)
-  terminal.result(
-    `SQNR        ${result.sqnrDb === null ? 'outputs are equal' : formatDecibels(result.sqnrDb)}`,
-  )
-  terminal.result(`difference  at most ${result.largestDifference.toPrecision(3)}`)
+  const batch = `${speed.runs} ${speed.runs === 1 ? 'run' : 'runs'} of ${speed.samples} ${speed.samples === 1 ? 'sample' : 'samples'}`
+  return [
+    ...table,
+    '',
+    `speed       ${timesFaster(speed.floatSeconds, speed.quantizedSeconds)}, the shortest of ${batch} each`,
+    `agreement   ${formatPercent(agreement)} of ${samples} samples`,
+    `SQNR        ${sqnrDb === null ? 'outputs are equal' : formatDecibels(sqnrDb)}`,
+    `difference  at most ${largestDifference.toPrecision(3)}`,
+  ]
 }

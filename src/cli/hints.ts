@@ -12,6 +12,7 @@ export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['exclude-or-shrink']]:
     'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
   [HINTS['other-format']]: 'try another --format, and please report it',
+  [HINTS['seven-bits']]: 'use codes of 7 bits: --levels 127, or fewer',
   [HINTS['layout-nchw']]: 'try --layout nchw',
   [HINTS['layout-nhwc']]: 'try --layout nhwc',
   [HINTS['divide-by-255']]: 'is --scale 255 missing?',

@@ -4,11 +4,13 @@
  */
 import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
+import { chooseKernel } from '../onnx/activations/chooseKernel.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
-import { indexGraph } from '../onnx/graph.js'
+import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
+import type { Kernel } from '../options.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
@@ -16,7 +18,7 @@ import { openModel } from './model.js'
 import { formatBytes } from './numbers.js'
 import { inspectPart, partLines } from './observations.js'
 import { shapeOf } from './progress.js'
-import { skippedLines } from './report.js'
+import { kernelLines, skippedLines } from './report.js'
 import { formatTable } from './table.js'
 import { printable } from './terminal.js'
 
@@ -48,6 +50,9 @@ interface Inspection {
     readonly uses: readonly string[]
     /** Formats that can store it, at LEVELS values and one scale per neuron. */
     readonly formats: readonly FormatOption[]
+    /** What quantize --activations 8 would run it on, and why. */
+    readonly kernel: Kernel
+    readonly kernelReason: string
   }[]
   readonly skipped: readonly Skipped[]
 }
@@ -94,6 +99,7 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
       { title: 'inputs×neurons', align: 'right' },
       { title: 'uses', align: 'right' },
       { title: `formats at ${LEVELS} levels` },
+      { title: 'kernel' },
       { title: 'weight', optional: true },
     ],
     layers.map((layer) => [
@@ -102,6 +108,7 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
       shapeOf(layer),
       String(layer.uses.length),
       possibleFormats(layer.formats),
+      layer.kernel,
       layer.weight,
     ]),
     terminal.columns,
@@ -115,7 +122,16 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
     terminal.result(
       `${foldableBatchNorms.length} BatchNormalization nodes can be folded into the weights before them`,
     )
+  terminal.result('')
+  terminal.result('kernel with quantize --activations 8:')
+  for (const line of kernelLines(layers)) terminal.result(`  ${line}`)
   for (const line of skippedLines(skipped)) terminal.result(line)
+}
+
+function kernelOf(graph: GraphIndex, layer: Layer): { kernel: Kernel; kernelReason: string } {
+  const shape = { levels: LEVELS, blockSize: layer.inputs, format: 'packed' } as const
+  const { kernel, reason } = chooseKernel(graph, layer, shape, 'auto')
+  return { kernel, kernelReason: reason }
 }
 
 function possibleFormats(formats: readonly FormatOption[]): string {
@@ -149,6 +165,7 @@ async function inspect(path: string, bytes: Uint8Array): Promise<Inspection> {
       neurons: layer.neurons,
       uses: layer.uses.map(({ node }) => node),
       formats: formatsFor(graph, layer, LEVELS, layer.inputs),
+      ...kernelOf(graph, layer),
     })),
     skipped,
   }

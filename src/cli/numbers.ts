@@ -4,5 +4,7 @@ export {
   formatBytes,
   formatDecibels,
   formatPercent,
+  formatRunTime,
   formatSeconds,
+  timesFaster,
 } from '../report/numbers.js'

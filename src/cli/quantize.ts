@@ -8,7 +8,7 @@ import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
 import { planModel, quantizePlanned } from '../model/quantizeModel.js'
 import { needsCalibration, resolveSettings, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
-import type { ModelPlan, QuantizeReport } from '../options.js'
+import type { ActivationOptions, ActivationRanges, KernelFor, ModelPlan, QuantizeReport } from '../options.js'
 import { describeSetting } from '../report/describeSetting.js'
 import { renderReport } from '../report/page.js'
 import { calibrationReason } from './calibration.js'
@@ -33,7 +33,17 @@ import { showQuantizing } from './progress.js'
 import { planLines, precisionLines, reportLines } from './report.js'
 import { printable, type Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
-import { collect, collectBitsFor, given, kebab, positiveNumber, whole } from './values.js'
+import {
+  collect,
+  collectBitsFor,
+  collectKernelFor,
+  given,
+  kebab,
+  parseActivations,
+  parseRanges,
+  positiveNumber,
+  whole,
+} from './values.js'
 
 interface QuantizeValues extends AlphabetValues, DataValues {
   readonly calib?: readonly string[]
@@ -47,6 +57,9 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly targetSize?: number
   readonly targetBits?: number
   readonly bitsFor?: readonly { pattern: string; levels: number }[]
+  readonly activations?: 8
+  readonly activationsFor?: readonly KernelFor[]
+  readonly ranges?: ActivationRanges
   readonly biasCorrection?: boolean
   readonly foldBn: boolean
   readonly threads?: number
@@ -108,6 +121,22 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
         .argParser(positiveNumber)
         .conflicts(['bits', 'levels']),
     )
+    .addOption(
+      new Option(
+        '--activations <bits>',
+        'quantize activations too, to 8 bits: layers run on integers where that is faster',
+      ).argParser(parseActivations),
+    )
+    .option(
+      '--activations-for <GLOB=8|float>',
+      'integers or floats for matching layers, the last match wins (repeatable)',
+      collectKernelFor,
+    )
+    .option(
+      '--ranges <rule>',
+      'how ranges of activations are found: minmax, percentile:P, mse or search (default: minmax)',
+      parseRanges,
+    )
     .option('--bias-correction', 'add the mean output error of each layer to its bias')
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
@@ -149,6 +178,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       perChannel: values.perChannel,
       include: values.include,
       exclude: values.exclude,
+      activations: chosenActivations(values),
       biasCorrection: values.biasCorrection,
     }),
   }
@@ -202,6 +232,18 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   terminal.say(`${printable(output)} written`)
 }
 
+/** The options of activations; undefined where weights alone are quantized. */
+function chosenActivations({
+  activations,
+  activationsFor,
+  ranges,
+}: QuantizeValues): ActivationOptions | undefined {
+  if (activations !== undefined) return { bits: activations, ...given({ ranges, for: activationsFor }) }
+  const other = ranges !== undefined ? '--ranges' : activationsFor === undefined ? null : '--activations-for'
+  if (other === null) return undefined
+  throw new UsageError(`${other}: expected --activations 8 together with it, got none`)
+}
+
 /** Checked before the model is read, so that a forgotten option costs no time. */
 function checkCalibration(values: QuantizeValues, settings: Settings): void {
   if (values.calib === undefined && needsCalibration(settings))
@@ -235,7 +277,7 @@ function reportFile(file: string, path: string, output: string, report: Quantize
 
 /** The document of --json. Its keys are stable; the file of --report may have more. */
 function quantizeDocument(model: string, output: string, report: QuantizeReport) {
-  const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, peakMemoryBytes } = report
+  const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, speed, peakMemoryBytes } = report
   const layers = report.layers.map((layer) => ({
     name: layer.name,
     op: layer.op,
@@ -246,10 +288,25 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     levels: layer.levels,
     codeBits: layer.codeBits,
     format: layer.format,
+    kernel: layer.kernel,
+    ranges: layer.ranges,
+    kernelReason: layer.kernelReason,
     relativeError: layer.relativeError,
     sqnrDb: layer.sqnrDb,
     seconds: layer.seconds,
   }))
   const machine = { threads, fastMath }
-  return { model, output, bytesIn, bytesOut, ...machine, settings, layers, skipped, seconds, peakMemoryBytes }
+  return {
+    model,
+    output,
+    bytesIn,
+    bytesOut,
+    ...machine,
+    settings,
+    layers,
+    skipped,
+    seconds,
+    speed,
+    peakMemoryBytes,
+  }
 }

@@ -4,7 +4,15 @@
  */
 import { describeNote } from '../notes.js'
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
-import { bitsText, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+import {
+  bitsText,
+  formatBytes,
+  formatDecibels,
+  formatPercent,
+  formatRunTime,
+  formatSeconds,
+  timesFaster,
+} from './numbers.js'
 import { shapeOf } from './progress.js'
 import { bar, formatTable } from './table.js'
 import { printable, type Terminal } from './terminal.js'
@@ -24,6 +32,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     shapeOf(layer),
     bitsText(layer, report.settings),
     layer.format,
+    layer.kernel,
     layer.relativeError === null ? '–' : formatPercent(layer.relativeError),
     bar((layer.relativeError ?? 0) / largest, BAR_LENGTH),
     formatDecibels(layer.sqnrDb),
@@ -36,6 +45,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
       { title: 'shape', align: 'right' },
       { title: 'bits', align: 'right' },
       { title: 'format', optional: true },
+      { title: 'kernel', optional: true },
       { title: 'error', align: 'right' },
       { title: '', optional: true },
       { title: 'SQNR', align: 'right' },
@@ -52,6 +62,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     '',
     'shape: inputs×neurons; error: ‖Y − Ỹ‖ / ‖Y‖ of the layer’s outputs, float network against quantized so far; SQNR: −20·log10 of it',
     ...formatLines(report.layers),
+    ...(report.settings.activations === null ? [] : kernelLines(report.layers)),
     ...skippedLines(report.skipped),
     ...notesLines(report.notes.map(describeNote)),
     ...conspicuousLines(report.layers),
@@ -60,7 +71,18 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
       `${formatBytes(report.bytesIn)} → ${formatBytes(report.bytesOut)} (${ratio.toFixed(1)} times smaller) in ${formatSeconds(seconds.total)}`,
       'stdout',
     ),
+    ...speedLines(report),
     `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}; ${report.threads} threads, at most ${formatBytes(report.peakMemoryBytes)} of memory`,
+  ]
+}
+
+/** The speed of the written model, where some of it runs on integers. */
+function speedLines({ speed, runner }: QuantizeReport): readonly string[] {
+  if (speed === null) return []
+  const { floatSeconds, quantizedSeconds, runs } = speed
+  const times = timesFaster(floatSeconds, quantizedSeconds)
+  return [
+    `${times} here: ${formatRunTime(quantizedSeconds)} a sample, float ${formatRunTime(floatSeconds)}; shortest of ${runs} runs in turn, ${runner}`,
   ]
 }
 
@@ -88,6 +110,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     shapeOf(layer),
     bitsText(layer, plan.settings),
     layer.format,
+    layer.kernel,
     sizes(layer),
   ])
   const table = formatTable(
@@ -97,6 +120,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
       { title: 'shape', align: 'right' },
       { title: 'bits', align: 'right' },
       { title: 'format' },
+      { title: 'kernel' },
       { title: 'weight size', align: 'right' },
     ],
     rows,
@@ -110,6 +134,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     '',
     ...(folded === 0 ? [] : [`${folded} BatchNormalization nodes are folded into the weights before them`]),
     ...formatLines(plan.layers),
+    ...(plan.settings.activations === null ? [] : kernelLines(plan.layers)),
     ...skippedLines(plan.skipped),
     ...notesLines([...plan.notes.map(describeNote), ...budgetNotes(plan)]),
     terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
@@ -141,6 +166,22 @@ function formatLines(
     const own = layers.filter((layer) => layer.format === format)
     return printable(`${format} (${own.length} of ${layers.length} layers): ${own[0]?.formatReason}`)
   })
+}
+
+/** Why layers run on integers or on floats, with the layers of each reason. */
+export function kernelLines(
+  layers: readonly Pick<LayerReport, 'name' | 'kernel' | 'kernelReason'>[],
+): string[] {
+  const groups = new Map<string, string[]>()
+  for (const { name, kernel, kernelReason } of layers) {
+    const reason = `${kernel}: ${kernelReason}`
+    const names = groups.get(reason)
+    if (names === undefined) groups.set(reason, [name])
+    else names.push(name)
+  }
+  return [...groups].map(([reason, names]) =>
+    printable(`${reason} (${names.length === layers.length ? 'all layers' : names.join(', ')})`),
+  )
 }
 
 function notesLines(notes: readonly string[]): string[] {

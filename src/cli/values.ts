@@ -3,7 +3,7 @@
  * allowed.
  */
 import { InvalidArgumentError } from 'commander'
-import type { Radius, ScalePer, Sparsity } from '../options.js'
+import type { ActivationRanges, KernelFor, Radius, ScalePer, Sparsity } from '../options.js'
 
 export function parseRadius(text: string): Radius {
   if (text === 'max' || text === 'mse' || text === 'search') return { rule: text }
@@ -11,6 +11,31 @@ export function parseRadius(text: string): Radius {
   if (rule === 'median' || rule === 'mean-max')
     return { rule, factor: positive(factor ?? '', `${rule}:C with C > 0`) }
   return { rule: 'value', value: positive(text, 'max, median:C, mean-max:C, mse, search, or a number > 0') }
+}
+
+export function parseActivations(text: string): 8 {
+  if (text !== '8') throw new InvalidArgumentError('Expected 8.')
+  return 8
+}
+
+export function parseRanges(text: string): ActivationRanges {
+  if (text === 'minmax' || text === 'mse' || text === 'search') return { rule: text }
+  const [rule, number = ''] = text.split(':')
+  const percentile = number.trim() === '' ? Number.NaN : Number(number)
+  if (rule === 'percentile' && percentile > 50 && percentile <= 100) return { rule, percentile }
+  throw new InvalidArgumentError(
+    'Expected minmax, mse, search, or percentile:P with P above 50 and up to 100, for instance percentile:99.99.',
+  )
+}
+
+/** Appends GLOB=8 or GLOB=float; the glob may have equals signs of its own. */
+export function collectKernelFor(text: string, before: readonly KernelFor[] = []): readonly KernelFor[] {
+  const split = text.lastIndexOf('=')
+  const kernel = { '8': 'int8', float: 'float' } as const
+  const word = text.slice(split + 1)
+  if (split < 1 || (word !== '8' && word !== 'float'))
+    throw new InvalidArgumentError("Expected GLOB=8 or GLOB=float, for instance 'head*=float'.")
+  return [...before, { pattern: text.slice(0, split), kernel: kernel[word] }]
 }
 
 export function parseScalePer(text: string): ScalePer {

@@ -1,13 +1,17 @@
 /**
  * Compares a float model with its quantized one on unlabelled data: how often they agree, the difference of their
- * outputs, their sizes and their times. Both run on the same batches in turn, so that a busy machine slows both. The first
- * batch is not timed, unless it is the only one.
+ * outputs, their sizes and their times. They are timed after that, on the first batch again and again
+ * (src/calibration/speed.ts), so that the times do not depend on how much data there is.
  */
 import type { Runner, RunnerSession } from '../calibration/runner.js'
+import { type Speed, samplesOf, timeInTurn } from '../calibration/speed.js'
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { asNumbers } from './evaluate.js'
+
+/** Timed runs of each model at most, and seconds for all of them. */
+const TIMING = { runs: 300, seconds: 5 }
 
 /** Options of compareModels. */
 export interface CompareOptions {
@@ -23,7 +27,7 @@ export interface CompareOptions {
   readonly samples: number
   /** The output to compare. Default: the float model's first. */
   readonly output?: string | undefined
-  /** Aborts between batches. */
+  /** Aborts between runs. */
   readonly signal?: AbortSignal | undefined
   /** Called after every batch with the number of samples done and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
@@ -33,8 +37,9 @@ export interface CompareOptions {
 export interface ModelCost {
   /** Bytes of the model. */
   readonly bytes: number
+  /** Seconds from the model's bytes to a session that can run. */
   readonly loadSeconds: number
-  /** Time per sample over the timed batches. */
+  /** Milliseconds of the shortest timed run, divided by its samples. */
   readonly millisecondsPerSample: number
 }
 
@@ -46,35 +51,44 @@ export interface Comparison {
   readonly sqnrDb: number | null
   /** max |y − ỹ| over the output. */
   readonly largestDifference: number
+  /** Samples compared. */
   readonly samples: number
+  /** Time of the float model over that of the quantized one: above 1 where the quantized model is faster. */
+  readonly speedup: number
+  /** The times of both on the first batch, measured in turn for at most 5 seconds, unless one run takes longer. */
+  readonly speed: Speed
   readonly float: ModelCost
   readonly quantized: ModelCost
 }
 
 /**
- * Loads both models, runs them over the batches, and closes them.
+ * Loads both models, runs them over the batches, times them on the first one, and closes them.
  * @param options both models' bytes, the batches and a runner
- * @throws GpfqError INVALID_DATA if the models do not have the same inputs and output shape; RUNTIME_FAILED if one of
- * them does not run
+ * @throws GpfqError INVALID_DATA if the models do not have the same inputs and output shape, or there is no
+ * batch; RUNTIME_FAILED if one of them does not run
  * @throws the signal's reason if it aborts
  * @example
- * const { agreement, sqnrDb } = await compareModels({ runner, float, quantized, feeds, samples: feeds.samples })
+ * const { agreement, sqnrDb, speedup } = await compareModels({ runner, float, quantized, feeds, samples: feeds.samples })
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
-  const { runner, float, quantized } = options
+  const { runner, float, quantized, signal } = options
   await (await runner.load(float)).close() // the first load starts ONNX Runtime itself, which is not to be timed
   const first = await timedLoad(runner, float)
   try {
     const second = await timedLoad(runner, quantized)
     try {
-      const { differences, samples, seconds } = await runBoth(first.session, second.session, options)
+      const { differences, samples, batch, output } = await runBoth(first.session, second.session, options)
+      const bounds = { ...TIMING, fetches: [output], signal }
+      const speed = await timeInTurn(first.session, second.session, batch, bounds)
       return {
         agreement: differences.agreeing / Math.max(1, differences.rows),
         sqnrDb: differences.noise === 0 ? null : 10 * Math.log10(differences.signal / differences.noise),
         largestDifference: differences.largest,
         samples,
-        float: cost(float, first.seconds, seconds.float, seconds.samples),
-        quantized: cost(quantized, second.seconds, seconds.quantized, seconds.samples),
+        speedup: speed.floatSeconds / speed.quantizedSeconds,
+        speed,
+        float: cost(float, first.seconds, speed.floatSeconds / speed.samples),
+        quantized: cost(quantized, second.seconds, speed.quantizedSeconds / speed.samples),
       }
     } finally {
       await second.session.close()
@@ -84,12 +98,8 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
   }
 }
 
-function cost(model: Uint8Array, loadSeconds: number, runSeconds: number, samples: number): ModelCost {
-  return {
-    bytes: model.length,
-    loadSeconds,
-    millisecondsPerSample: (1000 * runSeconds) / Math.max(1, samples),
-  }
+function cost(model: Uint8Array, loadSeconds: number, secondsPerSample: number): ModelCost {
+  return { bytes: model.length, loadSeconds, millisecondsPerSample: 1000 * secondsPerSample }
 }
 
 async function timedLoad(
@@ -117,23 +127,17 @@ async function runBoth(
   if (missing !== undefined)
     throw invalid(`input ${missing.name}`, 'one that both models have', `only the second model's`)
   const differences: Differences = { agreeing: 0, rows: 0, signal: 0, noise: 0, largest: 0 }
-  let seconds = { float: 0, quantized: 0, samples: 0 }
   let samples = 0
-  let batchIndex = 0
+  let first: Feeds | undefined
   for await (const batch of feeds) {
     signal?.throwIfAborted()
-    const a = await timedRun(float, batch, output)
-    const b = await timedRun(quantized, batch, output)
-    const size = Object.values(batch)[0]?.dims[0] ?? 0
-    if (batchIndex++ === 1) seconds = { float: 0, quantized: 0, samples: 0 }
-    seconds.float += a.seconds
-    seconds.quantized += b.seconds
-    seconds.samples += size
-    add(a.scores, b.scores, output, differences)
-    samples += size
+    first ??= batch
+    add(await scoresOf(float, batch, output), await scoresOf(quantized, batch, output), output, differences)
+    samples += samplesOf(batch)
     onProgress?.(samples, total)
   }
-  return { differences, samples, seconds }
+  if (first === undefined) throw invalid('feeds', 'at least one batch', 'none')
+  return { differences, samples, batch: first, output }
 }
 
 /** Sums over the rows so far. */
@@ -145,11 +149,10 @@ interface Differences {
   largest: number
 }
 
-async function timedRun(session: RunnerSession, feeds: Feeds, output: string) {
-  const start = performance.now()
+async function scoresOf(session: RunnerSession, feeds: Feeds, output: string): Promise<Tensor> {
   const scores = (await session.run(feeds, [output]))[output]
   if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
-  return { scores, seconds: (performance.now() - start) / 1000 }
+  return scores
 }
 
 /** Adds the outputs of one batch, `a` of the float model and `b` of the quantized one. */

@@ -13,9 +13,11 @@ export function describeLayer(
 ): LayerReport {
   const { name, op, weight, inputs, neurons, groups, levels, format, formatReason, codeBits, bytesIn } =
     planned
+  const { kernel, ranges, kernelReason } = planned
   const relativeError = relativeOf(errors.of(planned.layer.uses.map(({ output }) => output)))
   return {
     ...{ name, op, weight, inputs, neurons, groups, samples, levels, format, formatReason },
+    ...{ kernel, ranges, kernelReason },
     relativeError,
     sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
     ...{ deadInputs, codeBits, zeros, weights, bytesIn, bytesOut, seconds },

@@ -1,6 +1,7 @@
 /**
- * observe, for a stage of a model: both networks run over one shard of the samples up to the stage's layers, and what they
- * compute is summed. The first verb of the main job; mergeStages and solveStage are the others.
+ * observe, for a stage of a model, in two steps. `advanceStage` runs both networks over one shard of the samples up to the
+ * stage's layers: errors of earlier layers, and ranges of activations. When the ranges of all shards are merged and fixed
+ * (ranges.ts), `observeStage` sums H and G of the layers' inputs, rounded as the layers will read them.
  */
 import {
   type Capture,
@@ -11,6 +12,7 @@ import {
   segmentSamples,
 } from '../calibration/captures.js'
 import { sumOutputErrors } from '../calibration/outputErrors.js'
+import { floats } from '../calibration/roundTensor.js'
 import type { RunContext, Streams } from '../calibration/streams.js'
 import type { Executor } from '../executor/executor.js'
 import type { Observations } from '../methods/observations.js'
@@ -18,8 +20,9 @@ import { needsOf, needsWholeG } from '../methods/solve.js'
 import type { Network } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
 import type { PlannedModel } from './preparedModel.js'
+import { rangeCounters } from './ranges.js'
 import type { Settings } from './settings.js'
-import type { StageObservations } from './stageObservations.js'
+import { NOTHING_SEEN, type StageObservations } from './stageObservations.js'
 
 export interface StageContext extends RunContext {
   /** Adds up what each part of the work takes. */
@@ -32,8 +35,8 @@ export interface StageContext extends RunContext {
 export const capturesOf = (planned: PlannedModel, stage: Stage): readonly Capture[] =>
   groupByCapture(
     stage.quantize.map(({ name, inputs, groups, uses }) => {
-      const planes = planned.byName.get(name)?.planes ?? 1
-      return { name, inputs, groups, uses, planes }
+      const { planes = 1, ranges = null } = planned.byName.get(name) ?? {}
+      return { name, inputs, groups, uses, planes, rounded: ranges === 'dynamic' }
     }),
   )
 
@@ -49,36 +52,59 @@ export function captureRule(settings: Settings): CaptureRule {
 }
 
 /**
- * Runs the next stage of the streams' shard and observes it.
+ * Runs the next stage of the streams' shard.
  * @param network the network quantized so far
- * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, RUNTIME_FAILED, UNSUPPORTED_MODEL, WORKER_FAILED; the signal's reason
+ * @returns errors of layers quantized before, and ranges of the stage's tensors
+ * @throws GpfqError INVALID_DATA, RUNTIME_FAILED, UNSUPPORTED_MODEL; the signal's reason
+ */
+export async function advanceStage(
+  planned: PlannedModel,
+  streams: Streams,
+  network: Network,
+  { signal, onProgress, timed }: StageContext,
+): Promise<StageObservations> {
+  const errors = sumOutputErrors(segmentSamples(streams.shard.total))
+  const counters = rangeCounters(planned, streams.next.ranges)
+  await timed('calibration', () =>
+    streams.advance(network, {
+      ...{ signal, onProgress },
+      onOutput: (pair) => errors.add(pair),
+      onRange: (name, tensor) => counters.get(name)?.add(floats(name, tensor), tensor.dims),
+    }),
+  )
+  const ranges = new Map([...counters].map(([name, counter]) => [name, counter.result()]))
+  return { ...NOTHING_SEEN, errors: errors.result(), ranges }
+}
+
+/**
+ * Observes the layers of the stage that the streams are at.
+ * @param network with the quantizers of the stage's tensors
+ * @returns the observations of each capture
+ * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, RUNTIME_FAILED, WORKER_FAILED; the signal's reason
  */
 export async function observeStage(
   planned: PlannedModel,
   streams: Streams,
   network: Network,
   executor: Executor,
-  context: StageContext,
+  { signal, onProgress, timed, onCapture }: StageContext,
 ): Promise<StageObservations> {
-  const { signal, onProgress, timed, onCapture } = context
   const { settings } = planned.plan
-  const errors = sumOutputErrors(segmentSamples(streams.shard.total))
-  const half = { signal, onProgress: (fraction: number) => onProgress(fraction / 2) }
-  const stage = await timed('calibration', () => streams.advance(network, (pair) => errors.add(pair), half))
+  await timed('calibration', async () => streams.fix(network))
   const kind = needsOf(settings, settings.radius.rule === 'search')
+  if (kind === 'none') return NOTHING_SEEN
   const captures = new Map<string, Observations>()
-  if (kind === 'none') return { captures, errors: errors.result() }
-  const all = capturesOf(planned, stage)
+  const all = capturesOf(planned, streams.current)
   for (const [index, capture] of all.entries()) {
     onCapture?.(capture)
     const { shape, batches } = captureSamples(capture, streams, network, captureRule(settings))
     const observations = await timed('quantization', () =>
       executor.observe(shape, batches(), {
         ...{ signal, kind, later: streams.shard.first > 0, place: placeOf(capture) },
-        onProgress: (share) => onProgress((1 + (index + share) / all.length) / 2),
+        onProgress: (share) => onProgress((index + share) / all.length),
       }),
     )
     captures.set(capture.layers[0]!.name, observations)
   }
-  return { captures, errors: errors.result() }
+  return { ...NOTHING_SEEN, captures }
 }

@@ -7,7 +7,7 @@ import { GpfqError } from '../errors.js'
 import { blockSizeOf } from '../methods/alphabet.js'
 import { coefficientsOf } from '../methods/frame.js'
 import type { Note } from '../notes.js'
-import { chooseFormat } from '../onnx/formats/choose.js'
+import { chooseFormat, integerFormat } from '../onnx/formats/choose.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers, floatCopies, storedBytes } from '../onnx/layers.js'
@@ -15,6 +15,7 @@ import { type Model, openModel } from '../onnx/openModel.js'
 import { matchLayers } from '../onnx/patterns.js'
 import { planStages } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer, PlanModel } from '../options.js'
+import { integerFormatOf, integersOf, kernelOf, kernelsByLayer, type LayerKernel } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
 import { preparedModel } from './preparedModel.js'
 import { resolveSettings, type Settings } from './settings.js'
@@ -42,6 +43,8 @@ async function planOf(model: Model, settings: Settings): Promise<ModelPlan> {
   const { layers, skipped } = findLayers(graph, settings)
   if (layers.length === 0) throw nothingToQuantize(skipped)
   const levels = levelsByLayer(layers, skipped, settings)
+  const kernels = kernelsByLayer(graph, layers, skipped, levels, settings)
+  const integers = integersOf(graph, layers, (layer) => kernels.get(layer)!)
   return {
     version: PLAN_VERSION,
     settings,
@@ -49,10 +52,11 @@ async function planOf(model: Model, settings: Settings): Promise<ModelPlan> {
     bytesIn,
     foldedBatchNorms: folded,
     layers: layers.map((layer) => ({
-      ...planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings),
+      ...planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings, kernels.get(layer)!),
       fixed: levels.has(layer),
     })),
-    stages: planStages(graph, layers).map(({ quantize, replay }) => ({
+    stages: planStages(graph, layers, integers.tensors).map(({ ranges, quantize, replay }) => ({
+      ranges,
       quantize: quantize.map(({ name }) => name),
       replay,
     })),
@@ -106,9 +110,13 @@ function planLayer(
   layer: Layer,
   levels: number,
   settings: Settings,
+  kernel: LayerKernel,
 ): Omit<PlanLayer, 'fixed'> {
   const blockSize = blockSizeOf(settings.scalePer, layer.inputs)
-  const { format, reason, bytes } = chooseFormat(graph, layer, levels, blockSize, settings.format)
+  const { format, reason, bytes } =
+    kernel.kernel === 'int8'
+      ? integerFormat(layer, levels, integerFormatOf(settings.format))
+      : chooseFormat(graph, layer, levels, blockSize, settings.format)
   const { name, op, weight, groups, inputs, neurons } = layer
   return {
     ...{ name, op, weight, groups, inputs, neurons, levels, blockSize },
@@ -116,6 +124,7 @@ function planLayer(
     codeBits: codeBits(layer, levels, blockSize, settings),
     format,
     formatReason: reason,
+    ...kernel,
     bytesIn: storedBytes(graph, layer),
     bytesOut: bytes,
   }
@@ -149,6 +158,7 @@ export function withLevels(
         layersOf.get(planned.name)!,
         levels.get(planned.name) ?? planned.levels,
         plan.settings,
+        kernelOf(planned),
       ),
       fixed: planned.fixed,
     })),

@@ -4,6 +4,7 @@
  */
 import type { ModelProto } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
+import { chooseKernel } from '../onnx/activations/chooseKernel.js'
 import { withNodeNames } from '../onnx/biasCorrection.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { formatsFor } from '../onnx/formats/choose.js'
@@ -14,8 +15,9 @@ import { Network } from '../onnx/network.js'
 import type { Model } from '../onnx/openModel.js'
 import { planStages, type Stage } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer } from '../options.js'
+import { integersOf } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
-import { wrongSetting } from './settings.js'
+import { type Settings, wrongSetting } from './settings.js'
 
 export interface PreparedModel {
   readonly proto: ModelProto
@@ -90,22 +92,21 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
     const wanted = describeLayer(planned)
     if (layer === undefined) throw misfit(`layer '${planned.name}'`, wanted, 'a model without it')
     if (describeLayer(layer) !== wanted) throw misfit(`layer '${planned.name}'`, wanted, describeLayer(layer))
-    checkPlanned(graph, planned, layer)
+    checkPlanned(graph, planned, layer, settings)
     return { ...planned, layer, index }
   })
   const byName = new Map(layers.map((planned) => [planned.name, planned]))
-  const stages = planStages(
-    graph,
-    layers.map(({ layer }) => layer),
-  )
+  const inGraph = layers.map(({ layer }) => layer)
+  const integers = integersOf(graph, inGraph, ({ name }) => byName.get(name)!)
+  const stages = planStages(graph, inGraph, integers.tensors)
   return {
     ...{ plan, graph, layers, byName, stages },
-    float: Network.of(settings.biasCorrection ? withNodeNames(proto) : proto),
+    float: Network.of(settings.biasCorrection ? withNodeNames(proto) : proto, integers),
   }
 }
 
 /** What a plan that was changed may ask for: an alphabet that exists, paths that divide the inputs, a format that can be. */
-function checkPlanned(graph: GraphIndex, planned: PlanLayer, layer: Layer): void {
+function checkPlanned(graph: GraphIndex, planned: PlanLayer, layer: Layer, settings: Settings): void {
   const { name, levels, planes, blockSize, format } = planned
   const place = (field: string): string => `layer '${name}', ${field}`
   if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
@@ -114,9 +115,24 @@ function checkPlanned(graph: GraphIndex, planned: PlanLayer, layer: Layer): void
   if (!Number.isInteger(layer.inputs / planes)) {
     throw misfit(place('planes'), `a divisor of ${layer.inputs} inputs`, String(planes))
   }
+  if (planned.kernel === 'int8') {
+    checkIntegers(graph, planned, layer, settings)
+    return
+  }
   const possible = formatsFor(graph, layer, levels, blockSize).filter((option) => option.possible)
   if (possible.some((option) => option.format === format)) return
   throw misfit(place('format'), `one of ${possible.map((option) => option.format).join(', ')}`, format)
+}
+
+/** A layer on integers: one that can be, in a format of int8 codes. */
+function checkIntegers(graph: GraphIndex, planned: PlanLayer, layer: Layer, settings: Settings): void {
+  const { name, ranges } = planned
+  const possible = chooseKernel(graph, layer, planned, 'int8')
+  const why = settings.activations === null ? 'settings without activations' : possible.reason
+  if (settings.activations === null || possible.kernel === 'float')
+    throw misfit(`layer '${name}', kernel`, 'float', `int8 (${why})`)
+  if (ranges === possible.ranges) return
+  throw misfit(`layer '${name}', ranges`, String(possible.ranges), String(ranges))
 }
 
 const describeLayer = ({ op, weight, groups, inputs, neurons }: Omit<Layer, 'name' | 'uses'>): string =>

@@ -27,11 +27,13 @@ import { executorOf } from '../quantizer.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { VERSION } from '../version.js'
 import { describeLayer } from './layerReport.js'
-import { observeStage } from './observeStage.js'
+import { measureIntegers } from './measureIntegers.js'
+import { advanceStage, observeStage } from './observeStage.js'
 import { planModel } from './plan.js'
 import { applyBudget, checkBudget, hasBudget } from './precision/budget.js'
 import { surveyErrors } from './precision/survey.js'
 import { joinPlan, type PlannedModel } from './preparedModel.js'
+import { fixRanges } from './ranges.js'
 import { createProgress, type RunProgress } from './runProgress.js'
 import { needsCalibration } from './settings.js'
 import { type FinishedLayer, solveStage } from './solveStage.js'
@@ -181,10 +183,14 @@ async function runStages(
       progress.stage(index, from + share * fraction)
     const { timed } = progress
     const onCapture = progress.layersStart
-    const observed = await observeStage(planned, streams, network, executor, {
-      ...{ signal, timed, onCapture, onProgress: at(0, 0.8) },
+    const advanced = await advanceStage(planned, streams, network, {
+      ...{ signal, timed, onProgress: at(0, 0.4) },
     })
-    errors = errors.with(observed.errors)
+    errors = errors.with(advanced.errors)
+    network = network.with([], fixRanges(planned.plan.settings, advanced))
+    const observed = await observeStage(planned, streams, network, executor, {
+      ...{ signal, timed, onCapture, onProgress: at(0.4, 0.4) },
+    })
     progress.measured(stage, layers, errors)
     const solved = await timed('quantization', () =>
       solveStage(planned, stage, observed, executor, { signal, onProgress: at(0.8, 0.2) }),
@@ -258,7 +264,10 @@ async function write(
   const model = encodeModel(written.model)
   signal?.throwIfAborted()
   onProgress?.({ type: 'verify' })
-  await progress.timed('verify', () => verifyModel(model, runner, streams, network, graph))
+  const { speed, notes: runtimeNotes } = await progress.timed('verify', async () => {
+    await verifyModel(model, runner, streams, network, graph)
+    return measureIntegers(planned, model, runner, streams, signal)
+  })
   const finished = new Map(layers.map((layer) => [layer.planned.name, layer]))
   const reports = plan.layers.map(({ name }) =>
     describeLayer(finished.get(name)!, errors, written.bytes.get(name) ?? 0),
@@ -275,8 +284,14 @@ async function write(
       foldedBatchNorms: plan.foldedBatchNorms,
       layers: reports,
       skipped: plan.skipped,
-      notes: [...plan.notes, ...settingNotes(plan, fastMath === true, executor.fastMath), ...notes],
+      notes: [
+        ...plan.notes,
+        ...settingNotes(plan, fastMath === true, executor.fastMath),
+        ...notes,
+        ...runtimeNotes,
+      ],
       precision,
+      speed,
       seconds: progress.seconds(),
       peakMemoryBytes: executor.peakMemoryBytes + streams.peakBytes,
     },

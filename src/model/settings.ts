@@ -14,7 +14,8 @@ import {
   resolveScales,
 } from '../methods/recipe.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
-import type { AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../options.js'
+import type { ActivationOptions, AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../options.js'
+import { activationsOf, checkActivations } from './activationSettings.js'
 
 /** Every option of a run with its default filled in; plans and reports hold it. QuantizeModelOptions says what each does. */
 export interface Settings extends Recipe {
@@ -35,6 +36,8 @@ export interface Settings extends Recipe {
   readonly perChannel: boolean
   readonly include: readonly string[]
   readonly exclude: readonly string[]
+  /** Null: weights only. */
+  readonly activations: Required<ActivationOptions> | null
   readonly biasCorrection: boolean
   readonly foldBatchNorm: boolean
 }
@@ -64,6 +67,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
     perChannel: options.perChannel ?? false,
     include: options.include ?? [],
     exclude: options.exclude ?? [],
+    activations: activationsOf(options),
     biasCorrection: options.biasCorrection ?? false,
     foldBatchNorm: options.foldBatchNorm ?? true,
   }
@@ -77,6 +81,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
   }
   checkWhole('patches', settings.patches, 0)
   checkName('format', settings.format, FORMATS)
+  checkActivations(settings)
   checkScalePer(settings.scalePer)
   checkRadius(settings.radius)
   return settings
@@ -189,4 +194,5 @@ export const needsCalibration = (settings: Settings): boolean =>
   settings.targetSize !== null ||
   settings.targetBits !== null ||
   settings.radius.rule === 'search' ||
+  settings.activations !== null ||
   settings.biasCorrection

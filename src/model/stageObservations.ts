@@ -1,8 +1,9 @@
 /**
- * What one shard of the samples says at one stage of a model: observations of the inputs of the layers to be quantized there,
- * and the errors of layers quantized before. A value: it sums over shards, and travels as bytes.
+ * What one shard of the samples says at one stage of a model: ranges of activations, observations of the inputs of the layers
+ * to be quantized there, and the errors of layers quantized before. A value: it sums over shards, and travels as bytes.
  */
 import { OutputErrors } from '../calibration/outputErrors.js'
+import { mergeRanges, type RangeSums } from '../calibration/ranges.js'
 import { GpfqError } from '../errors.js'
 import { type ContainerKind, openContainer, packContainer } from '../methods/container.js'
 import type { OutputSums } from '../methods/measure.js'
@@ -11,29 +12,48 @@ import { merge, Observations } from '../methods/observations.js'
 export interface StageObservations {
   /** By the name of a capture's first layer. */
   readonly captures: ReadonlyMap<string, Observations>
+  /** By tensor. */
+  readonly ranges: ReadonlyMap<string, RangeSums>
   readonly errors: OutputErrors
+}
+
+export const NOTHING_SEEN: StageObservations = {
+  captures: new Map(),
+  ranges: new Map(),
+  errors: new OutputErrors(),
 }
 
 /** Observations of all samples of two shards, those of `b` after those of `a`. @throws GpfqError INVALID_DATA where they differ in kind */
 export function mergeStages(a: StageObservations, b: StageObservations): StageObservations {
-  const names = new Set([...a.captures.keys(), ...b.captures.keys()])
-  const captures = new Map(
-    [...names].map((name) => {
-      const [own, other] = [a.captures.get(name), b.captures.get(name)]
-      if (own === undefined || other === undefined) {
-        const place = `observations of layer '${name}'`
-        throw new GpfqError('INVALID_DATA', { place, expected: 'them in every part', got: 'a part without' })
-      }
-      return [name, merge(own, other)]
-    }),
-  )
-  return { captures, errors: a.errors.with(b.errors) }
+  return {
+    captures: mergeMaps('observations of layer', a.captures, b.captures, merge),
+    ranges: mergeMaps('range of tensor', a.ranges, b.ranges, mergeRanges),
+    errors: a.errors.with(b.errors),
+  }
 }
 
-const KIND: ContainerKind = { letters: 'STAG', version: 1, name: 'observations of a stage' }
+function mergeMaps<T>(
+  what: string,
+  a: ReadonlyMap<string, T>,
+  b: ReadonlyMap<string, T>,
+  join: (a: T, b: T) => T,
+): ReadonlyMap<string, T> {
+  return new Map(
+    [...new Set([...a.keys(), ...b.keys()])].map((name) => {
+      const [own, other] = [a.get(name), b.get(name)]
+      if (own === undefined || other === undefined) {
+        const place = `${what} '${name}'`
+        throw new GpfqError('INVALID_DATA', { place, expected: 'it in every part', got: 'a part without' })
+      }
+      return [name, join(own, other)]
+    }),
+  )
+}
+
+const KIND: ContainerKind = { letters: 'STAG', version: 2, name: 'observations of a stage' }
 
 /** As bytes, for a message or a file: a text that names what follows, then the observations of each capture. */
-export function stageBytes({ captures, errors }: StageObservations): Uint8Array<ArrayBuffer> {
+export function stageBytes({ captures, ranges, errors }: StageObservations): Uint8Array<ArrayBuffer> {
   const parts = [...captures].map(([name, observations]) => ({ name, bytes: observations.bytes }))
   // Sums as float64, not in the text: JSON has no infinities.
   const sums = [...errors.sums.values()].flatMap((segments) =>
@@ -41,13 +61,15 @@ export function stageBytes({ captures, errors }: StageObservations): Uint8Array<
   )
   const names = {
     captures: parts.map(({ name, bytes }) => [name, bytes.length]),
+    ranges: [...ranges].map(([tensor, { counts }]) => [tensor, [...counts.keys()]]),
     errors: [...errors.sums].map(([tensor, segments]) => [tensor, [...segments.keys()]]),
   }
+  const counted = [...ranges.values()].flatMap(({ low, high, counts }) => [low, high, ...counts.values()])
   const text = new TextEncoder().encode(JSON.stringify(names))
   return packContainer(
     KIND,
     [text.length],
-    [text, ...parts.map(({ bytes }) => bytes), Float64Array.from(sums)],
+    [text, ...parts.map(({ bytes }) => bytes), Float64Array.from([...counted, ...sums])],
   )
 }
 
@@ -72,21 +94,27 @@ export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'):
       return [name, Observations.from(reader.bytes(length), `${place}, layer '${name}'`)]
     }),
   )
-  const measured = entries('errors').map(([tensor, segments]) => {
-    if (!Array.isArray(segments)) throw fail()
-    return { tensor, segments: segments.map((segment: unknown) => wholeNumber(segment, fail)) }
-  })
-  const sums = reader.doubles(measured.reduce((count, { segments }) => count + 2 * segments.length, 0))
+  // A list of numbers by tensor, and how many float64s follow from each.
+  const lists = (name: string): readonly { readonly tensor: string; readonly keys: readonly number[] }[] =>
+    entries(name).map(([tensor, keys]) => {
+      if (!Array.isArray(keys)) throw fail()
+      return { tensor, keys: keys.map((key: unknown) => wholeNumber(key, fail)) }
+    })
+  const [counted, measured] = [lists('ranges'), lists('errors')]
+  const length = (all: typeof counted, each: number): number =>
+    all.reduce((sum, { keys }) => sum + each * keys.length, 0)
+  const values = reader.doubles(2 * counted.length + length(counted, 1) + length(measured, 2)).values()
   reader.end()
-  let at = 0
-  const errors = measured.map(({ tensor, segments }) => {
-    const own = segments.map((segment): [number, OutputSums] => [
-      segment,
-      { signal2: sums[at++]!, error2: sums[at++]! },
-    ])
+  const next = (): number => values.next().value ?? 0
+  const ranges = counted.map(({ tensor, keys }): [string, RangeSums] => {
+    const [low, high] = [next(), next()]
+    return [tensor, { low, high, counts: new Map(keys.map((bin) => [bin, next()])) }]
+  })
+  const errors = measured.map(({ tensor, keys }) => {
+    const own = keys.map((segment): [number, OutputSums] => [segment, { signal2: next(), error2: next() }])
     return [tensor, new Map(own)] as const
   })
-  return { captures, errors: new OutputErrors(new Map(errors)) }
+  return { captures, ranges: new Map(ranges), errors: new OutputErrors(new Map(errors)) }
 }
 
 function parsed(text: string, fail: () => GpfqError): object {

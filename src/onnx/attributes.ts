@@ -49,8 +49,12 @@ export function intsAttr(name: string, values: readonly number[]): AttributeProt
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: values.map(BigInt) })
 }
 
+/** A new attribute with one float. */
+export function floatAttr(name: string, value: number): AttributeProto {
+  return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value })
+}
+
 /** The attributes of a node with one float set; the node itself is not changed. */
 export function setFloat(node: NodeProto, name: string, value: number): AttributeProto[] {
-  const entry = create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value })
-  return [...node.attribute.filter((attribute) => attribute.name !== name), entry]
+  return [...node.attribute.filter((attribute) => attribute.name !== name), floatAttr(name, value)]
 }

@@ -3,7 +3,7 @@
  * has one value per output channel; a MatMul has no bias, but often an Add behind it. This file reads a constant bias as
  * one value per neuron and adds to it, for bias correction and BatchNorm folding.
  */
-import type { NodeProto } from 'onnx-buf'
+import type { NodeProto, TensorProto } from 'onnx-buf'
 import { attributeOf, floatAttribute, setFloat } from './attributes.js'
 import { type GraphEdit, makeNode } from './edit.js'
 import type { GraphIndex } from './graph.js'
@@ -69,29 +69,46 @@ export function addToBias(edit: GraphEdit, view: WeightView, correction: Float32
   const sampling = view.sampling
   const trailing = sampling.kind !== 'patches' ? (view.operand === 0 ? 1 : 0) : view.chain.dims.length - 2
   const dims = [correction.length, ...new Array<number>(trailing).fill(1)]
+  const output = node.output[0] ?? '' // not view.output where a quantizer stands behind the node
   const bare = edit.fresh(`${view.output}:bare`)
   const name = edit.fresh(`${view.output}:correction`)
   edit.add(makeFloats(name, elemType, dims, correction))
   edit.setOutput(view.node, bare)
-  edit.insertAfter(view.node, [makeNode('Add', [bare, name], view.output)])
+  edit.insertAfter(view.node, [makeNode('Add', [bare, name], output)])
 }
 
 /** Adds to the constant of an Add, if that is the only reader of a MatMul and has one constant per neuron. */
 function addToNextAdd(edit: GraphEdit, view: WeightView, correction: Float32Array): boolean {
-  const { graph } = edit
-  const readers = graph.consumers(view.output)
-  if (graph.isOutput(view.output) || readers.length !== 1) return false
-  const index = readers[0] as number
-  const add = edit.node(index)
-  if (add.opType !== 'Add' || !isDefaultDomain(add.domain)) return false
-  const operand = add.input[0] === view.output ? 1 : 0
-  const stored = graph.constant(add.input[operand] ?? '')
-  if (stored === undefined || !isFloatType(stored.dataType)) return false
-  const dims = dimsOf(stored)
-  if (dims.length === 0 || sizeOf(dims) !== correction.length || dims.at(-1) !== correction.length)
-    return false
+  const next = nextAdd(edit.graph, view.output, correction.length)
+  if (next === null) return false
+  const { index, operand, stored } = next
   const sum = readFloats(stored).map((value, i) => value + (correction[i] as number))
   const name = edit.fresh(`${view.output}:bias`)
-  edit.setInput(index, operand, edit.add(makeFloats(name, stored.dataType, dims, sum)))
+  edit.setInput(index, operand, edit.add(makeFloats(name, stored.dataType, dimsOf(stored), sum)))
   return true
+}
+
+/** What an Add behind a MatMul adds to each of its outputs, (neurons); zeros without such an Add. */
+export function readBiasBehind(graph: GraphIndex, tensor: string, neurons: number): Float64Array {
+  const next = nextAdd(graph, tensor, neurons)
+  return next === null ? new Float64Array(neurons) : Float64Array.from(readFloats(next.stored))
+}
+
+/** The Add of one constant per neuron that alone reads a tensor. */
+function nextAdd(
+  graph: GraphIndex,
+  tensor: string,
+  neurons: number,
+): { readonly index: number; readonly operand: number; readonly stored: TensorProto } | null {
+  const readers = graph.consumers(tensor)
+  if (graph.isOutput(tensor) || readers.length !== 1) return null
+  const index = readers[0] as number
+  const add = graph.nodes[index] as NodeProto
+  if (add.opType !== 'Add' || !isDefaultDomain(add.domain)) return null
+  const operand = add.input[0] === tensor ? 1 : 0
+  const stored = graph.constant(add.input[operand] ?? '')
+  if (stored === undefined || !isFloatType(stored.dataType)) return null
+  const dims = dimsOf(stored)
+  const perNeuron = dims.length > 0 && sizeOf(dims) === neurons && dims.at(-1) === neurons
+  return perNeuron ? { index, operand, stored } : null
 }

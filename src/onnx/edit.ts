@@ -50,9 +50,9 @@ export class GraphEdit {
   }
 
   /** A fresh name for a tensor between two nodes: short, because every written node contains some. */
-  temporary(): string {
+  temporary(stem = 'gpfq:'): string {
     let name: string
-    do name = `gpfq:${this.#temporaries++}`
+    do name = `${stem}${this.#temporaries++}`
     while (this.#names.has(name))
     this.#names.add(name)
     return name
@@ -72,11 +72,11 @@ export class GraphEdit {
     this.#overwritten.set(tensor.name, tensor)
   }
 
-  /** The name of a constant that several nodes use: made once per key. */
-  shared(key: string, make: (name: string) => TensorProto): string {
+  /** The name of a constant that several nodes use: made once per key. @param stem of the name; by default the key */
+  shared(key: string, make: (name: string) => TensorProto, stem?: string): string {
     let name = this.#shared.get(key)
     if (name === undefined) {
-      name = this.add(make(this.fresh(key)))
+      name = this.add(make(stem === undefined ? this.fresh(key) : this.temporary(stem)))
       this.#shared.set(key, name)
     }
     return name
@@ -122,9 +122,14 @@ export class GraphEdit {
 
   /** Lets the node write its first output to `tensor`. It keeps the unique name that the index gave it. */
   setOutput(index: number, tensor: string): void {
+    this.renameOutput(index, this.node(index).output[0] ?? '', tensor)
+  }
+
+  /** Lets the node write the output called `from` to `to`. It keeps the unique name that the index gave it. */
+  renameOutput(index: number, from: string, to: string): void {
     const node = shallowCopy(this.node(index))
     node.name = this.graph.names[index]!
-    node.output = [tensor, ...node.output.slice(1)]
+    node.output = node.output.map((output) => (output === from ? to : output))
     this.replace(index, node)
   }
 

@@ -1,10 +1,12 @@
 /**
- * A network as a value: the float model, the solutions of the layers quantized so far, and the corrections of their biases.
+ * A network as a value: the float model, the solutions of the layers quantized so far, the corrections of their biases, and
+ * the quantizers of the activations of which layers on integers read or make.
  * It never changes; `with` gives another one. What the quantized stream of calibration runs and what is written to the file
  * both come from here, so they are the same network.
  */
 import type { ModelProto } from 'onnx-buf'
 import { dequantize } from '../methods/alphabet.js'
+import { type ActivationQuantizers, type IntegerPlan, NO_INTEGERS } from './activations/integers.js'
 import { correctBiases } from './biasCorrection.js'
 import { indexGraph } from './graph.js'
 import type { Format, Layer, QuantizedWeight } from './layer.js'
@@ -24,6 +26,10 @@ export class Network {
   readonly float: ModelProto
   /** By layer name, in the order in which they were solved. */
   readonly solved: ReadonlyMap<string, SolvedLayer>
+  /** What of it runs on integers. */
+  readonly integers: IntegerPlan
+  /** Of the tensors of `integers` whose range is known so far. */
+  readonly quantizers: ActivationQuantizers
   /** The float model with corrected biases. */
   readonly #corrected: ModelProto
   readonly #values: ReadonlyMap<string, Float32Array>
@@ -33,25 +39,39 @@ export class Network {
     corrected: ModelProto,
     solved: ReadonlyMap<string, SolvedLayer>,
     values: ReadonlyMap<string, Float32Array>,
+    integers: IntegerPlan,
+    quantizers: ActivationQuantizers,
   ) {
     this.float = float
+    this.integers = integers
+    this.quantizers = quantizers
     this.#corrected = corrected
     this.solved = solved
     this.#values = values
   }
 
-  /** The float network, with nothing quantized. @param model every node has a name if biases are to be corrected */
-  static of(model: ModelProto): Network {
-    return new Network(model, model, new Map(), new Map())
+  /**
+   * The float network, with nothing quantized.
+   * @param model every node has a name if biases are to be corrected
+   * @param integers what of it will run on integers
+   */
+  static of(model: ModelProto, integers: IntegerPlan = NO_INTEGERS): Network {
+    return new Network(model, model, new Map(), new Map(), integers, new Map())
   }
 
   /** Whether nothing is quantized. */
   get isFloat(): boolean {
-    return this.solved.size === 0
+    return this.solved.size === 0 && this.quantizers.size === 0
   }
 
-  /** The network with more layers quantized. */
-  with(layers: readonly SolvedLayer[]): Network {
+  /** Tensors that solved layers with dynamic ranges read. */
+  get roundedInputs(): ReadonlySet<string> {
+    const layers = [...this.solved.values()].filter(({ layer }) => this.#isDynamic(layer.name))
+    return new Set(layers.flatMap(({ layer }) => layer.uses.map(({ input }) => input)))
+  }
+
+  /** The network with more layers quantized, and with quantizers of more of its activations. */
+  with(layers: readonly SolvedLayer[], quantizers: ActivationQuantizers = new Map()): Network {
     const solved = new Map(this.solved)
     const values = new Map(this.#values)
     for (const entry of layers) {
@@ -65,16 +85,22 @@ export class Network {
     for (const { layer, correction } of replaces ? solved.values() : layers) {
       if (correction !== undefined) corrected = correctBiases(corrected, layer, correction)
     }
-    return new Network(this.float, corrected, solved, values)
+    const { float, integers } = this
+    return new Network(
+      ...([float, corrected, solved, values, integers] as const),
+      new Map([...this.quantizers, ...quantizers]),
+    )
   }
 
   /**
-   * Bytes of a model that computes some tensors of this network from others.
+   * Bytes of a model that computes some tensors of this network from others. Solved layers with dynamic ranges read their
+   * inputs under roundedName; tensors with static ranges are to be given rounded.
    * @throws TypeError, RangeError as extractSegment
    */
   segment(inputs: readonly SegmentInput[], outputs: readonly string[]): Uint8Array {
     const model = this.#corrected
-    return extractSegment(model, indexGraph(model).order, inputs, outputs, this.#values)
+    const rounded = new Set([...this.#values.keys()].filter((name) => this.#isDynamic(name)))
+    return extractSegment(model, indexGraph(model).order, inputs, outputs, { weights: this.#values, rounded })
   }
 
   /** The network as a model of its own, each layer's weight in its format. @param formats by layer name */
@@ -88,6 +114,11 @@ export class Network {
         correction === undefined ? [] : [[name, correction] as const],
       ),
     )
-    return writeQuantized(this.float, entries, corrections, info)
+    const { integers: plan, quantizers } = this
+    return writeQuantized(this.float, entries, corrections, info, { plan, quantizers })
+  }
+
+  #isDynamic(layer: string): boolean {
+    return this.integers.layers.get(layer) === 'dynamic'
   }
 }

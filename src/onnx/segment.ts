@@ -31,10 +31,20 @@ export interface SegmentInput {
   readonly elemType: number
 }
 
+/** The name under which a layer reads its input rounded to 8 bits, where the other readers of that tensor do not. */
+export const roundedName = (tensor: string): string => `${tensor}:rounded`
+
+/** What layers of a segment have instead of their own. */
+export interface LayerChanges {
+  /** Layer name → values (groups, inputs, neurons). */
+  readonly weights?: ReadonlyMap<string, Float32Array>
+  /** Layers of `weights` whose nodes read their input under roundedName. */
+  readonly rounded?: ReadonlySet<string>
+}
+
 /**
  * Bytes of a model that computes `outputs` from `inputs`. Of `nodes` it takes those that it needs. Constant tensors are
  * computed inside, also if their nodes are not listed.
- * @param weights layer name → values (groups, inputs, neurons)
  * @throws {TypeError} for a tensor that neither the inputs nor the nodes give, or for weights of an unknown layer
  * @throws {RangeError} for weights of another size
  */
@@ -43,10 +53,10 @@ export function extractSegment(
   nodes: readonly number[],
   inputs: readonly SegmentInput[],
   outputs: readonly string[],
-  weights: ReadonlyMap<string, Float32Array> = new Map(),
+  changes: LayerChanges = {},
 ): Uint8Array {
   const graph = indexGraph(model)
-  const { rewired, replaced } = withWeights(graph, new Set(nodes), weights)
+  const { rewired, replaced } = withWeights(graph, new Set(nodes), changes)
   const given = new Set(inputs.map(({ name }) => name))
   const { taken, read } = closure(graph, new Set(nodes), given, outputs, rewired)
 
@@ -72,7 +82,7 @@ export function extractSegment(
 function withWeights(
   graph: GraphIndex,
   nodes: ReadonlySet<number>,
-  weights: ReadonlyMap<string, Float32Array>,
+  { weights = new Map(), rounded = new Set() }: LayerChanges,
 ): { rewired: Map<number, NodeProto>; replaced: TensorProto[] } {
   const rewired = new Map<number, NodeProto>()
   const replaced = new Map<string, TensorProto>()
@@ -94,6 +104,7 @@ function withWeights(
       }
       const node = shallowCopy(graph.nodes[view.node]!)
       node.input = node.input.with(view.operand, tensor)
+      if (rounded.has(name)) node.input = node.input.with(1 - view.operand, roundedName(view.input))
       rewired.set(view.node, node)
     }
   }

@@ -4,6 +4,9 @@
  * whose inputs are available; their nodes run in the next stage. Every node is in exactly one stage. The plan is plain
  * data; nothing runs here.
  *
+ * Tensors with a range of their own (src/onnx/activations) are cuts as well: the range is found when the tensor is there, and
+ * no node reads it before, because all of them read the quantized values.
+ *
  * A weight tied across depth (one of its inputs depends on another of its nodes) cannot wait for all of its inputs. If
  * no other node can run, its early nodes run as float. When the last input is available, the layer is quantized on the
  * inputs of all its nodes. The quantized stream was computed with the float weight until then, so `replay` asks to
@@ -26,6 +29,8 @@ export interface Stage {
   readonly live: readonly string[]
   /** Layers to quantize after the nodes have run. All their inputs are in `outputs` or in an earlier `live`. */
   readonly quantize: readonly Layer[]
+  /** Tensors whose ranges are found after the nodes have run and before `quantize`: from here on they are quantized. */
+  readonly ranges: readonly string[]
   /** After quantizing, compute the quantized stream again, from the graph inputs through all nodes up to here. */
   readonly replay: boolean
   /** Of the tensors held after the nodes have run: those that can differ between the two streams. */
@@ -34,9 +39,16 @@ export interface Stage {
   readonly measured: readonly string[]
 }
 
-/** The stages of a graph in the order in which they run; the last one quantizes nothing. */
-export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[] {
-  const { pieces } = cut(graph, layers)
+/**
+ * The stages of a graph in the order in which they run; the last one quantizes nothing.
+ * @param ranged tensors with a range of their own
+ */
+export function planStages(
+  graph: GraphIndex,
+  layers: readonly Layer[],
+  ranged: readonly string[] = [],
+): Stage[] {
+  const { pieces } = cut(graph, layers, ranged)
   const stageOf = new Map<string, number>() // tensor → stage that makes it; graph inputs: −1
   for (const input of graph.inputs) stageOf.set(input, -1)
   pieces.forEach(({ nodes }, stage) => {
@@ -53,8 +65,9 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
   reads.forEach((tensors, stage) => {
     for (const tensor of tensors) if (stageOf.get(tensor) !== stage) need(tensor, stage)
   })
-  pieces.forEach(({ quantize, replay }, stage) => {
+  pieces.forEach(({ quantize, ranges, replay }, stage) => {
     for (const layer of quantize) for (const use of layer.uses) need(use.input, stage)
+    for (const tensor of ranges) need(tensor, stage)
     if (replay) for (const input of graph.inputs) need(input, stage)
   })
   for (const output of graph.computedOutputs) need(output, last + 1)
@@ -62,7 +75,7 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
   const differing = new Set<string>()
   const usesDone = new Set<number>() // nodes of the layers quantized in earlier stages
   const measurable = new Set<string>()
-  return pieces.map(({ nodes, quantize, replay }, stage) => {
+  return pieces.map(({ nodes, quantize, ranges, replay }, stage) => {
     if (stage > 0 && pieces[stage - 1]!.quantize.length > 0) {
       for (const layer of pieces[stage - 1]!.quantize)
         for (const use of layer.uses) {
@@ -73,6 +86,7 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
         for (const earlier of pieces.slice(0, stage)) spread(graph, earlier.nodes, usesDone, differing)
     }
     spread(graph, nodes, usesDone, differing)
+    for (const tensor of ranges) differing.add(tensor)
     const made = nodes.flatMap((node) => madeBy(graph, node)).filter((tensor) => stageOf.has(tensor))
     const outputs = made.filter((tensor) => neededUntil.has(tensor))
     const held = [...stageOf.keys()].filter(
@@ -84,6 +98,7 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
       outputs,
       live: held.filter((tensor) => (neededUntil.get(tensor) as number) > stage),
       quantize,
+      ranges,
       replay,
       changed: held.filter((tensor) => differing.has(tensor)),
       measured: made.filter((tensor) => measurable.has(tensor)),
@@ -94,13 +109,15 @@ export function planStages(graph: GraphIndex, layers: readonly Layer[]): Stage[]
 interface Piece {
   readonly nodes: number[]
   readonly quantize: Layer[]
+  readonly ranges: readonly string[]
   readonly replay: boolean
 }
 
 /** Which nodes run in which stage, and which layers are quantized there. */
-function cut(graph: GraphIndex, layers: readonly Layer[]): { pieces: Piece[] } {
+function cut(graph: GraphIndex, layers: readonly Layer[], ranged: readonly string[]): { pieces: Piece[] } {
   const available = new Set(graph.inputs)
   const waiting = new Set(layers)
+  const unfixed = new Set(ranged)
   const blocked = new Set(
     layers.flatMap(({ uses }) => uses.map(({ node }) => graph.nodeNamed(node) as number)),
   )
@@ -110,11 +127,12 @@ function cut(graph: GraphIndex, layers: readonly Layer[]): { pieces: Piece[] } {
 
   const has = (tensor: string) => available.has(tensor) || graph.isConstant(tensor)
   const ready = (layer: Layer) => layer.uses.every(({ input }) => has(input))
+  const runs = (node: number) => graph.reads(node).every((tensor) => has(tensor) && !unfixed.has(tensor))
   for (;;) {
     const nodes: number[] = []
     const advance = () => {
       left = left.filter((node) => {
-        if (blocked.has(node) || !graph.reads(node).every(has)) return true
+        if (blocked.has(node) || !runs(node)) return true
         nodes.push(node)
         for (const output of graph.nodes[node]!.output) available.add(output)
         return false
@@ -122,22 +140,25 @@ function cut(graph: GraphIndex, layers: readonly Layer[]): { pieces: Piece[] } {
     }
     advance()
     let quantize = [...waiting].filter(ready)
-    while (quantize.length === 0 && left.length > 0) {
+    let ranges = [...unfixed].filter(has)
+    while (quantize.length === 0 && ranges.length === 0 && left.length > 0) {
       // All remaining nodes depend on tied weights: the earliest node of one of them runs as float.
-      const early = left.find((node) => blocked.has(node) && graph.reads(node).every(has)) as number
+      const early = left.find((node) => blocked.has(node) && runs(node)) as number
       released.add(
         layers.find(({ uses }) => uses.some(({ node }) => graph.nodeNamed(node) === early)) as Layer,
       )
       blocked.delete(early)
       advance()
       quantize = [...waiting].filter(ready)
+      ranges = [...unfixed].filter(has)
     }
+    for (const tensor of ranges) unfixed.delete(tensor)
     for (const layer of quantize) {
       waiting.delete(layer)
       for (const use of layer.uses) blocked.delete(graph.nodeNamed(use.node) as number)
     }
-    pieces.push({ nodes, quantize, replay: quantize.some((layer) => released.has(layer)) })
-    if (quantize.length === 0) break
+    pieces.push({ nodes, quantize, ranges, replay: quantize.some((layer) => released.has(layer)) })
+    if (quantize.length === 0 && ranges.length === 0) break
   }
   placeConstantNodes(graph, pieces)
   return { pieces }

@@ -9,6 +9,9 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { type ModelProto, NodeProtoSchema, StringStringEntryProtoSchema, TensorProtoSchema } from 'onnx-buf'
 import { rangeError } from '../checks.js'
+import { SHORT, writeQuantizers } from './activations/activationWriter.js'
+import { quantizeDynamically, writeDynamic, writeStatic } from './activations/integerLayer.js'
+import { INTEGER_OPSETS, type Integers, NO_INTEGERS, type RangeKind } from './activations/integers.js'
 import { intsAttr } from './attributes.js'
 import { addToBias } from './bias.js'
 import { GraphEdit } from './edit.js'
@@ -42,6 +45,7 @@ export interface WrittenModel {
  * Writes the entries into a new model.
  * @param biasCorrections layer name → values to add to the layer's outputs, (groups·neurons)
  * @param info metadata to write under the key `gpfq`; none if empty
+ * @param integers what runs on integers; nothing by default
  * @throws {RangeError} for a format that is not possible (see `formatsFor`), or for values that do not fit the layer
  */
 export function writeQuantized(
@@ -49,23 +53,46 @@ export function writeQuantized(
   entries: readonly QuantizedEntry[],
   biasCorrections: ReadonlyMap<string, Float32Array> = new Map(),
   info = '',
+  integers: Integers = { plan: NO_INTEGERS, quantizers: new Map() },
 ): WrittenModel {
   const graph = indexGraph(model)
   const edit = new GraphEdit(graph)
-  const plans = entries.map((entry) => ({
-    ...entry,
-    qdq: entry.format === 'qdq' ? qdqPlan(graph, entry) : null,
-  }))
-  const opset = Math.max(opsetOf(model), ...plans.map(({ qdq }) => qdq?.opset ?? 0))
+  const plans = entries.map((entry) => {
+    const ranges = integers.plan.layers.get(entry.layer.name)
+    return {
+      ...entry,
+      ranges,
+      qdq: entry.format === 'qdq' && ranges === undefined ? qdqPlan(graph, entry) : null,
+    }
+  })
+  const opset = Math.max(
+    opsetOf(model),
+    ...plans.map(({ qdq, ranges }) => qdq?.opset ?? (ranges === undefined ? 0 : INTEGER_OPSETS[ranges])),
+  )
+  const viewsWith = (kind: RangeKind) =>
+    plans.flatMap(({ layer, ranges }) => (ranges === kind ? viewsOf(graph, layer) : []))
+  writeQuantizers(edit, integers, new Set(viewsWith('static').map(({ node }) => node)))
+  const dynamicInputs = quantizeDynamically(edit, viewsWith('dynamic'))
   const bytes = new Map<string, number>()
-  for (const { layer, quantized, format, qdq } of plans) {
+  for (const { layer, quantized, format, qdq, ranges } of plans) {
     checkShapes(layer, quantized)
     if (quantized.values !== undefined && format !== 'float')
       throw impossible(layer, format, 'its values are reals; float holds them')
     const views = viewsOf(graph, layer)
     const correction = biasCorrections.get(layer.name)
+    const writer = new WeightWriter(edit, opset, views[0]!, ranges === undefined ? undefined : SHORT)
+    if (ranges !== undefined) {
+      if (format !== 'packed' && format !== 'qdq')
+        throw impossible(layer, format, 'a layer on integers is packed or qdq')
+      const whole = { views, quantized, format, correction }
+      const nodes =
+        ranges === 'static'
+          ? writeStatic(writer, whole, integers)
+          : writeDynamic(writer, whole, dynamicInputs)
+      bytes.set(layer.name, bytesOf({ nodes, constants: writer.constants }))
+      continue
+    }
     if (correction !== undefined) for (const view of views) addToBias(edit, view, correction)
-    const writer = new WeightWriter(edit, opset, views[0]!)
     if (format === 'nbits') {
       const plan = planNBits(views, (index) => edit.node(index), quantized.levels, quantized.blockSize)
       if (typeof plan === 'string') throw impossible(layer, format, plan)
@@ -131,7 +158,7 @@ function qdqPlan(graph: GraphIndex, { layer, quantized }: QuantizedEntry) {
   return plan
 }
 
-function bytesOf({ nodes, constants }: Emitted): number {
+function bytesOf({ nodes, constants }: Pick<Emitted, 'nodes' | 'constants'>): number {
   const sum = (lengths: number[]) => lengths.reduce((total, length) => total + length, 0)
   return (
     sum(nodes.map((node) => toBinary(NodeProtoSchema, node).length)) +

@@ -3,7 +3,7 @@ import type { QuantizeReport } from '../options.js'
 import { points, shareOf } from './accuracyPicture.js'
 import type { ReportDocument } from './document.js'
 import { errorText } from './errorPicture.js'
-import { bitsText, formatBytes, formatPercent, formatSeconds } from './numbers.js'
+import { bitsText, formatBytes, formatPercent, formatRunTime, formatSeconds, timesFaster } from './numbers.js'
 
 /** One number of the headline. */
 export interface Fact {
@@ -24,13 +24,13 @@ export function methodName({ settings }: Pick<QuantizeReport, 'settings'>): stri
 }
 
 /**
- * The headline: size, bits, errors, accuracy if it was measured, and time.
+ * The headline: size, bits, errors, accuracy and speed if they were measured, and time.
  * @param document the report, and the accuracy if there is one
  * @example
  * for (const { title, value, more } of headline(document)) console.log(title, value, more)
  */
 export function headline({ report, accuracy }: ReportDocument): readonly Fact[] {
-  const { bytesIn, bytesOut, layers, seconds, threads } = report
+  const { bytesIn, bytesOut, layers, seconds, speed, threads } = report
   const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
   const worst = layers.find((layer) => layer.relativeError === errors.at(-1))
   const facts: Fact[] = [
@@ -52,6 +52,12 @@ export function headline({ report, accuracy }: ReportDocument): readonly Fact[] 
       title: 'top1' in accuracy.quantized ? 'Right answers' : 'Next token right',
       value: formatPercent(shareOf(accuracy.quantized), 1),
       more: `float ${formatPercent(shareOf(accuracy.float), 1)}, change ${points(shareOf(accuracy.quantized) - shareOf(accuracy.float))}`,
+    })
+  if (speed !== null)
+    facts.push({
+      title: 'Speed',
+      value: timesFaster(speed.floatSeconds, speed.quantizedSeconds),
+      more: `${formatRunTime(speed.quantizedSeconds)} a run, was ${formatRunTime(speed.floatSeconds)}`,
     })
   facts.push({
     title: 'Time',

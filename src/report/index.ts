@@ -9,8 +9,17 @@ export type { Accuracy, Answer, Evaluation, ReportDocument, SampleAnswers } from
 export { errorPicture, errorText } from './errorPicture.js'
 export { type Fact, headline, methodName, timesSmaller } from './facts.js'
 export type { Html } from './html.js'
-export { bitsFor, formatBytes, formatDecibels, formatPercent, formatSeconds } from './numbers.js'
+export {
+  bitsFor,
+  formatBytes,
+  formatDecibels,
+  formatPercent,
+  formatRunTime,
+  formatSeconds,
+  timesFaster,
+} from './numbers.js'
 export { errorLegend, layerFacts, renderReport, shapeText } from './page.js'
 export { sizePicture } from './sizePicture.js'
+export { speedPicture } from './speedPicture.js'
 export { PALETTE, PICTURE_STYLE } from './style.js'
 export { weightsPicture } from './weightsPicture.js'

@@ -21,10 +21,33 @@ export function formatBytes(bytes: number): string {
  * formatSeconds(0.25) // '250 ms'
  */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`
   return seconds < 100
     ? `${seconds.toFixed(1)} s`
     : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+}
+
+/**
+ * The time of one run as text, with three digits below a second.
+ * @param seconds above 0
+ * @example
+ * formatRunTime(0.00123) // '1.23 ms'
+ */
+export function formatRunTime(seconds: number): string {
+  return seconds < 0.9995 ? `${(1000 * seconds).toPrecision(3)} ms` : formatSeconds(seconds)
+}
+
+/**
+ * How many times faster a run is, as text; differences below 5 % are noise.
+ * @param before seconds
+ * @param after seconds
+ * @example
+ * timesFaster(0.02, 0.01) // '2.0 times faster'
+ */
+export function timesFaster(before: number, after: number): string {
+  const ratio = before / after
+  if (ratio > 0.95 && ratio < 1.05) return 'as fast'
+  return ratio > 1 ? `${ratio.toFixed(1)} times faster` : `${(1 / ratio).toFixed(1)} times slower`
 }
 
 /**

@@ -14,6 +14,7 @@ import { headline, methodName } from './facts.js'
 import { Html, html } from './html.js'
 import { bitsFor, formatBytes, formatDecibels, formatSeconds } from './numbers.js'
 import { sizePicture } from './sizePicture.js'
+import { speedPicture } from './speedPicture.js'
 import { PAGE_STYLE, PALETTE, PICTURE_STYLE } from './style.js'
 import { weightsPicture } from './weightsPicture.js'
 
@@ -48,6 +49,7 @@ ${
 }
 <section><h2>Error by layer</h2><p class="quiet">${errorLegend(rounded !== undefined)}</p>${errorPicture(report.layers, rounded?.layers, name)}</section>
 <section><h2>Size by layer</h2><p class="quiet">What the weights take in the file.</p>${sizePicture(report.layers)}</section>
+${report.speed !== null && html`<section><h2>Speed</h2>${speedPicture(report.speed, name, report.runner)}</section>`}
 ${
   answers !== undefined &&
   answers.length > 0 &&

@@ -39,7 +39,7 @@ describe('a segment', () => {
 
 describe('captures', () => {
   const layer = (name: string, input: string, more: Partial<CapturedLayer> = {}): CapturedLayer => ({
-    ...{ name, inputs: 4, groups: 1, planes: 1 },
+    ...{ name, inputs: 4, groups: 1, planes: 1, rounded: false },
     uses: [{ node: name, input, output: `${name}:y`, sampling: { kind: 'rows' } }],
     ...more,
   })
@@ -127,8 +127,8 @@ describe('rows of a weight with two uses', () => {
     const network = Network.of(model)
     const streams = new Streams(runner, network, wholeShard(batches), planStages(graph, layers))
     await streams.plan()
-    await streams.advance(network, () => {}, { signal: undefined, onProgress: () => {} })
-    const [capture] = groupByCapture(layers.map((layer) => ({ ...layer, planes: 1 })))
+    await streams.advance(network, { signal: undefined, onProgress: () => {} })
+    const [capture] = groupByCapture(layers.map((layer) => ({ ...layer, planes: 1, rounded: false })))
     const { shape, batches: sampled } = captureSamples(capture!, streams, network, RULE)
     const rows: string[] = []
     for await (const { x, gather } of sampled()) {

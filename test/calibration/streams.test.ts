@@ -2,6 +2,7 @@
 import type { ModelProto } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
 import { Streams, wholeShard } from '#src/calibration/streams.js'
+import type { OutputPair } from '#src/calibration/streamTensors.js'
 import { type GraphIndex, indexGraph } from '#src/onnx/graph.js'
 import type { Layer } from '#src/onnx/layer.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
@@ -58,7 +59,7 @@ async function walk(model: ModelProto, feeds: Feeds[], budget?: number) {
   const planned = new Map(runner.runs)
   const measured: string[] = []
   for (const stage of streams.stages) {
-    await streams.advance(network, ({ tensor }) => measured.push(tensor), context)
+    await streams.advance(network, { ...context, onOutput: ({ tensor }) => measured.push(tensor) })
     network = network.with(stage.quantize.map((layer) => halvedLayer(graph, layer)))
     await streams.release()
   }
@@ -134,7 +135,7 @@ describe('Streams', () => {
     await streams.plan()
     const values = readWeights(graph, layers[0]!).map((v) => v / 2)
     for (const stage of streams.stages) {
-      await streams.advance(network, () => {}, context)
+      await streams.advance(network, context)
       network = network.with(stage.quantize.map((layer) => halvedLayer(graph, layer)))
       if (stage.replay) await streams.replay(network, context)
       await streams.release()
@@ -163,10 +164,10 @@ describe('Streams', () => {
     const network = Network.of(model)
     const streams = new Streams(runner, network, wholeShard(feedsOf(8)), planStages(graph, layers))
     await streams.plan()
-    await streams.advance(network, () => {}, context)
+    await streams.advance(network, context)
     const controller = new AbortController()
     const before = runner.runs.get('y0_node') ?? 0
-    const advancing = streams.advance(network, () => {}, {
+    const advancing = streams.advance(network, {
       signal: controller.signal,
       onProgress: () => controller.abort(new Error('enough')),
     })
@@ -186,7 +187,8 @@ describe('Streams', () => {
     const planned = new Map(runner.runs)
     const pairs: boolean[] = []
     for (const _ of stages) {
-      await streams.advance(network, ({ float, quantized }) => pairs.push(float === quantized), context)
+      const onOutput = ({ float, quantized }: OutputPair) => pairs.push(float === quantized)
+      await streams.advance(network, { ...context, onOutput })
       await streams.release()
     }
     await streams.close()

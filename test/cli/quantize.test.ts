@@ -21,6 +21,9 @@ const LAYER_KEYS = [
   'levels',
   'codeBits',
   'format',
+  'kernel',
+  'ranges',
+  'kernelReason',
   'relativeError',
   'sqnrDb',
   'seconds',
@@ -43,7 +46,7 @@ describe('gpfq quantize', () => {
     expect(stderr).toMatch(/samples +64 of 512\n/)
     expect(stderr).toMatch(/\[1\/4\] [^\n]+\n\[2\/4\] /)
     expect(stderr).toMatch(/three\.onnx written\n$/)
-    expect(stdout).toMatch(/^layer +shape +bits +format +error/)
+    expect(stdout).toMatch(/^layer +shape +bits +format +kernel +error/)
     expect(stdout).toMatch(/times smaller/)
     expect(files()).toEqual(['three.onnx'])
 
@@ -80,6 +83,7 @@ describe('gpfq quantize', () => {
       'layers',
       'skipped',
       'seconds',
+      'speed',
       'peakMemoryBytes',
     ]) // prettier-ignore
     expect(document).toMatchObject({
@@ -217,7 +221,29 @@ describe('gpfq eval, compare, inspect', () => {
   it('compare finds a model equal to itself', async () => {
     const { code, stdout } = await gpfq(['compare', model, model, ...test, '--json'])
     expect(code).toBe(0)
-    expect(JSON.parse(stdout)).toMatchObject({ agreement: 1, sqnrDb: null, samples: 200 })
+    const document = JSON.parse(stdout)
+    expect(document).toMatchObject({
+      models: { float: model, quantized: model },
+      agreement: 1,
+      sqnrDb: null,
+      samples: 200,
+      speed: { samples: 32 },
+    })
+    expect(document.speedup).toBe(document.speed.floatSeconds / document.speed.quantizedSeconds)
+    for (const cost of [document.float, document.quantized]) {
+      expect(Object.keys(cost)).toEqual(['bytes', 'loadSeconds', 'millisecondsPerSample', 'memoryBytes'])
+      expect(cost.memoryBytes).toBeGreaterThanOrEqual(0)
+    }
+  })
+
+  it('compare prints sizes, memory, times and how many times faster', async () => {
+    const { stdout } = await gpfq(['compare', model, model, ...test, '--threads', '1'])
+    expect(stdout).toMatch(/^model +size +load +memory +per sample\n─[^\n]*\n/)
+    expect(stdout.match(/digits\.onnx +[\d.]+ kB +\d+ ms +~\d+ MB +[\d.]+ ms\n/g)).toHaveLength(2)
+    expect(stdout).toMatch(
+      /\nspeed +(as fast|[\d.]+ times (faster|slower)), the shortest of \d+ runs? of 32 samples each\n/,
+    )
+    expect(stdout).toMatch(/\nagreement +100\.00 % of 200 samples\nSQNR +outputs are equal\n/)
   })
 
   it('inspect lists layers, formats and what can be folded', async () => {

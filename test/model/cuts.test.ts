@@ -8,15 +8,16 @@ import { segmentSamples } from '#src/calibration/captures.js'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { Streams, wholeShard } from '#src/calibration/streams.js'
-import { observeStage, type StageContext } from '#src/model/observeStage.js'
+import { advanceStage, observeStage, type StageContext } from '#src/model/observeStage.js'
 import { planModel } from '#src/model/plan.js'
 import { joinPlan, type PlannedModel } from '#src/model/preparedModel.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { fixRanges } from '#src/model/ranges.js'
 import { solveStage } from '#src/model/solveStage.js'
 import { mergeStages, type StageObservations, stageBytes, stageFrom } from '#src/model/stageObservations.js'
 import { encodeModel } from '#src/onnx/model.js'
 import { openModel } from '#src/onnx/openModel.js'
-import type { PlanModelOptions } from '#src/options.js'
+import type { ActivationOptions, ActivationRanges, PlanModelOptions } from '#src/options.js'
 import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import { floatsOf } from '#src/tensor/floats.js'
 import type { Feeds, Tensor } from '#src/tensor/tensor.js'
@@ -74,6 +75,11 @@ const imagesOf = (count: number, seed: number): Feeds[] =>
     x: { type: 'float32', dims: [1, 3, 8, 8], data: b.noise(3 * 8 * 8, 1000 * seed + i) },
   }))
 
+/** All layers that can run on integers. */
+function onIntegers(ranges: ActivationRanges): ActivationOptions {
+  return { bits: 8, ranges, for: [{ pattern: '*', kernel: 'int8' }] }
+}
+
 const METHODS: readonly PlanModelOptions[] = [
   {},
   { radius: { rule: 'max' } },
@@ -83,6 +89,9 @@ const METHODS: readonly PlanModelOptions[] = [
   { method: 'msq', scalePer: 'layer' },
   { perChannel: true },
   { randomPatches: 0.5, seed: 3 },
+  { activations: onIntegers({ rule: 'minmax' }) },
+  { activations: onIntegers({ rule: 'percentile', percentile: 99 }), method: 'qronos' },
+  { activations: onIntegers({ rule: 'search' }), radius: { rule: 'max' } },
 ]
 
 const quiet: StageContext = { signal: undefined, onProgress: () => {}, timed: (_, act) => act() }
@@ -102,6 +111,10 @@ describe('a small model', () => {
     for (const streams of shards) await streams.plan()
     let network = planned.float
     for (const stage of planned.stages) {
+      const advanced: StageObservations[] = []
+      for (const streams of shards)
+        advanced.push(stageFrom(stageBytes(await advanceStage(planned, streams, network, quiet))))
+      network = network.with([], fixRanges(planned.plan.settings, advanced.reduce(mergeStages)))
       const seen: StageObservations[] = []
       for (const streams of shards) {
         const observed = await observeStage(planned, streams, network, executor, quiet)
@@ -152,7 +165,7 @@ describe('a small model', () => {
           expect(Buffer.compare(await inShards(planned, shards), model)).toBe(0)
         },
       ),
-      { seed: 71, numRuns: 25 },
+      { seed: 71, numRuns: 35 },
     )
   })
 
@@ -201,12 +214,14 @@ describe('a small model', () => {
     const seen: StageObservations[] = []
     for (const streams of shards) {
       await streams.plan()
+      await streams.advance(planned.float, quiet)
       seen.push(await observeStage(planned, streams, planned.float, executor, quiet))
       await streams.close()
     }
     const merged = seen.reduce(mergeStages).captures.get('first')!
     const streams = new Streams(runner, planned.float, wholeShard(all), planned.stages)
     await streams.plan()
+    await streams.advance(planned.float, quiet)
     const whole = (await observeStage(planned, streams, planned.float, executor, quiet)).captures.get(
       'first',
     )!

@@ -193,10 +193,47 @@ describe('compareModels', () => {
       largestDifference: 1,
       float: { bytes: 1 },
       quantized: { bytes: 2 },
+      speed: { samples: 2 },
     })
+    const { speed, float, quantized, speedup } = result
+    expect(speed.runs).toBeGreaterThan(0)
+    expect(speedup).toBe(speed.floatSeconds / speed.quantizedSeconds)
+    expect(float.millisecondsPerSample).toBeCloseTo(500 * speed.floatSeconds, 12)
+    expect(quantized.millisecondsPerSample).toBeCloseTo(500 * speed.quantizedSeconds, 12)
     expect(result.sqnrDb).toBeCloseTo(10 * Math.log10((signal + 1) / 4), 1)
     const same = await compareModels({ ...both, quantized: Uint8Array.of(0) })
     expect(same).toMatchObject({ agreement: 1, sqnrDb: null, largestDifference: 0 })
+  })
+
+  it('compares each batch once and times the first', async () => {
+    const runs: string[] = []
+    const counting: Runner = {
+      name: 'counting',
+      load: async (bytes) => {
+        const session = await runner.load(bytes)
+        return {
+          ...session,
+          run: (feeds, fetches) => {
+            runs.push(`${feeds.x?.data[0]} in model ${bytes[0]} to ${fetches}`)
+            return session.run(feeds, fetches)
+          },
+        }
+      },
+    }
+    const feeds = batches(floats([3, 2], [1, 0, 2, 0, 3, 0]), 1)
+    const models = { float: Uint8Array.of(0), quantized: Uint8Array.of(1) }
+    const { samples } = await compareModels({ runner: counting, ...models, feeds, samples: 3 })
+    expect(samples).toBe(3)
+    const inTurn = [1, 2, 3].flatMap((x) => [0, 1].map((model) => `${x} in model ${model} to y`))
+    expect(runs.slice(0, 6)).toEqual(inTurn)
+    expect(new Set(runs.slice(6))).toEqual(new Set(inTurn.slice(0, 2)))
+  })
+
+  it('refuses to compare on nothing', async () => {
+    const models = { float: Uint8Array.of(0), quantized: Uint8Array.of(1) }
+    await expect(compareModels({ runner, ...models, feeds: [], samples: 0 })).rejects.toThrow(
+      'feeds: expected at least one batch, got none',
+    )
   })
 })
 

@@ -6,10 +6,11 @@ import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { Streams } from '#src/calibration/streams.js'
 import { createExecutor } from '#src/executor/choose.js'
 import { solutionFrom } from '#src/methods/solutionBytes.js'
-import { observeStage, type StageContext } from '#src/model/observeStage.js'
+import { advanceStage, observeStage, type StageContext } from '#src/model/observeStage.js'
 import { joinPlan } from '#src/model/preparedModel.js'
 import { quantizedWeight } from '#src/model/requests.js'
 import { stageBytes } from '#src/model/stageObservations.js'
+import type { ActivationQuantizer } from '#src/onnx/activations/quantizer.js'
 import { openModel } from '#src/onnx/openModel.js'
 import type { ModelPlan } from '#src/options.js'
 import type { Feeds } from '#src/tensor/tensor.js'
@@ -29,7 +30,12 @@ export interface ShardTask {
   readonly total: number
 }
 
-/** Each message after it: the solutions of the stage, by layer name. */
+/** Then for each stage, once its ranges are merged, the quantizers of its tensors. */
+export interface ShardRanges {
+  readonly quantizers: readonly (readonly [tensor: string, quantizer: ActivationQuantizer])[]
+}
+
+/** And once its observations are merged the solutions of the stage, by layer name. */
 export interface ShardSolutions {
   readonly solutions: readonly (readonly [name: string, bytes: Uint8Array])[]
 }
@@ -42,6 +48,8 @@ const quiet: StageContext = {
 
 const isTask = (message: unknown): message is ShardTask =>
   typeof message === 'object' && message !== null && 'plan' in message
+const isRanges = (message: unknown): message is ShardRanges =>
+  typeof message === 'object' && message !== null && 'quantizers' in message
 const isSolutions = (message: unknown): message is ShardSolutions =>
   typeof message === 'object' && message !== null && 'solutions' in message
 
@@ -66,6 +74,11 @@ async function work(): Promise<void> {
   await streams.plan()
   let network = planned.float
   for (const stage of planned.stages) {
+    const ranges = message()
+    process.send?.(stageBytes(await advanceStage(planned, streams, network, quiet)))
+    const fixed = await ranges
+    if (!isRanges(fixed)) throw new TypeError('shard: expected quantizers')
+    network = network.with([], new Map(fixed.quantizers))
     const answer = message()
     process.send?.(stageBytes(await observeStage(planned, streams, network, executor, quiet)))
     const solved = await answer

@@ -19,6 +19,7 @@ import { capturesOf } from '#src/model/observeStage.js'
 import { planModel } from '#src/model/plan.js'
 import { joinPlan, type PlannedModel } from '#src/model/preparedModel.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { fixRanges } from '#src/model/ranges.js'
 import { quantizedWeight, requestsFor } from '#src/model/requests.js'
 import { mergeStages, type StageObservations, stageFrom } from '#src/model/stageObservations.js'
 import { encodeModel } from '#src/onnx/model.js'
@@ -29,7 +30,7 @@ import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import { VERSION } from '#src/version.js'
 import * as b from '../onnx/build.js'
-import type { ShardSolutions, ShardTask } from './shardWorker.js'
+import type { ShardRanges, ShardSolutions, ShardTask } from './shardWorker.js'
 
 const WORKER = fileURLToPath(new URL('../../dist-scripts/shardWorker.mjs', import.meta.url))
 const IMAGES = fileURLToPath(new URL('../../../shared/assets/cifar10/train5k-images.npy.gz', import.meta.url))
@@ -71,8 +72,8 @@ class ShardProcess {
     return this.#answers.shift()!
   }
 
-  tell(solved: ShardSolutions): void {
-    this.#child.send(solved)
+  tell(message: ShardRanges | ShardSolutions): void {
+    this.#child.send(message)
   }
 
   end(): void {
@@ -179,9 +180,16 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
         let network = planned.float
         let errors = new OutputErrors()
         for (const stage of planned.stages) {
-          const seen = await Promise.all(processes.map((shard) => shard.next()))
-          const merged = seen.map((part) => stageFrom(part)).reduce(mergeStages)
-          errors = errors.with(merged.errors)
+          const merge = async (): Promise<StageObservations> => {
+            const seen = await Promise.all(processes.map((shard) => shard.next()))
+            return seen.map((part) => stageFrom(part)).reduce(mergeStages)
+          }
+          const advanced = await merge()
+          errors = errors.with(advanced.errors)
+          const quantizers = fixRanges(plan.settings, advanced)
+          for (const shard of processes) shard.tell({ quantizers: [...quantizers] })
+          network = network.with([], quantizers)
+          const merged = await merge()
           const solutions = await solveInHalves(planned, stage, merged, executor)
           const told = [...solutions].map(([name, solution]) => [name, solutionBytes(solution)] as const)
           for (const shard of processes) shard.tell({ solutions: told })

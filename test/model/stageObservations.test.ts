@@ -56,6 +56,25 @@ const errors = fc
     return new OutputErrors(new Map(tensors))
   })
 
+const ranges = fc
+  .uniqueArray(
+    fc.tuple(
+      fc.string({ unit: 'grapheme' }),
+      fc.record({
+        low: fc.float({ max: 0, noNaN: true }),
+        high: fc.float({ min: 0, noNaN: true }),
+        counts: fc
+          .uniqueArray(fc.tuple(fc.nat({ max: 65535 }), fc.integer({ min: 1, max: 2 ** 40 })), {
+            maxLength: 5,
+            selector: ([bin]) => bin,
+          })
+          .map((counts) => new Map(counts)),
+      }),
+    ),
+    { maxLength: 3, selector: ([name]) => name },
+  )
+  .map((all) => new Map(all))
+
 const stages: fc.Arbitrary<StageObservations> = fc
   .tuple(
     fc.uniqueArray(fc.tuple(fc.string({ unit: 'grapheme' }), shapes, fc.nat({ max: 3 })), {
@@ -64,12 +83,14 @@ const stages: fc.Arbitrary<StageObservations> = fc
     }),
     fc.boolean(),
     errors,
+    ranges,
     fc.nat({ max: 1000 }),
   )
-  .map(([captures, first, found, seed]) => ({
+  .map(([captures, first, found, counted, seed]) => ({
     captures: new Map(
       captures.map(([name, shape, segments], i) => [name, observed(shape, segments, first, seed + 100 * i)]),
     ),
+    ranges: counted,
     errors: found,
   }))
 
@@ -177,7 +198,7 @@ describe('bytes that are not observations of a stage', () => {
     const bytes = packContainer({ letters: 'STAG', version: 7, name: '' }, [], [])
     expect(refused(bytes)).toMatchObject({
       ...{ code: 'INVALID_DATA', place: 'part 2' },
-      expected: 'observations of a stage of version 1',
+      expected: 'observations of a stage of version 2',
       got: 'version 7',
     })
   })
@@ -191,6 +212,7 @@ const SHAPE: ObservationShape = {
 describe('merging', () => {
   const part = (segments: number, first: boolean, seed: number): StageObservations => ({
     captures: new Map([['a', observed(SHAPE, segments, first, seed)]]),
+    ranges: new Map([['t', { low: -seed, high: seed / 3, counts: new Map([[seed, 1 + seed]]) }]]),
     errors: new OutputErrors(new Map([['y', new Map([[seed, { signal2: seed / 3, error2: seed / 7 }]])]])),
   })
 
@@ -203,6 +225,7 @@ describe('merging', () => {
         const merged = mergeStages(left, right)
         const inOrder = parts.reduce(mergeStages)
         expect(merged.errors).toEqual(inOrder.errors)
+        expect(merged.ranges).toEqual(inOrder.ranges)
         const [a, c] = [merged, inOrder].map(({ captures }) => captures.get('a')!)
         expect([a!.rows, a!.exact, a!.total()]).toEqual([c!.rows, true, c!.total()])
       }),
@@ -212,8 +235,8 @@ describe('merging', () => {
 
   it('refuses a part without a capture, and one of another shape', () => {
     const a = part(1, true, 1)
-    const without: StageObservations = { captures: new Map(), errors: new OutputErrors() }
-    const message = "observations of layer 'a': expected them in every part, got a part without"
+    const without: StageObservations = { ...a, captures: new Map() }
+    const message = "observations of layer 'a': expected it in every part, got a part without"
     expect(() => mergeStages(a, without)).toThrow(message)
     expect(() => mergeStages(without, a)).toThrow(message)
     const other = { ...a, captures: new Map([['a', observed({ ...SHAPE, segmentRows: 8 }, 1, false, 1)]]) }

@@ -25,7 +25,7 @@ async function runStages(
         if (tensor === undefined) throw new Error(`'${name}' is not held`)
         return { name, elemType: ELEM_TYPES[tensor.type as TensorType] }
       })
-      const bytes = extractSegment(model, stage.nodes, inputs, stage.outputs, weights(done))
+      const bytes = extractSegment(model, stage.nodes, inputs, stage.outputs, { weights: weights(done) })
       const made = await b.run(bytes, Object.fromEntries(stage.inputs.map((name) => [name, held.get(name)!])))
       for (const [name, tensor] of Object.entries(made)) held.set(name, tensor)
     }
@@ -73,7 +73,7 @@ describe('extractSegment', () => {
     const before = encodeModel(model)
     const inputs = [{ name: 'i', elemType: ELEM_TYPES.int64 }]
     const weights = new Map([['head', Float32Array.of(1, 0, 0, 0, 1, 0)]])
-    const bytes = extractSegment(model, [0, 1, 2], inputs, ['e', 'y'], weights)
+    const bytes = extractSegment(model, [0, 1, 2], inputs, ['e', 'y'], { weights })
     const out = await b.run(bytes, { i: new b.ort.Tensor('int64', BigInt64Array.of(1n), [1]) })
     expect([...(out.e!.data as Float32Array)]).toEqual([3, 4])
     expect([...(out.y!.data as Float32Array)]).toEqual([3, 4, 0])
@@ -95,7 +95,7 @@ describe('extractSegment', () => {
       [0, 1],
       [{ name: 'x', elemType: ELEM_TYPES.float32 }],
       ['a', 'b'],
-      new Map([['gemm', Float32Array.of(5, 6, 7, 8)]]), // (inputs, neurons): the matrix is [[5, 7], [6, 8]]
+      { weights: new Map([['gemm', Float32Array.of(5, 6, 7, 8)]]) }, // (inputs, neurons): the matrix is [[5, 7], [6, 8]]
     )
     const out = await b.run(bytes, { x: b.tensor([2, 2], [1, 0, 0, 1]) })
     expect([...(out.a!.data as Float32Array)]).toEqual([5, 6, 7, 8])
@@ -153,7 +153,7 @@ describe('extractSegment', () => {
     expect(() => extractSegment(model, [1], [], ['y'])).toThrow(/'a' is neither among the inputs nor made/)
     expect(() => extractSegment(model, [0, 1], [], ['y'])).toThrow(/'x' is neither among the inputs nor made/)
     expect(() =>
-      extractSegment(model, [0, 1], [], ['y'], new Map([['unknown', new Float32Array(1)]])),
+      extractSegment(model, [0, 1], [], ['y'], { weights: new Map([['unknown', new Float32Array(1)]]) }),
     ).toThrow(/names of layers/)
   })
 })

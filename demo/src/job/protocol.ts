@@ -30,6 +30,8 @@ export interface PageSettings {
   readonly patches: number
   readonly include: readonly string[]
   readonly exclude: readonly string[]
+  /** Quantize activations to 8 bits as well. */
+  readonly integers: boolean
   readonly biasCorrection: boolean
   readonly foldBatchNorm: boolean
   readonly threads: number

@@ -1,7 +1,7 @@
 /** Every other setting of the library, folded away: scales, the method's options, layers, storage. */
 import type { Format } from 'gpfq/onnx'
 import type { PageSettings } from '../job/protocol.ts'
-import { entryOf, levelsForText, levelsOf } from '../pageSettings.ts'
+import { canHaveIntegers, entryOf, levelsForText, levelsOf } from '../pageSettings.ts'
 import type { SectionProps } from './App.tsx'
 import { CheckField, NumberField, SelectField, WordsField } from './fields.tsx'
 import { MethodFields } from './MethodFields.tsx'
@@ -58,6 +58,13 @@ export function AdvancedSettings({ session, state }: SectionProps) {
           checked={settings.foldBatchNorm}
           onChange={(foldBatchNorm) => set({ foldBatchNorm })}
         />
+        {canHaveIntegers(settings) && (
+          <CheckField
+            label="Quantize activations to 8 bits too: layers run on integers where that is faster"
+            checked={settings.integers}
+            onChange={(integers) => set({ integers })}
+          />
+        )}
         <CheckField
           label="Correct biases by the mean error of each layer"
           checked={settings.biasCorrection}

@@ -1,5 +1,5 @@
 /** The result: the main numbers, downloads, pictures, and each layer up close. */
-import type { LayerReport } from 'gpfq/onnx'
+import type { QuantizeReport } from 'gpfq/onnx'
 import {
   accuracyPicture,
   answersPicture,
@@ -11,6 +11,7 @@ import {
   type ReportDocument,
   renderReport,
   sizePicture,
+  speedPicture,
   weightsPicture,
 } from 'gpfq/report'
 import { memo } from 'preact/compat'
@@ -49,7 +50,7 @@ export const ResultSection = memo(({ result, tested }: ResultProps) => {
         ))}
       </dl>
       <Downloads result={result} />
-      <p class="quiet">The file loads in ONNX Runtime as it is. {useText(report.layers)}</p>
+      <p class="quiet">The file loads in ONNX Runtime as it is. {useText(report)}</p>
       {lookFailure !== null && (
         <>
           <h3>{tested ? 'Accuracy' : 'A few answers'}</h3>
@@ -116,6 +117,12 @@ function Pictures({ document, tested }: PicturesProps) {
       <h3>Size by layer</h3>
       <p class="quiet">What the weights take in the file.</p>
       <Picture of={sizePicture(report.layers)} />
+      {report.speed !== null && (
+        <>
+          <h3>Speed</h3>
+          <Picture of={speedPicture(report.speed, name, report.runner)} />
+        </>
+      )}
       {answers !== undefined && answers.length > 0 && (
         <>
           <h3>A few answers</h3>
@@ -131,12 +138,13 @@ function Pictures({ document, tested }: PicturesProps) {
 }
 
 /** What the formats of the layers mean for size and speed (docs/FORMATS.md). */
-function useText(layers: readonly LayerReport[]): string {
+function useText({ layers, speed }: QuantizeReport): string {
+  if (speed !== null) return 'It is smaller to download, and some of its layers run on integers.'
   const stored = new Set(layers.map(({ format }) => format))
   if (stored.has('qdq') || stored.has('nbits'))
     return 'It is smaller to download. In a browser this form is computed at every run: dense layers get slower.'
-  const speed = 'in a browser it runs as fast as before, not faster.'
-  return stored.has('packed') ? `It is smaller to download; ${speed}` : `It is not smaller, and ${speed}`
+  const same = 'in a browser it runs as fast as before, not faster.'
+  return stored.has('packed') ? `It is smaller to download; ${same}` : `It is not smaller, and ${same}`
 }
 
 function LayerUpClose({ document: { report } }: { readonly document: ReportDocument }) {

@@ -43,14 +43,11 @@ export async function surveyErrors(
   try {
     await streams.plan()
     for (const [index, stage] of floatStages.entries()) {
-      const visit = ({
-        tensor,
-        float: values,
-      }: {
-        tensor: string
-        float: Parameters<ErrorWeights['add']>[1]
-      }) => errorWeights.add(tensor, values)
-      await streams.advance(float, visit, { ...context, onProgress: () => {} })
+      await streams.advance(float, {
+        signal: context.signal,
+        onProgress: () => {},
+        onOutput: (pair) => errorWeights.add(pair.tensor, pair.float),
+      })
       await surveyStage(planned, streams, stage, executor, context.signal, errors)
       await streams.release()
       context.onProgress((index + 1) / stages.length)
@@ -75,7 +72,9 @@ async function surveyStage(
 ): Promise<void> {
   const { settings } = planned.plan
   const surveyed = surveyedLevels(settings)
-  for (const capture of capturesOf(planned, stage)) {
+  for (const { layers, uses } of capturesOf(planned, stage)) {
+    // Errors of weights alone: activations stay as they are.
+    const capture = { layers: layers.map((layer) => ({ ...layer, rounded: false })), uses }
     const rule = { ...captureRule(settings), means: false }
     const { shape, batches } = captureSamples(capture, streams, planned.float, rule)
     const run = { signal, place: placeOf(capture) }

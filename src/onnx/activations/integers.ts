@@ -10,6 +10,9 @@ import type { ActivationQuantizer } from './quantizer.js'
  */
 export type RangeKind = 'static' | 'dynamic'
 
+/** The opset of a DequantizeLinear with a scale per neuron, and that of DynamicQuantizeLinear. */
+export const INTEGER_OPSETS: Readonly<Record<RangeKind, number>> = { static: 13, dynamic: 11 }
+
 /** What of a network runs on integers. It follows from the graph and from which layers are chosen. */
 export interface IntegerPlan {
   /** Layers on integers, by name. */
@@ -31,3 +34,10 @@ export const NO_INTEGERS: IntegerPlan = { layers: new Map(), tensors: [], like: 
 
 /** Quantizers by tensor of IntegerPlan.tensors. */
 export type ActivationQuantizers = ReadonlyMap<string, ActivationQuantizer>
+
+/** What to write on integers, and with which quantizers. */
+export interface Integers {
+  readonly plan: IntegerPlan
+  /** Of all of the plan's tensors. */
+  readonly quantizers: ActivationQuantizers
+}

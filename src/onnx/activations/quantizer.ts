@@ -57,7 +57,7 @@ export function roundActivations(
   for (let i = 0; i < values.length; i++) {
     const steps = Math.fround(values[i]! / scale)
     // Clamped first, so that the sum with ROUNDING is exact. The bounds are whole numbers, so the order does not matter.
-    out[i] = nearest(steps < least ? least : steps > most ? most : steps) * scale
+    out[i] = nearest(Math.min(most, Math.max(least, steps))) * scale
   }
   return out
 }

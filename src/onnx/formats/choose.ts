@@ -87,6 +87,24 @@ export function formatsFor(
   ]
 }
 
+/** The format of a layer on integers: its codes as int8, packed or as they stand. */
+export function integerFormat(
+  { groups, inputs, neurons }: Layer,
+  levels: number,
+  format: Format,
+): Pick<FormatOption, 'format' | 'reason' | 'bytes'> {
+  const count = groups * inputs * neurons
+  const overhead = 4 * groups * neurons + OVERHEAD.qdq
+  if (format === 'qdq')
+    return { format, reason: 'int8 codes as integer kernels read them', bytes: count + overhead }
+  const bytes = packedBytes(planPacking(levels, count), count)
+  return {
+    format,
+    reason: `${((8 * bytes) / count).toFixed(2)} bits a weight, unpacked into int8 once at load`,
+    bytes: bytes + overhead + unpackingBytes(levels, count),
+  }
+}
+
 /** The format to write: the one asked for if it is possible, `packed` otherwise; for `auto` the better of two. */
 export function chooseFormat(
   graph: GraphIndex,

@@ -17,7 +17,7 @@ import { intAttr, intsAttr } from '../attributes.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import type { QuantizedWeight } from '../layer.js'
 import { makeFloats, makeInts, makeTensor } from '../tensor.js'
-import type { Emitted, WeightWriter } from './weightWriter.js'
+import { type Emitted, signedCodes, type WeightWriter } from './weightWriter.js'
 
 /** From this opset on, the bounds of Slice are inputs; before, they are attributes. */
 const SLICE_BY_INPUTS = 10
@@ -118,6 +118,18 @@ export function emitPacked(writer: WeightWriter, quantized: QuantizedWeight): Em
   return writer.done(writer.dims.length === 2 ? cut : writer.reshape(cut, writer.dims))
 }
 
+/** The integers of `signedCodes` as int8, in the layout and the dims of the writer's node. */
+export function unpackIntegers(writer: WeightWriter, quantized: QuantizedWeight): string {
+  const { levels } = quantized
+  const codes = writer.codes(quantized)
+  if (planPacking(levels, codes.length).digits > 1)
+    return unpackDigits(writer, codes, levels, writer.dims, (digits) =>
+      integerTable(writer.edit, levels, digits),
+    )
+  const signed = Int8Array.from(codes, signedCodes(levels).of)
+  return writer.constant(makeTensor(writer.name('codes'), DataType.INT8, writer.dims, signed))
+}
+
 /** Nodes that compute code − zero as floats of shape `dims`. */
 function unpack(
   writer: WeightWriter,
@@ -125,9 +137,23 @@ function unpack(
   { levels, zero }: QuantizedWeight,
   dims: readonly number[],
 ): string {
+  if (planPacking(levels, codes.length).digits === 1) return unpackSingles(writer, codes, zero, dims)
+  return unpackDigits(writer, codes, levels, dims, (digits) => digitTable(writer.edit, levels, zero, digits))
+}
+
+/**
+ * Nodes that look up the digits of packed codes, as a tensor of shape `dims`.
+ * @param table of all parts of so many digits, (levels^digits, digits)
+ */
+function unpackDigits(
+  writer: WeightWriter,
+  codes: Uint8Array,
+  levels: number,
+  dims: readonly number[],
+  table: (partDigits: number) => string,
+): string {
   const packing = planPacking(levels, codes.length)
   const { wordBytes, digits } = packing
-  if (digits === 1) return unpackSingles(writer, codes, zero, dims)
   const words = packDigits(codes, levels, packing)
   const { edit } = writer
   const wordType = wordBytes === 1 ? DataType.UINT8 : DataType.INT32
@@ -153,7 +179,7 @@ function unpack(
       writer.emit('Mul', [writer.emit('Div', [shifted, divisor]), divisor]),
     ])
   }
-  let flat = writer.emit('Gather', [digitTable(edit, levels, zero, partDigits), index]) // (words, parts, partDigits)
+  let flat = writer.emit('Gather', [table(partDigits), index]) // (words, parts, partDigits)
   if (parts * partDigits !== digits)
     flat = slice(writer, writer.reshape(flat, [words.length, parts * partDigits]), 1, digits)
   if (words.length * digits !== codes.length)
@@ -190,13 +216,14 @@ function planParts(levels: number, digits: number): { partDigits: number; parts:
 /** (Mᵏ, k) floats: the digits of every possible part, least significant first, minus the zero. Stored as bytes. */
 function digitTable(edit: GraphEdit, levels: number, zero: number, partDigits: number): string {
   return edit.sharedNodes(`table:${levels}:${zero}:${partDigits}`, (append) => {
-    const rows = levels ** partDigits
-    const digits = Uint8Array.from(
-      { length: rows * partDigits },
-      (_, i) => Math.floor(Math.floor(i / partDigits) / levels ** (i % partDigits)) % levels,
-    )
+    const digits = digitsOfParts(levels, partDigits)
     const stored = edit.add(
-      makeTensor(edit.fresh(`gpfq:digits:${levels}`), DataType.UINT8, [rows, partDigits], digits),
+      makeTensor(
+        edit.fresh(`gpfq:digits:${levels}`),
+        DataType.UINT8,
+        [levels ** partDigits, partDigits],
+        digits,
+      ),
     )
     const offset = edit.shared(`gpfq:zero:${zero}`, (name) =>
       makeFloats(name, DataType.FLOAT, [], Float32Array.of(zero)),
@@ -206,6 +233,26 @@ function digitTable(edit: GraphEdit, levels: number, zero: number, partDigits: n
     append(makeNode('Sub', [floats, offset], table))
     return table
   })
+}
+
+/** (Mᵏ, k) int8: the integers of `signedCodes` for the digits of every possible part. */
+function integerTable(edit: GraphEdit, levels: number, partDigits: number): string {
+  return edit.shared(`gpfq:int8:${levels}:${partDigits}`, (name) =>
+    makeTensor(
+      name,
+      DataType.INT8,
+      [levels ** partDigits, partDigits],
+      Int8Array.from(digitsOfParts(levels, partDigits), signedCodes(levels).of),
+    ),
+  )
+}
+
+/** (Mᵏ, k): the digits of every number below Mᵏ, least significant first. */
+function digitsOfParts(levels: number, partDigits: number): Uint8Array {
+  return Uint8Array.from(
+    { length: levels ** partDigits * partDigits },
+    (_, i) => Math.floor(Math.floor(i / partDigits) / levels ** (i % partDigits)) % levels,
+  )
 }
 
 function scaled(

@@ -38,9 +38,13 @@ export class WeightWriter {
   readonly nodes: NodeProto[] = []
   readonly constants: TensorProto[] = []
   readonly #stem: string
+  readonly #temporaries: string | undefined
 
-  /** @param view the node that the weight is written for: its layout, dims and element type */
-  constructor(edit: GraphEdit, opset: number, view: WeightView) {
+  /**
+   * @param view the node that the weight is written for: its layout, dims and element type
+   * @param temporaries stem of names between nodes
+   */
+  constructor(edit: GraphEdit, opset: number, view: WeightView, temporaries?: string) {
     this.edit = edit
     this.opset = opset
     this.view = view
@@ -50,6 +54,7 @@ export class WeightWriter {
     this.neurons = view.groups * view.neurons
     this.inputs = view.inputs
     this.#stem = view.chain.source
+    this.#temporaries = temporaries
   }
 
   /** A fresh name for a constant. */
@@ -65,7 +70,7 @@ export class WeightWriter {
 
   /** Appends a node and returns its output. */
   emit(opType: string, input: readonly string[], attribute: NodeProto['attribute'] = []): string {
-    const output = this.edit.temporary()
+    const output = this.edit.temporary(this.#temporaries)
     this.nodes.push(makeNode(opType, input, output, attribute))
     return output
   }

@@ -1,0 +1,51 @@
+/** What integers bring on the machine at hand: the speed of the written model beside the float one, and whether sums saturate. */
+import type { Runner } from '../calibration/runner.js'
+import { saturates } from '../calibration/saturation.js'
+import { measureSpeed, type Speed } from '../calibration/speed.js'
+import type { Streams } from '../calibration/streams.js'
+import { firstOf } from '../calibration/verify.js'
+import { GpfqError } from '../errors.js'
+import type { Note } from '../notes.js'
+import { encodeModel } from '../onnx/model.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { PlannedModel } from './preparedModel.js'
+
+/** Most levels whose codes and products runtimes without exact sums still add without saturation: 7 bits. */
+const SAFE_LEVELS = 127
+
+/** The float model and the written one run on one sample in turn. Nothing is measured where no layer runs on integers. */
+export async function measureIntegers(
+  { plan, graph }: PlannedModel,
+  written: Uint8Array,
+  runner: Runner,
+  streams: Streams,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly speed: Speed | null; readonly notes: readonly Note[] }> {
+  const onIntegers = plan.layers.filter(({ kernel }) => kernel === 'int8')
+  if (onIntegers.length === 0 || streams.batches === 0) return { speed: null, notes: [] }
+  const samples = streams.samples(0)
+  const feeds: Record<string, Tensor> = {}
+  for (const [name, tensor] of Object.entries(streams.shard.batches[0]!))
+    feeds[name] = firstOf(tensor, samples)
+  const speed = await speedOf(() => measureSpeed(runner, encodeModel(graph.model), written, feeds, signal))
+  const wide = onIntegers.some(({ levels }) => levels > SAFE_LEVELS)
+  return { speed, notes: wide && (await saturates(runner)) ? [SATURATES] : [] }
+}
+
+/** Both models are loaded at once for it: where they do not fit, there is no speed to tell. */
+async function speedOf(measure: () => Promise<Speed>): Promise<Speed | null> {
+  try {
+    return await measure()
+  } catch (error) {
+    if (error instanceof GpfqError && error.code === 'OUT_OF_MEMORY') return null
+    throw error
+  }
+}
+
+const SATURATES: Note = {
+  code: 'RUNTIME_SATURATES',
+  place: null,
+  text:
+    'this runtime adds products of 8-bit codes in 16 bits and can be off where both are large; it is exact for 127 levels or ' +
+    'fewer',
+}
