@@ -8,6 +8,9 @@ export type NoteCode =
   | 'FAST_MATH' // codes may differ from machine to machine
   | 'FAST_MATH_MISSING' // asked for, and the runtime has none
   | 'EXTERNAL_DATA_EMBEDDED' // external data is written into the model file
+  | 'NO_LAYER_ON_INTEGERS' // activations were to be quantized, and no layer gains from it
+  | 'BYTES_POSSIBLE' // an input is rounded to 8 bits, and could be taken as bytes
+  | 'BYTES_TAKEN' // an input is taken as bytes: its scale and zero point
   | 'RUNTIME_SATURATES' // integer kernels of the runtime at hand are not exact for codes of 8 bits
   | 'FLOAT_COPY_KEPT' // something beside the layers reads a weight
 

@@ -140,6 +140,11 @@ export interface ActivationOptions {
   readonly bits: 8
   /** How ranges that calibration fixes are found. Default { rule: 'minmax' }. */
   readonly ranges?: ActivationRanges
+  /**
+   * Where a layer on integers reads an input of the model, the written model takes codes, uint8, instead of floats: the bytes
+   * of an image, where its samples were divided by 255. The report has the scale and the zero point. Default false.
+   */
+  readonly byteInputs?: boolean
   /** For some layers what the shapes would not choose; the last match applies. A glob without a match is an error. */
   readonly for?: readonly KernelFor[]
 }

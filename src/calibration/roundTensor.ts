@@ -29,6 +29,17 @@ export function roundSamples(name: string, tensor: Tensor, samples: number): Ten
   return { ...tensor, data: out }
 }
 
+/** The codes of the values, uint8. @param name for messages */
+export function codesOf(name: string, tensor: Tensor, quantizer: ActivationQuantizer): Tensor {
+  const { scale, zeroPoint } = quantizer
+  const rounded = floats(name, roundTensor(name, tensor, quantizer))
+  return {
+    ...tensor,
+    type: 'uint8',
+    data: Uint8Array.from(rounded, (v) => Math.round(v / scale) + zeroPoint),
+  }
+}
+
 /** The values of a float32 tensor. @throws GpfqError UNSUPPORTED_MODEL for one of another type */
 export function floats(name: string, { type, data }: Tensor): Float32Array {
   if (data instanceof Float32Array) return data

@@ -27,6 +27,8 @@ export interface SpeedBounds {
   readonly seconds: number
   /** Names of the outputs to return; without it all of them. */
   readonly fetches?: readonly string[]
+  /** What the quantized model takes, where that differs. */
+  readonly quantizedFeeds?: Feeds
   /** Aborts between runs. */
   readonly signal?: AbortSignal | undefined
 }
@@ -44,6 +46,7 @@ const STEPS = 20
  * @param quantized bytes of the quantized model, without external data
  * @param feeds a tensor for every input
  * @param signal aborts between runs
+ * @param quantizedFeeds what the quantized model takes, where that differs
  * @throws GpfqError RUNTIME_FAILED or OUT_OF_MEMORY if one of them does not load or run
  */
 export async function measureSpeed(
@@ -52,13 +55,14 @@ export async function measureSpeed(
   quantized: Uint8Array,
   feeds: Feeds,
   signal?: AbortSignal,
+  quantizedFeeds: Feeds = feeds,
 ): Promise<Speed> {
   signal?.throwIfAborted()
   const first = await runner.load(float)
   try {
     const second = await runner.load(quantized)
     try {
-      return await timeInTurn(first, second, feeds, { ...SHORT, signal })
+      return await timeInTurn(first, second, feeds, { ...SHORT, signal, quantizedFeeds })
     } finally {
       await second.close()
     }
@@ -72,20 +76,21 @@ export async function timeInTurn(
   float: RunnerSession,
   quantized: RunnerSession,
   feeds: Feeds,
-  { runs: most, seconds, fetches, signal }: SpeedBounds,
+  { runs: most, seconds, fetches, signal, quantizedFeeds = feeds }: SpeedBounds,
 ): Promise<Speed> {
+  const feedsOf = (session: RunnerSession): Feeds => (session === float ? feeds : quantizedFeeds)
   const shortest = STEPS * clockStep()
   const start = performance.now()
   for (const session of [float, quantized]) {
     signal?.throwIfAborted()
-    await session.run(feeds, fetches)
+    await session.run(feedsOf(session), fetches)
   }
   /** Seconds of one run. */
   const timed = async (session: RunnerSession): Promise<number> => {
     const begun = performance.now()
     for (let count = 1; ; count++) {
       signal?.throwIfAborted()
-      await session.run(feeds, fetches)
+      await session.run(feedsOf(session), fetches)
       const milliseconds = performance.now() - begun
       if (milliseconds >= shortest) return milliseconds / count / 1000
     }

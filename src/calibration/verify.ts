@@ -21,6 +21,7 @@ import type { Network } from '../onnx/network.js'
 import { floatsOf } from '../tensor/floats.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { outputSums, relativeOf } from './outputErrors.js'
+import { codesOf } from './roundTensor.js'
 import type { Runner } from './runner.js'
 import { saturates } from './saturation.js'
 import type { Streams } from './streams.js'
@@ -43,7 +44,8 @@ export async function verifyModel(
     const integers = network.integers.layers.size > 0
     const samples = integers ? streams.samples(0) : 1
     const feeds: Record<string, Tensor> = {}
-    for (const { name } of session.inputs) feeds[name] = firstOf(streams.feed(0, name), samples)
+    for (const { name } of session.inputs)
+      feeds[name] = feedOf(network, name, firstOf(streams.feed(0, name), samples))
     const outputs = await session.run(feeds satisfies Feeds, graph.computedOutputs)
     const computed = await streams.tensors(network, 0, graph.computedOutputs)
     const tolerance = hasFloat16(graph) ? TOLERANCE_FLOAT16 : TOLERANCE
@@ -63,6 +65,12 @@ export async function verifyModel(
   } finally {
     await session.close()
   }
+}
+
+/** An input as the written model takes it: as it is, or as codes. */
+export function feedOf({ integers, quantizers }: Network, name: string, tensor: Tensor): Tensor {
+  const quantizer = integers.byteInputs.has(name) ? quantizers.get(name) : undefined
+  return quantizer === undefined ? tensor : codesOf(name, tensor, quantizer)
 }
 
 /** The first of so many samples on the leading axis; the whole tensor where that does not count them. */

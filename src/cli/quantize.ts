@@ -60,6 +60,7 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly activations?: 8
   readonly activationsFor?: readonly KernelFor[]
   readonly ranges?: ActivationRanges
+  readonly byteInputs?: boolean
   readonly biasCorrection?: boolean
   readonly foldBn: boolean
   readonly threads?: number
@@ -136,6 +137,10 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
       '--ranges <rule>',
       'how ranges of activations are found: minmax, percentile:P, mse or search (default: minmax)',
       parseRanges,
+    )
+    .option(
+      '--byte-inputs',
+      'with --activations: inputs that layers on integers read become bytes, uint8, instead of floats',
     )
     .option('--bias-correction', 'add the mean output error of each layer to its bias')
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
@@ -237,10 +242,13 @@ function chosenActivations({
   activations,
   activationsFor,
   ranges,
+  byteInputs,
 }: QuantizeValues): ActivationOptions | undefined {
-  if (activations !== undefined) return { bits: activations, ...given({ ranges, for: activationsFor }) }
-  const other = ranges !== undefined ? '--ranges' : activationsFor === undefined ? null : '--activations-for'
-  if (other === null) return undefined
+  if (activations !== undefined)
+    return { bits: activations, ...given({ ranges, byteInputs, for: activationsFor }) }
+  const others = { '--ranges': ranges, '--activations-for': activationsFor, '--byte-inputs': byteInputs }
+  const other = Object.entries(others).find(([, value]) => value !== undefined)?.[0]
+  if (other === undefined) return undefined
   throw new UsageError(`${other}: expected --activations 8 together with it, got none`)
 }
 

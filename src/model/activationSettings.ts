@@ -11,8 +11,8 @@ export const KERNELS: readonly Kernel[] = ['int8', 'float']
 
 export function activationsOf({ activations }: AnyPlanOptions): Required<ActivationOptions> | null {
   if (activations === undefined) return null
-  const { bits, ranges = { rule: 'minmax' }, for: kernels = [] } = activations
-  return { bits, ranges, for: kernels }
+  const { bits, ranges = { rule: 'minmax' }, byteInputs = false, for: kernels = [] } = activations
+  return { bits, ranges, byteInputs, for: kernels }
 }
 
 /** @throws RangeError for values, TypeError for options that exclude each other */

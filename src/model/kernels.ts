@@ -62,10 +62,11 @@ export function integersOf(
   graph: GraphIndex,
   layers: readonly Layer[],
   kernel: (layer: Layer) => Pick<PlanLayer, 'ranges'>,
+  { activations }: Settings,
 ): IntegerPlan {
   const own = layers.flatMap((layer) => {
     const { ranges } = kernel(layer)
     return ranges === null ? [] : [[layer, ranges] as const]
   })
-  return own.length === 0 ? NO_INTEGERS : planIntegers(graph, new Map(own))
+  return own.length === 0 ? NO_INTEGERS : planIntegers(graph, new Map(own), activations?.byteInputs)
 }

@@ -3,10 +3,11 @@ import type { Runner } from '../calibration/runner.js'
 import { saturates } from '../calibration/saturation.js'
 import { measureSpeed, type Speed } from '../calibration/speed.js'
 import type { Streams } from '../calibration/streams.js'
-import { firstOf } from '../calibration/verify.js'
+import { feedOf, firstOf } from '../calibration/verify.js'
 import { GpfqError } from '../errors.js'
 import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
+import type { Network } from '../onnx/network.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { PlannedModel } from './preparedModel.js'
 
@@ -19,17 +20,23 @@ export async function measureIntegers(
   written: Uint8Array,
   runner: Runner,
   streams: Streams,
+  network: Network,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly speed: Speed | null; readonly notes: readonly Note[] }> {
   const onIntegers = plan.layers.filter(({ kernel }) => kernel === 'int8')
   if (onIntegers.length === 0 || streams.batches === 0) return { speed: null, notes: [] }
   const samples = streams.samples(0)
   const feeds: Record<string, Tensor> = {}
-  for (const [name, tensor] of Object.entries(streams.shard.batches[0]!))
-    feeds[name] = firstOf(tensor, samples)
-  const speed = await speedOf(() => measureSpeed(runner, encodeModel(graph.model), written, feeds, signal))
+  const codes: Record<string, Tensor> = {}
+  for (const name of graph.inputs) {
+    feeds[name] = firstOf(streams.feed(0, name), samples)
+    codes[name] = feedOf(network, name, feeds[name])
+  }
+  const speed = await speedOf(() =>
+    measureSpeed(runner, encodeModel(graph.model), written, feeds, signal, codes),
+  )
   const wide = onIntegers.some(({ levels }) => levels > SAFE_LEVELS)
-  return { speed, notes: wide && (await saturates(runner)) ? [SATURATES] : [] }
+  return { speed, notes: [...byteNotes(network), ...(wide && (await saturates(runner)) ? [SATURATES] : [])] }
 }
 
 /** Both models are loaded at once for it: where they do not fit, there is no speed to tell. */
@@ -40,6 +47,17 @@ async function speedOf(measure: () => Promise<Speed>): Promise<Speed | null> {
     if (error instanceof GpfqError && error.code === 'OUT_OF_MEMORY') return null
     throw error
   }
+}
+
+/** What the bytes stand for that the written model takes. */
+function byteNotes({ integers, quantizers }: Network): readonly Note[] {
+  return [...integers.byteInputs].flatMap((input) => {
+    const quantizer = quantizers.get(input)
+    if (quantizer === undefined) return []
+    const { scale, zeroPoint } = quantizer
+    const text = `takes bytes: value = ${scale} · (byte − ${zeroPoint}), and ${1 / scale} steps to 1`
+    return [{ code: 'BYTES_TAKEN', place: `input '${input}'`, text }]
+  })
 }
 
 const SATURATES: Note = {

@@ -7,6 +7,7 @@ import { GpfqError } from '../errors.js'
 import { blockSizeOf } from '../methods/alphabet.js'
 import { coefficientsOf } from '../methods/frame.js'
 import type { Note } from '../notes.js'
+import type { IntegerPlan } from '../onnx/activations/integers.js'
 import { chooseFormat, integerFormat } from '../onnx/formats/choose.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
@@ -44,7 +45,7 @@ async function planOf(model: Model, settings: Settings): Promise<ModelPlan> {
   if (layers.length === 0) throw nothingToQuantize(skipped)
   const levels = levelsByLayer(layers, skipped, settings)
   const kernels = kernelsByLayer(graph, layers, skipped, levels, settings)
-  const integers = integersOf(graph, layers, (layer) => kernels.get(layer)!)
+  const integers = integersOf(graph, layers, (layer) => kernels.get(layer)!, settings)
   return {
     version: PLAN_VERSION,
     settings,
@@ -61,7 +62,11 @@ async function planOf(model: Model, settings: Settings): Promise<ModelPlan> {
       replay,
     })),
     skipped,
-    notes: [...embeddedNotes(model.externalData), ...copyNotes(graph, layers)],
+    notes: [
+      ...embeddedNotes(model.externalData),
+      ...copyNotes(graph, layers),
+      ...integerNotes(graph, settings, integers),
+    ],
   }
 }
 
@@ -91,6 +96,27 @@ const copyNotes = (graph: GraphIndex, layers: readonly Layer[]): readonly Note[]
     place: `'${weight}'`,
     text: `stays in the file as it is, too, since ${reader} reads it`,
   }))
+
+/** What a caller who wants integers may want to know: that there are none, and that inputs could be bytes. */
+function integerNotes(
+  graph: GraphIndex,
+  { activations }: Settings,
+  { layers, tensors }: IntegerPlan,
+): readonly Note[] {
+  if (activations === null) return []
+  if (layers.size === 0) {
+    const text = 'no layer runs on integers, so activations stay float: each layer says why'
+    return [{ code: 'NO_LAYER_ON_INTEGERS', place: null, text }]
+  }
+  const inputs = new Set(graph.inputs)
+  return tensors
+    .filter((tensor) => inputs.has(tensor) && !activations.byteInputs)
+    .map((tensor) => ({
+      code: 'BYTES_POSSIBLE',
+      place: `input '${tensor}'`,
+      text: 'is rounded to 8 bits first; with byteInputs the model takes these bytes instead of floats',
+    }))
+}
 
 function levelsByLayer(
   layers: readonly Layer[],

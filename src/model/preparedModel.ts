@@ -97,7 +97,7 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
   })
   const byName = new Map(layers.map((planned) => [planned.name, planned]))
   const inGraph = layers.map(({ layer }) => layer)
-  const integers = integersOf(graph, inGraph, ({ name }) => byName.get(name)!)
+  const integers = integersOf(graph, inGraph, ({ name }) => byName.get(name)!, settings)
   const stages = planStages(graph, inGraph, integers.tensors)
   return {
     ...{ plan, graph, layers, byName, stages },

@@ -266,7 +266,7 @@ async function write(
   onProgress?.({ type: 'verify' })
   const { speed, notes: runtimeNotes } = await progress.timed('verify', async () => {
     await verifyModel(model, runner, streams, network, graph)
-    return measureIntegers(planned, model, runner, streams, signal)
+    return measureIntegers(planned, model, runner, streams, network, signal)
   })
   const finished = new Map(layers.map((layer) => [layer.planned.name, layer]))
   const reports = plan.layers.map(({ name }) =>

@@ -28,6 +28,7 @@ export class GraphEdit {
   readonly #after = new Map<number, NodeProto[]>()
   readonly #initializers = new Map<string, TensorProto>()
   readonly #overwritten = new Map<string, TensorProto>()
+  readonly #retyped = new Map<string, number>()
   readonly #shared = new Map<string, string>()
   readonly #front: NodeProto[] = []
   readonly #names: Set<string>
@@ -93,6 +94,11 @@ export class GraphEdit {
       this.#shared.set(key, name)
     }
     return name
+  }
+
+  /** Declares an input of the graph, a tensor, with another element type. */
+  retypeInput(tensor: string, elemType: number): void {
+    this.#retyped.set(tensor, elemType)
   }
 
   /** The node as edited so far. */
@@ -166,6 +172,7 @@ export class GraphEdit {
       ...added,
     ]
     graph.input = old.input.filter(({ name }) => this.graph.initializer(name) === undefined || !dropped(name))
+    if (this.#retyped.size > 0) graph.input = graph.input.map((input) => this.#withType(input))
     if (this.graph.model.irVersion <= IR_WITH_DECLARED_INITIALIZERS)
       graph.input = [...graph.input, ...added.map(declare)]
     const made = new Set(kept.flatMap(({ output }) => output))
@@ -177,6 +184,15 @@ export class GraphEdit {
     const model = shallowCopy(this.graph.model)
     model.graph = graph
     return model
+  }
+
+  #withType(input: ValueInfoProto): ValueInfoProto {
+    const elemType = this.#retyped.get(input.name)
+    if (elemType === undefined || input.type?.value.case !== 'tensorType') return input
+    const copy = shallowCopy(input)
+    copy.type = shallowCopy(input.type)
+    copy.type.value = { case: 'tensorType', value: { ...shallowCopy(input.type.value.value), elemType } }
+    return copy
   }
 
   /**

@@ -25,7 +25,7 @@ import { mergeStages, type StageObservations, stageFrom } from '#src/model/stage
 import { encodeModel } from '#src/onnx/model.js'
 import { openModel } from '#src/onnx/openModel.js'
 import type { Stage } from '#src/onnx/stages.js'
-import type { ModelPlan } from '#src/options.js'
+import type { PlanModelOptions } from '#src/options.js'
 import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import { VERSION } from '#src/version.js'
@@ -38,6 +38,11 @@ const IMAGES = fileURLToPath(new URL('../../../shared/assets/cifar10/train5k-ima
 const TOTAL = 224
 /** Few rows, so that five runs take less than a minute. */
 const OPTIONS = { levels: 15, patches: 8192 }
+/** The same with all layers on integers that can be: ranges are merged, too. */
+const INTEGERS: PlanModelOptions = {
+  ...OPTIONS,
+  activations: { bits: 8, ranges: { rule: 'mse' }, for: [{ pattern: '*', kernel: 'int8' }] },
+}
 /** An image of CIFAR-10. */
 const DIMS = [3, 32, 32]
 
@@ -117,13 +122,8 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
   let quantizer: Quantizer
   let runner: Runner
   let values: Float32Array
-  let plan: ModelPlan
-  let planned: PlannedModel
   const bytes = b.hasAssets ? b.realModel('cifar10-resnet20') : new Uint8Array(0)
-  /** What one process gives. */
-  const whole: { model: Uint8Array; solutions: LayerSolution[]; errors: (number | null)[] } = {
-    ...{ model: new Uint8Array(0), solutions: [], errors: [] },
-  }
+  let calibration: Feeds[] = []
 
   beforeAll(async () => {
     runner = await createOrtWebRunner({ threads: 1 })
@@ -138,21 +138,29 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
       ...{ scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
       ...{ samples: TOTAL, batchSize: 64 },
     })
-    const calibration: Feeds[] = []
+    calibration = []
     for await (const batch of feeds) calibration.push(batch)
     values = Float32Array.from(calibration.flatMap(({ input }) => [...(input!.data as Float32Array)]))
-    plan = await planModel(bytes, OPTIONS)
-    planned = await joinPlan(await openModel(bytes), plan)
-
-    const solve = vi.spyOn(executorOf(quantizer), 'solve')
-    const { model, report } = await quantizeModel(bytes, { calibration, runner, quantizer, ...OPTIONS })
-    const solved = await Promise.all(solve.mock.results.map(({ value }) => value))
-    solve.mockRestore()
-    whole.model = model
-    whole.solutions = solved.flatMap(({ solutions }) => solutions)
-    whole.errors = report.layers.map(({ relativeError }) => relativeError)
   })
   afterAll(() => quantizer.close())
+
+  /** What one process gives. */
+  async function inOneProcess(options: PlanModelOptions) {
+    const solve = vi.spyOn(executorOf(quantizer), 'solve')
+    const { model, report } = await quantizeModel(bytes, { calibration, runner, quantizer, ...options })
+    const solved = await Promise.all(solve.mock.results.map(({ value }) => value))
+    solve.mockRestore()
+    return {
+      model,
+      solutions: solved.flatMap(({ solutions }): LayerSolution[] => solutions),
+      errors: report.layers.map(({ relativeError }) => relativeError),
+    }
+  }
+  let wholeOf: Map<PlanModelOptions, Awaited<ReturnType<typeof inOneProcess>>>
+  beforeAll(async () => {
+    wholeOf = new Map()
+    for (const options of [OPTIONS, INTEGERS]) wholeOf.set(options, await inOneProcess(options))
+  })
 
   /** Shards as [first, end] samples, cut between segments. */
   function shardsOf(parts: number): [number, number][] {
@@ -162,9 +170,18 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
     return bounds.slice(1).map((end, i) => [bounds[i]!, end])
   }
 
-  it.each([1, 2, 3, 7])(
-    'gives the same bytes where the images are cut into %i parts, each in a process of its own',
-    async (parts) => {
+  it.each([
+    [1, 'weights', OPTIONS],
+    [2, 'weights', OPTIONS],
+    [3, 'weights', OPTIONS],
+    [7, 'weights', OPTIONS],
+    [3, 'weights and activations', INTEGERS],
+  ] as const)(
+    'gives the same bytes where the images are cut into %i parts, each in a process of its own: %s',
+    async (parts, _, options) => {
+      const whole = wholeOf.get(options)!
+      const plan = await planModel(bytes, options)
+      const planned = await joinPlan(await openModel(bytes), plan)
       expect(segmentSamples(TOTAL)).toBe(16)
       const executor = executorOf(quantizer)
       const each = DIMS.reduce((product, dim) => product * dim, 1)

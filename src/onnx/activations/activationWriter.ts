@@ -77,7 +77,7 @@ export function writeQuantizers(
   for (const tensor of quantized) {
     const quantizer = quantizerOf(integers, tensor)
     const producer = graph.producer(tensor)
-    if (producer === undefined) quantizeInput(edit, tensor, quantizer)
+    if (producer === undefined) quantizeInput(edit, tensor, quantizer, integers.plan.byteInputs.has(tensor))
     else if (!like.has(tensor) || !passesUnquantized(graph, producer, tensor))
       quantizeOutput({ edit, quantized, integerNodes }, producer, tensor, quantizer)
   }
@@ -94,13 +94,23 @@ function passesUnquantized(graph: GraphIndex, producer: number, tensor: string):
   return opType === 'Pad' && readers.length === 1 && graph.nodes[readers[0]!]!.opType === 'Conv'
 }
 
-function quantizeInput(edit: GraphEdit, tensor: string, quantizer: ActivationQuantizer): void {
+/** @param asCodes the caller of the model feeds codes */
+function quantizeInput(
+  edit: GraphEdit,
+  tensor: string,
+  quantizer: ActivationQuantizer,
+  asCodes: boolean,
+): void {
   const { graph } = edit
   const values = edit.sharedNodes(`quantized input:${tensor}`, (append) => {
     const output = edit.temporary(SHORT)
-    for (const node of quantizePair(edit, tensor, output, quantizer)) append(node)
+    const pair = asCodes
+      ? [dequantizeNode(edit, tensor, output, quantizer)]
+      : quantizePair(edit, tensor, output, quantizer)
+    for (const node of pair) append(node)
     return output
   })
+  if (asCodes) edit.retypeInput(tensor, DataType.UINT8)
   for (const reader of graph.consumers(tensor))
     graph.nodes[reader]!.input.forEach((name, operand) => {
       if (name === tensor) edit.setInput(reader, operand, values)
@@ -179,8 +189,18 @@ function quantizePair(
   const codes = edit.temporary(SHORT)
   return [
     makeNode('QuantizeLinear', [from, scale, zeroPoint], codes),
-    makeNode('DequantizeLinear', [codes, scale, zeroPoint], to),
+    dequantizeNode(edit, codes, to, quantizer),
   ]
+}
+
+function dequantizeNode(
+  edit: GraphEdit,
+  codes: string,
+  to: string,
+  quantizer: ActivationQuantizer,
+): NodeProto {
+  const { scale, zeroPoint } = quantizerNames(edit, quantizer)
+  return makeNode('DequantizeLinear', [codes, scale, zeroPoint], to)
 }
 
 /** Whether all values outside the bounds have the code of the bound: the least or the largest code. */

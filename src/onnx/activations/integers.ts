@@ -27,10 +27,15 @@ export interface IntegerPlan {
    * `tensors` whose quantizer they have.
    */
   readonly like: ReadonlyMap<string, string>
+  /** Inputs of the graph among `tensors` that the written model takes as codes, uint8, instead of as floats. */
+  readonly byteInputs: ReadonlySet<string>
 }
 
 /** A network without integer arithmetic. */
-export const NO_INTEGERS: IntegerPlan = { layers: new Map(), tensors: [], like: new Map() }
+export const NO_INTEGERS: IntegerPlan = {
+  ...{ layers: new Map(), tensors: [], like: new Map() },
+  byteInputs: new Set(),
+}
 
 /** Quantizers by tensor of IntegerPlan.tensors. */
 export type ActivationQuantizers = ReadonlyMap<string, ActivationQuantizer>

@@ -11,8 +11,15 @@ import type { Layer } from '../layer.js'
 import { activated, integerInputs, layerResult, movedInput, quantizedSource } from './chains.js'
 import type { IntegerPlan, RangeKind } from './integers.js'
 
-/** @param layers those that run on integers, as chooseKernel allows them */
-export function planIntegers(graph: GraphIndex, layers: ReadonlyMap<Layer, RangeKind>): IntegerPlan {
+/**
+ * @param layers those that run on integers, as chooseKernel allows them
+ * @param byteInputs whether quantized inputs of the graph are taken as codes
+ */
+export function planIntegers(
+  graph: GraphIndex,
+  layers: ReadonlyMap<Layer, RangeKind>,
+  byteInputs = false,
+): IntegerPlan {
   const wanted = new Set<string>() // tensors that get a range of their own
   const read = new Set<string>() // tensors that integer kernels read
   for (const [{ op, uses }, kind] of layers) {
@@ -23,10 +30,16 @@ export function planIntegers(graph: GraphIndex, layers: ReadonlyMap<Layer, Range
       read.add(input)
     }
   }
-  const tensors = graph.inputs.filter((input) => wanted.has(input))
+  const inputs = graph.inputs.filter((input) => wanted.has(input))
+  const tensors = [...inputs]
   const moved = spread(graph, wanted, tensors, read)
   keepRead(graph, moved, read)
-  return { layers: new Map([...layers].map(([{ name }, kind]) => [name, kind])), tensors, like: moved }
+  return {
+    layers: new Map([...layers].map(([{ name }, kind]) => [name, kind])),
+    tensors,
+    like: moved,
+    byteInputs: new Set(byteInputs ? inputs : []),
+  }
 }
 
 /**
