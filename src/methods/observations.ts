@@ -172,15 +172,16 @@ export class Observations {
     if (head === undefined) return { values: new Float32Array(length), means: new Float64Array(means) }
     if (rest.length === 0) return head
     const sum = { values: head.values.slice(), means: head.means.slice() }
-    for (const next of rest) addTo(sum, next)
+    for (const next of rest) {
+      add(sum.values, next.values)
+      add(sum.means, next.means)
+    }
     return sum
   }
 }
 
-function addTo(sum: Sum, next: Sum): void {
-  const { values, means } = sum
-  for (let i = 0; i < values.length; i++) values[i] = values[i]! + next.values[i]!
-  for (let i = 0; i < means.length; i++) means[i] = means[i]! + next.means[i]!
+function add<T extends Float32Array | Float64Array>(sum: T, next: T): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + next[i]!
 }
 
 /**

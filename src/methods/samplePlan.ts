@@ -100,10 +100,9 @@ export function planSamples(shape: SampleShape, apart = false): SamplePlan {
   const needs: Record<string, RegionNeed> = {
     ...staging(shape),
     'packed samples': residentBlocks * blockBytesOf(shape),
-    sums: 4 * length,
-    'sums of inputs': 8 * means,
-    ...(segmented ? { 'sums of a segment': 4 * length, 'sums of inputs of a segment': 8 * means } : {}),
-    ...(correlation === undefined ? {} : { 'packed pixels': streams * correlation.streamBytes }),
+    // The total, H and G before the means, and behind it that of a segment.
+    sums: (segmented ? 2 : 1) * (4 * length + 8 * means),
+    ...(correlation && { 'packed pixels': streams * correlation.streamBytes }),
   }
   return { panels, residentBlocks, edge: gramEdge(panels), segmented, layout: layOut(needs) }
 }

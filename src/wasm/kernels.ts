@@ -141,10 +141,10 @@ export function gram(a: {
   )
 }
 
-/** sum += the samples of each input, float64; at the end of a segment total += sum and sum = 0 (assembly/means.ts). */
+/** c += the samples of each input, float64; at the end of a segment total += c and c = 0 (assembly/means.ts). */
 export function sumInputs(a: {
   a: Pointer
-  sum: Pointer
+  c: Pointer
   total: Pointer // 0 if the rows do not end a segment
   rows: number
   panels: number // of all groups
@@ -152,7 +152,7 @@ export function sumInputs(a: {
   blockBytes?: number
 }): Task {
   const { panelBytes = PANEL_BYTES, blockBytes = a.panels * PANEL_BYTES } = a
-  return task('sumInputs', [a.a, a.sum, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
+  return task('sumInputs', [a.a, a.c, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
 }
 
 /** Copies the lower triangle of full symmetric matrices to the upper one (assembly/gram.ts). */
