@@ -4,8 +4,8 @@
  * number of the worker as their last argument.
  */
 export { pack, padPlanes } from './pack'
-export { gram, gramIntegers, mirror } from './gram'
-export { pairRows, scaleSums } from './integers'
+export { gram, mirror } from './gram'
+export { pairRows } from './integers'
 export { project } from './project'
 export { substitute } from './substitute'
 export { dequantize, round } from './alphabet'

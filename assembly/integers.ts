@@ -2,10 +2,10 @@
  * Samples as integers. Where the inputs of a layer are quantized, Xq = s·(c − z) with codes c and a zero point z in 0..255,
  * so Xq / s is a matrix of integers in −255..255 and H = s²·(Xq / s)ᵀ(Xq / s) is a sum of integers. Two samples side by
  * side in i16 take the room of one float32, and one i32x4.dot_i16x8_s multiplies and adds eight where f32x4.mul and
- * f32x4.add do four (gramIntegers in gram.ts).
+ * f32x4.add do four (gram.ts).
  *
  * Numerics: exact. A sample is the float32 nearest to s·k; times the float32 nearest to 1/s it is within 255·3·2⁻²⁴ of the
- * integer k. Only `scaleSums` rounds: once to float64, once to float32.
+ * integer k.
  */
 import { BLOCK } from './gram'
 import { PANEL, ROW } from './tile'
@@ -55,16 +55,4 @@ function integers(at: usize, factor: f32): v128 {
 @inline
 function pair(even: v128, odd: v128): v128 {
   return v128.shuffle<i16>(even, i32x4.shl(odd, 16), 0, 9, 2, 11, 4, 13, 6, 15)
-}
-
-/** out = factor · sums. Items: 64 elements. @param sums float64 @param out float32 @param factor s² */
-export function scaleSums(sums: usize, out: usize, factor: f64, begin: i32, end: i32): void {
-  const last = out + (<usize>end << 8)
-  let from = sums + (<usize>begin << 9)
-  for (let to = out + (<usize>begin << 8); to < last; to += 16) {
-    const low_f32x4 = f32x4.demote_f64x2_zero(f64x2.mul(v128.load(from), f64x2.splat(factor)))
-    const high_f32x4 = f32x4.demote_f64x2_zero(f64x2.mul(v128.load(from, 16), f64x2.splat(factor)))
-    v128.store(to, v128.shuffle<i64>(low_f32x4, high_f32x4, 0, 2))
-    from += 32
-  }
 }

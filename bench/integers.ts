@@ -5,8 +5,7 @@
 
 import type { Task } from '#src/engine/job.js'
 import { gramEdge, pieceBlocksOf, SEGMENT_ROWS } from '#src/methods/samplePlan.js'
-import { gramIntegers, pairRows, scaleSums } from '#src/wasm/integerKernels.js'
-import { BLOCK, gram, matrixBytes, PANEL_BYTES, pack, panelsOf } from '#src/wasm/kernels.js'
+import { BLOCK, gram, matrixBytes, PANEL_BYTES, pack, pairRows, panelsOf } from '#src/wasm/kernels.js'
 import { type Instance, instantiate } from './machine.js'
 import { type Case, cell, interleave, uniform } from './measure.js'
 import { type Row, type Table, table } from './table.js'
@@ -51,37 +50,30 @@ function casesOf(instance: Instance, shape: Shape): Case[] {
       },
     })
   const pairs = (rows: number): Task => pairRows({ from: at.xq, to: at.pairs, rows, panels, scale: SCALE })
-  const ofH = (rows: number, ends: boolean): Task =>
-    gram({
-      ...{ ...size, a: at.xq, b: at.xq, c: at.sum, total: ends ? at.total : 0, rows },
-      ...{ triangular: true, lower: true },
+  const ofH = (integers: boolean, rows: number, ends: boolean): Task => {
+    const own = integers ? at.pairs : at.xq
+    return gram({
+      ...{ ...size, a: own, b: own, c: at.sum, total: ends ? at.total : 0, rows },
+      ...{ triangular: true, lower: true, factor: integers ? SCALE ** 2 : 0 },
     })
-  const ofIntegers = (rows: number, ends: boolean): Task =>
-    gramIntegers({ ...size, samples: at.pairs, c: at.sum, total: ends ? at.total : 0, rows })
+  }
   const ofG = (rows: number, ends: boolean, lower: boolean): Task =>
     gram({
       ...{ ...size, a: at.x, b: at.xq, c: at.sumG, total: ends ? at.totalG : 0, rows },
       ...{ triangular: lower, lower },
     })
-  const scaled = scaleSums({
-    sums: at.total,
-    out: at.sum,
-    length: matrixBytes(panels, true) / 4,
-    scale: SCALE,
-  })
   /** @param g lower: tril(G); null: Xq alone */
   const whole = (integers: boolean, g: { lower: boolean } | null) => (): void => {
     for (const { from, rows, ends } of pieces(g === null)) {
       run(packed(at.sourceXq, at.xq, from, rows))
       if (g !== null) run(packed(at.sourceX, at.x, from, rows))
       if (integers) run(pairs(rows))
-      run(integers ? ofIntegers(rows, ends) : ofH(rows, ends))
+      run(ofH(integers, rows, ends))
       if (g !== null) run(ofG(rows, ends, g.lower))
     }
-    if (integers) run(scaled)
   }
   const alone = (integers: boolean) => (): void => {
-    for (const { rows } of pieces(true)) run(integers ? ofIntegers(rows, false) : ofH(rows, false))
+    for (const { rows } of pieces(true)) run(ofH(integers, rows, false))
   }
   return [false, true].flatMap((integers) => {
     const kind = integers ? 'integers' : 'float32'
@@ -118,7 +110,7 @@ function layerOf({ kernels, memory }: Instance, { samples, inputs }: Shape) {
     ...{ sourceX: room(4 * samples * inputs), sourceXq: room(4 * samples * inputs) },
     ...{ rowAt: room(4 * samples), columnAt: room(4 * 8 * panels) },
     ...{ x: room(pieceBytes), xq: room(pieceBytes), pairs: room(pieceBytes) },
-    ...{ sum: room(triangle), total: room(2 * triangle), sumG: room(square), totalG: room(square) },
+    ...{ sum: room(triangle), total: room(triangle), sumG: room(square), totalG: room(square) },
   }
   const [floats, words] = [new Float32Array(memory.buffer), new Uint32Array(memory.buffer)]
   const next = uniform(9)

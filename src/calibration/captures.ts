@@ -9,6 +9,7 @@ import type { LayerUse } from '../onnx/layer.js'
 import type { Network } from '../onnx/network.js'
 import { floatsOf } from '../tensor/floats.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { MOST_INTEGER_ROWS } from '../wasm/kernels.js'
 import { gatherFor, type RandomPatches } from './gather.js'
 import { roundSamples } from './roundTensor.js'
 import type { Streams } from './streams.js'
@@ -133,7 +134,16 @@ export function captureSamples(
   const shape = shapeOf(streams, uses, (use, batch) => gather(use, batch, null), {
     ...{ inputs, groups, streamsEqual, wholeG: rule.wholeG, means: rule.means },
   })
-  return { batches, shape }
+  const { correlation, segmentRows } = shape
+  const scale = streamsEqual || rounded ? undefined : stepOf(uses, network)
+  const exact = scale !== undefined && correlation === undefined && segmentRows <= MOST_INTEGER_ROWS
+  return { batches, shape: exact ? { ...shape, scale } : shape }
+}
+
+/** The step of the quantizer whose values all uses read, if there is one. */
+function stepOf(uses: readonly LayerUse[], { quantizers, integers }: Network): number | undefined {
+  const [tensor, ...others] = new Set(uses.map(({ input }) => integers.like.get(input) ?? input))
+  return others.length === 0 ? quantizers.get(tensor!)?.scale : undefined
 }
 
 /** Images that the tensors of all uses have on their leading axis; 1 where they differ or the axis counts no samples. */

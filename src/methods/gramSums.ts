@@ -1,7 +1,7 @@
 /**
  * Sums H = XqᵀXq and G = XqᵀX over samples as they stream in, segment by segment (observations.ts defines the order).
  * Samples are forgotten once they are summed, so memory does not grow with their number. Mathematics: assembly/gram.ts; of
- * a convolution also correlations.ts.
+ * a convolution also correlations.ts, of quantized inputs assembly/integers.ts.
  */
 import type { Phase, Task } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
@@ -82,13 +82,13 @@ export class GramSums {
   }
 
   #accumulate(rows: number, ends: boolean): Phase[] {
-    const { streamsEqual, groups, wholeG, means } = this.#shape
+    const { streamsEqual, groups, wholeG, means, scale = 0 } = this.#shape
     const { panels, edge } = this.#plan
     const { x, xq } = this.#packer
     const { h, g, length } = this.#layout
-    const sum = (a: Pointer, offset: number, whole: boolean): Task =>
+    const sum = (a: Pointer, b: Pointer, offset: number, whole: boolean, factor: number): Task =>
       kernels.gram({
-        ...{ a, b: xq, rows, panels, groups, edge },
+        ...{ a, b, rows, panels, groups, edge, factor },
         ...targets(this.#sums, 4 * offset, ends),
         triangular: !whole,
         lower: !whole,
@@ -99,10 +99,12 @@ export class GramSums {
         ...{ a, rows, panels: columns },
         ...targets(this.#sums, 4 * length + 64 * columns * stream, ends),
       })
+    const own = scale === 0 ? xq : this.#regions.at('paired samples')
     return [
+      ...(scale === 0 ? [] : [[kernels.pairRows({ from: xq, to: own, rows, panels: columns, scale })]]),
       [
-        sum(xq, h, false),
-        ...(streamsEqual ? [] : [sum(x, g, wholeG)]),
+        sum(own, own, h, false, scale ** 2),
+        ...(streamsEqual ? [] : [sum(x, xq, g, wholeG, 0)]),
         ...(means ? (streamsEqual ? [x] : [x, xq]).map(inputs) : []),
       ],
     ]

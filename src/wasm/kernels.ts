@@ -1,6 +1,6 @@
 /**
- * The typed kernel table: one function for each kernel, which turns named arguments into a task. Only this file,
- * methodKernels.ts and integerKernels.ts know the order of the arguments of the kernels in assembly/.
+ * The typed kernel table: one function for each kernel, which turns named arguments into a task. Only this file and
+ * methodKernels.ts know the order of the arguments of the kernels in assembly/.
  */
 import type { Task } from '../engine/job.js'
 import type { Pointer } from './arena.js'
@@ -100,6 +100,21 @@ export function padPlanes(a: {
   )
 }
 
+/** Most samples of a segment of integers: with 255² each, the sums in i32 stay below 2³¹ (assembly/gram.ts). */
+export const MOST_INTEGER_ROWS = 33_025
+
+/** Packs samples scale·k in panels as pairs of the integers k from −255 to 255, 512 samples a block (assembly/integers.ts). */
+export function pairRows(a: {
+  from: Pointer
+  to: Pointer
+  rows: number
+  panels: number // of all groups
+  scale: number
+}): Task {
+  const items = Math.ceil(a.rows / (2 * BLOCK)) * a.panels
+  return task('pairRows', [a.from, a.to, a.rows, a.panels, 1 / a.scale], items, 4)
+}
+
 /** c += bᵀa over the samples in panels; at the end of a segment total += c and c = 0 (assembly/gram.ts). */
 export function gram(a: {
   a: Pointer
@@ -114,6 +129,7 @@ export function gram(a: {
   triangular: boolean // c stores its lower triangle only
   lower: boolean // sums the lower triangle of c only
   edge: number
+  factor?: number // of integers: c is i32, total += factor·c
 }): Task {
   const { panelBytes = PANEL_BYTES, blockBytes = a.panels * a.groups * PANEL_BYTES } = a
   const side = Math.ceil(a.panels / a.edge)
@@ -135,6 +151,7 @@ export function gram(a: {
       a.triangular,
       a.lower,
       a.edge,
+      a.factor ?? 0,
     ],
     items,
     Math.min(mostItems(items), Math.floor(2e6 / flops)),

@@ -1,11 +1,11 @@
 /**
- * assembly/integers.ts and gramIntegers in assembly/gram.ts against sums of BigInt. The sums have to be equal, not close:
- * for any scale, any rows, in calls with and without the end of a segment, and at the largest values that they promise to
- * hold.
+ * assembly/integers.ts and the sums of integers in assembly/gram.ts against sums of BigInt. The sums of segments have to be
+ * equal, not close: for any scale, any rows, in calls with and without the end of a segment, and at the largest values that
+ * they promise to hold.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { gramIntegers, MOST_INTEGER_ROWS, pairBlocks, pairRows, scaleSums } from '#src/wasm/integerKernels.js'
+import { gram, MOST_INTEGER_ROWS, pairRows } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { randomFrom } from '../random.js'
 import {
@@ -17,7 +17,7 @@ import {
   panelsOf,
   samplePanels,
 } from './layout.js'
-import { type Doubles, type Floats, Machine } from './machine.js'
+import { type Floats, Machine } from './machine.js'
 
 const machine = await Machine.create()
 
@@ -34,31 +34,36 @@ const dequantized = ({ values, ...shape }: Matrix, scale: number): Matrix => ({
   values: Float32Array.from(values, (value) => scale * value),
 })
 
-/** The lower triangle, diagonal blocks whole, of the sum over all parts, in the kernels' order. */
-function exactSums(parts: readonly (readonly Matrix[])[], panels: number): Float64Array {
+/** The lower triangle, diagonal blocks whole, of the sum over a part, in the kernels' order. */
+function exactSums(part: readonly Matrix[], panels: number): BigInt64Array {
   const length = matrixLength(panels, true)
-  const groups = parts[0]!.length
-  const out = new BigInt64Array(groups * length)
-  for (const part of parts) {
-    part.forEach(({ rows, columns, values }, g) => {
-      const integers = BigInt64Array.from(values, BigInt)
-      for (let r = 0; r < rows; r++) {
-        const row = integers.subarray(r * columns, (r + 1) * columns)
-        for (let i = 0; i < columns; i++) {
-          const last = Math.min(columns, 8 * (i >> 3) + 8)
-          for (let s = 0; s < last; s++) {
-            const at = g * length + gramIndex(i, s, panels, true)
-            out[at] = out[at]! + row[i]! * row[s]!
-          }
+  const out = new BigInt64Array(part.length * length)
+  part.forEach(({ rows, columns, values }, g) => {
+    const integers = BigInt64Array.from(values, BigInt)
+    for (let r = 0; r < rows; r++) {
+      const row = integers.subarray(r * columns, (r + 1) * columns)
+      for (let i = 0; i < columns; i++) {
+        const last = Math.min(columns, 8 * (i >> 3) + 8)
+        for (let s = 0; s < last; s++) {
+          const at = g * length + gramIndex(i, s, panels, true)
+          out[at] = out[at]! + row[i]! * row[s]!
         }
       }
-    })
-  }
-  return Float64Array.from(out, Number)
+    }
+  })
+  return out
 }
 
+/** total + s²·sum, rounded to float32 as the end of a segment does. */
+const plus = (
+  total: Float32Array<ArrayBuffer>,
+  sums: BigInt64Array,
+  scale: number,
+): Float32Array<ArrayBuffer> =>
+  total.map((value, i) => value + Math.fround(Number(sums[i]!) * (scale * scale)))
+
 /** Packs and sums a part; with `total`, its last row ends a segment. */
-function add(part: readonly Matrix[], scale: number, edge: number, c: Floats, total: Doubles | null): void {
+function add(part: readonly Matrix[], scale: number, edge: number, c: Floats, total: Floats | null): void {
   const [groups, rows] = [part.length, part[0]!.rows]
   const panels = panelsOf(part[0]!.columns)
   const columns = groups * panels
@@ -68,13 +73,10 @@ function add(part: readonly Matrix[], scale: number, edge: number, c: Floats, to
       panels,
     ),
   )
-  const to = machine.floats(pairBlocks(rows) * columns * PANEL_FLOATS).at
+  const to = machine.floats(Math.ceil(rows / (2 * BLOCK)) * columns * PANEL_FLOATS).at
   machine.run({ ...pairRows({ from: from.at, to, rows, panels: columns, scale }), step: 3 }, { seed: rows })
-  const task = gramIntegers({
-    ...{ samples: to, c: c.at, total: total?.at ?? 0 },
-    ...{ rows, panels, groups, edge },
-  })
-  machine.run(task, { seed: rows + 1 })
+  const size = { rows, panels, groups, edge, factor: scale * scale, triangular: true, lower: true }
+  machine.run(gram({ ...size, a: to, b: to, c: c.at, total: total?.at ?? 0 }), { seed: rows + 1 })
 }
 
 /** The total of parts, each a segment if `ends`, otherwise one segment that a call without rows ends. */
@@ -84,14 +86,13 @@ function sum(parts: readonly (readonly Matrix[])[], scale: number, edge: number,
   const length = groups * matrixLength(panels, true)
   machine.reset()
   const c = machine.floats(new Float32Array(length)) // bits of zero are the same for i32
-  const total = machine.doubles(length)
-  total.values.fill(0)
+  const total = machine.floats(new Float32Array(length))
   for (const part of parts) add(part, scale, edge, c, ends ? total : null)
   if (!ends) {
-    const none = { samples: 0, rows: 0, panels, groups, edge }
-    machine.run(gramIntegers({ ...none, c: c.at, total: total.at }), { seed: 1 })
+    const none = { a: 0, b: 0, rows: 0, panels, groups, edge, factor: scale * scale }
+    machine.run(gram({ ...none, c: c.at, total: total.at, triangular: true, lower: true }), { seed: 1 })
   }
-  return { total, c, length }
+  return { total, c }
 }
 
 const shape = {
@@ -104,25 +105,29 @@ const shape = {
   ends: fc.boolean(),
 }
 
-describe('gramIntegers', () => {
-  it('gives the exact sums, for any scale, rows, groups, tiling and segments', () => {
+describe('gram of integers', () => {
+  it('gives the exact sums of segments, for any scale, rows, groups, tiling and segments', () => {
     fc.assert(
       fc.property(fc.record(shape), ({ rows, inputs, groups, edge, scale, zeroPoint, ends }) => {
         const parts = [rows, 1 + (rows % 7)].map((count, part) =>
           Array.from({ length: groups }, (_, g) => samples(count, inputs, zeroPoint, 10 * part + g)),
         )
         const { total, c } = sum(parts, scale, edge, ends)
-        expectSame(total.values, exactSums(parts, panelsOf(inputs)))
+        const [first, second] = parts.map((part) => exactSums(part, panelsOf(inputs)))
+        const segments = ends ? [first!, second!] : [first!.map((value, i) => value + second![i]!)]
+        let expected = new Float32Array(total.values.length)
+        for (const segment of segments) expected = plus(expected, segment, scale)
+        expectSame(total.values, expected)
         expect(c.values.every((value) => Object.is(value, 0))).toBe(true)
       }),
       { seed: 6, numRuns: 60 },
     )
   })
 
-  it('holds the largest values: 33,025 rows in i32, and more segments in float64', () => {
+  it('holds the largest values: 33,025 rows in i32', () => {
     const values = new Array<number>(MOST_INTEGER_ROWS * 2).fill(-255)
     const part = [{ rows: MOST_INTEGER_ROWS, columns: 2, values }]
-    const { total } = sum([part, part], 0.1, 1, true)
+    const { total } = sum([part], 1, 1, true)
     const most = MOST_INTEGER_ROWS * 255 ** 2
     expect(most).toBeLessThan(2 ** 31)
     for (const [i, s] of [
@@ -130,7 +135,7 @@ describe('gramIntegers', () => {
       [1, 0],
       [1, 1],
     ] as const)
-      expect(total.values[gramIndex(i, s, 1, true)]).toBe(2 * most)
+      expect(total.values[gramIndex(i, s, 1, true)]).toBe(Math.fround(most))
   })
 })
 
@@ -149,20 +154,6 @@ describe('pairRows', () => {
         expect(found).toEqual([...values, 0])
       }),
       { seed: 7, numRuns: 200 },
-    )
-  })
-})
-
-describe('scaleSums', () => {
-  it('rounds s²·sum to float32', () => {
-    const scale = Math.fround(0.0173)
-    const part = [samples(300, 20, 128, 5)]
-    const { total, length } = sum([part], scale, 2, true)
-    const out = machine.floats(length)
-    machine.run({ ...scaleSums({ sums: total.at, out: out.at, length, scale }), step: 2 }, { seed: 3 })
-    expectSame(
-      out.values,
-      Float32Array.from(total.values, (value) => scale * scale * value),
     )
   })
 })
