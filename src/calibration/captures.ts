@@ -9,7 +9,7 @@ import type { LayerUse } from '../onnx/layer.js'
 import type { Network } from '../onnx/network.js'
 import { floatsOf } from '../tensor/floats.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { MOST_INTEGER_ROWS } from '../wasm/kernels.js'
+import { BLOCK, MOST_INTEGER_ROWS } from '../wasm/kernels.js'
 import { gatherFor, type RandomPatches } from './gather.js'
 import { roundSamples } from './roundTensor.js'
 import type { Streams } from './streams.js'
@@ -136,8 +136,9 @@ export function captureSamples(
   })
   const { correlation, segmentRows } = shape
   const scale = streamsEqual || rounded ? undefined : stepOf(uses, network)
-  const exact = scale !== undefined && correlation === undefined && segmentRows <= MOST_INTEGER_ROWS
-  return { batches, shape: exact ? { ...shape, scale } : shape }
+  // The end of a segment passes over all sums: where one has less than a block of rows, that takes more than integers save.
+  const suits = correlation === undefined && segmentRows >= BLOCK && segmentRows <= MOST_INTEGER_ROWS
+  return { batches, shape: suits && scale !== undefined ? { ...shape, scale } : shape }
 }
 
 /** The step of the quantizer whose values all uses read, if there is one. */
