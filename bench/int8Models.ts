@@ -41,6 +41,9 @@ export interface Int8Model {
   readonly batches: readonly Feeds[]
 }
 
+/** Convolutional networks whose single sample takes a few milliseconds: batches show what is left without fixed costs. */
+const SMALL: ReadonlySet<string> = new Set(['resnet20', 'gpfq-cnn', 'mobilenet'])
+
 const assets = join('..', 'shared', 'assets')
 
 /** Writes the files of all models into a folder, one model at a time. */
@@ -86,15 +89,15 @@ async function* smallSources(): AsyncGenerator<Source> {
 
 async function* sources(): AsyncGenerator<Source> {
   for (const side of [112, 224])
-    yield made(`ResNet-18, ${side}²`, residualNetwork(side), [3, side, side], side === 112 ? [1, 8] : [1])
+    yield made(`ResNet-18, ${side}²`, residualNetwork(side), [3, side, side], [1])
   const shape = { layers: 6, width: 384, heads: 12, tokens: 128 }
-  yield made('encoder, 6 layers of 384', encoder(shape), [128, 384], [1, 8])
+  yield made('encoder, 6 layers of 384', encoder(shape), [128, 384], [1])
   if (!existsSync(assets)) return
   for (const subject of SUBJECTS) {
     const bytes = await readBytes(join(assets, subject.model))
     const { inputs } = await openModel(bytes)
     for await (const feeds of await calibrationOf(assets, subject, inputs, 8))
-      yield { name: subject.name, bytes, feeds, batches: [1, 8] }
+      yield { name: subject.name, bytes, feeds, batches: SMALL.has(subject.name) ? [1, 8] : [1] }
   }
 }
 
