@@ -28,7 +28,7 @@ interface Amount {
 }
 
 export async function benchInt8(short: boolean): Promise<Table[]> {
-  const amount = short ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 3 }
+  const amount = short ? { rounds: 1, seconds: 1 } : { rounds: 2, seconds: 4 }
   const folder = await mkdtemp(join(tmpdir(), 'gpfq-bench-'))
   try {
     const models: Int8Model[] = []

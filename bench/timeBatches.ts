@@ -13,6 +13,12 @@ export interface BatchTask {
 /** Timed runs of a batch, at most. The seconds end long before, unless the model is tiny. */
 const MOST_RUNS = 1000
 
+/**
+ * Seconds of runs that do not count. V8 compiles WebAssembly quickly first and well later, in threads of its own: on a busy
+ * machine the first seconds of a process were up to ten times as slow.
+ */
+const WARM_UP = 3
+
 /** @param models bytes of the float model and of the written one. @returns for each batch */
 export async function timeBatches(
   runner: Runner,
@@ -21,6 +27,9 @@ export async function timeBatches(
 ): Promise<readonly Speed[]> {
   const first = await runner.load(float)
   const second = await runner.load(written)
+  const start = performance.now()
+  while (performance.now() - start < 1000 * WARM_UP)
+    for (const session of [first, second]) await session.run(batches[0]!)
   const speeds: Speed[] = []
   for (const feeds of batches)
     speeds.push(await timeInTurn(first, second, feeds, { runs: MOST_RUNS, seconds }))
