@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { benchConvolutions } from './convolutions.js'
 import { benchFormats } from './formats.js'
 import { benchGrowth } from './growth.js'
+import { benchInt8 } from './int8.js'
 import { benchIntegers } from './integers.js'
 import { benchKernels } from './kernels.js'
 import { benchLayers, SHAPES } from './layers.js'
@@ -50,6 +51,7 @@ const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   growth: async () => [await benchGrowth(1, repetitions, short ? 1 : 4)],
   startup: async () => [await benchStartup(repetitions)],
   sizes: async () => [await benchSizes()],
+  int8: () => benchInt8(short),
   formats: async () => [await benchFormats(short ? 2 : 15, short ? 128 : 1024)],
 }
 const wanted = positionals.length > 0 ? positionals : Object.keys(all)

@@ -1,7 +1,8 @@
 /** Which layers of a model run on integers: by their shapes, or as the options ask; and what else of the network then does. */
 import { blockSizeOf } from '../methods/alphabet.js'
-import { chooseKernel } from '../onnx/activations/chooseKernel.js'
-import { type IntegerPlan, NO_INTEGERS } from '../onnx/activations/integers.js'
+import { type AskedKernel, chooseKernel, paysBetween } from '../onnx/activations/chooseKernel.js'
+import { closeChains } from '../onnx/activations/closeChains.js'
+import { type IntegerPlan, NO_INTEGERS, type RangeKind } from '../onnx/activations/integers.js'
 import { planIntegers } from '../onnx/activations/planIntegers.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Format, Layer, Skipped } from '../onnx/layer.js'
@@ -43,18 +44,46 @@ export function kernelsByLayer(
   const replayed = new Set(
     planStages(graph, layers).flatMap(({ quantize, replay }) => (replay ? quantize : [])),
   )
-  return new Map(
-    layers.map((layer): [Layer, LayerKernel] => {
-      if (replayed.has(layer)) return [layer, float('its weight is used again on what follows from it')]
-      const shape = {
-        levels: levels.get(layer) ?? settings.levels,
-        format: integerFormatOf(format),
-        blockSize: blockSizeOf(scalePer, layer.inputs),
-      }
-      const { kernel, ranges, reason } = chooseKernel(graph, layer, shape, asked.get(layer) ?? 'auto')
-      return [layer, { kernel, ranges, kernelReason: reason }]
-    }),
+  const choose = (layer: Layer, kernel: AskedKernel): LayerKernel => {
+    if (replayed.has(layer)) return float('its weight is used again on what follows from it')
+    const shape = {
+      levels: levels.get(layer) ?? settings.levels,
+      format: integerFormatOf(format),
+      blockSize: blockSizeOf(scalePer, layer.inputs),
+    }
+    const { reason, ...chosen } = chooseKernel(graph, layer, shape, kernel)
+    return { ...chosen, kernelReason: reason }
+  }
+  const kernels = new Map(layers.map((layer) => [layer, choose(layer, asked.get(layer) ?? 'auto')]))
+  const candidates = layers.filter(
+    (layer) =>
+      kernels.get(layer)?.kernel === 'float' &&
+      !asked.has(layer) &&
+      choose(layer, 'int8').ranges === 'static' &&
+      paysBetween(graph, layer),
   )
+  for (const layer of closeChains(
+    graph,
+    rangesOf(layers, (each) => kernels.get(each)!),
+    candidates,
+  ))
+    kernels.set(layer, {
+      ...choose(layer, 'int8'),
+      kernelReason: 'stands between layers on integers: as a float layer it would break their chain',
+    })
+  return kernels
+}
+
+/** The layers on integers. */
+function rangesOf(
+  layers: readonly Layer[],
+  kernel: (layer: Layer) => Pick<PlanLayer, 'ranges'>,
+): ReadonlyMap<Layer, RangeKind> {
+  const own = layers.flatMap((layer) => {
+    const { ranges } = kernel(layer)
+    return ranges === null ? [] : [[layer, ranges] as const]
+  })
+  return new Map(own)
 }
 
 /** What of the network runs on integers, from the kernels of its layers. */
@@ -64,9 +93,6 @@ export function integersOf(
   kernel: (layer: Layer) => Pick<PlanLayer, 'ranges'>,
   { activations }: Settings,
 ): IntegerPlan {
-  const own = layers.flatMap((layer) => {
-    const { ranges } = kernel(layer)
-    return ranges === null ? [] : [[layer, ranges] as const]
-  })
-  return own.length === 0 ? NO_INTEGERS : planIntegers(graph, new Map(own), activations?.byteInputs)
+  const own = rangesOf(layers, kernel)
+  return own.size === 0 ? NO_INTEGERS : planIntegers(graph, own, activations?.byteInputs)
 }

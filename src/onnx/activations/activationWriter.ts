@@ -13,7 +13,7 @@ import { floatAttr } from '../attributes.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import type { GraphIndex } from '../graph.js'
 import { makeFloats, makeTensor } from '../tensor.js'
-import { boundsOf, integerInputs, movedInput } from './chains.js'
+import { boundsOf, integerInputs, movedInput, movesFloatsFaster } from './chains.js'
 import type { Integers } from './integers.js'
 import { type ActivationQuantizer, LARGEST_CODE, roundActivations } from './quantizer.js'
 
@@ -136,7 +136,7 @@ function quantizeOutput(
   const maker =
     bounds === undefined ? producer : edit.graph.producer(edit.graph.nodes[producer]!.input[0] ?? '')
   const guard: NodeProto[] = []
-  if ((clamped || bounds === undefined) && maker !== undefined && isFloatLayer(context, maker)) {
+  if ((clamped || bounds === undefined) && maker !== undefined && needsGuard(context, maker)) {
     const guarded = edit.temporary(SHORT)
     guard.push(makeNode('LeakyRelu', [unrounded], guarded, [floatAttr('alpha', 1)]))
     unrounded = guarded
@@ -144,13 +144,24 @@ function quantizeOutput(
   edit.insertAfter(producer, [...guard, ...quantizePair(edit, unrounded, tensor, quantizer)])
 }
 
+/**
+ * Whether a LeakyRelu of slope 1 has to stand between a node and the quantizer of its output. It changes no value. Without it
+ * ONNX Runtime moves the quantizer in front of a MaxPool on floats, and computes some float layers on integers.
+ */
+function needsGuard(context: Context, maker: number): boolean {
+  const { graph } = context.edit
+  return movesFloatsFaster(graph, maker)
+    ? !readsQuantized(context, graph.nodes[maker]!.input[0] ?? '')
+    : isFloatLayer(context, maker)
+}
+
 /** Layers whose float weights ONNX Runtime rounds; a MatMul and the Add of its bias become a Gemm first. */
 const ROUNDED_BY_RUNTIME = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul'])
 
 /**
  * Whether the node computes a layer on floats from a quantized input. If its output is quantized too, ONNX Runtime 1.30 rounds
- * its float weights to int8 at load, with one scale for the whole weight. A LeakyRelu of slope 1 between the layer and the
- * quantizer prevents that. It changes no value, and ONNX Runtime makes it a part of a convolution, so that it takes no time.
+ * its float weights to int8 at load, with one scale for the whole weight. The LeakyRelu that prevents it takes no time there:
+ * ONNX Runtime makes it a part of a convolution.
  */
 function isFloatLayer(context: Context, index: number): boolean {
   const { graph } = context.edit

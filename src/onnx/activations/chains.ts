@@ -113,8 +113,18 @@ export function isCaptured(graph: GraphIndex, tensor: string): boolean {
   return graph.consumers(tensor).some((reader) => captures(graph.nodes[reader]!).includes(tensor))
 }
 
+/** Whether a node only moves values, and moves floats faster than codes. */
+export function movesFloatsFaster(graph: GraphIndex, index: number): boolean {
+  const { opType, domain } = graph.nodes[index]!
+  return opType === 'MaxPool' && isDefaultDomain(domain)
+}
+
 /**
- * The tensor whose quantizer a layer's input has: behind nodes that only move values it is the tensor that they start from.
+ * The tensor whose quantizer a layer's input has: behind nodes that only move values it is the tensor that they start from,
+ * or the output of the last MaxPool among them. Behind a float layer the quantizer stands behind the MaxPool: 64 × 56² floats
+ * take .11 ms, their codes .7 ms, and there are four times as many values to quantize. Where the layer in front of it runs on
+ * integers, planIntegers quantizes that one's output anyway, and the MaxPool passes it on.
+ *
  * Undefined if that cannot be quantized: an input of the graph that a subgraph captures, whose readers cannot be rewired.
  */
 export function quantizedSource(graph: GraphIndex, tensor: string): string | undefined {
@@ -122,7 +132,8 @@ export function quantizedSource(graph: GraphIndex, tensor: string): string | und
   for (let name = tensor; ; ) {
     const producer = graph.producer(name)
     if (producer !== undefined || !isCaptured(graph, name)) source = name
-    const from = producer === undefined ? undefined : movedInput(graph, producer)
+    if (producer === undefined || movesFloatsFaster(graph, producer)) return source
+    const from = movedInput(graph, producer)
     if (from === undefined) return source
     name = from
   }

@@ -125,6 +125,13 @@ function whetherItPays(
   return no(`integer ${words} pay from ${from} ${unit} on; it has ${size}`)
 }
 
+/** Whether a layer is worth it on integers if it can run on them and stands between layers that do: a convolution, by shape. */
+export function paysBetween(graph: GraphIndex, layer: Layer): boolean {
+  if (layer.op !== 'Conv') return false
+  const { kind, size } = shapeOf(layer, viewsOf(graph, layer)[0]!)
+  return gainOf(kind, size).worthwhileBetween
+}
+
 interface CostedShape {
   readonly kind: LayerKind
   readonly size: number

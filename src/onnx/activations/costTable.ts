@@ -46,9 +46,17 @@ const SPEED: Readonly<Record<LayerKind, readonly Measured[]>> = {
 /** Least speed that is worth it: rounded activations cost accuracy, and each end of a chain costs a pass over its tensor. */
 const WORTHWHILE = 1.5
 
+/**
+ * Least speed that is worth it between layers on integers, where a float layer costs two passes over its input and two over its
+ * output (closeChains.ts).
+ */
+const WORTHWHILE_BETWEEN = 0.8
+
 /** What the table says of a layer. */
 export interface Gain {
   readonly worthwhile: boolean
+  /** Whether int8 is worthwhile if input and output are quantized anyway. */
+  readonly worthwhileBetween: boolean
   /** Speed of int8 as a multiple of that of float32; null below the smallest size measured. */
   readonly speed: number | null
   /** The least size from which int8 is worthwhile; null if it never is. */
@@ -59,5 +67,9 @@ export interface Gain {
 export function gainOf(kind: LayerKind, size: number): Gain {
   const speed = SPEED[kind].findLast(([measured]) => measured <= size)?.[1] ?? null
   const from = SPEED[kind].find(([, measured]) => measured >= WORTHWHILE)?.[0] ?? null
-  return { worthwhile: speed !== null && speed >= WORTHWHILE, speed, from }
+  return {
+    worthwhile: speed !== null && speed >= WORTHWHILE,
+    worthwhileBetween: speed !== null && speed >= WORTHWHILE_BETWEEN,
+    ...{ speed, from },
+  }
 }

@@ -65,12 +65,12 @@ function spread(
     const from = movedInput(graph, node)
     const source = from === undefined ? undefined : sources.get(from)
     for (const output of graph.nodes[node]!.output) {
-      if (wanted.has(output)) {
-        tensors.push(output)
-        sources.set(output, output)
-      } else if (source !== undefined && output !== '') {
+      if (source !== undefined && output !== '') {
         moved.set(output, source)
         sources.set(output, source)
+      } else if (wanted.has(output)) {
+        tensors.push(output)
+        sources.set(output, output)
       }
     }
   }

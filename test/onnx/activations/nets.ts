@@ -41,7 +41,15 @@ export const NETS: Readonly<Record<string, Net>> = {
     'c3',
     { kernels: { sum: 'QLinearAdd' }, without: ['Relu', 'Add'] },
   ),
-  'MaxPool between': net(between('MaxPool', { kernel_shape: [2, 2], strides: [2, 2] }), 'c2'),
+  'MaxPool between': net(between('MaxPool', { kernel_shape: [2, 2], strides: [2, 2] }), 'c2', {
+    kernels: { m: 'NhwcMaxPool' },
+  }),
+  'MaxPool behind a float layer': net(
+    between('MaxPool', { kernel_shape: [2, 2], strides: [2, 2] }),
+    'c2',
+    // The Relu is a part of the convolution on floats, and the quantizer stands behind the pooling.
+    { float: ['c1'], kernels: { c1: 'FusedConv', m: 'MaxPool' }, without: ['Relu'] },
+  ),
   'Reshape between': net(between('Reshape', {}, ['shape'], [b.ints('shape', [4], [2, 8, 4, 16])]), 'c2'),
   'Transpose between': net(between('Transpose', { perm: [0, 1, 3, 2] }), 'c2'),
   'nearest Resize between': net(

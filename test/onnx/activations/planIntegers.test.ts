@@ -34,6 +34,11 @@ describe('planIntegers', () => {
     expect(planOf(NETS['Split of channels']!).like).toEqual({ m1: 'r1', m2: 'r1' })
   })
 
+  it('quantizes behind a MaxPool that reads floats', () => {
+    const tested = NETS['MaxPool behind a float layer']!
+    expect(planOf(tested, 'static', tested.float)).toMatchObject({ tensors: ['m', 'c2'], like: {} })
+  })
+
   it('does not mark moved tensors that no integer kernel reads', () => {
     const moved = [
       conv('x', 'c1', 4, 8),
