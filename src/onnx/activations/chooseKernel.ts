@@ -38,6 +38,9 @@ export interface KernelChoice {
   readonly reason: string
 }
 
+/** Taps of a wide kernel: 7×7. */
+const WIDE_TAPS = 49
+
 /** Codes must fit into int8. */
 const LARGEST_BOUND = 127
 
@@ -153,7 +156,7 @@ function shapeOf({ op, groups, inputs }: Layer, { chain, neurons }: WeightView):
       unit,
     }
   return {
-    kind: taps > 1 ? 'convolution' : 'pointwise',
+    kind: taps >= WIDE_TAPS ? 'wide kernel' : taps > 1 ? 'convolution' : 'pointwise',
     size,
     words: `convolutions of ${kernel.join('×')}`,
     unit,

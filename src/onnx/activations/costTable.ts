@@ -7,7 +7,7 @@
  */
 
 /** Layers that are alike in what integers buy. */
-export type LayerKind = 'convolution' | 'pointwise' | 'grouped' | 'matmul'
+export type LayerKind = 'convolution' | 'wide kernel' | 'pointwise' | 'grouped' | 'matmul'
 
 /** A size, and the speed of int8 there as a multiple of the speed of float32. Between two sizes the smaller one counts. */
 type Measured = readonly [size: number, speed: number]
@@ -23,6 +23,8 @@ const SPEED: Readonly<Record<LayerKind, readonly Measured[]>> = {
     [256, 2.7],
     [512, 2.6],
   ],
+  // Kernels of 7×7 and more, measured with the stem of ResNet-18 at 112²: 3 channels to 64; size: input channels.
+  'wide kernel': [[3, 1.7]],
   // Kernels of one tap; size: input channels.
   pointwise: [
     [16, 0.42],

@@ -5,7 +5,8 @@ import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
 import type { RangeKind } from '../../../src/onnx/activations/integers.js'
 import * as b from '../build.js'
-import { conv, modelOfNet, NETS, type Net, net } from './parts.js'
+import { NETS } from './nets.js'
+import { conv, modelOfNet, type Net, net } from './parts.js'
 
 /** The candidates that join all other layers. */
 function closed(tested: Net, candidates: readonly string[]): string[] {
