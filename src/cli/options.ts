@@ -108,7 +108,7 @@ export function addDataOptions(command: Command, defaultSamples?: string): Comma
 export function addMaxDataOption(command: Command): Command {
   return command.option(
     '--max-data <size>',
-    'most memory that one array or image may take once unpacked, as 4G (default: 1G an array or what --samples takes, 512M an image)',
+    'most memory that one array or image may take once unpacked, as 4G (default: 1G an array or what --samples takes, 256M an image)',
     parseSize,
   )
 }

@@ -13,8 +13,8 @@ import type { RunnerInput } from '../tensor/tensor.js'
 /** Most bytes of an unpacked array, where the model and the samples do not ask for more. */
 export const ARRAY_BYTES = 2 ** 30
 
-/** Most bytes of a decoded image, 4 a pixel: 134 million pixels. */
-export const IMAGE_BYTES = 2 ** 29
+/** Most bytes of a decoded image, 4 a pixel: 67 million pixels. */
+export const IMAGE_BYTES = 2 ** 28
 
 /** The longest header of an array, in bytes. NumPy refuses more than 10,000 itself. */
 export const HEADER_BYTES = 2 ** 16

@@ -49,7 +49,7 @@ export interface FeedOptions extends Preprocessing {
   readonly layout?: Layout | undefined
   /**
    * Most bytes that one array or image may take once it is unpacked. Default: 1 GiB for an array, or what the samples take
-   * where the model fixes their size and `samples` is given; 512 MiB for an image, 4 bytes a pixel.
+   * where the model fixes their size and `samples` is given; 256 MiB for an image, 4 bytes a pixel.
    */
   readonly maxBytes?: number | undefined
   /** An image that cannot be read is an error. Default: it is left out with a note, where images are the only input. */

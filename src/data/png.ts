@@ -70,7 +70,8 @@ export async function decodePngPixels(bytes: Uint8Array): Promise<Pixels> {
   if (depth === 16)
     return { width, height, channels: png.channels, data: Uint8Array.from(png.data, (v) => v >> 8) }
   if (depth < 8) return { width, height, channels: 1, data: unpackGrey(png.data, width, height, depth) }
-  return { width, height, channels: png.channels, data: Uint8Array.from(png.data) }
+  const { channels, data } = png
+  return { width, height, channels, data: data instanceof Uint8Array ? data : Uint8Array.from(data) }
 }
 
 /** The image as the chunks that pixels need, its pixels unpacked. */
