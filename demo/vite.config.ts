@@ -83,7 +83,6 @@ export default defineConfig({
       'fast-png',
       'fflate',
       'onnx-buf',
-      'picomatch',
       'uplot',
     ],
   },

@@ -39,3 +39,16 @@ export function checkWhole(
 export function checkName(place: string, name: string, allowed: readonly string[]): void {
   if (!allowed.includes(name)) throw rangeError(place, `one of ${allowed.join(', ')}`, name)
 }
+
+/** A signal to abort by, or none. */
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return
+  throw typeError({ place: 'signal', expected: 'an AbortSignal', got: kindOf(signal) })
+}
+
+/** What a value is, for messages. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  return value === undefined ? 'none' : typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

@@ -5,7 +5,7 @@
  * Reads dist/, so build first. `npm pack` runs without scripts here: it must list what was built, not build.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -156,6 +156,35 @@ test('the lock file holds every package that it names, those of other platforms 
   expect(missing).toEqual([])
 })
 
+test.each(['package-lock.json', 'scripts/api/package-lock.json'])(
+  'what %s installs is fixed to its bytes: every entry has their hash',
+  (file) => {
+    const { packages } = JSON.parse(readFileSync(new URL(file, root), 'utf8')) as {
+      packages: Record<string, { integrity?: string; link?: boolean; inBundle?: boolean }>
+    }
+    const entries = Object.entries(packages).filter(
+      ([name, { link, inBundle }]) => name !== '' && link !== true && inBundle !== true,
+    )
+    expect(entries.length).toBeGreaterThan(0)
+    expect(entries.filter(([, { integrity }]) => !/^sha512-/.test(integrity ?? ''))).toEqual([])
+  },
+)
+
+test('no text tells anybody to run the name gpfq from the registry, where it is not published', () => {
+  const texts = ['README.md', 'examples', 'demo', 'docs', 'src', 'scripts'].flatMap((name) => textsIn(name))
+  // In the clone the command is its own: README says so on that line.
+  const lines = texts.flatMap(({ path, text }) =>
+    text
+      .split('\n')
+      .filter(
+        (line) =>
+          /npx (--yes |-y )?gpfq\b|npm (i|install|add) gpfq\b/.test(line) && !/In the clone/.test(line),
+      )
+      .map((line) => `${path}: ${line.trim()}`),
+  )
+  expect(lines).toEqual([])
+})
+
 describe('sizes', () => {
   test.each(['gpfq.wasm', 'gpfq.relaxed.wasm'])('the kernels fit in 40 KB: %s', (file) => {
     expect(statSync(new URL(`dist/${file}`, root)).size).toBeLessThanOrEqual(40 * 1024)
@@ -180,6 +209,15 @@ describe('sizes', () => {
     expect(bytes).toBeLessThanOrEqual(28 * 1024)
   })
 })
+
+/** Texts of a file, or of all files in a folder. */
+function textsIn(name: string): { path: string; text: string }[] {
+  const read = (path: string) => ({ path, text: readFileSync(new URL(path, root), 'utf8') })
+  if (!statSync(new URL(name, root)).isDirectory()) return [read(name)]
+  return readdirSync(new URL(`${name}/`, root), { recursive: true, encoding: 'utf8' })
+    .filter((path) => /\.(md|ts|tsx|js|html|json)$/.test(path) && !/node_modules|dist\//.test(path))
+    .map((path) => read(`${name}/${path}`))
+}
 
 function bundleEntry(entry: string, options: { conditions?: string[]; external?: string[] }) {
   return build({

@@ -28,7 +28,7 @@ export function commandOf(
 ): string {
   const settings = applicable(chosen)
   return [
-    'npx gpfq quantize',
+    'gpfq quantize',
     quote(model),
     ...dataOptions(calibration, preprocessing),
     ...methodOptions(settings),

@@ -110,7 +110,7 @@ test('the command that is copied is one that the command line takes, with the sa
   await expect(page.getByRole('button', { name: 'Copied' })).toBeVisible()
   const command = await page.evaluate(() => navigator.clipboard.readText())
   expect(command).toBe(
-    'npx gpfq quantize digits.onnx --calib calibration.npz --scale 255 --bits 4 --sparsity target:0.4 --bits-for conv1=8 --scale-per group:32 --exclude dense2 --bias-correction -o digits-4bit.onnx',
+    'gpfq quantize digits.onnx --calib calibration.npz --scale 255 --bits 4 --sparsity target:0.4 --bits-for conv1=8 --scale-per group:32 --exclude dense2 --bias-correction -o digits-4bit.onnx',
   )
   const args = command.split(' ').slice(2)
   const plan = execFileSync(

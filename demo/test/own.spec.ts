@@ -148,7 +148,7 @@ test('files for several inputs are named in the command as they are on the page'
   )
   await expect(page.getByText('16 samples')).toBeVisible()
   await page.getByText('Copy as a command').click()
-  const command = 'npx gpfq quantize two.onnx --calib a=a.npy b=b.npy --bits 4 -o two-4bit.onnx'
+  const command = 'gpfq quantize two.onnx --calib a=a.npy b=b.npy --bits 4 -o two-4bit.onnx'
   await expect(page.getByText(command)).toBeVisible()
 
   const folder = await mkdtemp(join(tmpdir(), 'gpfq-'))

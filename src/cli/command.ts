@@ -1,5 +1,5 @@
 /** What every command gets: its terminal, and the signal that Ctrl-C aborts. */
-import type { Terminal } from './terminal.js'
+import { printableJson, type Terminal } from './terminal.js'
 
 export interface CommandContext {
   /** Opens the terminal. With `quiet` only results and errors are written. */
@@ -10,5 +10,5 @@ export interface CommandContext {
 
 /** Prints the document of --json, which is all that goes to stdout then. */
 export function printJson(terminal: Terminal, document: unknown): void {
-  terminal.result(JSON.stringify(document, null, 2))
+  terminal.result(printableJson(JSON.stringify(document, null, 2)))
 }

@@ -1,13 +1,10 @@
 /** `gpfq compare`: compares a float model with its quantized one, without labels. */
 import type { Command } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
-import { describeFeedNote } from '../data/feedNote.js'
-import { loadFeeds } from '../data/feeds.js'
-import { openData } from '../data/files.js'
 import { type Comparison, compareModels, type ModelCost } from '../model/compare.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { CLI_HINTS } from './hints.js'
+import { openFeeds, openSources } from './data.js'
 import { measureMemory } from './memory.js'
 import { openModel } from './model.js'
 import {
@@ -28,7 +25,7 @@ import {
 } from './options.js'
 import { showSamples } from './progress.js'
 import { formatTable } from './table.js'
-import { printable, type Terminal } from './terminal.js'
+import type { Terminal } from './terminal.js'
 
 interface CompareValues extends DataValues {
   readonly data: readonly string[]
@@ -69,16 +66,12 @@ async function runCompare(
   const terminal = context.terminal(values.quiet === true)
   const float = await openModel(floatPath)
   const quantized = await openModel(quantizedPath)
-  const feeds = await loadFeeds(
-    await Promise.all(values.data.map(openData)),
-    float.inputs,
-    feedOptions(values),
-  )
-  for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
+  const { signal } = context
+  const sources = await openSources(values.data, float.inputs)
+  const feeds = await openFeeds(sources, float.inputs, feedOptions(values), { terminal, signal })
   const threads = chosenThreads(values)
   const runner = await createRunner({ threads })
   terminal.say(`gpfq compare: ${feeds.samples} of ${feeds.available} samples, ${runner.name}`)
-  const { signal } = context
   const showProgress = showSamples(terminal, 'comparing')
   const result = await compareModels({
     runner,

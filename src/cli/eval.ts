@@ -1,14 +1,13 @@
 /** `gpfq eval`: accuracy of a model on labelled data. */
 import type { Command } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
-import { describeFeedNote } from '../data/feedNote.js'
-import { type FeedSet, loadFeeds, loadLabels } from '../data/feeds.js'
+import { labelsOfFeeds, labelsOfFolders } from '../data/classes.js'
+import { type DataSource, loadLabels } from '../data/feeds.js'
 import { openData } from '../data/files.js'
-import { GpfqError } from '../errors.js'
 import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../model/evaluate.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { CLI_HINTS } from './hints.js'
+import { openFeeds, openSources } from './data.js'
 import { openModel } from './model.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
@@ -20,11 +19,13 @@ import {
   feedOptions,
 } from './options.js'
 import { showSamples } from './progress.js'
-import { printable } from './terminal.js'
+import { printable, type Terminal } from './terminal.js'
+import { UsageError } from './usage.js'
+import { given } from './values.js'
 
 interface EvalValues extends DataValues {
   readonly data: readonly string[]
-  readonly labels: string
+  readonly labels?: string
   readonly threads?: number
   readonly json?: boolean
   readonly quiet?: boolean
@@ -39,7 +40,10 @@ export function addEvalCommand(program: Command, context: CommandContext): void 
     )
     .argument('<MODEL.onnx>', 'a float or a quantized model')
     .requiredOption('--data <DATA...>', `inputs: ${DATA}`)
-    .requiredOption('--labels <LABELS>', 'integer labels, or next tokens: .npy, .npz or IDX')
+    .option(
+      '--labels <LABELS>',
+      'integer labels, or next tokens: .npy, .npz or IDX (default: the folders of images, one a class, in the order of their names)',
+    )
   addDataOptions(command)
   addThreadsOption(command)
     .option(
@@ -57,14 +61,12 @@ export function addEvalCommand(program: Command, context: CommandContext): void 
 async function runEval(path: string, values: EvalValues, context: CommandContext): Promise<void> {
   const terminal = context.terminal(values.quiet === true)
   const model = await openModel(path)
-  const feeds = await loadFeeds(
-    await Promise.all(values.data.map(openData)),
-    model.inputs,
-    feedOptions(values),
-  )
-  const labels = await loadLabels(await openData(values.labels))
-  checkLabels(values.labels, labels, feeds)
-  for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
+  const { signal } = context
+  const sources = await openSources(values.data, model.inputs)
+  const ofFolders = values.labels === undefined ? folderLabels(sources, terminal) : null
+  const feeds = await openFeeds(sources, model.inputs, feedOptions(values), { terminal, signal })
+  const found = ofFolders ?? (await fileLabels(values.labels ?? '', values.maxData))
+  const labels = labelsOfFeeds(found.labels, feeds, found.place)
   const runner = await createRunner({ threads: chosenThreads(values) })
   terminal.say(
     `gpfq eval: ${printable(path)}, ${feeds.samples} of ${feeds.available} samples, ${runner.name}`,
@@ -75,20 +77,36 @@ async function runEval(path: string, values: EvalValues, context: CommandContext
     feeds,
     samples: feeds.samples,
     labels,
-    signal: context.signal,
+    signal,
     onProgress: showSamples(terminal, 'evaluating'),
   })
   if (values.json) return printJson(terminal, resultDocument(result))
   for (const line of resultLines(result)) terminal.result(line)
 }
 
-function checkLabels(place: string, labels: Tensor, feeds: FeedSet): void {
-  if (labels.dims[0] !== feeds.available)
-    throw new GpfqError('INVALID_DATA', {
-      place,
-      expected: `labels for the ${feeds.available} samples of the data`,
-      got: `shape (${labels.dims.join(', ')})`,
-    })
+interface Labels {
+  readonly place: string
+  readonly labels: Tensor
+}
+
+async function fileLabels(argument: string, maxBytes: number | undefined): Promise<Labels> {
+  return { place: argument, labels: await loadLabels(await openData(argument), given({ maxBytes })) }
+}
+
+/** The labels of the folders that the images are in. */
+function folderLabels(sources: readonly DataSource[], terminal: Terminal): Labels {
+  const [source] = sources
+  const found = source === undefined ? null : labelsOfFolders(source)
+  if (source === undefined || found === null)
+    throw new UsageError(
+      '--labels LABELS: expected integer labels, got none; without them the images have to lie in one folder for each class',
+    )
+  const { classes, labels } = found
+  const last = classes.length - 1
+  terminal.say(
+    printable(`labels: folders of ${source.name}, ${classes[0]} = 0 to ${classes[last]} = ${last}`),
+  )
+  return { place: source.name, labels }
 }
 
 function resultDocument(result: ClassEvaluation | SequenceEvaluation): Record<string, number> {

@@ -4,7 +4,7 @@
  */
 import { type DescribedError, describeError } from '../errors.js'
 import { HINTS } from '../hints.js'
-import { printable } from './terminal.js'
+import { printable, short } from './terminal.js'
 import { kebab } from './values.js'
 
 /** Hints in the command line's words. Those that are not here read the same as in the library. */
@@ -19,7 +19,8 @@ export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['scale-mean-std']]: 'change or leave out --scale, --mean and --std',
   [HINTS['samples-for-input']]: 'add it as NAME=DATA',
   [HINTS['npz-with-names']]: 'write NAME=DATA, or give an .npz with these names',
-  [HINTS['choose-array']]: 'choose one as NAME=DATA',
+  [HINTS['choose-array']]: 'choose one as FILE:ARRAY, for one of several inputs INPUT=FILE:ARRAY',
+  [HINTS['max-bytes']]: 'allow more with --max-data if the file is right',
   [HINTS.overwrite]: 'choose another name or add --force',
 }
 
@@ -40,5 +41,5 @@ export function errorLine(error: DescribedError, options: ReadonlySet<string>): 
   const { code, place } = error
   const [name = ''] = /^\w*/.exec(place) ?? []
   const refused = code === 'INVALID_ARGUMENT' && (options.has(name) || FLAGS[name] !== undefined)
-  return printable(describeError(error, CLI_HINTS, refused ? flagOf(place) : place))
+  return short(printable(describeError(error, CLI_HINTS, refused ? flagOf(place) : place)))
 }

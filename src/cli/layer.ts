@@ -3,8 +3,9 @@
  * samples are observed, perhaps on several machines, and their observations are merged and solved.
  */
 import type { Command } from 'commander'
-import { checkOutput, splitData, writeBytes } from '../data/files.js'
+import { splitData } from '../data/files.js'
 import { formatNpy } from '../data/npy.js'
+import { checkOutput, writeBytes } from '../data/output.js'
 import { atPlace, GpfqError } from '../errors.js'
 import { dequantize, type WeightShape } from '../methods/alphabet.js'
 import { methodOf } from '../methods/methods.js'
@@ -25,6 +26,7 @@ import { mergeFiles, observeMatrix } from './observations.js'
 import {
   addAlphabetOptions,
   addKernelOptions,
+  addMaxDataOption,
   checkLayerSettings,
   chosenLevels,
   chosenThreads,
@@ -51,6 +53,7 @@ interface Run {
   readonly terminal: Terminal
   readonly scales: string | undefined
   readonly values: string | undefined
+  readonly maxData: number | undefined
   readonly force: boolean
   readonly json: boolean
   create(): Promise<Quantizer>
@@ -70,7 +73,7 @@ export function addLayerCommand(program: Command, context: CommandContext): void
     .option('--scales <S.npy>', 'where to write the scales, float32 (blocks, K)')
     .option('--values <V.npy>', 'where to write the weights that the codes stand for, float32 (N, K)')
   addAlphabetOptions(command)
-  addKernelOptions(command)
+  addMaxDataOption(addKernelOptions(command))
     .option(
       '--json',
       'print {relativeError, seconds, threads} to stdout; with --observe {rows, bytes, seconds, threads}',
@@ -100,7 +103,7 @@ async function runLayer(values: LayerValues, context: CommandContext): Promise<v
   const run: Run = {
     context,
     terminal: context.terminal(values.quiet === true),
-    ...{ scales: values.scales, values: values.values },
+    ...{ scales: values.scales, values: values.values, maxData: values.maxData },
     force: values.force === true,
     json: values.json === true,
     create: () => createQuantizer({ threads: chosenThreads(values), fastMath: values.fastMath === true }),
@@ -125,7 +128,7 @@ function solveOptions(values: LayerValues): SolveLayerOptions {
 /** Observes the samples and writes what they say. */
 async function runObserve(work: Work<'observe'>, { terminal, context, ...run }: Run): Promise<void> {
   const start = performance.now()
-  const samples = await readSamples(work.inputs, work.quantizedInputs)
+  const samples = await readSamples(work.inputs, work.quantizedInputs, run.maxData)
   const [rows, inputs] = samples.x.dims
   terminal.say(`gpfq layer: observing samples (${rows}, ${inputs})`)
   await using quantizer = await run.create()
@@ -134,7 +137,7 @@ async function runObserve(work: Work<'observe'>, { terminal, context, ...run }: 
     observeMatrix(quantizer, samples, context.signal, (done) => show(done, rows)),
   )
   const { bytes } = observations
-  await writeBytes(work.observe, bytes, run.force)
+  sayNotes(terminal, await writeBytes(work.observe, bytes, run.force))
   const seconds = (performance.now() - start) / 1000
   const { threads } = quantizer
   if (run.json) printJson(terminal, { rows, bytes: bytes.length, seconds, threads })
@@ -147,8 +150,8 @@ async function runObserve(work: Work<'observe'>, { terminal, context, ...run }: 
 /** Quantizes the layer on samples. */
 async function runQuantize(work: Work<'quantize'>, options: SolveLayerOptions, run: Run): Promise<void> {
   const { terminal, context } = run
-  const weights = await readMatrix(work.weights)
-  const { x, xq } = await readSamples(work.inputs, work.quantizedInputs)
+  const weights = await readMatrix(work.weights, run.maxData)
+  const { x, xq } = await readSamples(work.inputs, work.quantizedInputs, run.maxData)
   const [inputs, neurons] = weights.dims
   if (x.dims[1] !== inputs) throw mismatch(work.inputs, `(m, ${inputs}) to go with the weights`, x.dims)
   terminal.say(
@@ -172,7 +175,7 @@ async function runQuantize(work: Work<'quantize'>, options: SolveLayerOptions, r
 /** Solves the layer on observations that were made before. */
 async function runSolve(work: Work<'solve'>, options: SolveLayerOptions, run: Run): Promise<void> {
   const { terminal, context } = run
-  const weights = await readMatrix(work.weights)
+  const weights = await readMatrix(work.weights, run.maxData)
   const { observations, note } = await mergeFiles(work.observations)
   const { groups, inputs } = observations.shape
   const [rows, neurons] = weights.dims
@@ -198,8 +201,7 @@ async function finish(
   { terminal, ...run }: Run,
 ): Promise<void> {
   terminal.redraw('')
-  await writeResult(files, result, shape, run)
-  for (const note of result.notes) terminal.say(`note: ${printable(note)}`)
+  sayNotes(terminal, [...(await writeResult(files, result, shape, run)), ...result.notes])
   const { relativeError, seconds, zero } = result
   if (run.json) printJson(terminal, { relativeError, seconds, threads })
   else
@@ -214,19 +216,27 @@ async function writeResult(
   result: SolvedLayer,
   shape: WeightShape,
   { scales, values, force }: Pick<Run, 'scales' | 'values' | 'force'>,
-): Promise<void> {
+): Promise<readonly string[]> {
   const { codes } = result
   const { groups, inputs, neurons } = shape
   const matrix = formatNpy({ type: 'uint8', dims: [codes.length / neurons, neurons], data: codes })
-  await writeBytes(output, matrix, force)
+  const notes = [...(await writeBytes(output, matrix, force))]
   if (scales !== undefined) {
     const dims = [result.scales.length / neurons, neurons]
-    await writeBytes(scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)
+    notes.push(
+      ...(await writeBytes(scales, formatNpy({ type: 'float32', dims, data: result.scales }), force)),
+    )
   }
   if (values !== undefined) {
     const data = result.values ?? dequantize(result, shape)
-    await writeBytes(values, formatNpy({ type: 'float32', dims: [groups * inputs, neurons], data }), force)
+    const matrix = formatNpy({ type: 'float32', dims: [groups * inputs, neurons], data })
+    notes.push(...(await writeBytes(values, matrix, force)))
   }
+  return notes
+}
+
+function sayNotes(terminal: Terminal, notes: readonly string[]): void {
+  for (const note of notes) terminal.say(`note: ${printable(note)}`)
 }
 
 /** Runs a call of the library. What it says of 'samples' it says of the files that they come from. */

@@ -17,6 +17,7 @@ export interface LayerValues extends AlphabetValues {
   readonly values?: string
   readonly threads?: number
   readonly fastMath?: boolean
+  readonly maxData?: number
   readonly force?: boolean
   readonly json?: boolean
   readonly quiet?: boolean
@@ -40,7 +41,17 @@ export type LayerWork =
   | (LayerFiles & { readonly kind: 'solve'; readonly observations: readonly string[] })
 
 /** Options that --observe can have beside it. */
-const OF_OBSERVE = ['observe', 'inputs', 'quantizedInputs', 'threads', 'fastMath', 'force', 'json', 'quiet']
+const OF_OBSERVE = [
+  'observe',
+  'inputs',
+  'quantizedInputs',
+  'threads',
+  'fastMath',
+  'maxData',
+  'force',
+  'json',
+  'quiet',
+]
 
 /** @throws {UsageError} for options that do not go together, or are missing */
 export function layerWork(values: LayerValues): LayerWork {

@@ -1,33 +1,50 @@
 #!/usr/bin/env node
 /**
- * The `gpfq` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Ctrl-C aborts the run by one
- * AbortSignal; a second Ctrl-C ends the process at once. No output is left half-written.
+ * The `gpfq` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted; 129 and 143 for SIGHUP and SIGTERM.
+ * A signal aborts the run by one AbortSignal. A second one, or some seconds, end the process. No output is left half-written.
  * An error is one line. GPFQ_DEBUG=1 prints its stack as well.
  */
 import { type Command, CommanderError } from 'commander'
-import { removeUnfinished } from '../data/files.js'
+import { systemReason } from '../data/access.js'
+import { removeUnfinished } from '../data/output.js'
 import { isDescribed } from '../errors.js'
 import { errorLine } from './hints.js'
 import { createProgram } from './program.js'
-import { openTerminal, printable } from './terminal.js'
+import { openTerminal, printable, short } from './terminal.js'
 import { UsageError } from './usage.js'
 
-const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const
+const EXIT = { done: 0, failed: 1, usage: 2 } as const
+
+/** Signals that end a run, and their exit codes: 128 and the signal's number. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+
+/** Milliseconds after a signal until the process ends, whatever it is doing. */
+const PATIENCE = 5000
 
 class Interrupted extends Error {
   override readonly name = 'Interrupted'
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super('interrupted')
+    this.exitCode = exitCode
+  }
 }
 
 async function main(argv: readonly string[]): Promise<number> {
   const controller = new AbortController()
-  process.on('SIGINT', () => {
-    if (controller.signal.aborted) process.exit(EXIT.interrupted)
-    controller.abort(new Interrupted('interrupted'))
-  })
+  for (const [name, exitCode] of Object.entries(SIGNALS))
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(exitCode)
+      controller.abort(new Interrupted(exitCode))
+      setTimeout(() => process.exit(exitCode), PATIENCE).unref()
+    })
   process.on('exit', removeUnfinished)
   process.stderr.on('error', () => {}) // a closed stderr does not stop the run
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.failed) // EPIPE: the reader of a pipe has closed it
+    if (error.code === 'EPIPE') process.exit(EXIT.done) // the reader of a pipe has closed it
+    sayError(`the standard output: expected a place to write to, got ${systemReason(error)}`)
+    process.exit(EXIT.failed)
   })
   const program = createProgram({
     terminal: (quiet = false) => openTerminal(quiet),
@@ -46,25 +63,33 @@ function optionNames({ commands }: Command): ReadonlySet<string> {
   return new Set(commands.flatMap(({ options }) => options.map((option) => option.attributeName())))
 }
 
+function sayError(line: string): void {
+  const terminal = openTerminal(false)
+  terminal.say(`${terminal.paint('red', 'error:')} ${line}`)
+}
+
 /** Prints an error and returns the exit code. */
 function report(error: unknown, signal: AbortSignal, options: ReadonlySet<string>): number {
   const terminal = openTerminal(false)
-  const fail = (line: string) => terminal.say(`${terminal.paint('red', 'error:')} ${line}`)
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage // already printed
-  if (error instanceof Interrupted || signal.aborted) {
+  const reason: unknown = signal.aborted ? signal.reason : error
+  if (reason instanceof Interrupted) {
     terminal.say('interrupted: nothing was written')
-    return EXIT.interrupted
+    return reason.exitCode
   }
   if (process.env.GPFQ_DEBUG !== undefined && error instanceof Error)
     for (const line of (error.stack ?? error.message).split('\n')) terminal.say(printable(line))
   if (error instanceof UsageError) {
-    fail(printable(error.message))
+    sayError(printable(error.message))
     return EXIT.usage
   }
   // An error without fields is not thrown on purpose.
   const message = error instanceof Error ? error.message : String(error)
-  if (isDescribed(error)) fail(errorLine(error, options))
-  else fail(`${printable(message)} (this should not happen: please report it, with what GPFQ_DEBUG=1 prints)`)
+  if (isDescribed(error)) sayError(errorLine(error, options))
+  else
+    sayError(
+      `${short(printable(message))} (this should not happen: please report it, with what GPFQ_DEBUG=1 prints)`,
+    )
   return EXIT.failed
 }
 

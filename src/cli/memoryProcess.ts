@@ -6,6 +6,8 @@ import { encodeProbe } from '../onnx/probe.js'
 import type { MemoryAnswer, MemoryTask } from './memory.js'
 import { openModel } from './model.js'
 
+process.once('disconnect', () => process.exit(1)) // the command has ended
+
 process.once('message', async (task: MemoryTask) => {
   try {
     const answer: MemoryAnswer = { growth: await growthOf(task) }

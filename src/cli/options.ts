@@ -24,6 +24,7 @@ import {
   parseBits,
   parseRadius,
   parseScalePer,
+  parseSize,
   positiveNumber,
   whole,
 } from './values.js'
@@ -66,7 +67,7 @@ export function chosenLevels(values: AlphabetValues): number | undefined {
 
 /** What a DATA argument is, for the help. */
 export const DATA =
-  ".npy, .npz, IDX (each also .gz), or a folder of images, each scaled to cover the model's input and cut to its centre; or NAME=DATA"
+  ".npy, .npz, IDX (each also .gz), or a folder of images, each scaled to cover the model's input and cut to its centre; or INPUT=DATA; of an .npz also FILE:ARRAY"
 
 export interface DataValues {
   readonly samples?: number
@@ -75,11 +76,13 @@ export interface DataValues {
   readonly mean?: readonly number[]
   readonly std?: readonly number[]
   readonly layout?: Layout
+  readonly strict?: boolean
+  readonly maxData?: number
 }
 
 /** How DATA is read: how much of it, and (x / S − mean) / std per channel. */
 export function addDataOptions(command: Command, defaultSamples?: string): Command {
-  return command
+  command
     .option('--samples <N>', `use the first N samples (default: ${defaultSamples ?? 'all'})`, (text) =>
       whole(text, 1),
     )
@@ -97,11 +100,22 @@ export function addDataOptions(command: Command, defaultSamples?: string): Comma
         'nhwc',
       ]),
     )
+    .option('--strict', 'an image that cannot be read is an error (default: it is left out and counted)')
+  return addMaxDataOption(command)
+}
+
+/** For commands that read arrays or images. */
+export function addMaxDataOption(command: Command): Command {
+  return command.option(
+    '--max-data <size>',
+    'most memory that one array or image may take once unpacked, as 4G (default: 1G an array or what --samples takes, 256M an image)',
+    parseSize,
+  )
 }
 
 export function feedOptions(values: DataValues): FeedOptions {
-  const { samples, batch, scale, mean, std, layout } = values
-  return { samples, batchSize: batch, scale, mean, std, layout }
+  const { samples, batch, scale, mean, std, layout, strict, maxData } = values
+  return { samples, batchSize: batch, scale, mean, std, layout, strict, maxBytes: maxData }
 }
 
 export function addThreadsOption(command: Command): Command {

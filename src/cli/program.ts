@@ -8,6 +8,7 @@ import { addEvalCommand } from './eval.js'
 import { addInspectCommand } from './inspect.js'
 import { addLayerCommand } from './layer.js'
 import { addQuantizeCommand } from './quantize.js'
+import { printable } from './terminal.js'
 
 const EXAMPLES = `Examples:
   gpfq demo
@@ -25,11 +26,12 @@ export function createProgram(context: CommandContext): Command {
     )
     .version(VERSION, '-v, --version')
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.split('\n').map(printable).join('\n')) })
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('before', EXAMPLES)
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Nothing leaves this machine.',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted (129 and 143 by SIGHUP and SIGTERM). Nothing leaves this machine.',
     )
   addQuantizeCommand(program, context)
   addEvalCommand(program, context)

@@ -2,19 +2,20 @@
 import { basename, dirname, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
-import { describeFeedNote } from '../data/feedNote.js'
-import { loadFeeds } from '../data/feeds.js'
-import { checkOutput, openData, splitData, writeBytes } from '../data/files.js'
+import type { FeedSet } from '../data/feeds.js'
+import { splitData } from '../data/files.js'
+import { checkOutput, writeBytes } from '../data/output.js'
 import { planModel, quantizePlanned } from '../model/quantizeModel.js'
 import { needsCalibration, resolveSettings, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
 import type { ActivationOptions, ActivationRanges, KernelFor, ModelPlan, QuantizeReport } from '../options.js'
 import { describeSetting } from '../report/describeSetting.js'
 import { renderReport } from '../report/page.js'
+import type { RunnerInput } from '../tensor/tensor.js'
 import { calibrationReason } from './calibration.js'
 import { type CommandContext, printJson } from './command.js'
+import { openFeeds, openSources } from './data.js'
 import { checkDistinct } from './distinct.js'
-import { CLI_HINTS } from './hints.js'
 import { chosenMethod } from './methodOptions.js'
 import { openModel } from './model.js'
 import {
@@ -34,8 +35,8 @@ import { planLines, precisionLines, reportLines } from './report.js'
 import { printable, type Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
 import {
-  collect,
   collectBitsFor,
+  collectGlob,
   collectKernelFor,
   given,
   kebab,
@@ -102,8 +103,8 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
         .conflicts('patches'),
     )
     .option('--per-channel', 'each channel of a convolution its own path, as in arXiv 2010.15979')
-    .option('--include <GLOB>', 'only layers whose node or weight name matches (repeatable)', collect)
-    .option('--exclude <GLOB>', 'leave matching layers float (repeatable)', collect)
+    .option('--include <GLOB>', 'only layers whose node or weight name matches (repeatable)', collectGlob)
+    .option('--exclude <GLOB>', 'leave matching layers float (repeatable)', collectGlob)
     .option(
       '--bits-for <GLOB=BITS>',
       'other bits for matching layers, the last match wins (repeatable)',
@@ -210,10 +211,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   checkDistinct(outputs, {
     "the model's external data": model.externalData.map((file) => join(dirname(path), file)),
   })
-  const sources = await Promise.all((values.calib ?? []).map(openData))
-  const data = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
-  const feeds = sources.length === 0 ? undefined : await loadFeeds(sources, model.inputs, data)
-  for (const note of feeds?.notes ?? []) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
+  const feeds = await openCalibration(model.inputs, values, context, terminal)
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: settings.threads })
   terminal.say(setting('runner', runner.name))
@@ -227,14 +225,26 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   terminal.redraw('')
   context.signal.throwIfAborted()
   if (output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
-  await writeBytes(output, bytes, force)
+  const notes = [...(await writeBytes(output, bytes, force))]
   if (values.report !== undefined)
-    await writeBytes(values.report, reportFile(values.report, path, output, report), force)
+    notes.push(...(await writeBytes(values.report, reportFile(values.report, path, output, report), force)))
+  for (const note of notes) terminal.say(`note: ${printable(note)}`)
   if (values.json) return printJson(terminal, quantizeDocument(path, output, report))
   if (values.quiet) return
   for (const line of precisionLines(report)) terminal.result(line)
   for (const line of reportLines(report, terminal)) terminal.result(line)
   terminal.say(`${printable(output)} written`)
+}
+
+async function openCalibration(
+  inputs: readonly RunnerInput[],
+  values: QuantizeValues,
+  { signal }: CommandContext,
+  terminal: Terminal,
+): Promise<FeedSet | undefined> {
+  const sources = await openSources(values.calib ?? [], inputs)
+  const options = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
+  return sources.length === 0 ? undefined : openFeeds(sources, inputs, options, { terminal, signal })
 }
 
 /** The options of activations; undefined where weights alone are quantized. */

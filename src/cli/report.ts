@@ -193,8 +193,13 @@ function conspicuousLines(layers: readonly LayerReport[]): string[] {
   const median = errors[errors.length >> 1] ?? 0
   const worst = layers.filter((layer) => (layer.relativeError ?? 0) > CONSPICUOUS * median)
   if (errors.length < 4 || worst.length === 0) return []
-  const options = worst.slice(0, 3).map((layer) => `--bits-for '${printable(layer.name)}=8'`)
+  const options = worst.slice(0, 3).map((layer) => `--bits-for ${quoted(`${layer.name}=8`)}`)
   return [`${worst.length} layers lose more than ${CONSPICUOUS} times the median; try ${options.join(' ')}`]
+}
+
+/** A word of a POSIX shell. */
+function quoted(word: string): string {
+  return `'${printable(word).replaceAll("'", "'\\''")}'`
 }
 
 function sizes(layer: { readonly bytesIn: number; readonly bytesOut: number }): string {

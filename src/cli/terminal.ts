@@ -14,8 +14,8 @@ const CODES: Readonly<Record<Style, readonly [on: number, off: number]>> = {
   green: [32, 39],
 }
 
-/** Control characters, line breaks, and marks that change the direction of text. */
-const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+/** Control characters, line breaks, and characters without a shape of their own, as marks that change the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 /**
  * A text that comes from a model or a file, for one line of a terminal: characters that would move the cursor, break the
@@ -24,6 +24,39 @@ const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
 }
+
+/** The longest line of an error. Names in it can be as long as the file that they come from. */
+const LONGEST = 2000
+
+/** The beginning of a long text. */
+export function short(text: string, length = LONGEST): string {
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`
+}
+
+const ESCAPE = '\x1b'
+
+/** What `paint` writes, behind the escape character. */
+const STYLE = /^\[(?:1|2|22|31|32|33|39)m/
+
+/** Whole lines for a stream. Names in them are escaped already; this is for those that were forgotten. */
+function safe(text: string): string {
+  return text.split('\n').map(safeLine).join('\n')
+}
+
+function safeLine(line: string): string {
+  const [first = '', ...others] = line.split(ESCAPE)
+  const styled = others.map((part) => `${STYLE.test(part) ? ESCAPE : printable(ESCAPE)}${printable(part)}`)
+  return [printable(first), ...styled].join('')
+}
+
+/** JSON for a terminal: escapes what JSON lets through, in a form that means the same. */
+export function printableJson(json: string): string {
+  return json.replace(/(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) =>
+    Array.from({ length: character.length }, (_, i) => unit(character.charCodeAt(i))).join(''),
+  )
+}
+
+const unit = (code: number): string => `\\u${code.toString(16).padStart(4, '0')}`
 
 export interface Terminal {
   /** Whether stderr is a terminal that can show a moving line. */
@@ -65,17 +98,17 @@ export function openTerminal(quiet: boolean): Terminal {
     columns: stdout.isTTY ? Math.max(60, stdout.columns) : 200,
     result(text) {
       erase()
-      stdout.write(`${text}\n`)
+      stdout.write(`${safe(text)}\n`)
     },
     say(text) {
       if (quiet) return
       erase()
-      stderr.write(`${text}\n`)
+      stderr.write(`${safe(text)}\n`)
     },
     redraw(text) {
       if (!interactive) return
       erase()
-      stderr.write(text.slice(0, Math.max(0, (stderr.columns ?? 80) - 1)))
+      stderr.write(safe(text).slice(0, Math.max(0, (stderr.columns ?? 80) - 1)))
       drawn = text !== ''
     },
     paint(style, text, stream = 'stderr') {

@@ -73,7 +73,22 @@ export function collectBitsFor(
   return [...before, { pattern: text.slice(0, split), levels }]
 }
 
-export function collect(text: string, before: readonly string[] = []): readonly string[] {
+const UNITS: readonly string[] = ['', 'k', 'm', 'g', 't']
+
+/** A number of bytes: 500000000, 512M, 4G; units are powers of 1024. */
+export function parseSize(text: string): number {
+  const [, digits = '', letter = ''] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? []
+  const unit = UNITS.indexOf(letter.toLowerCase())
+  const bytes = digits === '' ? 0 : Math.floor(Number(digits) * 1024 ** unit)
+  if (!(bytes >= 1 && Number.isSafeInteger(bytes)))
+    throw new InvalidArgumentError('Expected a size as 512M or 4G.')
+  return bytes
+}
+
+/** Appends a glob. */
+export function collectGlob(text: string, before: readonly string[] = []): readonly string[] {
+  if (text === '')
+    throw new InvalidArgumentError("Expected a glob, for instance 'conv1*', got an empty text.")
   return [...before, text]
 }
 

@@ -6,9 +6,12 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return rest
 })
 
-/** The checksum of `bytes` as an unsigned integer. */
-export function crc32(bytes: Uint8Array): number {
-  let rest = -1
+/**
+ * The checksum of `bytes` as an unsigned integer.
+ * @param before the checksum of what comes before them
+ */
+export function crc32(bytes: Uint8Array, before = 0): number {
+  let rest = ~before
   for (let i = 0; i < bytes.length; i++) rest = (rest >>> 8) ^ TABLE[(rest ^ bytes[i]!) & 0xff]!
   return ~rest >>> 0
 }

@@ -20,6 +20,16 @@ export type FeedNote =
       readonly text: string
       readonly hint: string
     }
+  /** Images that cannot be read are left out. */
+  | {
+      readonly code: 'IMAGES_SKIPPED'
+      readonly place: string
+      readonly text: string
+      /** How many they are. */
+      readonly count: number
+    }
+  /** Values that stand for minus infinity, as in masks. */
+  | { readonly code: 'SENTINELS'; readonly place: string; readonly text: string }
   /** The last samples do not fill a batch of the model's fixed size. */
   | { readonly code: 'SAMPLES_LEFT_OUT'; readonly place: null; readonly text: string }
 

@@ -4,15 +4,16 @@
  * bytes of their file, never all as floats. A set can be iterated any number of times.
  */
 
-import { checkWhole } from '../checks.js'
+import { checkName, checkSignal, checkWhole, typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
 import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
 import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
-import { arrayColumn, type Column, imageColumn } from './column.js'
+import { ARRAY_BYTES, boundOf } from './bound.js'
+import type { Column, Prepared } from './column.js'
 import type { FeedNote } from './feedNote.js'
-import { isImageName } from './images.js'
+import { matchColumns } from './match.js'
 import type { Preprocessing } from './preprocess.js'
 import {
   type ChannelAxis,
@@ -21,7 +22,8 @@ import {
   moveChannels,
   preprocess,
 } from './preprocess.js'
-import { type ArrayFile, type DataFile, pickArray, readArrays } from './source.js'
+import { cut, shapeText } from './quote.js'
+import { type DataFile, openArrays, pickEntry, type ReadOptions } from './source.js'
 
 /** One source of samples: an array file, or the files of a folder of images. */
 export interface DataSource {
@@ -29,6 +31,8 @@ export interface DataSource {
   readonly name: string
   /** The model input that it is for. Needed where the model has several and the file does not name them. */
   readonly input?: string | undefined
+  /** The array of an archive to read. Default: the one with the input's name, or the only one. */
+  readonly array?: string | undefined
   readonly files: readonly DataFile[]
 }
 
@@ -43,14 +47,25 @@ export interface FeedOptions extends Preprocessing {
   readonly batchSize?: number | undefined
   /** The order of axes of images in array files. Default: the model's. */
   readonly layout?: Layout | undefined
+  /**
+   * Most bytes that one array or image may take once it is unpacked. Default: 1 GiB for an array, or what the samples take
+   * where the model fixes their size and `samples` is given; 256 MiB for an image, 4 bytes a pixel.
+   */
+  readonly maxBytes?: number | undefined
+  /** An image that cannot be read is an error. Default: it is left out with a note, where images are the only input. */
+  readonly strict?: boolean | undefined
+  /** Aborts between images. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Batches of model inputs. A set can be iterated any number of times. */
 export interface FeedSet extends AsyncIterable<Feeds> {
   /** Samples that the batches hold in all. */
   readonly samples: number
-  /** Samples in the files. */
+  /** Samples in the files, without those that were skipped. */
   readonly available: number
+  /** Positions in the files of images that cannot be read, up to the last sample that is used. */
+  readonly skipped: readonly number[]
   readonly batchSize: number
   /** What a user should know: arrays and samples that are not used, bytes that are not scaled. */
   readonly notes: readonly FeedNote[]
@@ -64,7 +79,7 @@ const DEFAULT_BATCH = 32
  * @param inputs the model's inputs
  * @param options how many samples, and how they become the model's elements
  * @throws GpfqError INVALID_DATA naming the file, the shape expected and the shape found
- * @throws RangeError for a batch size below 1
+ * @throws RangeError, TypeError for options; the signal's reason if it aborts
  * @example
  * const { inputs } = await openModel(bytes)
  * const calibration = await loadFeeds([{ name: 'images', files }], inputs, { samples: 512, scale: 255 })
@@ -74,8 +89,9 @@ export async function loadFeeds(
   inputs: readonly RunnerInput[],
   options: FeedOptions = {},
 ): Promise<FeedSet> {
+  checkArguments(sources, inputs, options)
   const notes: FeedNote[] = []
-  const columns = await matchColumns(sources, inputs, notes)
+  const columns = await matchColumns(sources, inputs, options.maxBytes, notes)
   const feeders = inputs.map((input) => feederOf(input, columns, options, notes))
   if (isPreprocessed(options) && !inputs.some((input) => isTensorType(input.type) && isFloatType(input.type)))
     throw new GpfqError('INVALID_DATA', {
@@ -85,123 +101,114 @@ export async function loadFeeds(
       hint: HINTS['scale-mean-std'],
     })
 
-  const available = commonCount(feeders.map((feeder) => feeder.column))
+  const inFiles = commonCount(feeders)
+  const skipped = await prepareAll(feeders, Math.min(inFiles, options.samples ?? inFiles), options, notes)
+  const available = inFiles - skipped.length
   const batchSize = fixedBatch(inputs) ?? options.batchSize ?? DEFAULT_BATCH
-  checkWhole('batchSize', batchSize, 1)
-  let samples = Math.min(available, options.samples ?? available)
-  const left = fixedBatch(inputs) === undefined ? 0 : samples % batchSize
-  if (left === samples && left > 0)
-    throw invalid('data', `at least ${batchSize} samples for the model's fixed batch`, String(samples))
-  if (left > 0) {
-    samples -= left
-    notes.push({
-      code: 'SAMPLES_LEFT_OUT',
-      place: null,
-      text: `the model takes batches of ${batchSize}: the last ${left} of the samples are left out`,
-    })
-  }
+  const samples = wholeBatches(Math.min(available, options.samples ?? available), inputs, batchSize, notes)
   return {
     samples,
     available,
+    skipped,
     batchSize,
     notes,
     async *[Symbol.asyncIterator]() {
       for (let begin = 0; begin < samples; begin += batchSize) {
         const end = Math.min(begin + batchSize, samples)
-        const batch: Record<string, Tensor> = {}
-        for (const feeder of feeders) batch[feeder.name] = await feeder.read(begin, end)
-        yield batch
+        const batch: [string, Tensor][] = []
+        for (const feeder of feeders) batch.push([feeder.input.name, await feeder.read(begin, end)])
+        yield Object.fromEntries(batch) // unlike an assignment, it also takes an input named __proto__
       }
     },
   }
 }
 
+/** The samples that fill batches of the model's fixed size; all of them where it fixes none. */
+function wholeBatches(
+  samples: number,
+  inputs: readonly RunnerInput[],
+  batchSize: number,
+  notes: FeedNote[],
+): number {
+  const left = fixedBatch(inputs) === undefined ? 0 : samples % batchSize
+  if (left === samples && left > 0)
+    throw invalid('data', `at least ${batchSize} samples for the model's fixed batch`, String(samples))
+  if (left > 0)
+    notes.push({
+      code: 'SAMPLES_LEFT_OUT',
+      place: null,
+      text: `the model takes batches of ${batchSize}: the last ${left} of the samples are left out`,
+    })
+  return samples - left
+}
+
+function checkArguments(sources: unknown, inputs: unknown, options: FeedOptions): void {
+  for (const [place, value] of Object.entries({ sources, inputs }))
+    if (!Array.isArray(value)) throw typeError({ place, expected: 'an array', got: typeof value })
+  const { samples, batchSize, maxBytes, layout, signal } = options
+  for (const [place, value] of Object.entries({ samples, batchSize, maxBytes }))
+    if (value !== undefined) checkWhole(place, value, 1)
+  if (layout !== undefined) checkName('layout', layout, ['nchw', 'nhwc'])
+  checkSignal(signal)
+}
+
+/** Makes the first samples of all inputs ready. Returns the positions of those that are left out. */
+async function prepareAll(
+  feeders: readonly Feeder[],
+  samples: number,
+  { strict = false, maxBytes, signal, samples: wanted }: FeedOptions,
+  notes: FeedNote[],
+): Promise<readonly number[]> {
+  const lenient = !strict && feeders.length === 1
+  const skipped: number[] = []
+  for (const { input, column } of feeders) {
+    const bound = boundOf(input, wanted, maxBytes)
+    const prepared = await column.prepare({ samples, bound, lenient, signal })
+    notes.push(...notesOf(input, column, prepared))
+    skipped.push(...prepared.skipped.map(({ position }) => position))
+  }
+  return skipped
+}
+
+function notesOf({ name, type }: RunnerInput, column: Column, { skipped, sentinel }: Prepared): FeedNote[] {
+  const notes: FeedNote[] = []
+  const { place } = column
+  const [first] = skipped
+  const count = skipped.length
+  if (first !== undefined) {
+    const others = count === 1 ? '' : ` and ${count - 1} more`
+    const text = `${count} of ${column.samples} images cannot be read and ${count === 1 ? 'is' : 'are'} left out: ${cut(first.error.message, 200)}${others}`
+    notes.push({ code: 'IMAGES_SKIPPED', place, text, count })
+  }
+  if (sentinel !== null && isTensorType(type) && isFloatType(type)) {
+    const text = `values down to ${sentinel.toPrecision(2)}, as masks have them, go into input ${name}: layers that read them are fitted to these values more than to the others`
+    notes.push({ code: 'SENTINELS', place, text })
+  }
+  return notes
+}
+
 /**
  * Reads labels or next tokens: one integer array, (samples) or (samples, positions).
- * @param source one array file; of an archive the array `source.input`, by default "labels"
+ * @param source one array file; of an archive `source.array`, else the array named `source.input`, by default "labels"
+ * @param options how much memory they may take
  * @throws GpfqError INVALID_DATA for a folder, an array of floats or a damaged file
  * @example
  * const labels = await loadLabels({ name: 'labels.npy', files: [file] })
  */
-export async function loadLabels(source: DataSource): Promise<Tensor> {
+export async function loadLabels(source: DataSource, options: ReadOptions = {}): Promise<Tensor> {
+  const { name: place, array, input = 'labels' } = source
   const [file] = source.files
-  if (file === undefined || source.files.length > 1)
-    throw invalid(source.name, 'one file of labels', 'a folder')
-  const labels = pickArray(await readArrays(file), source.input ?? 'labels', source.name)
-  if (isFloatType(labels.type)) throw invalid(source.name, 'integer labels', labels.type)
-  return labels
-}
-
-/** The column of each model input, by the input's name. */
-async function matchColumns(
-  sources: readonly DataSource[],
-  inputs: readonly RunnerInput[],
-  notes: FeedNote[],
-): Promise<ReadonlyMap<string, Column>> {
-  const columns = new Map<string, Column>()
-  const add = (input: RunnerInput, column: Column) => {
-    if (columns.has(input.name)) throw invalid(column.place, `one source for input ${input.name}`, 'two')
-    columns.set(input.name, column)
-  }
-  for (const source of sources) {
-    const [file] = source.files
-    if (file === undefined) throw invalid(source.name, 'JPEG or PNG images', 'a folder without any')
-    if (isImageName(file.name)) {
-      const input = targetOf(source, inputs)
-      add(input, imageColumn(source.files, input, source.name))
-      continue
-    }
-    const arrays = await readArrays(file)
-    const named = source.input === undefined ? namedInputs(arrays, inputs, notes, source.name) : []
-    for (const input of named) add(input, arrayColumn(arrays, input.name, source.name))
-    if (named.length > 0) continue
-    const input = targetOf(source, inputs)
-    add(input, arrayColumn(arrays, input.name, source.name))
-  }
-  return columns
-}
-
-/** The inputs that an archive has arrays for. Adds a note about the other arrays. */
-function namedInputs(
-  arrays: ArrayFile,
-  inputs: readonly RunnerInput[],
-  notes: FeedNote[],
-  place: string,
-): readonly RunnerInput[] {
-  if (arrays.kind !== 'named') return []
-  const found = inputs.filter((input) => arrays.archive.names.includes(input.name))
-  const unused = arrays.archive.names.filter((name) => !inputs.some((input) => input.name === name))
-  if (found.length > 0 && unused.length > 0)
-    notes.push({
-      code: 'NOT_AN_INPUT',
-      place,
-      text: `not an input, not used: ${unused.join(', ')}`,
-      names: unused,
-    })
-  return found
-}
-
-/** The input that a source without names of its own is for. */
-function targetOf(source: DataSource, inputs: readonly RunnerInput[]): RunnerInput {
-  const names = inputs.map((input) => input.name).join(', ')
-  const [only] = inputs
-  const input =
-    source.input === undefined && inputs.length === 1
-      ? only
-      : inputs.find((candidate) => candidate.name === source.input)
-  if (input !== undefined) return input
-  if (source.input !== undefined)
-    throw invalid(source.name, `the name of a model input (${names})`, JSON.stringify(source.input))
-  throw new GpfqError('INVALID_DATA', {
-    place: source.name,
-    problem: `the model has ${inputs.length} inputs (${names}), and it is not said which one this is for`,
-    hint: HINTS['npz-with-names'],
-  })
+  if (file === undefined || source.files.length > 1) throw invalid(place, 'one file of labels', 'a folder')
+  const { maxBytes = ARRAY_BYTES } = options
+  checkWhole('maxBytes', maxBytes, 1)
+  const entry = pickEntry(await openArrays(file, maxBytes), array ?? input, place)
+  if (isFloatType(entry.type)) throw invalid(place, 'integer labels', entry.type)
+  return entry.read(Number.POSITIVE_INFINITY, maxBytes)
 }
 
 /** Reads one input's samples in the type and shape that the model takes. */
 interface Feeder {
-  readonly name: string
+  readonly input: RunnerInput
   readonly column: Column
   read(begin: number, end: number): Promise<Tensor>
 }
@@ -239,7 +246,7 @@ function feederOf(
     })
 
   return {
-    name: input.name,
+    input,
     column,
     async read(begin, end) {
       const raw = await column.read(begin, end)
@@ -294,19 +301,31 @@ function shapeError(column: Column, input: RunnerInput, layout: Layout | undefin
   return new GpfqError('INVALID_DATA', {
     place: column.place,
     expected: `shape ${describeShape(input.dims)} for input ${input.name}`,
-    got: describeShape([column.samples, ...column.dims]),
+    got: shapeText([column.samples, ...column.dims]),
     ...(isOther && { hint: HINTS[`layout-${other}`] }),
   })
 }
 
 /** The number of samples, which all columns must have. */
-function commonCount(columns: readonly Column[]): number {
-  const [first] = columns
+function commonCount(feeders: readonly Feeder[]): number {
+  const [first] = feeders
   if (first === undefined) throw invalid('data', 'a model with inputs', 'one without')
-  for (const column of columns)
-    if (column.samples !== first.samples)
-      throw invalid(column.place, `${first.samples} samples as in ${first.place}`, String(column.samples))
-  return first.samples
+  const { input, column } = first
+  for (const other of feeders)
+    if (other.column.samples !== column.samples)
+      throw invalid(
+        other.column.place,
+        `${column.samples} samples for input ${other.input.name}, as for input ${input.name} in ${column.place}`,
+        String(other.column.samples),
+      )
+  // Elements bound the number of samples: without any, a file of some bytes could declare 2^53 of them.
+  if (feeders.every((feeder) => elementCount(feeder.column.dims) === 0))
+    throw invalid(
+      column.place,
+      'samples with elements',
+      `shape ${shapeText([column.samples, ...column.dims])}`,
+    )
+  return column.samples
 }
 
 /** The batch dimension of the first input that fixes one. */

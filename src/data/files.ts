@@ -1,21 +1,24 @@
 /**
- * Files of the command line in Node. Files and folders are read as byte sources. An output is written whole or not at
- * all: to a temporary file in the same folder, which is then renamed.
+ * Files of the command line in Node: files and folders are read as byte sources. What is written goes through output.ts.
  */
 
-import { accessSync, constants, existsSync, rmSync, type Stats, statSync } from 'node:fs'
-import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { GpfqError } from '../errors.js'
-import { HINTS } from '../hints.js'
+import { accessError } from './access.js'
+import { sizeText } from './bound.js'
 import type { DataSource } from './feeds.js'
 import { isImageName } from './images.js'
 import type { DataFile } from './source.js'
 
 /** A file as a byte source. It is read when its bytes are asked for. */
-function fileSource(path: string): DataFile {
-  return { name: path, bytes: () => readBytes(path) }
+function fileSource(path: string, folder?: string): DataFile {
+  return { name: path, folder, bytes: () => readBytes(path) }
 }
+
+/** The longest file that Node reads at once. */
+const LONGEST = 2 ** 31 - 1
 
 /**
  * Reads a whole file.
@@ -23,19 +26,49 @@ function fileSource(path: string): DataFile {
  */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
+    const entry = await stat(path)
+    if (entry.isFIFO() || entry.isSocket()) return await readPipe(path)
+    if (entry.isCharacterDevice() || entry.isBlockDevice()) throw refused(path, 'a file', 'a device')
+    if (entry.isFile() && entry.size > LONGEST) throw tooLong(path, sizeText(entry.size))
     const buffer = await readFile(path)
     return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length) // slice() of a Buffer would not copy
   } catch (cause) {
-    throw accessError(path, 'a readable file', cause)
+    throw cause instanceof GpfqError ? cause : accessError(path, 'a readable file', cause)
   }
 }
 
+/** Reads a pipe, which has no size, to its end. */
+async function readPipe(path: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of createReadStream(path)) {
+    if (!(chunk instanceof Uint8Array)) continue
+    length += chunk.length
+    if (length > LONGEST) throw tooLong(path, 'more')
+    chunks.push(chunk)
+  }
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+const tooLong = (path: string, got: string): GpfqError => refused(path, 'a file of at most 2 GiB', got)
+
+function refused(place: string, expected: string, got: string): GpfqError {
+  return new GpfqError('FILE_ACCESS', { place, expected, got })
+}
+
 /**
- * Opens a DATA argument: PATH or NAME=PATH, where PATH is a file or a folder of images.
+ * Opens a DATA argument: [NAME=]PATH[:ARRAY], where PATH is a file or a folder of images.
+ * @param inputs names of the model's inputs
  * @throws {GpfqError} FILE_ACCESS
  */
-export async function openData(argument: string): Promise<DataSource> {
-  const { input, path } = splitData(argument)
+export async function openData(argument: string, inputs: readonly string[] = []): Promise<DataSource> {
+  const { input, path, array } = splitData(argument, inputs)
   let isFolder: boolean
   try {
     isFolder = (await stat(path)).isDirectory()
@@ -43,21 +76,92 @@ export async function openData(argument: string): Promise<DataSource> {
     throw accessError(path, 'a file or a folder', cause)
   }
   const files = isFolder ? await imagesIn(path) : [fileSource(path)]
-  return { name: path, input, files }
+  return { name: path, input, array, files }
 }
 
-/** Splits a DATA argument, PATH or NAME=PATH. An existing path that has an equals sign in it is a path. */
-export function splitData(argument: string): { readonly input: string | undefined; readonly path: string } {
-  const named = existsSync(argument) ? null : /^([^=/\\]+)=(.+)$/s.exec(argument)
-  return { input: named?.[1], path: named?.[2] ?? argument }
+/** The parts of a DATA argument. */
+export interface DataArgument {
+  readonly input: string | undefined
+  readonly path: string
+  /** The array of an archive. */
+  readonly array: string | undefined
 }
 
-async function imagesIn(folder: string): Promise<readonly DataFile[]> {
-  const names = await readdir(folder)
-  return names
-    .filter((name) => !name.startsWith('.') && isImageName(name))
-    .sort()
-    .map((name) => fileSource(join(folder, name)))
+/**
+ * Splits a DATA argument, [NAME=]PATH[:ARRAY]. NAME and ARRAY can be any text, with slashes, colons and equals signs:
+ * an existing path is a path; then the name of an input is one; then what exists behind an equals sign is a path.
+ * @param inputs names of the model's inputs, where they are known
+ */
+export function splitData(argument: string, inputs: readonly string[] = []): DataArgument {
+  if (existsSync(argument)) return { input: undefined, path: argument, array: undefined }
+  const named = positionsOf('=', argument)
+    .map((at) => ({ name: argument.slice(0, at), rest: argument.slice(at + 1) }))
+    .filter(({ name, rest }) => name !== '' && rest !== '')
+  const chosen =
+    named.findLast(({ name }) => inputs.includes(name)) ??
+    named.find(({ rest }) => existsSync(splitArray(rest).path)) ??
+    named.find(({ name }) => !/[/\\]/.test(name))
+  return { input: chosen?.name, ...splitArray(chosen?.rest ?? argument) }
+}
+
+/** Splits PATH[:ARRAY]: the array begins after the first colon that an existing file stands before. */
+function splitArray(text: string): Pick<DataArgument, 'path' | 'array'> {
+  if (existsSync(text)) return { path: text, array: undefined }
+  const at = positionsOf(':', text).find((colon) => colon + 1 < text.length && isFile(text.slice(0, colon)))
+  return at === undefined
+    ? { path: text, array: undefined }
+    : { path: text.slice(0, at), array: text.slice(at + 1) }
+}
+
+function positionsOf(sign: string, text: string): readonly number[] {
+  const found: number[] = []
+  for (let at = text.indexOf(sign); at >= 0; at = text.indexOf(sign, at + 1)) found.push(at)
+  return found
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === true
+  } catch {
+    return false // a name that no file can have
+  }
+}
+
+/**
+ * The images of a folder and of the folders in it; an image's class is the first folder on the way to it.
+ * @param seen folders that were read: links can lead in a circle
+ */
+async function imagesIn(
+  folder: string,
+  own?: string,
+  seen = new Set<string>(),
+): Promise<readonly DataFile[]> {
+  const found: DataFile[] = []
+  for (const name of await namesIn(folder, seen)) {
+    const path = join(folder, name)
+    if (isImageName(name)) found.push(fileSource(path, own))
+    else if (await isFolderAt(path)) found.push(...(await imagesIn(path, own ?? name, seen)))
+  }
+  return found
+}
+
+async function namesIn(folder: string, seen: Set<string>): Promise<readonly string[]> {
+  try {
+    const real = await realpath(folder)
+    if (seen.has(real)) return []
+    seen.add(real)
+    return (await readdir(folder)).filter((name) => !name.startsWith('.')).sort()
+  } catch (cause) {
+    throw accessError(folder, 'a readable folder', cause)
+  }
+}
+
+async function isFolderAt(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch {
+    return false // a link to nothing
+  }
 }
 
 /**
@@ -94,111 +198,4 @@ async function passesLink(folder: string, path: string): Promise<boolean> {
     }
   }
   return false
-}
-
-/**
- * Checks whether a file can be written, before any work is done.
- * @param force an existing file may be replaced
- * @throws {GpfqError} FILE_EXISTS if the file exists and `force` is false; FILE_ACCESS if it cannot be written
- */
-export function checkOutput(path: string, force: boolean): void {
-  if (path === '')
-    throw new GpfqError('FILE_ACCESS', {
-      place: 'output',
-      expected: 'the name of a file',
-      got: 'an empty one',
-      hint: 'choose a name',
-    })
-  checkFolder(path)
-  const target = entryAt(path)
-  if (target !== undefined && !target.isFile())
-    throw new GpfqError('FILE_ACCESS', {
-      place: path,
-      expected: 'a file or nothing there yet',
-      got: target.isDirectory() ? 'a folder' : 'a device or the like',
-      hint: 'choose another name',
-    })
-  if (!force && target !== undefined)
-    throw new GpfqError('FILE_EXISTS', {
-      place: path,
-      problem: 'the file exists already',
-      hint: HINTS.overwrite,
-    })
-}
-
-/** The folder must be writable even where the file exists: an output is a new file that is renamed. */
-function checkFolder(path: string): void {
-  const folder = dirname(path)
-  const entry = entryAt(folder)
-  if (entry === undefined)
-    throw new GpfqError('FILE_ACCESS', {
-      place: path,
-      expected: `an existing folder ${folder}`,
-      got: 'none',
-      hint: 'create it first',
-    })
-  if (!entry.isDirectory())
-    throw new GpfqError('FILE_ACCESS', {
-      place: path,
-      expected: `a folder ${folder}`,
-      got: 'a file',
-      hint: 'choose another place',
-    })
-  try {
-    accessSync(folder, constants.W_OK | constants.X_OK)
-  } catch (cause) {
-    throw accessError(path, `a writable folder ${folder}`, cause)
-  }
-}
-
-function entryAt(path: string): Stats | undefined {
-  try {
-    return statSync(path, { throwIfNoEntry: false })
-  } catch (cause) {
-    throw accessError(path, 'a writable place', cause)
-  }
-}
-
-/** Temporary files that are being written now. */
-const unfinished = new Set<string>()
-
-/** Removes temporary files synchronously, when the process ends before they are complete. */
-export function removeUnfinished(): void {
-  for (const path of unfinished) rmSync(path, { force: true })
-}
-
-/**
- * Writes a file whole or not at all.
- * @param force an existing file may be replaced
- * @throws {GpfqError} FILE_EXISTS, FILE_ACCESS
- */
-export async function writeBytes(path: string, bytes: Uint8Array | string, force: boolean): Promise<void> {
-  checkOutput(path, force)
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`)
-  unfinished.add(temporary)
-  try {
-    await writeFile(temporary, bytes)
-    await rename(temporary, path)
-  } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to report
-    throw accessError(path, 'a writable place', cause)
-  } finally {
-    unfinished.delete(temporary)
-  }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'nothing there',
-  EACCES: 'no permission',
-  EPERM: 'no permission',
-  EISDIR: 'a folder',
-  ENOTDIR: 'a path through a file',
-  ENOSPC: 'a full disk',
-  EROFS: 'a read-only disk',
-}
-
-function accessError(path: string, expected: string, cause: unknown): GpfqError {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  const got = REASONS[code] ?? (code || String(cause))
-  return new GpfqError('FILE_ACCESS', { place: path, expected, got }, { cause })
 }

@@ -6,8 +6,11 @@
  * a canvas. Pixels are taken as stored, as PIL reads them: no EXIF rotation, no colour profile.
  */
 import { jpegWasm } from '#jpegWasm'
-import { GpfqError } from '../errors.js'
-import type { DataFile } from './source.js'
+import { GpfqError, reasonOf } from '../errors.js'
+import { IMAGE_BYTES, tooLarge } from './bound.js'
+import { readJpegHeader } from './jpeg.js'
+import { decodePngPixels, readPngHeader } from './png.js'
+import { bytesOf, type DataFile } from './source.js'
 
 /** A decoded image. */
 export interface Pixels {
@@ -31,17 +34,70 @@ export function isImageName(name: string): boolean {
 
 /**
  * Decodes one image. Its first bytes say which format it has, not its name.
- * @throws GpfqError INVALID_DATA if it is damaged or of another format; RUNTIME_MISSING if the JPEG decoder is missing
+ * @param maxBytes most bytes of its pixels, 4 a pixel
+ * @throws GpfqError INVALID_DATA if it is damaged, too large or of another format; RUNTIME_MISSING if the JPEG decoder is
+ * missing
  */
-export async function decodeImage(source: DataFile): Promise<Pixels> {
-  const bytes = await source.bytes()
-  if (bytes[0] === 0xff && bytes[1] === 0xd8) return decodeJpeg(bytes, source.name)
-  if (bytes[0] === 0x89 && bytes[1] === 0x50) return decodePng(bytes, source.name)
-  throw new GpfqError('INVALID_DATA', {
-    place: source.name,
-    expected: 'a JPEG or PNG image',
-    got: 'another kind of file',
-  })
+export async function decodeImage(source: DataFile, maxBytes = IMAGE_BYTES): Promise<Pixels> {
+  const bytes = await bytesOf(source)
+  const place = source.name
+  if (checkImage(bytes, place, maxBytes) === 'JPEG') return decodeJpeg(bytes, place)
+  try {
+    return await decodePngPixels(bytes)
+  } catch (cause) {
+    throw damaged(place, 'PNG', reasonOf(cause), cause)
+  }
+}
+
+/**
+ * Checks what the header of an image says, and that the file has an end. Nothing is decoded.
+ * @throws {GpfqError} INVALID_DATA
+ */
+export function checkImage(bytes: Uint8Array, place: string, maxBytes: number): 'JPEG' | 'PNG' {
+  const kind = kindOf(bytes)
+  if (kind === null)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'a JPEG or PNG image',
+      got: bytes.length === 0 ? 'an empty file' : 'another kind of file',
+    })
+  const { width, height, unsupported } = headerOf(bytes, kind, place)
+  if (unsupported !== null)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'a PNG, or a JPEG in grey, YCbCr or RGB of 8 bits',
+      got: unsupported,
+      hint: 'convert it to RGB',
+    })
+  if (width === 0 || height === 0)
+    throw new GpfqError('INVALID_DATA', { place, expected: 'pixels', got: `${width} × ${height} of them` })
+  if (4 * width * height > maxBytes)
+    throw tooLarge(place, `the pixels of an image, ${width} × ${height} here`, maxBytes, 4 * width * height)
+  return kind
+}
+
+/**
+ * Checks that a file is not cut short: that the mark at the end of an image is there.
+ * @throws {GpfqError} INVALID_DATA
+ */
+export function checkEnd(bytes: Uint8Array, kind: 'JPEG' | 'PNG', place: string): void {
+  const end = kind === 'JPEG' ? [0xff, 0xd9] : [0x49, 0x45, 0x4e, 0x44]
+  for (let at = bytes.length - end.length; at >= 0; at--)
+    if (end.every((byte, i) => bytes[at + i] === byte)) return
+  throw damaged(place, kind, 'its end is missing')
+}
+
+function kindOf(bytes: Uint8Array): 'JPEG' | 'PNG' | null {
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) return 'JPEG'
+  return bytes[0] === 0x89 && bytes[1] === 0x50 ? 'PNG' : null
+}
+
+function headerOf(bytes: Uint8Array, kind: 'JPEG' | 'PNG', place: string) {
+  try {
+    return kind === 'JPEG' ? readJpegHeader(bytes) : { ...readPngHeader(bytes), unsupported: null }
+  } catch (cause) {
+    throw damaged(place, kind, reasonOf(cause), cause)
+  }
 }
 
 let readJpegWasm = jpegWasm
@@ -101,42 +157,6 @@ async function startJpegDecoder(): Promise<JpegDecoder> {
     }
     throw damaged(place, 'JPEG', warning)
   }
-}
-
-async function decodePng(bytes: Uint8Array, place: string): Promise<Pixels> {
-  const { convertIndexedToRgb, decode } = await import('fast-png')
-  try {
-    const png = decode(bytes)
-    const { width, height, depth } = png
-    if (png.palette !== undefined) {
-      const data = convertIndexedToRgb(png)
-      return { width, height, channels: data.length / (width * height), data }
-    }
-    if (depth === 16)
-      return { width, height, channels: png.channels, data: Uint8Array.from(png.data, (v) => v >> 8) }
-    if (depth < 8) return { width, height, channels: 1, data: unpackGrey(png.data, width, height, depth) }
-    return { width, height, channels: png.channels, data: Uint8Array.from(png.data) }
-  } catch (cause) {
-    throw damaged(place, 'PNG', reasonOf(cause), cause)
-  }
-}
-
-/** Unpacks grey levels of 1, 2 or 4 bits, whose rows are padded to whole bytes, and scales them to 0..255. */
-function unpackGrey(packed: ArrayLike<number>, width: number, height: number, depth: number): Uint8Array {
-  const rowBytes = Math.ceil((width * depth) / 8)
-  const largest = (1 << depth) - 1
-  const out = new Uint8Array(width * height)
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      const bit = x * depth
-      const byte = packed[y * rowBytes + (bit >> 3)] ?? 0
-      out[y * width + x] = (((byte >> (8 - depth - (bit & 7))) & largest) * 255) / largest
-    }
-  return out
-}
-
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }
 
 function notStarted(cause: unknown): GpfqError {

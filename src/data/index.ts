@@ -3,6 +3,7 @@
  * file system: a source is an object that returns bytes, for instance a page's File.
  * @module gpfq/data
  */
+export { type FolderLabels, labelsOfFeeds, labelsOfFolders } from './classes.js'
 export { describeFeedNote, type FeedNote } from './feedNote.js'
 export {
   type DataSource,
@@ -15,4 +16,4 @@ export {
 export { isImageName, provideJpegWasm } from './images.js'
 export type { NpzArchive } from './npz.js'
 export type { Preprocessing } from './preprocess.js'
-export { type ArrayFile, type DataFile, readArrays } from './source.js'
+export { type ArrayFile, type DataFile, type ReadOptions, readArrays } from './source.js'

@@ -8,28 +8,42 @@
 import { GpfqError } from '../errors.js'
 import { allocateElements, ELEMENT_BYTES, elementCount, elementsIn } from '../tensor/elements.js'
 import type { Tensor, TensorData, TensorType } from '../tensor/tensor.js'
+import { HEADER_BYTES } from './bound.js'
+import type { Extent } from './inflate.js'
+import { cut, shapeText } from './quote.js'
 
 const MAGIC = '\x93NUMPY'
 
 /** Element types by NumPy's kind and size, without byte order. */
-const TYPE_OF_DESCR: Readonly<Record<string, TensorType>> = {
-  f2: 'float16',
-  f4: 'float32',
-  f8: 'float64',
-  i1: 'int8',
-  u1: 'uint8',
-  b1: 'bool',
-  i2: 'int16',
-  u2: 'uint16',
-  i4: 'int32',
-  u4: 'uint32',
-  i8: 'int64',
-  u8: 'uint64',
-}
+const TYPE_OF_DESCR: ReadonlyMap<string, TensorType> = new Map([
+  ['f2', 'float16'],
+  ['f4', 'float32'],
+  ['f8', 'float64'],
+  ['i1', 'int8'],
+  ['u1', 'uint8'],
+  ['b1', 'bool'],
+  ['i2', 'int16'],
+  ['u2', 'uint16'],
+  ['i4', 'int32'],
+  ['u4', 'uint32'],
+  ['i8', 'int64'],
+  ['u8', 'uint64'],
+])
 
 /** Whether a file starts with the magic string of .npy. */
 export function isNpy(bytes: Uint8Array): boolean {
   return bytes.length >= 6 && latin1(bytes.subarray(0, 6)) === MAGIC
+}
+
+/** Where and how the elements of an array file lie. */
+export interface ArrayLayout {
+  readonly type: TensorType
+  readonly dims: readonly number[]
+  /** Offset of the first element in bytes. */
+  readonly start: number
+  readonly bigEndian: boolean
+  /** The first axis is fastest. */
+  readonly fortranOrder: boolean
 }
 
 /**
@@ -38,6 +52,15 @@ export function isNpy(bytes: Uint8Array): boolean {
  * @throws {GpfqError} INVALID_DATA
  */
 export function parseNpy(bytes: Uint8Array, place = 'npy'): Tensor {
+  return decodeArray(npyLayout(bytes, place), bytes, place)
+}
+
+/**
+ * Reads the header of an array.
+ * @param bytes the file, or its first HEADER_BYTES
+ * @throws {GpfqError} INVALID_DATA
+ */
+export function npyLayout(bytes: Uint8Array, place: string): ArrayLayout {
   if (!isNpy(bytes)) throw invalid(place, 'a NumPy .npy file', `one that starts with ${startOf(bytes)}`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const version = bytes[6] ?? 0
@@ -45,31 +68,61 @@ export function parseNpy(bytes: Uint8Array, place = 'npy'): Tensor {
   const fieldEnd = version === 1 ? 10 : 12
   if (bytes.length < fieldEnd) throw invalid(place, 'a complete header', `${bytes.length} bytes`)
   const start = fieldEnd + (version === 1 ? view.getUint16(8, true) : view.getUint32(8, true))
+  if (start > HEADER_BYTES) throw invalid(place, `a header of at most ${HEADER_BYTES} bytes`, String(start))
   if (start > bytes.length) throw invalid(place, `a header of ${start} bytes`, `${bytes.length} bytes`)
+  return { ...parseHeader(latin1(bytes.subarray(fieldEnd, start)), place), start }
+}
 
-  const header = parseHeader(latin1(bytes.subarray(fieldEnd, start)), place)
-  const count = elementCount(header.dims)
-  const size = ELEMENT_BYTES[header.type]
-  const available = bytes.length - start
-  if (!(count * size <= available))
+/** Samples of an array to read: at most `wanted`, and all of them in Fortran order, where samples do not lie together. */
+export function rowsToRead({ dims, fortranOrder }: ArrayLayout, wanted: number): number {
+  const rows = dims[0] ?? 1
+  return fortranOrder ? rows : Math.min(rows, wanted)
+}
+
+/** Bytes from the beginning of an array file to the end of its sample number `rows`. */
+export function bytesTo({ type, dims, start }: ArrayLayout, rows: number): number {
+  return start + rows * elementCount(dims.slice(1)) * ELEMENT_BYTES[type]
+}
+
+/** How far an array is unpacked that is packed: to the end, for its checksum, if all of it is within the bound. */
+export function extentTo(layout: ArrayLayout, rows: number, bound: number): Extent {
+  const all = bytesTo(layout, layout.dims[0] ?? 1)
+  const need = bytesTo(layout, rows)
+  return { need, through: all <= bound ? all + TRAILING : need }
+}
+
+/** Bytes behind the elements that a file may have. */
+const TRAILING = 2 ** 16
+
+/**
+ * The elements of an array, or of its first samples.
+ * @param bytes from the beginning of the file
+ * @param rows samples to read; all of them in Fortran order
+ * @throws {GpfqError} INVALID_DATA if the bytes end before
+ */
+export function decodeArray(
+  layout: ArrayLayout,
+  bytes: Uint8Array,
+  place: string,
+  rows: number = layout.dims[0] ?? 1,
+): Tensor {
+  const { type, start, bigEndian, fortranOrder } = layout
+  const end = bytesTo(layout, rows)
+  if (!(end <= bytes.length))
     throw invalid(
       place,
-      `${count * size} bytes for ${header.type} of shape (${header.dims.join(', ')})`,
-      String(available),
+      `${end - start} bytes for ${type} of shape ${shapeText(layout.dims)}`,
+      String(bytes.length - start),
       'the file is cut short',
     )
-  const raw = bytes.subarray(start, start + count * size)
-  const data = decodeElements(raw, header.type, header.bigEndian)
-  return {
-    type: header.type,
-    dims: header.dims,
-    data: header.fortranOrder ? toRowMajor(header.type, header.dims, data) : data,
-  }
+  const data = decodeElements(bytes.subarray(start, end), type, bigEndian)
+  const dims = layout.dims.length === 0 ? [] : [rows, ...layout.dims.slice(1)]
+  return { type, dims, data: fortranOrder ? toRowMajor(type, dims, data) : data }
 }
 
 /** Writes one array as a version 1 .npy file, its elements little endian in C order. */
 export function formatNpy(tensor: Tensor): Uint8Array {
-  const descr = Object.keys(TYPE_OF_DESCR).find((key) => TYPE_OF_DESCR[key] === tensor.type)
+  const descr = [...TYPE_OF_DESCR].find(([, type]) => type === tensor.type)?.[0]
   const order = ELEMENT_BYTES[tensor.type] === 1 ? '|' : '<'
   const shape = tensor.dims.length === 1 ? `${tensor.dims[0]},` : tensor.dims.join(', ')
   const dict = `{'descr': '${order}${descr}', 'fortran_order': False, 'shape': (${shape}), }`
@@ -98,27 +151,23 @@ export function decodeElements(raw: Uint8Array, type: TensorType, bigEndian: boo
   return elementsIn(type, new Uint8Array(raw).buffer, 0, length) // slice() of a Buffer would not copy
 }
 
-interface Header {
-  readonly type: TensorType
-  readonly bigEndian: boolean
-  readonly fortranOrder: boolean
-  readonly dims: readonly number[]
-}
+/** Most axes of an array, as in NumPy. */
+const MOST_AXES = 64
 
-function parseHeader(text: string, place: string): Header {
-  const descr = /['"]descr['"]\s*:\s*(['"])(.*?)\1/.exec(text)?.[2]
+function parseHeader(text: string, place: string): Omit<ArrayLayout, 'start'> {
+  const descr = /['"]descr['"]\s*:\s*(['"])([^'"]*)\1/.exec(text)?.[2]
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(text)?.[1]
   const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(text)?.[1]
   if (/['"]descr['"]\s*:\s*\[/.test(text))
     throw invalid(place, 'an array of plain numbers', 'a structured array', 'save its fields one by one')
   if (descr === undefined || order === undefined || shape === undefined)
-    throw invalid(place, 'a header with descr, fortran_order and shape', JSON.stringify(text.slice(0, 80)))
-  const type = TYPE_OF_DESCR[descr.slice(1)]
+    throw invalid(place, 'a header with descr, fortran_order and shape', JSON.stringify(cut(text)))
+  const type = TYPE_OF_DESCR.get(descr.slice(1))
   if (type === undefined || !'<>|='.includes(descr.charAt(0)))
     throw invalid(
       place,
       'integers, floats or booleans',
-      `NumPy type ${JSON.stringify(descr)}`,
+      `NumPy type ${JSON.stringify(cut(descr))}`,
       'convert it with astype',
     )
   const dims = shape
@@ -126,7 +175,8 @@ function parseHeader(text: string, place: string): Header {
     .map((dim) => dim.replace('L', '').trim())
     .filter((dim) => dim !== '')
     .map(Number)
-  if (!dims.every(Number.isSafeInteger)) throw invalid(place, 'a shape of whole numbers', `(${shape})`)
+  if (!dims.every(Number.isSafeInteger)) throw invalid(place, 'a shape of whole numbers', `(${cut(shape)})`)
+  if (dims.length > MOST_AXES) throw invalid(place, `at most ${MOST_AXES} axes`, String(dims.length))
   return { type, bigEndian: descr.startsWith('>'), fortranOrder: order === 'True', dims }
 }
 

@@ -1,12 +1,16 @@
 /**
  * NumPy's .npz archives: a zip file of .npy members, stored or deflated. A member is unpacked when it is read, so unused
- * arrays cost nothing. Checksums are compared here, because fflate does not compare them.
+ * arrays cost nothing, and never further than is asked for, whatever sizes the directory declares (zip.ts).
  */
-import { unzipSync, zipSync } from 'fflate'
+import { zipSync } from 'fflate'
 import { GpfqError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { crc32 } from './crc32.js'
-import { formatNpy, parseNpy } from './npy.js'
+import { ARRAY_BYTES, HEADER_BYTES, tooLarge } from './bound.js'
+import { type ArrayLayout, bytesTo, decodeArray, extentTo, formatNpy, npyLayout, rowsToRead } from './npy.js'
+import { listed } from './quote.js'
+import { readDirectory, unpackMember, type ZipMember } from './zip.js'
+
+export { isZip } from './zip.js'
 
 /** An open .npz archive. */
 export interface NpzArchive {
@@ -15,61 +19,67 @@ export interface NpzArchive {
   /**
    * Unpacks one array.
    * @param name one of `names`
-   * @throws GpfqError INVALID_DATA if there is no such array or it is damaged
+   * @throws GpfqError INVALID_DATA if there is no such array, it is damaged or takes more memory than allowed
    */
   get(name: string): Tensor
 }
 
-/** Whether a file starts as a zip archive. */
-export function isZip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x50 && bytes[1] === 0x4b && (bytes[2] === 3 || bytes[2] === 5)
+/** An archive whose arrays can be read in part. */
+export interface OpenNpz extends NpzArchive {
+  /** The header of an array. */
+  layout(name: string): ArrayLayout
+  /**
+   * The first samples of an array.
+   * @param bound most bytes to unpack
+   */
+  read(name: string, layout: ArrayLayout, samples: number, bound: number): Tensor
 }
 
 /**
  * Opens an archive: reads its directory and unpacks nothing.
  * @param place the name of the file in errors
+ * @param maxBytes most bytes that `get` unpacks
  * @throws GpfqError INVALID_DATA if it is damaged or has no .npy members
  */
-export function openNpz(bytes: Uint8Array, place = 'npz'): NpzArchive {
-  const members: string[] = []
-  const sums = unzip(place, () => {
-    unzipSync(bytes, {
-      filter: ({ name }) => {
-        members.push(name)
-        return false
-      },
-    })
-    return new Map(checksums(bytes).map((sum, i) => [members[i], sum]))
-  })
-  const names = members.filter((name) => name.endsWith('.npy')).map((name) => name.slice(0, -'.npy'.length))
+export function openNpz(bytes: Uint8Array, place = 'npz', maxBytes = ARRAY_BYTES): OpenNpz {
+  const members = new Map<string, ZipMember>()
+  for (const member of readDirectory(bytes, place))
+    if (member.name.endsWith('.npy')) members.set(member.name.slice(0, -'.npy'.length), member)
+  const names = [...members.keys()]
   if (names.length === 0)
     throw new GpfqError('INVALID_DATA', {
       place,
       expected: 'an .npz with .npy members',
       got: 'a zip without any',
     })
+  const memberOf = (name: string): ZipMember => {
+    const member = members.get(name)
+    if (member !== undefined) return member
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: `an array named ${JSON.stringify(name)}`,
+      got: `only ${listed(names)}`,
+    })
+  }
+  const layout = (name: string): ArrayLayout => {
+    const member = memberOf(name)
+    const start = unpackMember(bytes, member, place, { need: HEADER_BYTES })
+    return npyLayout(start, member.place(place))
+  }
+  const read: OpenNpz['read'] = (name, header, samples, bound) => {
+    const member = memberOf(name)
+    const own = member.place(place)
+    const rows = rowsToRead(header, samples)
+    const need = bytesTo(header, rows)
+    if (!(need <= bound) && member.method !== 'stored') throw tooLarge(own, 'the unpacked array', bound, need)
+    const content = unpackMember(bytes, member, place, extentTo(header, rows, bound))
+    return decodeArray(header, content, own, rows)
+  }
   return {
     names,
-    get(name) {
-      const member = `${name}.npy`
-      const files = unzip(place, () => unzipSync(bytes, { filter: (file) => file.name === member }))
-      const content = files[member]
-      if (content === undefined)
-        throw new GpfqError('INVALID_DATA', {
-          place,
-          expected: `an array named ${JSON.stringify(name)}`,
-          got: `only ${names.join(', ')}`,
-        })
-      const [expected, got] = [sums.get(member), crc32(content)]
-      if (got !== expected)
-        throw new GpfqError('INVALID_DATA', {
-          place: `${place}: ${member}`,
-          expected: `bytes with CRC-32 ${hex(expected)}`,
-          got: hex(got),
-          hint: 'the archive is damaged, fetch or write it again',
-        })
-      return parseNpy(content, `${place}: ${member}`)
-    },
+    layout,
+    read,
+    get: (name) => read(name, layout(name), Number.POSITIVE_INFINITY, maxBytes),
   }
 }
 
@@ -78,36 +88,4 @@ export function formatNpz(arrays: Readonly<Record<string, Tensor>>): Uint8Array 
   const members: Record<string, Uint8Array> = {}
   for (const [name, tensor] of Object.entries(arrays)) members[`${name}.npy`] = formatNpy(tensor)
   return zipSync(members, { level: 9, mtime: new Date('1980-01-01T00:00:00') })
-}
-
-const END = 0x06054b50
-const MEMBER = 0x02014b50
-
-/** The CRC-32 of each member out of the central directory, in its order (PKWARE's APPNOTE, 4.3.12 to 4.3.16). */
-function checksums(bytes: Uint8Array): readonly number[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const word = (at: number): number => view.getUint32(at, true)
-  const half = (at: number): number => view.getUint16(at, true)
-  let end = bytes.length - 22
-  while (word(end) !== END) end--
-  let at = word(end + 16)
-  if (at === 0xffffffff) at = word(word(end - 12) + 48) // zip64 has an end record of its own before this one
-  const sums: number[] = []
-  while (word(at) === MEMBER) {
-    sums.push(word(at + 16))
-    at += 46 + half(at + 28) + half(at + 30) + half(at + 32)
-  }
-  return sums
-}
-
-const hex = (sum: number | undefined): string => sum?.toString(16).padStart(8, '0') ?? 'none'
-
-function unzip<T>(place: string, read: () => T): T {
-  try {
-    return read()
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const problem = `the zip archive is damaged (${reason})`
-    throw new GpfqError('INVALID_DATA', { place, problem }, { cause })
-  }
 }

@@ -22,16 +22,16 @@ export function fitImage(
   size: { readonly channels: 1 | 3; readonly height: number; readonly width: number },
 ): Uint8Array {
   const { channels, height, width } = size
-  const planes = channels === 1 ? [lumaOf(image)] : [planeOf(image, 0), planeOf(image, 1), planeOf(image, 2)]
   const scale = Math.max(height / image.height, width / image.width)
   const rows = tapsOf(image.height, height, scale)
   const columns = tapsOf(image.width, width, scale)
   const out = new Uint8Array(channels * height * width)
-  planes.forEach((plane, c) => {
+  for (let c = 0; c < channels; c++) {
+    const plane = channels === 1 ? lumaOf(image) : planeOf(image, c) // one at a time: images can be large
     const target = out.subarray(c * height * width, (c + 1) * height * width)
     if (scale === 1) crop(plane, image, height, width, target)
     else resample(plane, image.width, rows, columns, target)
-  })
+  }
   return out
 }
 
@@ -68,18 +68,21 @@ function resample(
   columns: readonly Taps[],
   out: Uint8Array, // (rows, columns)
 ): void {
-  const inputHeight = plane.length / inputWidth
-  const wide = new Float64Array(inputHeight * columns.length) // (input height, columns)
-  for (let y = 0; y < inputHeight; y++)
+  // The rows that are read: of a tall and narrow image they are few.
+  const top = rows[0]?.first ?? 0
+  const bottom = rows.reduce((end, { first, weights }) => Math.max(end, first + weights.length), top)
+  const wide = new Float64Array((bottom - top) * columns.length) // (bottom − top, columns)
+  for (let y = top; y < bottom; y++)
     columns.forEach(({ first, weights }, x) => {
       let sum = 0
       for (let k = 0; k < weights.length; k++) sum += weights[k]! * plane[y * inputWidth + first + k]!
-      wide[y * columns.length + x] = sum
+      wide[(y - top) * columns.length + x] = sum
     })
   rows.forEach(({ first, weights }, y) => {
     for (let x = 0; x < columns.length; x++) {
       let sum = 0
-      for (let k = 0; k < weights.length; k++) sum += weights[k]! * wide[(first + k) * columns.length + x]!
+      for (let k = 0; k < weights.length; k++)
+        sum += weights[k]! * wide[(first - top + k) * columns.length + x]!
       out[y * columns.length + x] = Math.floor(sum + 0.5)
     }
   })

@@ -8,6 +8,7 @@ import { type Speed, samplesOf, timeInTurn } from '../calibration/speed.js'
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
+import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
 import { asNumbers } from './evaluate.js'
 
 /** Timed runs of each model at most, and seconds for all of them. */
@@ -71,6 +72,10 @@ export interface Comparison {
  * const { agreement, sqnrDb, speedup } = await compareModels({ runner, float, quantized, feeds, samples: feeds.samples })
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
+  checkRun(options)
+  checkBytes('float', options.float)
+  checkBytes('quantized', options.quantized)
+  checkBatches('feeds', options.feeds)
   const { runner, float, quantized, signal } = options
   await (await runner.load(float)).close() // the first load starts ONNX Runtime itself, which is not to be timed
   const first = await timedLoad(runner, float)
@@ -131,6 +136,7 @@ async function runBoth(
   let first: Feeds | undefined
   for await (const batch of feeds) {
     signal?.throwIfAborted()
+    checkBatch('feeds', batch)
     first ??= batch
     add(await scoresOf(float, batch, output), await scoresOf(quantized, batch, output), output, differences)
     samples += samplesOf(batch)

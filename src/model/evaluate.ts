@@ -11,6 +11,7 @@ import { GpfqError } from '../errors.js'
 import { elementCount, numberAt } from '../tensor/elements.js'
 import { float16ToFloat32 } from '../tensor/float16.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
+import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
 
 /** Options of evaluate. */
 export interface EvaluateOptions {
@@ -72,6 +73,10 @@ export interface SequenceEvaluation {
  * const { top1 } = await evaluate({ runner, model, feeds, labels, samples: feeds.samples })
  */
 export async function evaluate(options: EvaluateOptions): Promise<ClassEvaluation | SequenceEvaluation> {
+  checkRun(options)
+  checkBytes('model', options.model)
+  checkBatches('feeds', options.feeds)
+  checkBatch('labels', { labels: options.labels })
   const target = labelTarget(options.labels, options.samples)
   const session = await options.runner.load(options.model)
   try {
@@ -93,6 +98,7 @@ async function evaluateSession(
   let samples = 0
   for await (const batch of feeds) {
     signal?.throwIfAborted()
+    checkBatch('feeds', batch)
     const scores = (await session.run(batch, [output]))[output]
     if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
     const size = Object.values(batch)[0]?.dims[0] ?? 0

@@ -16,6 +16,7 @@ import { type Model, openModel } from '../onnx/openModel.js'
 import { matchLayers } from '../onnx/patterns.js'
 import { planStages } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer, PlanModel } from '../options.js'
+import { checkModel } from './arguments.js'
 import { integerFormatOf, integersOf, kernelOf, kernelsByLayer, type LayerKernel } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
 import { preparedModel } from './preparedModel.js'
@@ -34,6 +35,7 @@ import { resolveSettings, type Settings } from './settings.js'
  * await writeFile('plan.json', JSON.stringify(plan))
  */
 export const planModel: PlanModel = async (source, options) => {
+  checkModel('model', source)
   const settings = resolveSettings(options)
   const model = source instanceof Uint8Array ? await openModel(source, options.readExternalData) : source
   return planOf(model, settings)

@@ -26,6 +26,7 @@ import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { executorOf } from '../quantizer.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { VERSION } from '../version.js'
+import { checkBatch, checkBatches, checkModel, checkRun } from './arguments.js'
 import { describeLayer } from './layerReport.js'
 import { measureIntegers } from './measureIntegers.js'
 import { advanceStage, observeStage } from './observeStage.js'
@@ -52,6 +53,8 @@ export { planModel } from './plan.js'
  * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
  */
 export const quantizeModel: QuantizeModel = async (source, options) => {
+  checkModel('model', source)
+  checkRun(options)
   options.signal?.throwIfAborted()
   const start = performance.now()
   const model = source instanceof Uint8Array ? await openModel(source, options.readExternalData) : source
@@ -81,6 +84,8 @@ async function carryOut(
   options: RunOptions,
   start: number,
 ): Promise<QuantizeModelResult> {
+  checkRun(options)
+  if (options.calibration !== undefined) checkBatches('calibration', options.calibration)
   options.signal?.throwIfAborted()
   const planned = await joinPlan(model, plan)
   if (options.calibration === undefined && needsCalibration(plan.settings)) {
@@ -152,7 +157,9 @@ async function readCalibration(
   const batches: Feeds[] = []
   for await (const feeds of calibration) {
     signal?.throwIfAborted()
-    checkFeeds(`calibration, batch ${batches.length + 1}`, feeds, inputs)
+    const place = `calibration, batch ${batches.length + 1}`
+    checkBatch(place, feeds)
+    checkFeeds(place, feeds, inputs)
     batches.push(feeds)
     await yieldToEventLoop()
   }

@@ -16,6 +16,7 @@ import {
 import { FORMATS, type Format } from '../onnx/layer.js'
 import type { ActivationOptions, AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../options.js'
 import { activationsOf, checkActivations } from './activationSettings.js'
+import { checkOptions, checkPatterns, checkRules } from './arguments.js'
 
 /** Every option of a run with its default filled in; plans and reports hold it. QuantizeModelOptions says what each does. */
 export interface Settings extends Recipe {
@@ -53,6 +54,7 @@ const LEVELS = 15
  * @throws RangeError for unknown names and for values, TypeError for options that exclude each other
  */
 export function resolveSettings(options: AnyPlanOptions): Settings {
+  checkOptions(options)
   const recipe = resolveRecipe(options, options.randomPatches !== undefined)
   const settings: Settings = {
     ...recipe,
@@ -71,6 +73,9 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
     biasCorrection: options.biasCorrection ?? false,
     foldBatchNorm: options.foldBatchNorm ?? true,
   }
+  checkPatterns('include', settings.include)
+  checkPatterns('exclude', settings.exclude)
+  checkRules('levelsFor', settings.levelsFor)
   checkLevels('levels', settings.levels)
   checkLevelsFor(settings, 'levels', settings.levels)
   checkTargets(options, settings)

@@ -3,8 +3,8 @@
  * matches slashes and dots too, so that `*conv*` finds `/layer1/layer1.0/conv1/Conv`. A pattern without a match is an
  * error, because a typo would otherwise quantize a layer that was meant to stay float.
  */
-import picomatch from 'picomatch'
 import { GpfqError } from '../errors.js'
+import { compileGlob, type Glob, runGlob } from './glob.js'
 import type { Layer, Skipped } from './layer.js'
 
 /** Names that a pattern can match: those of the layer's nodes and of its weight. */
@@ -14,8 +14,11 @@ function namesOf(layer: Layer): string[] {
 
 /** Whether a name equals the pattern or matches it as a glob. */
 export function matchesPattern(pattern: string, name: string): boolean {
-  return pattern === name || picomatch.isMatch(name, pattern, { bash: true, dot: true })
+  return matches(pattern, compileGlob(pattern), name)
 }
+
+const matches = (pattern: string, glob: Glob, name: string): boolean =>
+  pattern === name || runGlob(glob, name).matches
 
 /**
  * The layers that a pattern matches.
@@ -29,10 +32,11 @@ export function matchLayers(
   skipped: readonly Skipped[],
   option: string,
 ): Layer[] {
-  const found = layers.filter((layer) => namesOf(layer).some((name) => matchesPattern(pattern, name)))
+  const glob = compileGlob(pattern)
+  const found = layers.filter((layer) => namesOf(layer).some((name) => matches(pattern, glob, name)))
   if (found.length > 0) return found
   const place = `${option} '${pattern}'`
-  const match = skipped.find(({ name }) => matchesPattern(pattern, name))
+  const match = skipped.find(({ name }) => matches(pattern, glob, name))
   if (match !== undefined)
     throw new GpfqError('NO_MATCH', {
       place,

@@ -142,12 +142,19 @@ describe('gpfq quantize', () => {
     expect(existsSync(at('msq.onnx'))).toBe(true)
   })
 
-  it('is interrupted by Ctrl-C with 130, and leaves nothing behind', async () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('is ended by %s with %i, and leaves nothing behind', async (signal, exitCode) => {
     const before = files()
     const args = ['--samples', '512', '--batch', '1', '-o', at('never.onnx')]
-    const { code, stderr } = await gpfq(['quantize', model, ...data, ...args], { interruptOn: /\[1\/4\]/ })
+    const { code, stderr } = await gpfq(['quantize', model, ...data, ...args], {
+      interruptOn: /\[1\/4\]/,
+      signal,
+    })
     expect(stderr).toMatch(/interrupted: nothing was written\n$/)
-    expect(code).toBe(130)
+    expect(code).toBe(exitCode)
     expect(files()).toEqual(before)
   })
 

@@ -26,7 +26,12 @@ export function temporaryFolder(): (name: string) => string {
 
 export function gpfq(
   args: readonly string[],
-  options: { env?: Record<string, string>; interruptOn?: RegExp; closeStderr?: boolean } = {},
+  options: {
+    env?: Record<string, string>
+    interruptOn?: RegExp
+    signal?: NodeJS.Signals
+    closeStderr?: boolean
+  } = {},
 ): Promise<Run> {
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
   const child = spawn(process.execPath, [MAIN, ...args], { env: { ...inherited, ...options.env } })
@@ -38,7 +43,7 @@ export function gpfq(
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
-    if (options.interruptOn?.test(stderr)) child.kill('SIGINT')
+    if (options.interruptOn?.test(stderr)) child.kill(options.signal ?? 'SIGINT')
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)

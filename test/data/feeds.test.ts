@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { encode } from 'fast-png'
+import { zipSync } from 'fflate'
 import { describe, expect, it } from 'vitest'
+import { labelsOfFeeds, labelsOfFolders } from '#src/data/classes.js'
 import { describeFeedNote } from '#src/data/feedNote.js'
 import { type FeedOptions, loadFeeds, loadLabels } from '#src/data/feeds.js'
 import { openData } from '#src/data/files.js'
@@ -158,7 +160,7 @@ describe('loadFeeds', () => {
       'expected samples for input tokens, got none',
     )
     await expect(loadFeeds([a, t], [image, tokens])).rejects.toThrow(
-      't.npy: expected 3 samples as in i.npy, got 2',
+      't.npy: expected 3 samples for input tokens, as for input image in i.npy, got 2',
     )
     await expect(loadFeeds([a, a], [image])).rejects.toThrow(/one source for input image, got two/)
     await expect(loadFeeds([file(formatNpy(bytes([3, 6])))], [image, tokens])).rejects.toThrow(
@@ -203,6 +205,130 @@ describe('loadFeeds', () => {
       /fixed height and width/,
     )
   })
+})
+
+describe('images that cannot be read', () => {
+  const png = (value: number) =>
+    encode({ width: 2, height: 2, channels: 3, data: new Uint8Array(12).fill(value) })
+  const photos = (...values: (number | Uint8Array)[]) => ({
+    name: 'photos',
+    files: values.map((value, i) => ({
+      name: `${i}.png`,
+      folder: i % 2 === 0 ? 'even' : 'odd',
+      bytes: async () => (typeof value === 'number' ? png(value) : value),
+    })),
+  })
+  const firsts = async (set: AsyncIterable<Feeds>) =>
+    (await all(set)).flatMap(({ image }) =>
+      Array.from({ length: image?.dims[0] ?? 0 }, (_, i) => Number(image?.data[12 * i])),
+    )
+
+  it('are left out and counted, and other images take their place', async () => {
+    const source = photos(new Uint8Array(9), 2, 3, png(4).subarray(0, 50), 5, 6)
+    const set = await loadFeeds([source], [colour], { samples: 3, scale: 1 })
+    expect([set.samples, set.available, set.skipped]).toEqual([3, 5, [0]])
+    expect(await firsts(set)).toEqual([3, 5, 2])
+    const whole = await loadFeeds([source], [colour], { scale: 1 })
+    expect([whole.samples, whole.available, whole.skipped]).toEqual([4, 4, [0, 4]])
+    expect(await firsts(whole)).toEqual([3, 5, 2, 6])
+    expect(whole.notes).toEqual([
+      {
+        code: 'IMAGES_SKIPPED',
+        place: 'photos',
+        count: 2,
+        text: '2 of 6 images cannot be read and are left out: 0.png: expected a JPEG or PNG image, got another kind of file and 1 more',
+      },
+    ])
+  })
+
+  it('take their labels with them, and folders are labels', async () => {
+    const source = photos(1, new Uint8Array(9), 3, 4)
+    const set = await loadFeeds([source], [colour], { scale: 1 })
+    const found = labelsOfFolders(source)
+    expect(found?.classes).toEqual(['even', 'odd'])
+    expect([...(found?.labels.data ?? [])]).toEqual([0, 0, 1, 1])
+    const labels = labelsOfFeeds(
+      { type: 'int64', dims: [4], data: BigInt64Array.of(0n, 0n, 7n, 1n) },
+      set,
+      'l',
+    )
+    expect(labels).toEqual({ type: 'int64', dims: [3], data: BigInt64Array.of(0n, 0n, 1n) })
+    expect(() => labelsOfFeeds(bytes([3]), set, 'l.npy')).toThrow(
+      'l.npy: expected labels for the 4 samples of the data, got shape (3)',
+    )
+    expect(
+      labelsOfFolders({ ...source, files: source.files.map((file) => ({ ...file, folder: undefined })) }),
+    ).toBeNull()
+    expect(() =>
+      labelsOfFolders({ name: 'p', files: [...source.files, { name: 'x.png', bytes: async () => png(0) }] }),
+    ).toThrow(/^p: expected every image in the folder of a class, got x\.png outside/)
+  })
+
+  it('are errors where strict, where no image is left, and where they have other inputs beside them', async () => {
+    const source = photos(1, new Uint8Array(9))
+    const strict = await loadFeeds([source], [colour], { scale: 1, strict: true })
+    await expect(all(strict)).rejects.toThrow(/^1\.png: expected a JPEG or PNG image/)
+    await expect(loadFeeds([photos(new Uint8Array(1))], [colour])).rejects.toThrow(/^0\.png: expected/)
+    const both = [{ ...source, input: 'image' }, file(formatNpy(bytes([2, 4])), 't.npy', 'tokens')]
+    await expect(all(await loadFeeds(both, [colour, tokens], { scale: 1 }))).rejects.toThrow(/^1\.png/)
+  })
+
+  it('end the reading where the signal aborts', async () => {
+    const controller = new AbortController()
+    controller.abort(new Error('enough'))
+    await expect(loadFeeds([photos(1)], [colour], { signal: controller.signal })).rejects.toThrow('enough')
+  })
+})
+
+describe('names', () => {
+  it('can be those that objects have', async () => {
+    const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty']
+    const inputs: RunnerInput[] = names.map((name) => ({ ...tokens, name }))
+    const members = Object.fromEntries(names.map((name) => [`${name}.npy`, formatNpy(bytes([2, 4]))]))
+    const npz = file(zipSync(members), 'd.npz')
+    const [batch] = await all(await loadFeeds([npz], inputs))
+    expect(Object.keys(batch ?? {})).toEqual(names)
+    for (const name of names) expect(Object.getOwnPropertyDescriptor(batch, name)?.value.dims).toEqual([2, 4])
+    await expect(
+      loadFeeds([file(formatNpz({ a: bytes([2]), b: bytes([2]) }))], [inputs[1]!]),
+    ).rejects.toThrow('expected an array named "constructor", got a, b')
+  })
+
+  it('of arrays can be given for an input of another name', async () => {
+    const npz = formatNpz({ images: bytes([3, 4]), labels: bytes([3]) })
+    await expect(loadFeeds([file(npz)], [tokens])).rejects.toMatchObject({ hint: HINTS['choose-array'] })
+    const [batch] = await all(await loadFeeds([{ ...file(npz), array: 'images' }], [tokens]))
+    expect(batch?.tokens?.dims).toEqual([3, 4])
+    expect((await loadLabels({ ...file(npz), array: 'labels' })).dims).toEqual([3])
+  })
+})
+
+it('loadFeeds notes values that stand for minus infinity', async () => {
+  const mask: RunnerInput = { name: 'mask', type: 'float32', dims: ['N', 2] }
+  const load = (...values: number[]) =>
+    loadFeeds(
+      [file(formatNpy({ type: 'float32', dims: [1, 2], data: Float32Array.from(values) }), 'm.npy')],
+      [mask],
+    )
+  for (const value of [-1e9, Number.NEGATIVE_INFINITY])
+    expect((await load(0, value)).notes).toMatchObject([{ code: 'SENTINELS', place: 'm.npy' }])
+  expect((await load(0, -1e9)).notes[0]?.text).toMatch(
+    /^values down to -1\.0e\+9, as masks have them, go into input mask/,
+  )
+  expect((await load(-5000, 1e12)).notes).toEqual([])
+})
+
+it.each([
+  [{ samples: 0 }, /^samples: expected an integer of at least 1, got 0/],
+  [{ maxBytes: 0.5 }, /^maxBytes: expected an integer/],
+  [{ layout: 'chwn' }, /^layout: expected one of nchw, nhwc, got chwn/],
+  [{ signal: {} }, /^signal: expected an AbortSignal, got an object/],
+])('loadFeeds refuses %j by the name of the option', async (options, message) => {
+  // As from JavaScript, whose compiler checks nothing.
+  const untyped: FeedOptions = JSON.parse(JSON.stringify(options))
+  const refused = load(bytes([2, 4]), tokens, untyped)
+  await expect(refused).rejects.toThrow(message)
+  await expect(refused).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 })
 
 describe('loadLabels', () => {

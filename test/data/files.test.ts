@@ -1,25 +1,9 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import {
-  checkOutput,
-  externalDataReader,
-  openData,
-  readBytes,
-  removeUnfinished,
-  writeBytes,
-} from '#src/data/files.js'
+import { externalDataReader, openData, readBytes, splitData } from '#src/data/files.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'gpfq-files-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -42,64 +26,53 @@ describe('openData', () => {
     const { files } = await openData(at('photos'))
     expect(files.map(({ name }) => name)).toEqual([at('photos/a.JPG'), at('photos/b.png')])
   })
-})
 
-describe('writeBytes', () => {
-  it('writes whole files, leaves no temporary ones, overwrites only with force', async () => {
-    await writeBytes(at('out'), 'one', false)
-    await expect(writeBytes(at('out'), 'two', false)).rejects.toMatchObject({ code: 'FILE_EXISTS' })
-    expect(readFileSync(at('out'), 'utf8')).toBe('one')
-    await writeBytes(at('out'), 'two', true)
-    expect(readFileSync(at('out'), 'utf8')).toBe('two')
-    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
-    expect(() => checkOutput(at('out'), false)).toThrow(
-      /out: the file exists already; choose another name, or allow overwriting/,
-    )
-    expect(() => checkOutput(at('no/such/folder'), false)).toThrow(/expected an existing folder/)
-  })
-
-  it('refuses paths that cannot be written before any work', async () => {
-    writeFileSync(at('file'), 'x')
-    mkdirSync(at('taken'))
-    const refusal = (path: string) => {
-      try {
-        checkOutput(path, true)
-      } catch (error) {
-        return error
-      }
-      return null
+  it('lists the images of folders in it, with the class that they are in, links in a circle too', async () => {
+    for (const path of [
+      'sorted/dog/b.png',
+      'sorted/dog/old/a.png',
+      'sorted/cat/c.jpg',
+      'sorted/.git/x.png',
+    ]) {
+      mkdirSync(dirname(at(path)), { recursive: true })
+      writeFileSync(at(path), 'x')
     }
-    for (const [path, message] of [
-      ['', /^output: expected the name of a file, got an empty one/],
-      [at('taken'), /taken: expected a file or nothing there yet, got a folder/],
-      ['/dev/null', /expected a file or nothing there yet, got a device/],
-      [at('file/o.onnx'), /o\.onnx: expected a folder .*file, got a file/],
-      [at('file/no/o.onnx'), /no: expected a writable place, got a path through a file/],
-      [at('n'.repeat(300)), /expected a writable place, got ENAMETOOLONG/],
-    ] as const) {
-      const error = expect.objectContaining({ code: 'FILE_ACCESS', message: expect.stringMatching(message) })
-      expect(refusal(path), path).toEqual(error)
-      await expect(writeBytes(path, 'x', true), path).rejects.toEqual(error)
+    symlinkSync(at('sorted'), at('sorted/dog/up'))
+    symlinkSync(at('nowhere'), at('sorted/gone'))
+    const { files } = await openData(at('sorted'))
+    expect(files.map(({ name, folder: own }) => [name, own])).toEqual([
+      [at('sorted/cat/c.jpg'), 'cat'],
+      [at('sorted/dog/b.png'), 'dog'],
+      [at('sorted/dog/old/a.png'), 'dog'],
+    ])
+  })
+
+  it('takes any text for the name of an input and of an array', async () => {
+    for (const name of ['x.npy', 'd.npz', 'q=1.npz']) writeFileSync(at(name), 'x')
+    const path = at('x.npy')
+    for (const input of ['a/x', 'enc/x:0', 'a=b', 'a=b=', 'C:\\x', '__proto__', 'constructor', '=']) {
+      expect(splitData(`${input}=${path}`, ['other', input]), input).toEqual({
+        input,
+        path,
+        array: undefined,
+      })
+      expect(splitData(`${input}=${at('d.npz')}:${input}`, [input]), input).toEqual({
+        input,
+        path: at('d.npz'),
+        array: input,
+      })
     }
-    expect(refusal(at('file'))).toBeNull()
-  })
-
-  it.skipIf(process.getuid?.() === 0)('refuses folders without permission to write', () => {
-    mkdirSync(at('locked'))
-    chmodSync(at('locked'), 0o555)
-    expect(() => checkOutput(at('locked/o.onnx'), false)).toThrow(
-      /o\.onnx: expected a writable folder .*locked, got no permission/,
-    )
-  })
-
-  it('removes what is half-written when the process has to end', async () => {
-    const temporary = at(`.large.${process.pid}.tmp`)
-    const writing = writeBytes(at('large'), new Uint8Array(64 << 20), false)
-    while (!existsSync(temporary)) await new Promise(setImmediate)
-    removeUnfinished()
-    expect(existsSync(temporary)).toBe(false)
-    await expect(writing).rejects.toThrow(/large: expected a writable place/)
-    expect(existsSync(at('large'))).toBe(false)
+    // Names that are not known here still have a path behind them.
+    expect(splitData(`a/x=${path}`)).toEqual({ input: 'a/x', path, array: undefined })
+    expect(splitData(`${at('d.npz')}:input:0`)).toEqual({
+      input: undefined,
+      path: at('d.npz'),
+      array: 'input:0',
+    })
+    expect(splitData(`${at('q=1.npz')}:y=2`)).toEqual({ input: undefined, path: at('q=1.npz'), array: 'y=2' })
+    expect(splitData('folder=1/none.npy').path).toBe('1/none.npy')
+    expect(splitData('./folder=1/none.npy').path).toBe('./folder=1/none.npy')
+    expect(splitData(`x=${'n'.repeat(5000)}:a`, ['x']).input).toBe('x')
   })
 })
 
@@ -122,7 +95,26 @@ describe('externalDataReader', () => {
   })
 })
 
-it('readBytes says what is wrong in words', async () => {
-  await expect(readBytes(folder)).rejects.toThrow(/expected a readable file, got a folder/)
-  expect(existsSync(at('never'))).toBe(false)
+describe('readBytes', () => {
+  it('says what is wrong in words', async () => {
+    await expect(readBytes(folder)).rejects.toThrow(/expected a readable file, got a folder/)
+    await expect(readBytes('/dev/zero')).rejects.toThrow(/zero: expected a file, got a device/)
+    await expect(readBytes(at('n'.repeat(300)))).rejects.toThrow(/got a name that is too long/)
+    await expect(readBytes('a\0b')).rejects.toThrow(/got a name that no file can have/)
+    expect(existsSync(at('never'))).toBe(false)
+  })
+
+  it('refuses files of more than 2 GiB before it reads them', async () => {
+    writeFileSync(at('sparse'), '')
+    truncateSync(at('sparse'), 3 * 2 ** 30)
+    await expect(readBytes(at('sparse'))).rejects.toThrow(
+      /sparse: expected a file of at most 2 GiB, got 3 GiB$/,
+    )
+  })
+
+  it.skipIf(process.platform === 'win32')('reads pipes', async () => {
+    execFileSync('mkfifo', [at('pipe')])
+    spawn('sh', ['-c', 'printf abc > "$0"', at('pipe')])
+    expect(await readBytes(at('pipe'))).toEqual(Uint8Array.of(97, 98, 99))
+  })
 })

@@ -17,7 +17,7 @@ describe('parseIdx', () => {
 
   it('refuses files that are cut short or of another kind', () => {
     expect(() => parseIdx(hex('00000801 00000003 0102'), 'labels')).toThrow(
-      'labels: expected 11 bytes for uint8 of shape (3), got 10; the file is cut short',
+      'labels: expected 3 bytes for uint8 of shape (3), got 2; the file is cut short',
     )
     expect(() => parseIdx(hex('00000803 00000003'), 'x')).toThrow(/cut short/)
     expect(isIdx(hex('00000a01'))).toBe(false)

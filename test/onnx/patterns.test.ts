@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { compileGlob, runGlob } from '#src/onnx/glob.js'
 import { matchesPattern, matchLayers } from '#src/onnx/patterns.js'
 import type { Layer } from '../../src/onnx/layer.js'
 
@@ -36,6 +37,38 @@ describe('patterns over layer names', () => {
 
   it('match whole names only', () => {
     expect(matchesPattern('conv1', '/layer1/conv1/Conv')).toBe(false)
+  })
+
+  it('have classes, ranges, alternatives within each other, and signs that stand for themselves', () => {
+    const all = (pattern: string, ...names: string[]) => names.map((name) => matchesPattern(pattern, name))
+    expect(all('conv[12]', 'conv1', 'conv3')).toEqual([true, false])
+    expect(all('conv[!0-3]', 'conv1', 'conv4')).toEqual([false, true])
+    expect(all('b.{0,1{0,1}}.w', 'b.0.w', 'b.11.w', 'b.1.w')).toEqual([true, true, false])
+    expect(all('{*conv*,fc}', '/a/conv1', 'fc', 'fc2')).toEqual([true, true, false])
+    expect(all('!fc*', 'fc1', 'conv1')).toEqual([false, true])
+    expect(all('a\\*', 'a*', 'ab')).toEqual([true, false])
+    expect(all('a[b', 'a[b', 'ab')).toEqual([true, false])
+    expect(all('x{1}', 'x{1}', 'x1')).toEqual([true, false])
+    expect(all('?', '𝒳', 'ab', '')).toEqual([true, false, false])
+    expect(all('*', '', 'a\nb')).toEqual([true, true])
+    for (const name of ['constructor', '__proto__', 'toString']) expect(matchesPattern('x', name)).toBe(false)
+  })
+
+  it.each(['*a', '{a,*}', '[!b]*', '?*', '{,a}'])(
+    'look at each state once a character: %s again and again takes no longer than its length says',
+    (part) => {
+      const glob = compileGlob(`${part.repeat(60)}b`)
+      const { matches, steps } = runGlob(glob, 'a'.repeat(2000))
+      expect(matches).toBe(false)
+      expect(steps).toBeLessThanOrEqual(2001 * glob.states.length)
+      expect(glob.states.length).toBeLessThanOrEqual(60 * part.length + 2)
+    },
+  )
+
+  it('can be nested as deep as anybody likes', () => {
+    const deep = `${'{a,'.repeat(20000)}b${'}'.repeat(20000)}`
+    expect(runGlob(compileGlob(deep), 'b').matches).toBe(false)
+    expect(compileGlob('['.repeat(100000)).states).toHaveLength(100001)
   })
 
   it('take a name with special characters literally', () => {

@@ -5,6 +5,7 @@ import {
   type FeedNote,
   type FeedSet,
   isImageName,
+  labelsOfFeeds,
   loadFeeds,
   loadLabels,
   readArrays,
@@ -54,12 +55,7 @@ export async function readData(
       problem: 'the right answers are missing',
       hint: 'choose an .npz with an array named “label” in it, or a second file with “label” in its name',
     })
-  if (found !== null && found.tensor.dims[0] !== feeds.available)
-    throw new GpfqError('INVALID_DATA', {
-      place: found.name,
-      expected: `one label for each of ${feeds.available} samples`,
-      got: String(found.tensor.dims[0] ?? 0),
-    })
+  const labels = found === null ? null : labelsOfFeeds(found.tensor, feeds, found.name)
   // An array of labels is used, although it is not an input.
   const isAboutLabels = (note: FeedNote) =>
     note.code === 'NOT_AN_INPUT' && note.names.every((name) => name === found?.array)
@@ -75,7 +71,7 @@ export async function readData(
       labels: found?.name ?? null,
     },
     feeds,
-    labels: found?.tensor ?? null,
+    labels,
   }
 }
 

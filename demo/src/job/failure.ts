@@ -46,6 +46,8 @@ const PAGE_HINTS: Readonly<Partial<Record<string, string>>> = {
     'change or empty “Divide by”, “Mean” and “Standard deviation” under “How the data is prepared”',
   [HINTS['samples-for-input']]: 'choose a file with its name as well',
   [HINTS['npz-with-names']]: 'name each file like its input, or choose one .npz with these names',
+  [HINTS['max-bytes']]:
+    'choose a smaller file, or quantize on the command line, where --max-data allows more',
   [HINTS['choose-array']]: 'choose an .npz with an array of that name',
 }
 

@@ -75,7 +75,8 @@ export function App({ session }: { readonly session: Session }) {
       <footer>
         <p>
           Nothing is uploaded: a Content-Security-Policy forbids this page to reach any other address. The
-          same is a library and a command line, <code>npm install gpfq</code>.
+          same is a library and a command line, <code>gpfq</code>: run <code>npm pack</code> in a clone of its
+          repository, and <code>npm install --global ./gpfq-*.tgz onnxruntime-web</code>.
         </p>
       </footer>
     </>

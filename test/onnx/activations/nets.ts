@@ -41,9 +41,7 @@ export const NETS: Readonly<Record<string, Net>> = {
     'c3',
     { kernels: { sum: 'QLinearAdd' }, without: ['Relu', 'Add'] },
   ),
-  'MaxPool between': net(between('MaxPool', { kernel_shape: [2, 2], strides: [2, 2] }), 'c2', {
-    kernels: { m: 'NhwcMaxPool' },
-  }),
+  'MaxPool between': net(between('MaxPool', { kernel_shape: [2, 2], strides: [2, 2] }), 'c2'),
   'MaxPool behind a float layer': net(
     between('MaxPool', { kernel_shape: [2, 2], strides: [2, 2] }),
     'c2',

@@ -1,0 +1,103 @@
+/**
+ * Which source is for which input of the model: by its name, by the names of an archive's arrays, or because there is but
+ * one. Names come from models and files and can be any text.
+ */
+import { typeError } from '../checks.js'
+import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
+import type { RunnerInput } from '../tensor/tensor.js'
+import { ARRAY_BYTES } from './bound.js'
+import { arrayColumn, type Column, imageColumn } from './column.js'
+import type { FeedNote } from './feedNote.js'
+import type { DataSource } from './feeds.js'
+import { isImageName } from './images.js'
+import { cut, listed } from './quote.js'
+import { type OpenFile, openArrays, pickEntry } from './source.js'
+
+/**
+ * The column of each model input, by the input's name. Headers are read and nothing else.
+ * @param maxBytes the user's own bound of memory
+ * @throws {GpfqError} INVALID_DATA
+ */
+export async function matchColumns(
+  sources: readonly DataSource[],
+  inputs: readonly RunnerInput[],
+  maxBytes: number | undefined,
+  notes: FeedNote[],
+): Promise<ReadonlyMap<string, Column>> {
+  const columns = new Map<string, Column>()
+  const add = (input: RunnerInput, column: Column) => {
+    if (columns.has(input.name)) throw invalid(column.place, `one source for input ${input.name}`, 'two')
+    columns.set(input.name, column)
+  }
+  for (const source of sources) {
+    checkSource(source)
+    const [file] = source.files
+    if (file === undefined) throw invalid(source.name, 'JPEG or PNG images', 'a folder without any')
+    if (isImageName(file.name)) {
+      const input = targetOf(source, inputs)
+      add(input, imageColumn(source.files, input, source.name, maxBytes))
+      continue
+    }
+    const arrays = await openArrays(file, maxBytes ?? ARRAY_BYTES)
+    const isChosen = source.input !== undefined || source.array !== undefined
+    const named = isChosen ? [] : namedInputs(arrays, inputs, notes, source.name)
+    for (const input of named)
+      add(input, arrayColumn(pickEntry(arrays, input.name, source.name), source.name))
+    if (named.length > 0) continue
+    const input = targetOf(source, inputs)
+    add(input, arrayColumn(pickEntry(arrays, source.array ?? input.name, source.name), source.name))
+  }
+  return columns
+}
+
+/** For callers whose compiler does not check it. */
+function checkSource(source: unknown): void {
+  if (typeof source === 'object' && source !== null && 'files' in source && Array.isArray(source.files))
+    return
+  throw typeError({ place: 'sources', expected: 'objects { name, files }', got: typeof source })
+}
+
+/** The inputs that an archive has arrays for. Adds a note about the other arrays. */
+function namedInputs(
+  arrays: OpenFile,
+  inputs: readonly RunnerInput[],
+  notes: FeedNote[],
+  place: string,
+): readonly RunnerInput[] {
+  if (arrays.kind !== 'named') return []
+  const { names } = arrays.archive
+  const inArchive = new Set(names)
+  const wanted = new Set(inputs.map((input) => input.name))
+  const found = inputs.filter((input) => inArchive.has(input.name))
+  const unused = names.filter((name) => !wanted.has(name))
+  if (found.length > 0 && unused.length > 0)
+    notes.push({
+      code: 'NOT_AN_INPUT',
+      place,
+      text: `not an input, not used: ${listed(unused)}`,
+      names: unused,
+    })
+  return found
+}
+
+/** The input that a source without names of its own is for. */
+function targetOf(source: DataSource, inputs: readonly RunnerInput[]): RunnerInput {
+  const names = listed(inputs.map((input) => input.name))
+  const [only] = inputs
+  const input =
+    source.input === undefined && inputs.length === 1
+      ? only
+      : inputs.find((candidate) => candidate.name === source.input)
+  if (input !== undefined) return input
+  if (source.input !== undefined)
+    throw invalid(source.name, `the name of a model input (${names})`, JSON.stringify(cut(source.input)))
+  throw new GpfqError('INVALID_DATA', {
+    place: source.name,
+    problem: `the model has ${inputs.length} inputs (${names}), and it is not said which one this is for`,
+    hint: HINTS['npz-with-names'],
+  })
+}
+
+const invalid = (place: string, expected: string, got: string): GpfqError =>
+  new GpfqError('INVALID_DATA', { place, expected, got })
