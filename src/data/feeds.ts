@@ -8,6 +8,7 @@ import { checkWhole } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
 import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
+import { namedTensors } from '../tensor/named.js'
 import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 import { arrayColumn, type Column, imageColumn } from './column.js'
@@ -108,9 +109,9 @@ export async function loadFeeds(
     async *[Symbol.asyncIterator]() {
       for (let begin = 0; begin < samples; begin += batchSize) {
         const end = Math.min(begin + batchSize, samples)
-        const batch: Record<string, Tensor> = {}
-        for (const feeder of feeders) batch[feeder.name] = await feeder.read(begin, end)
-        yield batch
+        const batch: [string, Tensor][] = []
+        for (const feeder of feeders) batch.push([feeder.name, await feeder.read(begin, end)])
+        yield namedTensors(batch)
       }
     },
   }

@@ -12,9 +12,14 @@ function namesOf(layer: Layer): string[] {
   return [...layer.uses.map(({ node }) => node), layer.weight]
 }
 
-/** Whether a name equals the pattern or matches it as a glob. */
-export function matchesPattern(pattern: string, name: string): boolean {
-  return pattern === name || picomatch.isMatch(name, pattern, { bash: true, dot: true })
+/** The longest glob; a longer pattern is a name. */
+const LONGEST_GLOB = 1000
+
+/** A test whether a name equals the pattern or matches it as a glob, which is compiled once. */
+export function matcherOf(pattern: string): (name: string) => boolean {
+  if (pattern === '' || pattern.length > LONGEST_GLOB) return (name) => name === pattern
+  const isMatch = picomatch(pattern, { bash: true, dot: true })
+  return (name) => pattern === name || isMatch(name)
 }
 
 /**
@@ -29,10 +34,11 @@ export function matchLayers(
   skipped: readonly Skipped[],
   option: string,
 ): Layer[] {
-  const found = layers.filter((layer) => namesOf(layer).some((name) => matchesPattern(pattern, name)))
+  const matches = matcherOf(pattern)
+  const found = layers.filter((layer) => namesOf(layer).some(matches))
   if (found.length > 0) return found
   const place = `${option} '${pattern}'`
-  const match = skipped.find(({ name }) => matchesPattern(pattern, name))
+  const match = skipped.find(({ name }) => matches(name))
   if (match !== undefined)
     throw new GpfqError('NO_MATCH', {
       place,
