@@ -9,12 +9,15 @@ import { withNodeNames } from '../onnx/biasCorrection.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
-import type { Layer } from '../onnx/layer.js'
+import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
+import { graphOf } from '../onnx/model.js'
 import { Network } from '../onnx/network.js'
 import type { Model } from '../onnx/openModel.js'
 import { planStages, type Stage } from '../onnx/stages.js'
+import { checkValues } from '../onnx/tensor.js'
 import type { ModelPlan, PlanLayer } from '../options.js'
+import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { integersOf } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
 import { type Settings, wrongSetting } from './settings.js'
@@ -22,8 +25,14 @@ import { type Settings, wrongSetting } from './settings.js'
 export interface PreparedModel {
   readonly proto: ModelProto
   readonly graph: GraphIndex
+  /** The model before anything was folded, with all of its values. */
+  readonly whole: ModelProto
   /** Names of the BatchNormalizations that were folded. */
   readonly folded: readonly string[]
+  /** BatchNormalizations that could not be folded, and why; none where that was not asked for. */
+  readonly keptBatchNorms: readonly Skipped[]
+  /** Weights that folding stores under another name → the name in the file. */
+  readonly renamed: ReadonlyMap<string, string>
   /** Of the model's file and its external data. */
   readonly bytesIn: number
 }
@@ -46,8 +55,17 @@ export function preparedModel(model: Model, foldBatchNorm: boolean): Promise<Pre
 
 async function prepare(model: Model, foldBatchNorm: boolean): Promise<PreparedModel> {
   const { proto: whole, bytes } = await model.whole()
-  const { model: proto, folded } = foldBatchNorm ? foldBatchNorms(whole) : { model: whole, folded: [] }
-  return { proto, graph: indexGraph(proto), folded, bytesIn: bytes }
+  for (const tensor of graphOf(whole).initializer) checkValues(tensor)
+  await yieldToEventLoop()
+  const none = { model: whole, folded: [], kept: [], renamed: new Map<string, string>() }
+  const { model: proto, folded, kept, renamed } = foldBatchNorm ? foldBatchNorms(whole) : none
+  await yieldToEventLoop()
+  const graph = indexGraph(proto)
+  if (graph.computedOutputs.includes('__proto__')) {
+    const problem = 'ONNX Runtime for JavaScript cannot return an output of this name'
+    throw new GpfqError('UNSUPPORTED_MODEL', { place: "output '__proto__'", problem, hint: 'rename it' })
+  }
+  return { proto, whole, graph, folded, keptBatchNorms: kept, renamed, bytesIn: bytes }
 }
 
 /** A layer of the plan with the layer of the graph that it means. */
