@@ -22,6 +22,26 @@ export function matcherOf(pattern: string): (name: string) => boolean {
   return (name) => pattern === name || isMatch(name)
 }
 
+/** What makes a pattern more than a name. */
+const MAGIC = /[*?[\]{}()!+@|^$\\]|^\.\//
+
+const indices = new WeakMap<readonly Layer[], ReadonlyMap<string, Layer[]>>()
+
+/** Layers by each of their names: many names are looked up in the same layers. */
+function layersByName(layers: readonly Layer[]): ReadonlyMap<string, Layer[]> {
+  const known = indices.get(layers)
+  if (known !== undefined) return known
+  const index = new Map<string, Layer[]>()
+  for (const layer of layers)
+    for (const name of new Set(namesOf(layer))) {
+      const list = index.get(name)
+      if (list === undefined) index.set(name, [layer])
+      else list.push(layer)
+    }
+  indices.set(layers, index)
+  return index
+}
+
 /**
  * The layers that a pattern matches.
  * @param skipped named in the error if the pattern matches one of them and no layer
@@ -35,7 +55,9 @@ export function matchLayers(
   option: string,
 ): Layer[] {
   const matches = matcherOf(pattern)
-  const found = layers.filter((layer) => namesOf(layer).some(matches))
+  const found = MAGIC.test(pattern)
+    ? layers.filter((layer) => namesOf(layer).some(matches))
+    : (layersByName(layers).get(pattern) ?? [])
   if (found.length > 0) return found
   const place = `${option} '${pattern}'`
   const match = skipped.find(({ name }) => matches(name))
