@@ -148,7 +148,11 @@ function possibleFormats(formats: readonly FormatOption[]): string {
     .join(' ')
 }
 
-async function inspect(path: string, bytes: Uint8Array, signal: AbortSignal): Promise<Inspection> {
+/**
+ * What a model holds.
+ * @throws {GpfqError} as openModel, and INVALID_MODEL for nodes and tensors that contradict themselves
+ */
+export async function inspect(path: string, bytes: Uint8Array, signal: AbortSignal): Promise<Inspection> {
   const pause = createPauses(signal)
   const opened = await openModel(path, bytes)
   const { proto: model } = await opened.whole()
