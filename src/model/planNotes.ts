@@ -8,8 +8,8 @@ import { graphOf } from '../onnx/model.js'
 import type { PreparedModel } from './preparedModel.js'
 import type { Settings } from './settings.js'
 
-/** Sums of products of weights beyond these, and their squares, are at the ends of float32. */
-const EXTREME = { least: 1e-30, most: 1e15 } as const
+/** Weights below lose bits as float32, and so do their scales; sums of products with those above overflow. */
+const EXTREME = { least: 1e-36, most: 1e36 } as const
 
 /** Entries that a note lists at most. */
 const MOST_LISTED = 5
@@ -77,8 +77,8 @@ function extremeNotes(graph: GraphIndex, layers: readonly Layer[]): readonly Not
     const most = weightMagnitude(graph, layer)
     if (most === 0 || (most >= EXTREME.least && most <= EXTREME.most)) return []
     const text =
-      `its weights are ${most < 1 ? 'as small as' : 'as large as'} ${most.toExponential(1)}, where float32 sums lose ` +
-      'precision or overflow: scale them before quantizing'
+      `its weights are ${most < 1 ? 'as small as' : 'as large as'} ${most.toExponential(1)}, where float32 loses bits or ` +
+      'overflows: scale them before quantizing'
     return [{ code: 'WEIGHTS_EXTREME', place: `layer '${layer.name}'`, text }]
   })
 }

@@ -10,7 +10,7 @@ import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
-import { findLayers } from '../onnx/layers.js'
+import { findLayers, weightMagnitude } from '../onnx/layers.js'
 import { graphOf } from '../onnx/model.js'
 import { Network } from '../onnx/network.js'
 import type { Model } from '../onnx/openModel.js'
@@ -20,6 +20,7 @@ import type { ModelPlan, PlanLayer } from '../options.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { integersOf } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
+import { unitFor } from './requests.js'
 import { type Settings, wrongSetting } from './settings.js'
 
 export interface PreparedModel {
@@ -73,6 +74,8 @@ export interface PlannedLayer extends PlanLayer {
   readonly layer: Layer
   /** Its place among the plan's layers. */
   readonly index: number
+  /** A power of two that the weights are multiplied by before they are solved: 1 unless they are at the ends of float32. */
+  readonly unit: number
 }
 
 /** A model together with a plan that fits it. */
@@ -111,7 +114,7 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
     if (layer === undefined) throw misfit(`layer '${planned.name}'`, wanted, 'a model without it')
     if (describeLayer(layer) !== wanted) throw misfit(`layer '${planned.name}'`, wanted, describeLayer(layer))
     checkPlanned(graph, planned, layer, settings)
-    return { ...planned, layer, index }
+    return { ...planned, layer, index, unit: unitFor(weightMagnitude(graph, layer)) }
   })
   const byName = new Map(layers.map((planned) => [planned.name, planned]))
   const inGraph = layers.map(({ layer }) => layer)
