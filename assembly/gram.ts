@@ -30,17 +30,34 @@ export function matrixBytes(panels: i32, triangular: i32): usize {
 /**
  * C += BᵀA over `rows` samples in blocks of 256; then, if the samples end a segment, total += C and C = 0.
  * Items: (group, tile): square tiles of `edge` panels, row by row; with `lower` only those that overlap the lower triangle.
- * @param a panels [block][group][panel][256][8] of the columns s
+ *
+ * Of integers (integers.ts) C is i32 and total += factor·C, float32. The sum of a segment of at most 33,025 samples is exact,
+ * whatever its order: it stays below 33,025 · 255² < 2³¹. It is rounded to float32 once.
+ * @param a panels [block][group][panel][256][8] of the columns s; of integers as pairRows writes them
  * @param b panels of the columns i, same shape
  * @param c the sum of the segment; the total itself if a segment is one block, or if there is one segment only
  * @param total same layout as c, or 0 if the segment does not end
  * @param rows samples; with 0 the call only ends the segment
  * @param panelBytes from one panel to the next
  * @param blockBytes from one sample block to the next: all panels of a block, or 8 KB if each panel holds all samples
+ * @param factor 0 for float32; s² where a and b are integers k of samples s·k
  */
 export function gram(
   a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,
-  blockBytes: usize, triangular: i32, lower: i32, edge: i32, begin: i32, end: i32,
+  blockBytes: usize, triangular: i32, lower: i32, edge: i32, factor: f64, begin: i32, end: i32,
+): void {
+  if (factor) {
+    const pairs = (rows + 1) >> 1
+    sumTiles<i32>(a, b, c, total, pairs, panels, groups, panelBytes, blockBytes, triangular, lower, edge, factor, begin, end)
+  } else {
+    sumTiles<f32>(a, b, c, total, rows, panels, groups, panelBytes, blockBytes, triangular, lower, edge, factor, begin, end)
+  }
+}
+
+/** @param rows of panels: samples, or pairs of them */
+function sumTiles<T>(
+  a: usize, b: usize, c: usize, total: usize, rows: i32, panels: i32, groups: i32, panelBytes: usize,
+  blockBytes: usize, triangular: i32, lower: i32, edge: i32, factor: f64, begin: i32, end: i32,
 ): void {
   const side = (panels + edge - 1) / edge
   const perGroup = lower ? (side * (side + 1)) >> 1 : side * side
@@ -68,7 +85,7 @@ export function gram(
         for (let s = s0; s < last; s++) {
           const as_ = a + at + <usize>s * panelBytes
           const cs = ci + (<usize>s << 8)
-          multiply(as_, bi, cs, steps)
+          multiply<T>(as_, bi, cs, steps)
         }
       }
       at += blockBytes
@@ -76,9 +93,13 @@ export function gram(
     if (total) {
       const offset = <usize>group * groupBytes
       for (let i = i0; i < i1; i++) {
-        const row = offset + panelAt(i, panels, triangular)
+        const at = offset + panelAt(i, panels, triangular) + (<usize>s0 << 8)
         const last = lower ? min(s1, i + 1) : s1
-        if (s0 < last) moveSum(c + row + (<usize>s0 << 8), total + row + (<usize>s0 << 8), <usize>(last - s0) << 8)
+        if (s0 < last) {
+          const bytes = <usize>(last - s0) << 8
+          if (isInteger<T>()) moveIntegers(c + at, total + at, bytes, factor)
+          else moveSum(c + at, total + at, bytes)
+        }
       }
     }
   }
@@ -92,6 +113,19 @@ function moveSum(c: usize, total: usize, bytes: usize): void {
     v128.store(total + k, f32x4.add(v128.load(total + k, 16), v128.load(c + k, 16)), 16)
     v128.store(c + k, zero_f32x4)
     v128.store(c + k, zero_f32x4, 16)
+  }
+}
+
+/** total += factor · c, float32, and c = 0, i32, over `bytes`, a multiple of 16. */
+function moveIntegers(c: usize, total: usize, bytes: usize, factor: f64): void {
+  const factor_f64x2 = f64x2.splat(factor)
+  for (let k: usize = 0; k < bytes; k += 16) {
+    const sum_i32x4 = v128.load(c + k)
+    const upper_i32x4 = v128.shuffle<i64>(sum_i32x4, sum_i32x4, 1, 1)
+    const low_f32x4 = f32x4.demote_f64x2_zero(f64x2.mul(f64x2.convert_low_i32x4_s(sum_i32x4), factor_f64x2))
+    const high_f32x4 = f32x4.demote_f64x2_zero(f64x2.mul(f64x2.convert_low_i32x4_s(upper_i32x4), factor_f64x2))
+    v128.store(total + k, f32x4.add(v128.load(total + k), v128.shuffle<i64>(low_f32x4, high_f32x4, 0, 2)))
+    v128.store(c + k, i32x4.splat(0))
   }
 }
 

@@ -12,7 +12,7 @@ import { multiply, ROW } from './tile'
  */
 export function product(matrix: usize, panels: i32, triangular: i32, i: i32, k0: i32, k1: i32, b: usize, c: usize): void {
   const a = matrix + panelAt(i, panels, triangular) + (<usize>k0 << 8)
-  multiply(a, b + (<usize>k0 << 8), c, (k1 - k0) << 3)
+  multiply<f32>(a, b + (<usize>k0 << 8), c, (k1 - k0) << 3)
 }
 
 /**
@@ -36,7 +36,7 @@ export function products(
       load<u8>(next)
       next += 2 * ROW
     }
-    multiply(a, b, c, steps)
+    multiply<f32>(a, b, c, steps)
     b += stride
     c += stride
   } while (--count)

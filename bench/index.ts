@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { benchConvolutions } from './convolutions.js'
 import { benchFormats } from './formats.js'
 import { benchGrowth } from './growth.js'
+import { benchIntegers } from './integers.js'
 import { benchKernels } from './kernels.js'
 import { benchLayers, SHAPES } from './layers.js'
 import { benchLevels } from './levels.js'
@@ -36,6 +37,7 @@ const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   layers: () => benchLayers(repetitions, shapes, threads),
   levels: async () => [await benchLevels(shapes, repetitions)],
   convolutions: async () => [await benchConvolutions(repetitions, short ? 1 : 6)],
+  integers: async () => [await benchIntegers(shapes, repetitions)],
   plain: async () => [await benchPlain(shapes.slice(0, short ? 1 : 5), repetitions)],
   'threads-model': async () => [
     await benchThreadsModel(

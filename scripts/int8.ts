@@ -12,7 +12,7 @@ import type { Runner } from '#src/calibration/runner.js'
 import type { ActivationOptions, ActivationRanges, MethodOptions } from '#src/options.js'
 import { type Cell, type Cells, openCells } from './cells.js'
 import { measureAfterwards } from './roundedAfterwards.js'
-import { findAssets, measure, printedOn, SUBJECTS, type Subject } from './subjects.js'
+import { findAssets, measure, printedOn, SUBJECTS, type Subject, subjectOf } from './subjects.js'
 
 const LEVELS = [15, 3, 7, 255] as const
 
@@ -39,6 +39,10 @@ const METHODS: readonly { readonly name: string; readonly options: MethodOptions
   { name: 'best', options: { preset: 'best' } },
 ]
 
+/** Mixed precision on the network that loses most at 4 bits. */
+const MIXED = { targetBits: 5, preset: 'best' } as const
+const sizeKey = (which: Which | null): string => `mobilenet 5 bits best ${which ?? 'weights'}`
+
 const store = join('docs', 'int8.json')
 /** Cells of weights alone and of float networks. */
 const known = join('docs', 'accuracy.json')
@@ -59,6 +63,13 @@ async function main(): Promise<void> {
           measure(assets, subject, runner, { levels, activations: activations('all', ranges) }),
         )
   }
+  for (const which of [null, 'by shape', 'all'] as const)
+    await cells.compute(sizeKey(which), () =>
+      measure(assets, subjectOf('mobilenet'), runner, {
+        ...MIXED,
+        ...(which !== null && { activations: activations(which) }),
+      }),
+    )
   const page = await readFile(PAGE, 'utf8')
   const printed = printedOn('npm run int8', runner.name)
   const tables = accuracyTables({ ...before, ...cells.all })
@@ -124,6 +135,14 @@ function accuracyTables(cells: Cells): string {
     `| model, 15 levels, all layers | weights | ${RANGES.map(nameOf).join(' | ')} |`,
     `|---|---|${RANGES.map(() => '---|').join('')}`,
     ...ranges,
+    '',
+    '| mobilenet, 5 bits a weight on average, `best` | top-1 | file |',
+    '|---|---|---|',
+    ...([null, 'by shape', 'all'] as const).map((which) => {
+      const cell = cells[sizeKey(which)]
+      const name = which === null ? 'weights' : `weights and activations, layers ${which}`
+      return `| ${name} | ${format(cells, 'mobilenet', sizeKey(which))} | ${((cell?.bytes ?? 0) / 1000).toFixed(1)} kB |`
+    }),
     '',
   ].join('\n')
 }

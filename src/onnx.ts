@@ -43,11 +43,16 @@ export { planModel, quantizeModel, quantizePlanned } from './model/quantizeModel
 export type { Settings } from './model/settings.js'
 export type { WeightHistogram } from './model/weightHistogram.js'
 export { describeNote, type Note, type NoteCode } from './notes.js'
+export type { RangeKind } from './onnx/activations/integers.js'
 export type { ReadExternalData } from './onnx/externalData.js'
 export type { Format, Skipped } from './onnx/layer.js'
 export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {
+  ActivationOptions,
+  ActivationRanges,
   AnyMethodOptions,
+  Kernel,
+  KernelFor,
   LayerReport,
   Method,
   MethodOptions,

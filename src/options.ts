@@ -303,8 +303,8 @@ export interface QuantizeReport {
   /** Null without mixed precision. */
   readonly precision: PrecisionReport | null
   /**
-   * Time of a run of the float and of the written model on the same batch, measured in turn at the end; null where no layer
-   * runs on integers.
+   * Time of a run of the float and of the written model on one sample (on one batch if the models take batches of one size
+   * only), measured in turn at the end; null where no layer runs on integers, where both models do not fit into memory at once, and where the clock stands still while code runs.
    */
   readonly speed: Speed | null
   readonly seconds: {

@@ -208,6 +208,40 @@ describe('the speed', () => {
   })
 })
 
+describe('activations', () => {
+  const [first, second, third] = ['conv1', 'conv2', 'proj'].map((name) => layer(name, 0.1))
+  const layers: LayerReport[] = [
+    { ...first!, kernelReason: 'integer convolutions of 3×3 pay from 32 input channels on; it has 3' },
+    { ...second!, kernel: 'int8', ranges: 'static', kernelReason: 'asked for int8' },
+    { ...third!, kernel: 'int8', ranges: 'dynamic', kernelReason: HOSTILE },
+  ]
+  const settings = resolveSettings({
+    activations: { bits: 8, ranges: { rule: 'percentile', percentile: 99.9 } },
+  })
+  const page = text(renderReport({ ...whole, report: { ...report(layers), settings } }))
+
+  test('each layer says what it runs on, why, and what ranges its inputs have', () => {
+    for (const words of [
+      'Activations 8 bits 2 of 3 layers run on integers',
+      'conv1 Conv 27 × 16, 3 values −1 0 1',
+      'conv2 Conv 27 × 16, 3 values, on integers ',
+      'Runs on floats: integer convolutions of 3×3 pay from 32 input channels on; it has 3 Time',
+      'Runs on integers: asked for int8 Range of its inputs static: fixed by calibration Time',
+      'Range of its inputs dynamic: found at every run, for all values of the input at once Time',
+      'activations bits 8, ranges percentile:99.9,',
+    ])
+      expect(page).toContain(words)
+    expect(page).not.toContain('<script')
+  })
+
+  test('are not among the numbers where they are not quantized', () => {
+    const plain = text(renderReport(whole))
+    expect(plain).not.toContain('Activations 8 bits')
+    expect(plain).toContain('Runs on floats: activations are not quantized')
+    expect(plain).not.toContain('Range of its inputs')
+  })
+})
+
 function sequences() {
   const one = { nll: 1.4, perplexity: 4.06, nextToken: 0.62, samples: 10, positions: 2560, seconds: 1 }
   return { float: one, quantized: { ...one, perplexity: 4.51, nextToken: 0.6 } }

@@ -9,6 +9,7 @@ import type { LayerUse } from '../onnx/layer.js'
 import type { Network } from '../onnx/network.js'
 import { floatsOf } from '../tensor/floats.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { BLOCK, MOST_INTEGER_ROWS } from '../wasm/kernels.js'
 import { gatherFor, type RandomPatches } from './gather.js'
 import { roundSamples } from './roundTensor.js'
 import type { Streams } from './streams.js'
@@ -133,7 +134,17 @@ export function captureSamples(
   const shape = shapeOf(streams, uses, (use, batch) => gather(use, batch, null), {
     ...{ inputs, groups, streamsEqual, wholeG: rule.wholeG, means: rule.means },
   })
-  return { batches, shape }
+  const { correlation, segmentRows } = shape
+  const scale = streamsEqual || rounded ? undefined : stepOf(uses, network)
+  // The end of a segment passes over all sums: where one has less than a block of rows, that takes more than integers save.
+  const suits = correlation === undefined && segmentRows >= BLOCK && segmentRows <= MOST_INTEGER_ROWS
+  return { batches, shape: suits && scale !== undefined ? { ...shape, scale } : shape }
+}
+
+/** The step of the quantizer whose values all uses read, if there is one. */
+function stepOf(uses: readonly LayerUse[], { quantizers, integers }: Network): number | undefined {
+  const [tensor, ...others] = new Set(uses.map(({ input }) => integers.like.get(input) ?? input))
+  return others.length === 0 ? quantizers.get(tensor!)?.scale : undefined
 }
 
 /** Images that the tensors of all uses have on their leading axis; 1 where they differ or the axis counts no samples. */

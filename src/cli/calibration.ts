@@ -7,12 +7,14 @@ import type { Settings } from '../model/settings.js'
  * @returns the end of a sentence about calibration samples
  */
 export function calibrationReason(settings: Settings): string {
-  const { method, radius, passes, preprocess, targetSize, targetBits, biasCorrection } = settings
+  const { method, radius, passes, preprocess, targetSize, targetBits } = settings
+  const { activations, biasCorrection } = settings
   const needing = [
     ...(passes > 0 ? ['--passes'] : []),
     ...(preprocess ? ['--preprocess'] : []),
     ...(targetSize !== null ? ['--target-size'] : []),
     ...(targetBits !== null ? ['--target-bits'] : []),
+    ...(activations !== null ? ['--activations'] : []),
     ...(biasCorrection ? ['--bias-correction'] : []),
   ]
   const { needsSamples, ownScales } = methodEntry(method)

@@ -4,8 +4,9 @@
  */
 import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
+import { kernelsByLayer, type LayerKernel } from '../model/kernels.js'
 import { createPauses } from '../model/pauses.js'
-import { chooseKernel } from '../onnx/activations/chooseKernel.js'
+import { resolveSettings } from '../model/settings.js'
 import { accountFloats, type FloatAccount } from '../onnx/floatAccount.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
@@ -14,7 +15,6 @@ import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
 import { graphOf } from '../onnx/model.js'
 import { checkValues } from '../onnx/tensor.js'
-import type { Kernel } from '../options.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
@@ -43,7 +43,8 @@ interface Inspection {
   readonly weights: number
   /** BatchNormalization nodes that quantize would fold into the weights before them. */
   readonly foldableBatchNorms: readonly string[]
-  readonly layers: readonly {
+  /** With the kernel that quantize --activations 8 would run each on, and why. */
+  readonly layers: readonly (LayerKernel & {
     readonly name: string
     readonly op: Layer['op']
     readonly weight: string
@@ -54,10 +55,7 @@ interface Inspection {
     readonly uses: readonly string[]
     /** Formats that can store it, at LEVELS values and one scale per neuron. */
     readonly formats: readonly FormatOption[]
-    /** What quantize --activations 8 would run it on, and why. */
-    readonly kernel: Kernel
-    readonly kernelReason: string
-  }[]
+  })[]
   readonly skipped: readonly Skipped[]
   /** All float values of the file: in layers, or left and why. */
   readonly floats: FloatAccount
@@ -135,12 +133,6 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   for (const line of floatLines(inspection.floats)) terminal.result(line)
 }
 
-function kernelOf(graph: GraphIndex, layer: Layer): { kernel: Kernel; kernelReason: string } {
-  const shape = { levels: LEVELS, blockSize: layer.inputs, format: 'packed' } as const
-  const { kernel, reason } = chooseKernel(graph, layer, shape, 'auto')
-  return { kernel, kernelReason: reason }
-}
-
 function possibleFormats(formats: readonly FormatOption[]): string {
   return formats
     .filter(({ possible }) => possible)
@@ -161,10 +153,12 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
   const graph = indexGraph(foldedModel)
   await pause()
   const { layers, skipped } = findLayers(graph)
+  const settings = resolveSettings({ levels: LEVELS, activations: { bits: 8 } })
+  const kernels = kernelsByLayer(graph, layers, skipped, new Map(), settings)
   const described: Inspection['layers'][number][] = []
   for (const layer of layers) {
     await pause()
-    described.push(describeLayer(graph, layer))
+    described.push(describeLayer(graph, layer, kernels.get(layer)!))
   }
   return {
     model: path,
@@ -181,13 +175,13 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
   }
 }
 
-function describeLayer(graph: GraphIndex, layer: Layer): Inspection['layers'][number] {
+function describeLayer(graph: GraphIndex, layer: Layer, kernel: LayerKernel): Inspection['layers'][number] {
   const { name, op, weight, groups, inputs, neurons, uses } = layer
   return {
     ...{ name, op, weight, groups, inputs, neurons },
     uses: uses.map(({ node }) => node),
     formats: formatsFor(graph, layer, LEVELS, inputs),
-    ...kernelOf(graph, layer),
+    ...kernel,
   }
 }
 

@@ -79,10 +79,11 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
 /** The speed of the written model, where some of it runs on integers. */
 function speedLines({ speed, runner }: QuantizeReport): readonly string[] {
   if (speed === null) return []
-  const { floatSeconds, quantizedSeconds, runs } = speed
+  const { floatSeconds, quantizedSeconds, runs, samples } = speed
   const times = timesFaster(floatSeconds, quantizedSeconds)
+  const batch = samples === 1 ? 'a sample' : `for ${samples} samples`
   return [
-    `${times} here: ${formatRunTime(quantizedSeconds)} a sample, float ${formatRunTime(floatSeconds)}; shortest of ${runs} runs in turn, ${runner}`,
+    `${times} here: ${formatRunTime(quantizedSeconds)} ${batch}, float ${formatRunTime(floatSeconds)}; shortest of ${runs} runs in turn, ${runner}`,
   ]
 }
 
@@ -157,14 +158,12 @@ export function skippedLines(
   return ['left as they are:', ...skipped.map(({ name, reason }) => printable(`  ${name}: ${reason}`))]
 }
 
-/** Each format that occurs, with the reason for the first of its layers. */
-function formatLines(
-  layers: readonly { readonly format: string; readonly formatReason: string }[],
-): string[] {
-  const formats = [...new Set(layers.map(({ format }) => format))]
-  return formats.map((format) => {
-    const own = layers.filter((layer) => layer.format === format)
-    return printable(`${format} (${own.length} of ${layers.length} layers): ${own[0]?.formatReason}`)
+/** Each format that occurs, on integers and on floats, with the reason for the first of its layers. */
+function formatLines(layers: readonly Pick<LayerReport, 'format' | 'formatReason' | 'kernel'>[]): string[] {
+  const keyOf = ({ format, kernel }: (typeof layers)[number]) => `${format} ${kernel}`
+  return [...new Set(layers.map(keyOf))].map((key) => {
+    const own = layers.filter((layer) => keyOf(layer) === key)
+    return printable(`${own[0]?.format} (${own.length} of ${layers.length} layers): ${own[0]?.formatReason}`)
   })
 }
 

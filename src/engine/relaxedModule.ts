@@ -48,7 +48,7 @@ async function knownAnswer(module: WebAssembly.Module): Promise<Float32Array> {
   const [x, c, w, n, sums, scratch] = [0, 20480, 24576, 28672, 32768, 36864]
   floats.fill(0, sums / 4, sums / 4 + 32)
   const [rows, panels, groups, panelBytes, blockBytes] = [4, 1, 1, 8256, 8256]
-  gram(x, x, c, 0, rows, panels, groups, panelBytes, blockBytes, 1, 1, 1, 0, 1)
+  gram(x, x, c, 0, rows, panels, groups, panelBytes, blockBytes, 1, 1, 1, 0, 0, 1)
   outputError(x, x, w, n, sums, scratch, rows, panels, groups, 1, 1, 0, 1, 0)
   return floats
 }

@@ -24,7 +24,7 @@ import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
 import type { SumLayout } from './observations.js'
 import { type Consume, Packer, type Slot } from './packing.js'
-import { type PatchGrid, patchGather, patchGrid } from './patches.js'
+import { inAllImages, type PatchGrid, patchGather, patchGrid } from './patches.js'
 import type { SampleShape } from './samplePlan.js'
 import type { Axes, Gather } from './samples.js'
 import { type SumPointers, targets } from './sumPointers.js'
@@ -34,19 +34,8 @@ const ONE: Axes = [1, 1]
 /** Most pixels that one task packs. */
 const PACKED = 4096
 
-/** The offsets `first` for each image, by a plain loop: there is a row for every pixel of every image. */
-function repeated(first: readonly number[], images: number, imageBytes: number): Uint32Array<ArrayBuffer> {
-  const count = first.length
-  const at = new Uint32Array(images * count)
-  for (let image = 0; image < images; image++)
-    for (let i = 0; i < count; i++) at[image * count + i] = image * imageBytes + first[i]!
-  return at
-}
-
 /** Addresses and layout of the sums. */
-interface Sums {
-  readonly values: SumPointers
-  readonly means: SumPointers
+interface Sums extends SumPointers {
   readonly layout: SumLayout
 }
 
@@ -110,7 +99,7 @@ export class Correlations extends Packer {
       const [y, x] = [Math.floor(i / pitch), i % pitch]
       if (among(y, x)) first.push(at(0, y + down, x + right))
     }
-    return repeated(first, images, at(1, 0, 0))
+    return inAllImages(first, images, at(1, 0, 0))
   }
 
   /** Packs the pixels. Full panels are summed, and packing starts again at their first pixel. */
@@ -139,56 +128,40 @@ export class Correlations extends Packer {
   /** Adds the products of the pixels in the panels, one piece that fits into the caches at a time. */
   #sum(ends: boolean): Phase[] {
     const { panels, panelBytes, piece, lead, sumBytes } = this.#shape.correlation
-    const { groups, streamsEqual, means } = this.#shape
-    const { pixelH, pixelG } = this.#sums.layout
+    const { groups, streamsEqual, means, inputs } = this.#shape
+    const { pixelH, pixelG, length } = this.#sums.layout
+    const streams = streamsEqual ? [this.#x] : [this.#x, this.#xq]
+    const ofRows = streams.length * groups * kernels.panelsOf(inputs)
     const all = this.#shifts
     const half = all.slice(all.length >> 1)
     const job: Phase[] = []
     for (let from = 0; from === 0 || from < this.#pixels; from += piece) {
       const rows = Math.min(piece, this.#pixels - from)
       const last = ends && from + piece >= this.#pixels
-      const common = {
-        ...{
-          rows,
-          panels,
-          groups,
-          panelBytes,
-          blockBytes: kernels.BLOCK * 32,
-          triangular: false,
-          lower: false,
-        },
-        edge: Math.min(8, Math.max(2, Math.ceil(panels / 2))),
-      }
+      const at = 32 * (lead + from)
+      const common = { rows, panelBytes, blockBytes: kernels.BLOCK * 32 }
       const products = (x: Pointer, sums: number, shifts: readonly number[]): Task[] =>
-        shifts.map((shift, i) => {
-          const [a, b] = [x + 32 * (lead + from), this.#xq + 32 * (lead + from + shift)]
-          return kernels.gram({
-            ...common,
-            ...{ a, b },
-            ...targets(this.#sums.values, 4 * sums + i * sumBytes, last),
-          })
+        shifts.map((shift, i) =>
+          kernels.gram({
+            ...{ ...common, a: x + at, b: this.#xq + at + 32 * shift, panels, groups },
+            ...targets(this.#sums, 4 * sums + i * sumBytes, last),
+            ...{ triangular: false, lower: false },
+            edge: Math.min(8, Math.max(2, Math.ceil(panels / 2))),
+          }),
+        )
+      const sumOf = (x: Pointer, stream: number): Task =>
+        kernels.sumInputs({
+          ...{ ...common, a: x + at, panels: groups * panels },
+          ...targets(this.#sums, 4 * length + 64 * (ofRows + stream * groups * panels), last),
         })
       job.push([
         ...products(this.#xq, pixelH, half),
         ...(streamsEqual ? [] : products(this.#x, pixelG, all)),
-        ...(means ? this.#sumInputs(from, rows, last) : []),
+        ...(means ? streams.map(sumOf) : []),
       ])
     }
     this.#pixels = 0
     return job
-  }
-
-  #sumInputs(from: number, rows: number, ends: boolean): Task[] {
-    const { panels, panelBytes, lead } = this.#shape.correlation
-    const { groups, streamsEqual, inputs } = this.#shape
-    const streams = streamsEqual ? [this.#x] : [this.#x, this.#xq]
-    const ofRows = streams.length * groups * kernels.panelsOf(inputs)
-    return streams.map((x, stream) => {
-      const { c, total } = targets(this.#sums.means, 64 * (ofRows + stream * groups * panels), ends)
-      const a = x + 32 * (lead + from)
-      const own = { rows, panels: groups * panels, panelBytes, blockBytes: kernels.BLOCK * 32 }
-      return kernels.sumInputs({ a, sum: c, total, ...own })
-    })
   }
 
   /** Sums what is left in the panels; `ends` ends its segment. */

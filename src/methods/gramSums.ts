@@ -1,7 +1,7 @@
 /**
  * Sums H = XqᵀXq and G = XqᵀX over samples as they stream in, segment by segment (observations.ts defines the order).
  * Samples are forgotten once they are summed, so memory does not grow with their number. Mathematics: assembly/gram.ts; of
- * a convolution also correlations.ts.
+ * a convolution also correlations.ts, of quantized inputs assembly/integers.ts.
  */
 import type { Phase, Task } from '../engine/job.js'
 import type { RunOptions } from '../engine/pool.js'
@@ -21,22 +21,19 @@ export class GramSums {
   readonly #shape: SampleShape
   readonly #plan: SamplePlan
   readonly #layout: SumLayout
-  readonly #values: SumPointers
-  readonly #means: SumPointers
+  readonly #regions: Regions
+  readonly #sums: SumPointers
   readonly #packer: Packer
 
   constructor(engine: Engine, shape: SampleShape, plan: SamplePlan) {
     const regions: Regions = allocate(engine.arena, plan.layout)
-    const pointers = (name: string): SumPointers => {
-      const total = regions.at(name)
-      return { total, segment: plan.segmented ? regions.at(`${name} of a segment`) : total }
-    }
+    const total = regions.at('sums')
     this.#engine = engine
     this.#shape = shape
     this.#plan = plan
     this.#layout = sumLayout(observationShape(shape))
-    this.#values = pointers('sums')
-    this.#means = pointers('sums of inputs')
+    this.#regions = regions
+    this.#sums = { total, segment: total + (plan.segmented ? regions.bytes('sums') / 2 : 0) }
     this.#packer =
       shape.correlation === undefined
         ? new Packer(engine, shape, regions, plan.residentBlocks)
@@ -45,17 +42,14 @@ export class GramSums {
             { ...shape, correlation: shape.correlation },
             regions,
             plan.residentBlocks,
-            { values: this.#values, means: this.#means, layout: this.#layout },
+            { ...this.#sums, layout: this.#layout },
           )
     this.clear()
   }
 
   /** Sets all sums to zero. */
   clear(): void {
-    for (const pointers of [this.#values, this.#means]) {
-      const length = pointers === this.#values ? this.#layout.length : 2 * this.#layout.means
-      for (const at of new Set(Object.values(pointers))) this.#engine.arena.floats(at, length).fill(0)
-    }
+    this.#engine.arena.floats(this.#sums.total, this.#regions.bytes('sums') / 4).fill(0)
   }
 
   /** @param ends whether the batch's last row is the last one of a segment */
@@ -79,34 +73,39 @@ export class GramSums {
   /** A copy of the total. */
   read(): Sum {
     const { arena } = this.#engine
+    const { length, means } = this.#layout
+    const { total } = this.#sums
     return {
-      values: arena.floats(this.#values.total, this.#layout.length).slice(),
-      means: arena.doubles(this.#means.total, this.#layout.means).slice(),
+      values: arena.floats(total, length).slice(),
+      means: arena.doubles(total + 4 * length, means).slice(),
     }
   }
 
   #accumulate(rows: number, ends: boolean): Phase[] {
-    const { streamsEqual, groups, wholeG, means } = this.#shape
+    const { streamsEqual, groups, wholeG, means, scale = 0 } = this.#shape
     const { panels, edge } = this.#plan
     const { x, xq } = this.#packer
-    const { h, g } = this.#layout
-    const sum = (a: Pointer, offset: number, whole: boolean): Task =>
+    const { h, g, length } = this.#layout
+    const sum = (a: Pointer, b: Pointer, offset: number, whole: boolean, factor: number): Task =>
       kernels.gram({
-        ...{ a, b: xq, rows, panels, groups, edge },
-        ...targets(this.#values, 4 * offset, ends),
+        ...{ a, b, rows, panels, groups, edge, factor },
+        ...targets(this.#sums, 4 * offset, ends),
         triangular: !whole,
         lower: !whole,
       })
     const columns = groups * panels
-    const inputs = (a: Pointer, stream: number): Task => {
-      const { c: own, total } = targets(this.#means, 64 * columns * stream, ends)
-      return kernels.sumInputs({ a, sum: own, total, rows, panels: columns })
-    }
+    const inputs = (a: Pointer, stream: number): Task =>
+      kernels.sumInputs({
+        ...{ a, rows, panels: columns },
+        ...targets(this.#sums, 4 * length + 64 * columns * stream, ends),
+      })
+    const own = scale === 0 ? xq : this.#regions.at('paired samples')
     return [
+      ...(scale === 0 ? [] : [[kernels.pairRows({ from: xq, to: own, rows, panels: columns, scale })]]),
       [
-        sum(xq, h, false),
-        ...(streamsEqual ? [] : [sum(x, g, wholeG)]),
-        ...(means ? [inputs(x, 0), ...(streamsEqual ? [] : [inputs(xq, 1)])] : []),
+        sum(own, own, h, false, scale ** 2),
+        ...(streamsEqual ? [] : [sum(x, xq, g, wholeG, 0)]),
+        ...(means ? (streamsEqual ? [x] : [x, xq]).map(inputs) : []),
       ],
     ]
   }

@@ -7,10 +7,11 @@
  *
  * The canonical sum. Float addition depends on its order, so the order is part of the definition: rows are numbered from
  * the first sample, a segment is `segmentRows` rows, each segment is summed from zero in blocks of 256 rows, and segments
- * are added in order. Observations that begin with the first sample keep one sum, that of all their segments. A part that
- * begins later keeps the sum of each segment by itself, because these must be added one by one to the sum of what comes
- * before. So the bytes of a merged sum do not depend on where the samples were cut, as long as they were cut between
- * segments.
+ * are added in order. Where Xq is rounded to 8 bits, H of a segment can be a sum of integers (assembly/integers.ts): it is
+ * exact and rounded to float32 once. Observations that begin with the first sample keep one sum, that of all their
+ * segments. A part that begins later keeps the sum of each segment by itself, because these must be added one by one to the
+ * sum of what comes before. So the bytes of a merged sum do not depend on where the samples were cut, as long as they were
+ * cut between segments.
  *
  * Of a convolution whose patches are not formed (correlations.ts) the sums of the border's patches and those over pixels
  * lie side by side; matrices.ts combines them when a layer is solved.
@@ -172,15 +173,16 @@ export class Observations {
     if (head === undefined) return { values: new Float32Array(length), means: new Float64Array(means) }
     if (rest.length === 0) return head
     const sum = { values: head.values.slice(), means: head.means.slice() }
-    for (const next of rest) addTo(sum, next)
+    for (const next of rest) {
+      add(sum.values, next.values)
+      add(sum.means, next.means)
+    }
     return sum
   }
 }
 
-function addTo(sum: Sum, next: Sum): void {
-  const { values, means } = sum
-  for (let i = 0; i < values.length; i++) values[i] = values[i]! + next.values[i]!
-  for (let i = 0; i < means.length; i++) means[i] = means[i]! + next.means[i]!
+function add<T extends Float32Array | Float64Array>(sum: T, next: T): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + next[i]!
 }
 
 /**

@@ -68,6 +68,15 @@ export function patchGather(
   }
 }
 
+/** The offsets `first` for each image, by a plain loop: there can be a row for every pixel of every image. */
+export function inAllImages(first: readonly number[], images: number, imageBytes: number): Uint32Array {
+  const count = first.length
+  const at = new Uint32Array(images * count)
+  for (let image = 0; image < images; image++)
+    for (let i = 0; i < count; i++) at[image * count + i] = image * imageBytes + first[i]!
+  return at
+}
+
 /** Patches at every output position, image by image, line by line. */
 export function allPatches(geometry: PatchGeometry, shape: ImageShape): Gather {
   const { strides, kernel, dilations, pads } = geometry
@@ -76,13 +85,11 @@ export function allPatches(geometry: PatchGeometry, shape: ImageShape): Gather {
   if (!(lines >= 1 && columns >= 1)) {
     throw rangeError('convolution', 'an image as large as the kernel', `${shape.height} × ${shape.width}`)
   }
-  const rowAt = new Uint32Array(shape.images * lines * columns)
-  let row = 0
-  for (let image = 0; image < shape.images; image++) {
-    for (let y = 0; y < lines; y++) {
-      for (let x = 0; x < columns; x++) rowAt[row++] = at(image, y * strides[0], x * strides[1])
-    }
+  const first: number[] = []
+  for (let y = 0; y < lines; y++) {
+    for (let x = 0; x < columns; x++) first.push(at(0, y * strides[0], x * strides[1]))
   }
+  const rowAt = inAllImages(first, shape.images, at(1, 0, 0))
   const everywhere = strides[0] === 1 && strides[1] === 1
   return patchGather(
     geometry,

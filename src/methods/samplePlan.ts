@@ -26,6 +26,11 @@ export interface SampleShape {
   readonly batchBytes: number
   readonly batchPaddedBytes: number
   readonly batchRows: number
+  /**
+   * The step s of the quantizer of Xq, whose values are s·k with whole numbers k from −255 to 255: H is then summed on these
+   * numbers. Only for patches and dense layers, in segments of at most MOST_INTEGER_ROWS.
+   */
+  readonly scale?: number
   /** H and G are summed as correlations of a convolution's channels. */
   readonly correlation?: CorrelationPlan
 }
@@ -48,7 +53,10 @@ export interface SamplePlan {
   readonly residentBlocks: number
   /** Panels a side of one tile of H or G. */
   readonly edge: number
-  /** A segment is summed by itself before it is added; not where it is one block, or all rows are one segment. */
+  /**
+   * A segment is summed by itself before it is added; not where it is one block, or all rows are one segment. Always where
+   * samples are integers: the sum of a segment is one of integers.
+   */
   readonly segmented: boolean
   readonly layout: Layout
 }
@@ -91,19 +99,20 @@ export const gramEdge = (panels: number): number => (panels >= 64 ? 8 : panels >
  * @throws GpfqError OUT_OF_MEMORY
  */
 export function planSamples(shape: SampleShape, apart = false): SamplePlan {
-  const { rows, inputs, segmentRows, correlation, streamsEqual } = shape
+  const { rows, inputs, groups, segmentRows, correlation, streamsEqual, scale = 0 } = shape
   const panels = panelsOf(inputs)
   const residentBlocks = pieceBlocksOf(shape)
   const { length, means } = sumLayout(observationShape(shape))
-  const segmented = !apart && rows > segmentRows && (segmentRows > BLOCK || correlation !== undefined)
+  const segmented =
+    scale > 0 || (!apart && rows > segmentRows && (segmentRows > BLOCK || correlation !== undefined))
   const streams = streamsEqual ? 1 : 2
   const needs: Record<string, RegionNeed> = {
     ...staging(shape),
     'packed samples': residentBlocks * blockBytesOf(shape),
-    sums: 4 * length,
-    'sums of inputs': 8 * means,
-    ...(segmented ? { 'sums of a segment': 4 * length, 'sums of inputs of a segment': 8 * means } : {}),
-    ...(correlation === undefined ? {} : { 'packed pixels': streams * correlation.streamBytes }),
+    ...(scale && { 'paired samples': Math.ceil(residentBlocks / 2) * groups * panels * PANEL_BYTES }),
+    // The total, H and G before the means, and behind it that of a segment.
+    sums: (segmented ? 2 : 1) * (4 * length + 8 * means),
+    ...(correlation && { 'packed pixels': streams * correlation.streamBytes }),
   }
   return { panels, residentBlocks, edge: gramEdge(panels), segmented, layout: layOut(needs) }
 }

@@ -58,8 +58,13 @@ const LOAD = 0
 const PREPARE = 1
 const SOLVE = 2
 
-/** Bytes needed from a step on. */
-export const since = (step: number, bytes: number): RegionNeed => ({ bytes, from: step, to: SOLVE })
+/** Regions, in bytes, that are needed from one step to another. */
+const during = (
+  from: number,
+  to: number,
+  regions: Readonly<Record<string, number>>,
+): Record<string, RegionNeed> =>
+  Object.fromEntries(Object.entries(regions).map(([name, bytes]) => [name, { bytes, from, to }]))
 
 /** Whether codes follow from the lower triangles of H and G, and of G nothing where Xq = X. */
 export const usesTriangles = ({
@@ -93,28 +98,24 @@ export function planSolve(shape: SolveShape, threads: number): SolvePlan {
   const matrix = groups * matrixBytes(panels, triangular)
   const needs: Record<string, RegionNeed> = {
     H: matrix,
-    ...(streamsEqual ? {} : { G: matrix }),
-    ...(ordered
-      ? {
-          'H as observed': { bytes: matrix, from: LOAD, to: LOAD },
-          ...(streamsEqual ? {} : { 'G as observed': { bytes: matrix, from: LOAD, to: LOAD } }),
-          'order of inputs': { bytes: 32 * groups * panels, from: LOAD, to: LOAD },
-        }
-      : {}),
+    ...(!streamsEqual && { G: matrix }),
+    ...(ordered &&
+      during(LOAD, LOAD, {
+        'H as observed': matrix,
+        ...(!streamsEqual && { 'G as observed': matrix }),
+        'order of inputs': 32 * groups * panels,
+      })),
     ...columnNeeds(shape, scaleBlocks, candidates, codeCandidates),
-    ...(projects ? { 'tril(G)·W': since(SOLVE, columns * panels * 256) } : {}),
-    ...(triangular
-      ? {}
-      : {
-          'triu(G, 1)·W': since(SOLVE, columns * panels * 256),
-          errors: since(SOLVE, columns * candidates * 64),
-        }),
-    ...(descends ? { 'descent scratch': since(SOLVE, threads * descendScratch(panels, descendStrip)) } : {}),
+    ...during(SOLVE, SOLVE, {
+      ...(projects && { 'tril(G)·W': columns * panels * 256 }),
+      ...(!triangular && {
+        'triu(G, 1)·W': columns * panels * 256,
+        errors: columns * candidates * 64,
+      }),
+      ...(descends && { 'descent scratch': threads * descendScratch(panels, descendStrip) }),
+    }),
+    ...during(PREPARE, SOLVE, kindOf(recipe).regions(shape, { panels, neuronPanels, strip }, threads)),
   }
-  for (const [name, bytes] of Object.entries(
-    kindOf(recipe).regions(shape, { panels, neuronPanels, strip }, threads),
-  ))
-    needs[name] = since(PREPARE, bytes)
   return {
     ...{ panels, neuronPanels, triangular, projects, ordered, forks, codeCandidates, scaleBlocks, strip },
     descendStrip: descends ? descendStrip : 0,
@@ -132,12 +133,12 @@ export function columnNeeds(
   const columns = groups * panelsOf(neurons)
   const panels = panelsOf(inputs)
   const scales = columns * candidates * scaleBlocks * 32
-  return {
-    'weights as given': since(SOLVE, 4 * groups * inputs * neurons),
-    'offsets of weights': since(SOLVE, 4 * (inputs + neurons)),
-    weights: since(SOLVE, columns * panels * 256),
-    scales: since(SOLVE, scales),
-    'zero points': since(SOLVE, scales),
-    codes: since(SOLVE, columns * codeCandidates * panels * 64),
-  }
+  return during(SOLVE, SOLVE, {
+    'weights as given': 4 * groups * inputs * neurons,
+    'offsets of weights': 4 * (inputs + neurons),
+    weights: columns * panels * 256,
+    scales,
+    'zero points': scales,
+    codes: columns * codeCandidates * panels * 64,
+  })
 }

@@ -1,7 +1,10 @@
 /** Where the sums of a segment lie, and the total that they are added to when the segment ends. */
 import type { Pointer } from '../wasm/arena.js'
 
-/** Addresses of sums: of the current segment, and of the total to which it is added at its end; equal without segments. */
+/**
+ * Addresses of sums, first H and G, then the means: of the current segment, and of the total to which it is added at its
+ * end; equal without segments.
+ */
 export interface SumPointers {
   readonly segment: Pointer
   readonly total: Pointer

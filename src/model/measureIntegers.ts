@@ -3,7 +3,7 @@ import type { Runner } from '../calibration/runner.js'
 import { saturates } from '../calibration/saturation.js'
 import { measureSpeed, type Speed } from '../calibration/speed.js'
 import type { Streams } from '../calibration/streams.js'
-import { feedOf, firstOf } from '../calibration/verify.js'
+import { feedOf, firstOf, partsOfBatch } from '../calibration/verify.js'
 import { GpfqError } from '../errors.js'
 import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
@@ -15,7 +15,7 @@ import type { PlannedModel } from './preparedModel.js'
 /** Most levels whose codes and products runtimes without exact sums still add without saturation: 7 bits. */
 const SAFE_LEVELS = 127
 
-/** The float model and the written one run on one sample in turn. Nothing is measured where no layer runs on integers. */
+/** The float model and the written one run in turn, on one sample if they take one. Nothing is measured where no layer runs on integers. */
 export async function measureIntegers(
   { plan, graph }: PlannedModel,
   written: Uint8Array,
@@ -26,8 +26,8 @@ export async function measureIntegers(
 ): Promise<{ readonly speed: Speed | null; readonly notes: readonly Note[] }> {
   const onIntegers = plan.layers.filter(({ kernel }) => kernel === 'int8')
   if (onIntegers.length === 0 || streams.batches === 0) return { speed: null, notes: [] }
-  const samples = streams.samples(0)
-  const own = graph.inputs.map((name): [string, Tensor] => [name, firstOf(streams.feed(0, name), samples)])
+  const parts = partsOfBatch(streams, graph)
+  const own = graph.inputs.map((name): [string, Tensor] => [name, firstOf(streams.feed(0, name), parts)])
   const feeds = namedTensors(own)
   const codes = namedTensors(own.map(([name, tensor]) => [name, feedOf(network, name, tensor)]))
   const speed = await speedOf(() =>
@@ -38,7 +38,7 @@ export async function measureIntegers(
 }
 
 /** Both models are loaded at once for it: where they do not fit, there is no speed to tell. */
-async function speedOf(measure: () => Promise<Speed>): Promise<Speed | null> {
+async function speedOf(measure: () => Promise<Speed | null>): Promise<Speed | null> {
   try {
     return await measure()
   } catch (error) {

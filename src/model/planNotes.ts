@@ -100,7 +100,7 @@ export function integerNotes(
     .map((tensor) => ({
       code: 'BYTES_POSSIBLE',
       place: `input '${tensor}'`,
-      text: 'is rounded to 8 bits first; with byteInputs the model takes these bytes instead of floats',
+      text: 'is rounded to 8 bits first, so the model can take these bytes instead of floats (byteInputs)',
     }))
 }
 

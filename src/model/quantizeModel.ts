@@ -89,8 +89,8 @@ async function carryOut(
       expected: 'batches of inputs',
       got: 'none',
       hint:
-        'only method frame, and method msq with any radius but search, can do without, and neither bias correction nor a ' +
-        'target for the levels',
+        'only method frame, and method msq with any radius but search, can do without, and neither activations nor bias ' +
+        'correction nor a target for the levels',
     })
   }
   const executor =

@@ -24,13 +24,13 @@ export function methodName({ settings }: Pick<QuantizeReport, 'settings'>): stri
 }
 
 /**
- * The headline: size, bits, errors, accuracy and speed if they were measured, and time.
+ * The headline: size, bits of weights and activations, errors, accuracy and speed if they were measured, and time.
  * @param document the report, and the accuracy if there is one
  * @example
  * for (const { title, value, more } of headline(document)) console.log(title, value, more)
  */
 export function headline({ report, accuracy }: ReportDocument): readonly Fact[] {
-  const { bytesIn, bytesOut, layers, seconds, speed, threads } = report
+  const { bytesIn, bytesOut, layers, seconds, settings, speed, threads } = report
   const errors = layers.flatMap((layer) => layer.relativeError ?? []).sort((a, b) => a - b)
   const worst = layers.find((layer) => layer.relativeError === errors.at(-1))
   const facts: Fact[] = [
@@ -41,6 +41,14 @@ export function headline({ report, accuracy }: ReportDocument): readonly Fact[] 
     },
     { title: 'Weights', value: spreadOfBits(report), more: `${layers.length} layers quantized` },
   ]
+  if (settings.activations !== null) {
+    const integers = layers.filter(({ kernel }) => kernel === 'int8')
+    facts.push({
+      title: 'Activations',
+      value: `${settings.activations.bits} bits`,
+      more: `${integers.length} of ${layers.length} layers run on integers`,
+    })
+  }
   if (errors.length > 0)
     facts.push({
       title: 'Typical layer error',

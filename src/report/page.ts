@@ -3,6 +3,7 @@
  * beside the model.
  */
 import { describeNote } from '../notes.js'
+import type { RangeKind } from '../onnx/activations/integers.js'
 import type { LayerReport, QuantizeReport } from '../options.js'
 import { VERSION } from '../version.js'
 import { accuracyPicture } from './accuracyPicture.js'
@@ -57,7 +58,7 @@ ${
 }
 <section><h2>Each layer up close</h2>${report.layers.map(
     (layer) =>
-      html`<details><summary>${layer.name} <small>${shapeText(layer)}, ${layer.levels} values</small></summary>${weightsPicture(layer)}${factList(layerFacts(layer))}</details>`,
+      html`<details><summary>${layer.name} <small>${shapeText(layer)}, ${layer.levels} values${layer.kernel === 'int8' && ', on integers'}</small></summary>${weightsPicture(layer)}${factList(layerFacts(layer))}</details>`,
   )}</section>
 ${leftOut(report)}
 <section><h2>How it was made</h2>${factList(runFacts(report))}</section>
@@ -94,6 +95,11 @@ export function shapeText(layer: Pick<LayerReport, 'op' | 'groups' | 'inputs' | 
   return `${layer.op} ${layer.groups === 1 ? one : `${layer.groups} · (${one})`}`
 }
 
+const RANGE_WORDS: Readonly<Record<RangeKind, string>> = {
+  static: 'static: fixed by calibration',
+  dynamic: 'dynamic: found at every run, for all values of the input at once',
+}
+
 /**
  * Titles and texts of a layer's facts.
  * @param layer of a report
@@ -117,6 +123,8 @@ export function layerFacts(layer: LayerReport): readonly (readonly [title: strin
       : ([['Always zero', `${layer.deadInputs} inputs: their weights were plainly rounded`]] as const)),
     ['Size', `${formatBytes(layer.bytesIn)} → ${formatBytes(layer.bytesOut)}`],
     ['Stored as', `${layer.format}: ${layer.formatReason}`],
+    ['Runs on', `${layer.kernel === 'int8' ? 'integers' : 'floats'}: ${layer.kernelReason}`],
+    ...(layer.ranges === null ? [] : ([['Range of its inputs', RANGE_WORDS[layer.ranges]]] as const)),
     ['Time', formatSeconds(layer.seconds)],
   ]
 }

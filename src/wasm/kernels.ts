@@ -100,6 +100,21 @@ export function padPlanes(a: {
   )
 }
 
+/** Most samples of a segment of integers: with 255² each, the sums in i32 stay below 2³¹ (assembly/gram.ts). */
+export const MOST_INTEGER_ROWS = 33_025
+
+/** Packs samples scale·k in panels as pairs of the integers k from −255 to 255, 512 samples a block (assembly/integers.ts). */
+export function pairRows(a: {
+  from: Pointer
+  to: Pointer
+  rows: number
+  panels: number // of all groups
+  scale: number
+}): Task {
+  const items = Math.ceil(a.rows / (2 * BLOCK)) * a.panels
+  return task('pairRows', [a.from, a.to, a.rows, a.panels, 1 / a.scale], items, 4)
+}
+
 /** c += bᵀa over the samples in panels; at the end of a segment total += c and c = 0 (assembly/gram.ts). */
 export function gram(a: {
   a: Pointer
@@ -114,6 +129,7 @@ export function gram(a: {
   triangular: boolean // c stores its lower triangle only
   lower: boolean // sums the lower triangle of c only
   edge: number
+  factor?: number // of integers: c is i32, total += factor·c
 }): Task {
   const { panelBytes = PANEL_BYTES, blockBytes = a.panels * a.groups * PANEL_BYTES } = a
   const side = Math.ceil(a.panels / a.edge)
@@ -135,16 +151,17 @@ export function gram(a: {
       a.triangular,
       a.lower,
       a.edge,
+      a.factor ?? 0,
     ],
     items,
     Math.min(mostItems(items), Math.floor(2e6 / flops)),
   )
 }
 
-/** sum += the samples of each input, float64; at the end of a segment total += sum and sum = 0 (assembly/means.ts). */
+/** c += the samples of each input, float64; at the end of a segment total += c and c = 0 (assembly/means.ts). */
 export function sumInputs(a: {
   a: Pointer
-  sum: Pointer
+  c: Pointer
   total: Pointer // 0 if the rows do not end a segment
   rows: number
   panels: number // of all groups
@@ -152,7 +169,7 @@ export function sumInputs(a: {
   blockBytes?: number
 }): Task {
   const { panelBytes = PANEL_BYTES, blockBytes = a.panels * PANEL_BYTES } = a
-  return task('sumInputs', [a.a, a.sum, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
+  return task('sumInputs', [a.a, a.c, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
 }
 
 /** Copies the lower triangle of full symmetric matrices to the upper one (assembly/gram.ts). */

@@ -39,6 +39,8 @@ export function recordingRunner(runner: Runner): {
           outputs: session.outputs,
           async run(feeds, fetches) {
             const results = await session.run(feeds, fetches)
+            const own = await runKey(key, feeds, fetches)
+            if (own in notes.runs) return results // a model is run again and again to measure its speed
             const run: Record<string, Note> = {}
             for (const [name, { type, dims, data }] of Object.entries(results)) {
               if (type !== 'float32') throw new TypeError(`recording, ${name}: expected float32, got ${type}`)
@@ -47,7 +49,7 @@ export function recordingRunner(runner: Runner): {
               parts.push(bytes)
               length += bytes.length
             }
-            notes.runs[await runKey(key, feeds, fetches)] = run
+            notes.runs[own] = run
             return results
           },
           close: () => session.close(),

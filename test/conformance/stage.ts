@@ -3,17 +3,18 @@
  * the package itself, file by file; pages and workerd get one bundle, made by the conditions that a user's bundler sets.
  *
  *     dist-scripts/conformance/node.mjs            imports "gpfq" by its name: inside the package that means itself
- *     <folder>/digits.onnx, images.bin, recording.*
+ *     <folder>/*.onnx, images.bin
  *     <folder>/web/{gpfq.wasm, gpfq.relaxed.wasm, worker.js, suite/page/page.js}      where the bundle looks for them: two folders up
- *     <folder>/workerd/{gpfq.wasm, suite/edge/edge.js}
+ *     <folder>/workerd/{gpfq.wasm, suite/edge/{edge.js, *.onnx, images.bin, recording.*}}
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import { createOrtWebRunner } from 'gpfq/onnx'
 import { openNpz } from '#src/data/npz.js'
+import { MODELS, type ModelName, quantizeModels } from './models.js'
+import { attentionNetwork, residualNetwork } from './networks.js'
 import { recordingRunner } from './recording.js'
-import { quantizeDigits } from './suite.js'
 
 /** Digits that the small model is calibrated on. */
 const IMAGES = 32
@@ -56,11 +57,16 @@ export async function stage(): Promise<void> {
     'node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm',
     'web/suite/page/ort-wasm-simd-threaded.wasm',
   )
-  copy('demo-data/digits.onnx', 'digits.onnx', 'workerd/suite/edge/digits.onnx')
+  const models = {
+    digits: new Uint8Array(readFileSync('demo-data/digits.onnx')),
+    residual: residualNetwork(),
+    attention: attentionNetwork(),
+  }
+  for (const name of MODELS) put(models[name], `${name}.onnx`, `workerd/suite/edge/${name}.onnx`)
   const images = firstImages()
   put(images, 'images.bin', 'workerd/suite/edge/images.bin')
   put('<!doctype html><script type="module" src="suite/page/page.js"></script>', 'web/index.html')
-  await record(images)
+  await record(models, images)
 }
 
 function firstImages(): Uint8Array {
@@ -70,9 +76,9 @@ function firstImages(): Uint8Array {
 }
 
 /** Runs the small model here once, for runtimes that cannot run ONNX Runtime. */
-async function record(images: Uint8Array): Promise<void> {
+async function record(models: Readonly<Record<ModelName, Uint8Array>>, images: Uint8Array): Promise<void> {
   const { runner, finish } = recordingRunner(await createOrtWebRunner())
-  await quantizeDigits({ model: new Uint8Array(readFileSync('demo-data/digits.onnx')), images, runner }, 1)
+  await quantizeModels({ models, images, runner }, 1, async () => {})
   const { notes, data } = finish()
   put(JSON.stringify(notes), 'workerd/suite/edge/recording.json')
   put(data, 'workerd/suite/edge/recording.bin')

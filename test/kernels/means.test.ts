@@ -17,7 +17,7 @@ function totals(segments: readonly (readonly Matrix[])[], panels: number, groups
   for (const segment of segments) {
     const a = machine.floats(samplePanels(segment, panels)).at
     const rows = segment[0]!.rows
-    machine.run(sumInputs({ a, sum: sum.at, total: total.at, rows, panels: groups * panels }), { seed: rows })
+    machine.run(sumInputs({ a, c: sum.at, total: total.at, rows, panels: groups * panels }), { seed: rows })
     expect(sum.values.every((value) => value === 0)).toBe(true)
   }
   return total.values.slice()

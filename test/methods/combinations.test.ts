@@ -38,6 +38,7 @@ const OF_MODELS: Readonly<Record<string, AnyPlanOptions>> = {
   '--target-size': { targetSize: 0.2 },
   '--target-bits': { targetBits: 4 },
   '--per-channel': { perChannel: true },
+  '--activations': { activations: { bits: 8 } },
   '--patches': { patches: 100 },
   '--random-patches': { randomPatches: 0.5 },
 }

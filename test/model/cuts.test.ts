@@ -8,6 +8,7 @@ import { segmentSamples } from '#src/calibration/captures.js'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { Streams, wholeShard } from '#src/calibration/streams.js'
+import type { Executor } from '#src/executor/executor.js'
 import { advanceStage, observeStage, type StageContext } from '#src/model/observeStage.js'
 import { planModel } from '#src/model/plan.js'
 import { joinPlan, type PlannedModel } from '#src/model/preparedModel.js'
@@ -106,8 +107,11 @@ describe('a small model', () => {
   afterAll(() => quantizer.close())
 
   /** The written model of a run over shards: what they observe is merged, as bytes. */
-  async function inShards(planned: PlannedModel, shards: readonly Streams[]): Promise<Uint8Array> {
-    const executor = executorOf(quantizer)
+  async function inShards(
+    planned: PlannedModel,
+    shards: readonly Streams[],
+    executor: Executor = executorOf(quantizer),
+  ): Promise<Uint8Array> {
     for (const streams of shards) await streams.plan()
     let network = planned.float
     for (const stage of planned.stages) {
@@ -138,7 +142,7 @@ describe('a small model', () => {
       fc.asyncProperty(
         fc.record({
           seed: fc.integer({ min: 1, max: 1000 }),
-          total: fc.integer({ min: 2, max: 40 }),
+          total: fc.integer({ min: 2, max: 48 }),
           cuts: fc.array(fc.nat({ max: 40 }), { maxLength: 4 }),
           batch: fc.integer({ min: 1, max: 16 }),
           levels: fc.constantFrom(3, 7, 15),
@@ -167,6 +171,41 @@ describe('a small model', () => {
       ),
       { seed: 71, numRuns: 35 },
     )
+  })
+
+  it('sums H on integers where inputs have the values of one quantizer and segments are long enough', async () => {
+    const bytes = smallModel(2)
+    const executor = executorOf(quantizer)
+    const onIntegersAt = async (options: PlanModelOptions): Promise<string[]> => {
+      const planned = await joinPlan(await openModel(bytes), await planModel(bytes, options))
+      const found: string[] = []
+      const observe: Executor['observe'] = (shape, batches, given) => {
+        const { scale } = shape
+        if (scale === undefined) return executor.observe(shape, batches, given)
+        found.push(given.place)
+        const whole = (xq: Float32Array | null): boolean =>
+          xq?.every((value) => Math.abs(value / scale - Math.round(value / scale)) < 1e-3) === true
+        async function* checked() {
+          for await (const batch of batches) {
+            expect(whole(batch.xq)).toBe(true)
+            yield batch
+          }
+        }
+        return executor.observe(shape, checked(), given)
+      }
+      const streams = new Streams(
+        runner,
+        planned.float,
+        wholeShard(joined(imagesOf(64, 2), 16)),
+        planned.stages,
+      )
+      await inShards(planned, [streams], { ...executor, observe })
+      return found
+    }
+    const activations = onIntegers({ rule: 'minmax' })
+    // Segments of the dense layers and of the convolution with stride 2 are shorter than a block.
+    expect(await onIntegersAt({ activations })).toEqual(["layer 'first'", "layer 'second'"])
+    expect(await onIntegersAt({})).toEqual([])
   })
 
   it('gives the same bytes with the vertex walk, which keeps the rows, and refuses too many of them', async () => {

@@ -75,22 +75,33 @@ const Row = memo(({ layer, status, report, open }: RowProps) => (
 
 function stateText({ layer, status, report, open }: RowProps): string {
   if (report !== undefined) return report.relativeError === null ? 'done' : errorText(report.relativeError)
-  if (status === 'planned') return open ? 'chosen in the run' : `${layer.levels} values, ${layer.format}`
+  if (status === 'planned') {
+    const kernel = layer.kernel === 'int8' ? ', on integers' : ''
+    return open ? `chosen in the run${kernel}` : `${layer.levels} values, ${layer.format}${kernel}`
+  }
   return status === 'current' ? 'choosing…' : '–'
 }
 
-function summaryOf({ layers, skipped, foldedBatchNorms }: ModelPlan): string {
+function summaryOf({ layers, skipped, foldedBatchNorms, settings }: ModelPlan): string {
   const some = `${layers.length} ${layers.length === 1 ? 'layer' : 'layers'} will be quantized`
   const rest = skipped.length === 0 ? '' : `, ${skipped.length} left as they are`
   const folded =
     foldedBatchNorms.length === 0
       ? ''
       : ` ${foldedBatchNorms.length} BatchNormalization nodes are folded into the weights before them.`
-  return `${some}${rest}. Biases and everything else stay float.${folded}`
+  const integers = layers.filter(({ kernel }) => kernel === 'int8').length
+  const others =
+    settings.activations === null
+      ? 'Biases and everything else stay float.'
+      : integers === 0
+        ? 'No layer runs on integers, so everything else stays float.'
+        : `${integers} of them will run on integers, and their inputs are rounded to 8 bits.`
+  return `${some}${rest}. ${others}${folded}`
 }
 
-function LeftOut({ plan: { skipped, notes, layers } }: { readonly plan: ModelPlan }) {
-  const reasons = [...new Map(layers.map(({ format, formatReason }) => [format, formatReason]))]
+function LeftOut({ plan: { skipped, notes, layers, settings } }: { readonly plan: ModelPlan }) {
+  const reasons = new Map(layers.map((layer) => [`${layer.format} ${layer.kernel}`, layer]))
+  const kernels = settings.activations === null ? [] : layers
   return (
     <>
       {skipped.length > 0 && (
@@ -108,9 +119,14 @@ function LeftOut({ plan: { skipped, notes, layers } }: { readonly plan: ModelPla
       <details>
         <summary>Why stored like this?</summary>
         <ul class="plain">
-          {reasons.map(([format, reason]) => (
-            <li key={format}>
-              <b>{format}</b>: {reason}
+          {[...reasons].map(([key, { format, formatReason }]) => (
+            <li key={key}>
+              <b>{format}</b>: {formatReason}
+            </li>
+          ))}
+          {kernels.map(({ name, kernel, kernelReason }) => (
+            <li key={name}>
+              <b>{name}</b> on {kernel === 'int8' ? 'integers' : 'floats'}: {kernelReason}
             </li>
           ))}
           <Notes of={notes} />

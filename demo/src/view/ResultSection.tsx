@@ -138,8 +138,9 @@ function Pictures({ document, tested }: PicturesProps) {
 }
 
 /** What the formats of the layers mean for size and speed (docs/FORMATS.md). */
-function useText({ layers, speed }: QuantizeReport): string {
-  if (speed !== null) return 'It is smaller to download, and some of its layers run on integers.'
+function useText({ layers }: QuantizeReport): string {
+  if (layers.some(({ kernel }) => kernel === 'int8'))
+    return 'It is smaller to download, and some of its layers run on integers.'
   const stored = new Set(layers.map(({ format }) => format))
   if (stored.has('qdq') || stored.has('nbits'))
     return 'It is smaller to download. In a browser this form is computed at every run: dense layers get slower.'

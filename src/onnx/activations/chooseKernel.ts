@@ -54,11 +54,9 @@ export function chooseKernel(
   const ranges: RangeKind = layer.op === 'MatMul' && form.format !== 'qdq' ? 'dynamic' : 'static'
   const obstacle = whyNotInteger(graph, views, form, ranges)
   if (obstacle !== null) return float(asked === 'int8' ? `asked for int8, but ${obstacle}` : obstacle)
-  const raised =
-    opsetOf(graph.model) < INTEGER_OPSETS[ranges] ? `; raises the opset to ${INTEGER_OPSETS[ranges]}` : ''
-  if (asked === 'int8') return { kernel: 'int8', ranges, reason: `asked for int8${raised}` }
+  if (asked === 'int8') return { kernel: 'int8', ranges, reason: 'asked for int8' }
   const { pays, reason } = whetherItPays(graph, layer, views, ranges)
-  return pays ? { kernel: 'int8', ranges, reason: reason + raised } : float(reason)
+  return pays ? { kernel: 'int8', ranges, reason } : float(reason)
 }
 
 /** Why a layer cannot run on integers; null if it can. */

@@ -16,7 +16,11 @@ if (folder === undefined)
   throw new TypeError('conformance: expected the folder of the suite’s files, got none')
 const read = (name: string): Uint8Array => new Uint8Array(readFileSync(`${folder}/${name}`))
 const subject = {
-  model: read('digits.onnx'),
+  models: {
+    digits: read('digits.onnx'),
+    residual: read('residual.onnx'),
+    attention: read('attention.onnx'),
+  },
   images: read('images.bin'),
   runner: await createOrtWebRunner(),
 }

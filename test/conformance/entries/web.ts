@@ -20,7 +20,11 @@ console.warn = (...args: unknown[]) => {
 const agent = navigator.userAgent
 try {
   const subject = {
-    model: await read('digits.onnx'),
+    models: {
+      digits: await read('digits.onnx'),
+      residual: await read('residual.onnx'),
+      attention: await read('attention.onnx'),
+    },
     images: await read('images.bin'),
     runner: await createOrtWebRunner(),
   }

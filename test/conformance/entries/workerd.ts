@@ -1,9 +1,11 @@
 /** Entry for workerd: answers a request with the result. ONNX Runtime may not compile here, so activations are recorded ones. */
 
-import model from 'digits.onnx'
+import attention from 'attention.onnx'
+import digits from 'digits.onnx'
 import images from 'images.bin'
 import data from 'recording.bin'
 import notes from 'recording.json'
+import residual from 'residual.onnx'
 import { type Recording, replayingRunner } from '../recording.js'
 import { runSuite } from '../suite.js'
 
@@ -11,7 +13,11 @@ export default {
   async fetch(): Promise<Response> {
     try {
       const subject = {
-        model: new Uint8Array(model),
+        models: {
+          digits: new Uint8Array(digits),
+          residual: new Uint8Array(residual),
+          attention: new Uint8Array(attention),
+        },
         images: new Uint8Array(images),
         runner: replayingRunner(notes as Recording, data),
       }
