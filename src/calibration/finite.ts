@@ -3,7 +3,7 @@
  * What is at fault is said: the samples, a constant of the model, or what the model computes of both. Minus infinity is a
  * value that masks use, and is allowed where an output has finite values as well.
  */
-import { GpfqError } from '../errors.js'
+import { GpfqError, invalidData } from '../errors.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import { graphOf } from '../onnx/model.js'
 import { isFloatType, readFloats } from '../onnx/tensor.js'
@@ -26,7 +26,7 @@ export function wrongValues(tensor: Tensor): number {
 
 /**
  * Checks what the float model gives for the first batch.
- * @throws {GpfqError} INVALID_DATA with the output, and what is at fault
+ * @throws {GpfqError} INVALID_DATA with the output, and what is at fault; with the input where the samples are
  */
 export function checkFloatOutputs(
   graph: GraphIndex,
@@ -37,17 +37,22 @@ export function checkFloatOutputs(
     const tensor = outputs.get(name)
     const wrong = tensor === undefined ? 0 : wrongValues(tensor)
     if (tensor === undefined || wrong === 0) continue
+    checkSamples(feeds)
     throw new GpfqError('INVALID_DATA', {
       place: `float model, output '${name}'`,
       problem: `${wrong} of ${tensor.data.length} values are not finite, before anything is quantized`,
-      hint: culprit(graph, feeds),
+      hint: culprit(graph),
     })
   }
 }
 
-function culprit(graph: GraphIndex, feeds: Feeds): string {
-  const input = Object.entries(feeds).find(([, tensor]) => hasNotFinite(tensor))
-  if (input !== undefined) return `the samples for input '${input[0]}' have values that are not finite`
+function checkSamples(feeds: Feeds): void {
+  for (const [name, tensor] of Object.entries(feeds))
+    if (isFloat(tensor.type) && floatsOf(tensor).some((value) => !Number.isFinite(value)))
+      throw invalidData(`tensor '${name}'`, 'finite values', 'NaN or infinity, in the samples')
+}
+
+function culprit(graph: GraphIndex): string {
   const constants = [
     ...graphOf(graph.model).initializer.map(({ name }) => name),
     ...graph.nodes.flatMap(({ opType, output }) => (opType === 'Constant' ? output.slice(0, 1) : [])),
@@ -59,8 +64,4 @@ function culprit(graph: GraphIndex, feeds: Feeds): string {
   })
   if (constant !== undefined) return `its constant '${constant}' has values that are not finite`
   return 'look at the model and its samples: an overflow, a division by zero or a logarithm makes such values'
-}
-
-function hasNotFinite(tensor: Tensor): boolean {
-  return isFloat(tensor.type) && floatsOf(tensor).some((value) => !Number.isFinite(value))
 }

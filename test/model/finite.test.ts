@@ -77,7 +77,8 @@ describe('quantizeModel', () => {
     values[9] = Number.NaN
     await expect(quantize(net(), samples(values))).rejects.toMatchObject({
       code: 'INVALID_DATA',
-      hint: "the samples for input 'x' have values that are not finite",
+      place: "tensor 'x'",
+      got: 'NaN or infinity, in the samples',
     })
   })
 
