@@ -13,6 +13,9 @@ export type NoteCode =
   | 'BYTES_TAKEN' // an input is taken as bytes: its scale and zero point
   | 'RUNTIME_SATURATES' // integer kernels of the runtime at hand are not exact for codes of 8 bits
   | 'FLOAT_COPY_KEPT' // something beside the layers reads a weight
+  | 'WEIGHTS_NOT_INPUTS' // weights that a caller of the model could replace are constants now
+  | 'BATCH_NORMS_KEPT' // BatchNormalizations that could not be folded
+  | 'WEIGHTS_EXTREME' // weights at the ends of what float32 holds
 
 /** Something a caller should know of a run that is not an error. */
 export interface Note {

@@ -189,6 +189,8 @@ export interface ModelOptions {
   readonly biasCorrection?: boolean
   /** Fold a BatchNormalization directly after a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
+  /** Aborts the work, also that of planning. */
+  readonly signal?: AbortSignal
 }
 
 /** Options of planModel. With randomPatches every method has a seed. */

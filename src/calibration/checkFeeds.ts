@@ -4,6 +4,7 @@
  */
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
+import { tensorNamed } from '../tensor/named.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 
@@ -15,7 +16,7 @@ import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 export function checkFeeds(place: string, feeds: Feeds, inputs: readonly RunnerInput[]): void {
   for (const { name, type, dims } of inputs) {
     if (type === 'not a tensor') continue
-    const tensor = feeds[name]
+    const tensor = tensorNamed(feeds, name)
     const expected = `${describeShape(dims)} of ${type} for input '${name}'`
     if (tensor === undefined)
       throw invalid(place, expected, `none; there is ${Object.keys(feeds).join(', ') || 'nothing'}`)

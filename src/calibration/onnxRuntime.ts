@@ -11,6 +11,7 @@ import type * as Ort from 'onnxruntime-web'
 import { type ErrorFacts, GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
+import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
 import type { Runner, RunnerSession } from './runner.js'
 
@@ -166,16 +167,17 @@ async function run(
 ): Promise<Record<string, Tensor>> {
   let results: Ort.InferenceSession.OnnxValueMapType
   try {
-    const inputs: Record<string, Ort.Tensor> = {}
-    for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(ort, tensor)
+    const inputs = namedTensors(
+      Object.entries(feeds).map(([name, tensor]): [string, Ort.Tensor] => [name, toOrt(ort, tensor)]),
+    )
     results = await (fetches === undefined ? session.run(inputs) : session.run(inputs, fetches))
   } catch (cause) {
     throw failed('running the model', cause)
   }
   await yieldSometimes()
-  const outputs: Record<string, Tensor> = {}
-  for (const [name, value] of Object.entries(results)) outputs[name] = fromOrt(name, value)
-  return outputs
+  return namedTensors(
+    Object.entries(results).map(([name, value]): [string, Tensor] => [name, fromOrt(name, value)]),
+  )
 }
 
 let lastYield = 0

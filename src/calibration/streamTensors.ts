@@ -1,5 +1,7 @@
 /** Tensors of the two streams: what a session computes from what is held, and pairs of outputs that can be compared. */
 import { GpfqError } from '../errors.js'
+import type { Stage } from '../onnx/stages.js'
+import { namedTensors, tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import type { RunnerSession } from './runner.js'
 
@@ -36,6 +38,14 @@ export function keepOnly({ float, quantized }: HeldPair, names: ReadonlySet<stri
     for (const name of held.keys()) if (!names.has(name)) held.delete(name)
 }
 
+/** What a stage keeps while its layers are quantized. */
+export function keptIn({ live, outputs, ranges, quantize }: Stage): Set<string> {
+  return new Set([
+    ...[...live, ...outputs, ...ranges],
+    ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input)),
+  ])
+}
+
 export const bytesHeld = ({ float, quantized }: HeldPair): number =>
   [...float.values(), ...quantized.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
 
@@ -45,22 +55,33 @@ export const inputBytes = (feeds: Feeds = {}): number =>
 /** Samples of a batch: the leading axis of its inputs. */
 export const samplesIn = (feeds: Feeds | undefined): number => Object.values(feeds ?? {})[0]?.dims[0] ?? 0
 
-/** Runs a session on tensors that are held; nothing where there is no session. */
+/**
+ * Runs a session on tensors that are held; nothing where there is no session.
+ * @param port the name under which a tensor is fed or fetched
+ * @param fetched tensors to return, of those that the session makes
+ */
 export async function runOn(
   session: RunnerSession | null,
+  port: (tensor: string) => string,
   given: readonly string[],
   find: (tensor: string) => Tensor | undefined,
-): Promise<Readonly<Record<string, Tensor>>> {
-  if (session === null) return {}
+  fetched: readonly string[],
+): Promise<ReadonlyMap<string, Tensor>> {
+  if (session === null) return new Map()
   const wanted = new Set(session.inputs.map(({ name }) => name))
-  const feeds: Record<string, Tensor> = {}
-  for (const name of given) {
-    if (!wanted.has(name)) continue
+  const feeds = given.flatMap((name): [string, Tensor][] => {
+    if (!wanted.has(port(name))) return []
     const tensor = find(name)
     if (tensor === undefined) throw notComputed(name)
-    feeds[name] = tensor
-  }
-  return session.run(feeds)
+    return [[port(name), tensor]]
+  })
+  const outputs = await session.run(namedTensors(feeds))
+  return new Map(
+    fetched.flatMap((name): [string, Tensor][] => {
+      const tensor = tensorNamed(outputs, port(name))
+      return tensor === undefined ? [] : [[name, tensor]]
+    }),
+  )
 }
 
 /** Samples of the two streams are compared one by one: shapes must not depend on values. */

@@ -10,10 +10,11 @@
 import { rangeError } from '../checks.js'
 import { indexGraph } from '../onnx/graph.js'
 import type { Network } from '../onnx/network.js'
-import { roundedName } from '../onnx/segment.js'
 import type { Stage } from '../onnx/stages.js'
 import { ELEM_TYPES } from '../onnx/tensor.js'
+import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
+import { checkFloatOutputs } from './finite.js'
 import { roundSamples, roundTensor } from './roundTensor.js'
 import type { Runner, RunnerSession } from './runner.js'
 import {
@@ -23,6 +24,7 @@ import {
   type HeldPair,
   inputBytes,
   keepOnly,
+  keptIn,
   notComputed,
   type OutputPair,
   type Pair,
@@ -135,7 +137,7 @@ export class Streams {
 
   /** A model input as it was fed. */
   feed(batch: number, input: string): Tensor {
-    const tensor = this.shard.batches[batch]?.[input]
+    const tensor = tensorNamed(this.shard.batches[batch] ?? {}, input)
     if (tensor === undefined) throw notComputed(input)
     return tensor
   }
@@ -144,17 +146,19 @@ export class Streams {
   async plan(): Promise<StreamPlan> {
     const { batches } = this.shard
     const outputs = [...new Set(this.stages.flatMap((stage) => stage.outputs))]
-    const inputs = indexGraph(this.#float.float).inputs
+    const graph = indexGraph(this.#float.float)
+    const { inputs } = graph
     const session = await this.#load(this.#float, inputs, outputs)
     const first = freshPair(batches[0] ?? {})
-    let tensors: Readonly<Record<string, Tensor>>
+    let tensors: ReadonlyMap<string, Tensor>
     try {
-      tensors = await runOn(session, inputs, (tensor) => first.float.get(tensor))
+      tensors = await runOn(session, this.#ports, inputs, (tensor) => first.float.get(tensor), outputs)
     } finally {
       await session?.close()
     }
-    for (const [name, { type }] of Object.entries(tensors)) this.#types.set(name, type)
-    const bytesOf = (name: string): number => tensors[name]?.data.byteLength ?? 0
+    checkFloatOutputs(graph, batches[0] ?? {}, tensors)
+    for (const [name, { type }] of tensors) this.#types.set(name, type)
+    const bytesOf = (name: string): number => tensors.get(name)?.data.byteLength ?? 0
     let perBatch = 0
     for (const stage of this.stages) {
       const changed = new Set(stage.changed)
@@ -309,26 +313,30 @@ export class Streams {
   ): Promise<void> {
     const stage = this.#stageAt(index)
     const sessions = await this.#sessionsOf(network, index)
-    const floats = await runOn(sessions.float, stage.inputs, (name) => float.get(name))
+    const fetches = [...stage.outputs, ...stage.measured]
+    const floats = await runOn(sessions.float, this.#ports, stage.inputs, (name) => float.get(name), fetches)
     const place = { firstSample: this.#firstSample[batch]!, samples: this.samples(batch) }
     const own = (name: string): Tensor | undefined => quantized.get(name) ?? float.get(name)
-    const rounded = new Map(stage.inputs.map((name) => [roundedName(name), name]))
-    const others = await runOn(sessions.quantized, [...stage.inputs, ...rounded.keys()], (name) => {
+    const rounded = new Map(stage.inputs.map((name) => [this.#float.names.rounded(name), name]))
+    const read = (name: string): Tensor | undefined => {
       const source = rounded.get(name)
       const tensor = own(source ?? name)
       return source === undefined || tensor === undefined
         ? tensor
         : roundSamples(source, tensor, place.samples)
-    })
+    }
+    const given = [...stage.inputs, ...rounded.keys()]
+    const others = await runOn(sessions.quantized, this.#ports, given, read, fetches)
     for (const tensor of stage.measured) {
-      const [y, z] = [floats[tensor], others[tensor] ?? floats[tensor]]
+      const [y, z] = [floats.get(tensor), others.get(tensor) ?? floats.get(tensor)]
       if (y === undefined || z === undefined) continue
       checkSameShape(`output '${tensor}'`, y, z)
       visit({ tensor, float: y, quantized: z, ...place })
     }
     for (const name of stage.outputs) {
-      if (floats[name] !== undefined) float.set(name, floats[name])
-      if (others[name] !== undefined) quantized.set(name, others[name])
+      const [y, z] = [floats.get(name), others.get(name)]
+      if (y !== undefined) float.set(name, y)
+      if (z !== undefined) quantized.set(name, z)
     }
     roundIn({ float, quantized }, stage, network)
     keepOnly({ float, quantized }, keptIn(stage))
@@ -359,11 +367,16 @@ export class Streams {
   ): Promise<RunnerSession | null> {
     if (fetches.length === 0) return null
     const { roundedInputs } = network
-    const names = [...given, ...given.filter((name) => roundedInputs.has(name)).map(roundedName)]
+    const rounded = given.filter((name) => roundedInputs.has(name)).map(this.#float.names.rounded)
+    const names = [...given, ...rounded]
     const inputs = names.map((name, i) => {
       return { name, elemType: ELEM_TYPES[i < given.length ? this.#typeOf(name) : 'float32'] }
     })
     return this.#runner.load(network.segment(inputs, fetches))
+  }
+
+  get #ports(): (tensor: string) => string {
+    return this.#float.names.port
   }
 
   #typeOf(name: string): Tensor['type'] {
@@ -377,14 +390,6 @@ export class Streams {
     if (stage === undefined) throw rangeError('stage', `0 to ${this.stages.length - 1}`, index)
     return stage
   }
-}
-
-/** What a stage keeps while its layers are quantized. */
-function keptIn({ live, outputs, ranges, quantize }: Stage): Set<string> {
-  return new Set([
-    ...[...live, ...outputs, ...ranges],
-    ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input)),
-  ])
 }
 
 /** Rounds the tensors of a stage that have a quantizer by now. */

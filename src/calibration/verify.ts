@@ -20,7 +20,9 @@ import { graphOf } from '../onnx/model.js'
 import type { Network } from '../onnx/network.js'
 import { inputsOf } from '../onnx/openModel.js'
 import { floatsOf } from '../tensor/floats.js'
-import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
+import { namedTensors, tensorNamed } from '../tensor/named.js'
+import type { RunnerInput, Tensor } from '../tensor/tensor.js'
+import { wrongValues } from './finite.js'
 import { outputSums, relativeOf } from './outputErrors.js'
 import { codesOf } from './roundTensor.js'
 import type { Runner } from './runner.js'
@@ -45,24 +47,29 @@ export async function verifyModel(
     const kinds = new Set(network.integers.layers.values())
     const integers = kinds.size > 0
     const samples = kinds.has('dynamic') ? partsOfBatch(streams, graph) : 1
-    const feeds: Record<string, Tensor> = {}
-    for (const { name } of session.inputs)
-      feeds[name] = feedOf(network, name, firstOf(streams.feed(0, name), samples))
-    const outputs = await session.run(feeds satisfies Feeds, graph.computedOutputs)
+    const feeds = session.inputs.map(({ name }): [string, Tensor] => [
+      name,
+      feedOf(network, name, firstOf(streams.feed(0, name), samples)),
+    ])
+    const outputs = await session.run(namedTensors(feeds), graph.computedOutputs)
     const computed = await streams.tensors(network, 0, graph.computedOutputs)
     const tolerance = hasFloat16(graph) ? TOLERANCE_FLOAT16 : TOLERANCE
     for (const name of graph.computedOutputs) {
       const pair = computed.get(name)
       const held = pair?.quantized ?? pair?.float
-      const found = outputs[name]
+      const found = tensorNamed(outputs, name)
       if (held === undefined || found === undefined) throw failed(name, 'an output', 'none')
       const expected = firstOf(held, samples)
       if (expected.dims.join() !== found.dims.join())
         throw failed(name, `(${expected.dims})`, `(${found.dims})`)
       if (!expected.type.startsWith('float')) continue // integers follow from floats that may tie
-      if (!floatsOf(expected).every(Number.isFinite)) continue
-      if (!integers) checkRelative(name, expected, found, tolerance)
-      else await checkSteps(name, { float: firstOf(pair!.float, samples), expected, found }, runner)
+      checkFinite(name, expected, found)
+      const [y, z] = [finiteOf(expected), finiteOf(found)]
+      if (!integers) checkRelative(name, y, z, tolerance)
+      else {
+        const float = finiteOf(firstOf(pair!.float, samples))
+        await checkSteps(name, { float, expected: y, found: z }, runner)
+      }
     }
   } finally {
     await session.close()
@@ -92,6 +99,32 @@ export function firstOf(tensor: Tensor, samples: number): Tensor {
   const { data } = tensor
   const length = data.length / samples
   return { ...tensor, dims: [leading / samples, ...dims], data: data.slice(0, length) }
+}
+
+/** Where the float model masks values with minus infinity, the written one must do so too; all others are finite. */
+function checkFinite(name: string, expected: Tensor, found: Tensor): void {
+  const [y, z] = [floatsOf(expected), floatsOf(found)]
+  const inStream = wrongValues(expected)
+  if (inStream > 0)
+    throw failed(
+      name,
+      'finite values, as the float model gives',
+      `${inStream} that are not, in the quantized network`,
+    )
+  const wrong = z.reduce((sum, value, i) => sum + Number(Number.isFinite(value) !== Number.isFinite(y[i])), 0)
+  if (wrong > 0)
+    throw failed(
+      name,
+      'finite values, as the quantized network computed',
+      `${wrong} of ${z.length} that are not`,
+    )
+}
+
+/** The tensor with zeros where its values are not finite. */
+function finiteOf(tensor: Tensor): Tensor {
+  const values = floatsOf(tensor)
+  if (values.every(Number.isFinite)) return tensor
+  return { ...tensor, type: 'float32', data: values.map((value) => (Number.isFinite(value) ? value : 0)) }
 }
 
 function checkRelative(name: string, expected: Tensor, found: Tensor, tolerance: number): void {
@@ -138,7 +171,7 @@ function hasFloat16({ model, nodes, constant }: GraphIndex): boolean {
   return (
     nodes.some(
       (node) =>
-        isHalf(intAttribute(node, 'to', DataType.UNDEFINED)) ||
+        (node.opType === 'Cast' && isHalf(intAttribute(node, 'to', DataType.UNDEFINED))) ||
         node.input.some((tensor) => isHalf(constant(tensor)?.dataType)),
     ) ||
     graphOf(model).input.some(

@@ -5,12 +5,16 @@
 import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
 import { kernelsByLayer, type LayerKernel } from '../model/kernels.js'
+import { createPauses } from '../model/pauses.js'
 import { resolveSettings } from '../model/settings.js'
+import { accountFloats, type FloatAccount } from '../onnx/floatAccount.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
-import { indexGraph } from '../onnx/graph.js'
+import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
+import { graphOf } from '../onnx/model.js'
+import { checkValues } from '../onnx/tensor.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
@@ -53,6 +57,8 @@ interface Inspection {
     readonly formats: readonly FormatOption[]
   })[]
   readonly skipped: readonly Skipped[]
+  /** All float values of the file: in layers, or left and why. */
+  readonly floats: FloatAccount
 }
 
 export function addInspectCommand(program: Command, context: CommandContext): void {
@@ -80,7 +86,7 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
     else for (const line of partLines(part)) terminal.result(line)
     return
   }
-  const inspection = await inspect(path, bytes)
+  const inspection = await inspect(path, bytes, context.signal)
   if (values.json) return printJson(terminal, inspection)
   const { layers, inputs, outputs, foldableBatchNorms, skipped } = inspection
   terminal.result(
@@ -124,6 +130,7 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   terminal.result('kernel with quantize --activations 8:')
   for (const line of kernelLines(layers)) terminal.result(`  ${line}`)
   for (const line of skippedLines(skipped)) terminal.result(line)
+  for (const line of floatLines(inspection.floats)) terminal.result(line)
 }
 
 function possibleFormats(formats: readonly FormatOption[]): string {
@@ -133,14 +140,26 @@ function possibleFormats(formats: readonly FormatOption[]): string {
     .join(' ')
 }
 
-async function inspect(path: string, bytes: Uint8Array): Promise<Inspection> {
+/**
+ * What a model holds.
+ * @throws {GpfqError} as openModel, and INVALID_MODEL for nodes and tensors that contradict themselves
+ */
+export async function inspect(path: string, bytes: Uint8Array, signal: AbortSignal): Promise<Inspection> {
+  const pause = createPauses(signal)
   const opened = await openModel(path, bytes)
   const { proto: model } = await opened.whole()
-  const { model: foldedModel, folded } = foldBatchNorms(model)
+  for (const tensor of graphOf(model).initializer) checkValues(tensor)
+  const { model: foldedModel, folded, kept, renamed } = foldBatchNorms(model)
   const graph = indexGraph(foldedModel)
+  await pause()
   const { layers, skipped } = findLayers(graph)
   const settings = resolveSettings({ levels: LEVELS, activations: { bits: 8 } })
   const kernels = kernelsByLayer(graph, layers, skipped, new Map(), settings)
+  const described: Inspection['layers'][number][] = []
+  for (const layer of layers) {
+    await pause()
+    described.push(describeLayer(graph, layer, kernels.get(layer)!))
+  }
   return {
     model: path,
     bytes: opened.byteLength,
@@ -150,17 +169,36 @@ async function inspect(path: string, bytes: Uint8Array): Promise<Inspection> {
     outputs: opened.outputs,
     weights: layers.reduce((sum, { groups, inputs, neurons }) => sum + groups * inputs * neurons, 0),
     foldableBatchNorms: folded,
-    layers: layers.map((layer) => ({
-      name: layer.name,
-      op: layer.op,
-      weight: layer.weight,
-      groups: layer.groups,
-      inputs: layer.inputs,
-      neurons: layer.neurons,
-      uses: layer.uses.map(({ node }) => node),
-      formats: formatsFor(graph, layer, LEVELS, layer.inputs),
-      ...kernels.get(layer)!,
-    })),
-    skipped,
+    layers: described,
+    skipped: [...skipped, ...kept],
+    floats: accountFloats({ file: model, graph, layers, skipped: [...skipped, ...kept], renamed }),
   }
+}
+
+function describeLayer(graph: GraphIndex, layer: Layer, kernel: LayerKernel): Inspection['layers'][number] {
+  const { name, op, weight, groups, inputs, neurons, uses } = layer
+  return {
+    ...{ name, op, weight, groups, inputs, neurons },
+    uses: uses.map(({ node }) => node),
+    formats: formatsFor(graph, layer, LEVELS, inputs),
+    ...kernel,
+  }
+}
+
+/** Float tensors that are listed by themselves; the others are summed up. */
+const MOST_LISTED = 10
+
+/** Where the float bytes of the file are, and why those stay that do. */
+function floatLines({ bytes, quantized, kept }: FloatAccount): readonly string[] {
+  const left = bytes - quantized
+  const rest = kept.slice(MOST_LISTED)
+  return [
+    `float values ${formatBytes(bytes)}: ${formatBytes(quantized)} in layers, ${formatBytes(left)} stay float`,
+    ...kept
+      .slice(0, MOST_LISTED)
+      .map(({ place, bytes: own, reason }) => printable(`  ${place}, ${formatBytes(own)}: ${reason}`)),
+    ...(rest.length === 0
+      ? []
+      : [`  ${rest.length} more, ${formatBytes(rest.reduce((sum, entry) => sum + entry.bytes, 0))}`]),
+  ]
 }

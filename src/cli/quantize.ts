@@ -200,7 +200,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
   }
   const model = await openModel(path)
-  const plan = await planModel(model, settings)
+  const plan = await planModel(model, { ...settings, signal: context.signal })
   echo(terminal, path, values, plan)
   if (values.dryRun) {
     if (values.json) printJson(terminal, { model: path, ...plan })

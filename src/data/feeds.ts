@@ -8,6 +8,7 @@ import { checkName, checkSignal, checkWhole, typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
 import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
+import { namedTensors } from '../tensor/named.js'
 import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 import { ARRAY_BYTES, boundOf } from './bound.js'
@@ -117,7 +118,7 @@ export async function loadFeeds(
         const end = Math.min(begin + batchSize, samples)
         const batch: [string, Tensor][] = []
         for (const feeder of feeders) batch.push([feeder.input.name, await feeder.read(begin, end)])
-        yield Object.fromEntries(batch) // unlike an assignment, it also takes an input named __proto__
+        yield namedTensors(batch)
       }
     },
   }

@@ -7,6 +7,7 @@ import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { type Speed, samplesOf, timeInTurn } from '../calibration/speed.js'
 import { GpfqError } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
+import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
 import { asNumbers } from './evaluate.js'
@@ -138,7 +139,10 @@ async function runBoth(
     signal?.throwIfAborted()
     checkBatch('feeds', batch)
     first ??= batch
-    add(await scoresOf(float, batch, output), await scoresOf(quantized, batch, output), output, differences)
+    const [scores, others] = [await scoresOf(float, batch, output), await scoresOf(quantized, batch, output)]
+    checkNumbers('float model', output, scores)
+    checkNumbers('quantized model', output, others)
+    add(scores, others, output, differences)
     samples += samplesOf(batch)
     onProgress?.(samples, total)
   }
@@ -156,9 +160,21 @@ interface Differences {
 }
 
 async function scoresOf(session: RunnerSession, feeds: Feeds, output: string): Promise<Tensor> {
-  const scores = (await session.run(feeds, [output]))[output]
+  const scores = tensorNamed(await session.run(feeds, [output]), output)
   if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
   return scores
+}
+
+/** A network that gives NaN agrees with no other. @throws {GpfqError} INVALID_DATA */
+function checkNumbers(model: string, output: string, scores: Tensor): void {
+  const values = asNumbers(scores)
+  let wrong = 0
+  for (let i = 0; i < values.length; i++) wrong += Number(Number.isNaN(values[i]))
+  if (wrong === 0) return
+  throw new GpfqError('INVALID_DATA', {
+    place: `${model}, output '${output}'`,
+    problem: `${wrong} of ${values.length} values of a batch are not numbers (NaN): there is nothing to compare`,
+  })
 }
 
 /** Adds the outputs of one batch, `a` of the float model and `b` of the quantized one. */
@@ -180,6 +196,7 @@ function add(a: Tensor, b: Tensor, output: string, into: Differences): void {
       const v = y[start + c] ?? 0
       if (u > (x[start + bestX] ?? 0)) bestX = c
       if (v > (y[start + bestY] ?? 0)) bestY = c
+      if (u === v && !Number.isFinite(u)) continue // values that both mask
       into.signal += u * u
       into.noise += (u - v) * (u - v)
       into.largest = Math.max(into.largest, Math.abs(u - v))

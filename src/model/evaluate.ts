@@ -4,12 +4,13 @@
  * Labels (samples) with outputs (samples, classes) give top-1 and top-5. Labels (samples, positions) with outputs
  * (samples, positions, vocabulary) give next-token accuracy, the mean negative log-likelihood in nats, and its
  * exponential, the perplexity. A label is first if no other score is larger; of equal scores the earlier class is first,
- * as in numpy's argmax. A score that is not a number is never right. Log-sum-exp is computed in float64.
+ * as in numpy's argmax. Scores that are not numbers are refused. Log-sum-exp is computed in float64.
  */
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
 import { elementCount, numberAt } from '../tensor/elements.js'
 import { float16ToFloat32 } from '../tensor/float16.js'
+import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
 
@@ -99,7 +100,7 @@ async function evaluateSession(
   for await (const batch of feeds) {
     signal?.throwIfAborted()
     checkBatch('feeds', batch)
-    const scores = (await session.run(batch, [output]))[output]
+    const scores = tensorNamed(await session.run(batch, [output]), output)
     if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
     const size = Object.values(batch)[0]?.dims[0] ?? 0
     count(scores, output, size, samples, target, tally)
@@ -176,6 +177,7 @@ function count(
         `classes 0 to ${classes - 1}`,
         `${label} for sample ${offset + Math.floor(row / positions)}`,
       )
+    checkNumbers(output, values, row * classes, classes, offset + Math.floor(row / positions))
     const rank = rankOf(values, row * classes, classes, label)
     if (rank === 0) tally.first++
     if (rank < 5) tally.firstFive++
@@ -185,10 +187,22 @@ function count(
   }
 }
 
-/** The number of classes before `label` in the order of scores; infinite if its score is not a number. */
+/** Scores that are not numbers are in no order. @throws {GpfqError} INVALID_DATA */
+function checkNumbers(
+  output: string,
+  values: ArrayLike<number>,
+  start: number,
+  classes: number,
+  sample: number,
+): void {
+  for (let c = 0; c < classes; c++)
+    if (Number.isNaN(values[start + c]))
+      throw invalid(`output ${output}`, 'scores that are numbers', `NaN for sample ${sample}`)
+}
+
+/** The number of classes before `label` in the order of scores. */
 function rankOf(values: ArrayLike<number>, start: number, classes: number, label: number): number {
   const own = values[start + label] ?? Number.NaN
-  if (Number.isNaN(own)) return Number.POSITIVE_INFINITY
   let rank = 0
   for (let c = 0; c < classes; c++) {
     const value = values[start + c] ?? Number.NaN

@@ -8,6 +8,7 @@ import { GpfqError } from '../errors.js'
 import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
 import type { Network } from '../onnx/network.js'
+import { namedTensors } from '../tensor/named.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { PlannedModel } from './preparedModel.js'
 
@@ -26,12 +27,9 @@ export async function measureIntegers(
   const onIntegers = plan.layers.filter(({ kernel }) => kernel === 'int8')
   if (onIntegers.length === 0 || streams.batches === 0) return { speed: null, notes: [] }
   const parts = partsOfBatch(streams, graph)
-  const feeds: Record<string, Tensor> = {}
-  const codes: Record<string, Tensor> = {}
-  for (const name of graph.inputs) {
-    feeds[name] = firstOf(streams.feed(0, name), parts)
-    codes[name] = feedOf(network, name, feeds[name])
-  }
+  const own = graph.inputs.map((name): [string, Tensor] => [name, firstOf(streams.feed(0, name), parts)])
+  const feeds = namedTensors(own)
+  const codes = namedTensors(own.map(([name, tensor]) => [name, feedOf(network, name, tensor)]))
   const speed = await speedOf(() =>
     measureSpeed(runner, encodeModel(graph.model), written, feeds, signal, codes),
   )

@@ -6,20 +6,21 @@
 import { GpfqError } from '../errors.js'
 import { blockSizeOf } from '../methods/alphabet.js'
 import { coefficientsOf } from '../methods/frame.js'
-import type { Note } from '../notes.js'
-import type { IntegerPlan } from '../onnx/activations/integers.js'
+import { accountFloats } from '../onnx/floatAccount.js'
 import { chooseFormat, integerFormat } from '../onnx/formats/choose.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
-import { findLayers, floatCopies, storedBytes } from '../onnx/layers.js'
+import { findLayers, storedBytes } from '../onnx/layers.js'
 import { type Model, openModel } from '../onnx/openModel.js'
 import { matchLayers } from '../onnx/patterns.js'
 import { planStages } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer, PlanModel } from '../options.js'
 import { checkModel } from './arguments.js'
 import { integerFormatOf, integersOf, kernelOf, kernelsByLayer, type LayerKernel } from './kernels.js'
+import { createPauses } from './pauses.js'
+import { integerNotes, modelNotes, shortened } from './planNotes.js'
 import { PLAN_VERSION } from './planVersion.js'
-import { preparedModel } from './preparedModel.js'
+import { type PreparedModel, preparedModel } from './preparedModel.js'
 import { resolveSettings, type Settings } from './settings.js'
 
 /**
@@ -38,86 +39,64 @@ export const planModel: PlanModel = async (source, options) => {
   checkModel('model', source)
   const settings = resolveSettings(options)
   const model = source instanceof Uint8Array ? await openModel(source, options.readExternalData) : source
-  return planOf(model, settings)
+  return planOf(model, settings, options.signal)
 }
 
-async function planOf(model: Model, settings: Settings): Promise<ModelPlan> {
-  const { graph, folded, bytesIn } = await preparedModel(model, settings.foldBatchNorm)
+async function planOf(model: Model, settings: Settings, signal: AbortSignal | undefined): Promise<ModelPlan> {
+  const pause = createPauses(signal)
+  const prepared = await preparedModel(model, settings.foldBatchNorm)
+  const { graph, folded, bytesIn } = prepared
+  await pause()
   const { layers, skipped } = findLayers(graph, settings)
-  if (layers.length === 0) throw nothingToQuantize(skipped)
+  if (layers.length === 0) throw nothingToQuantize(prepared, skipped)
   const levels = levelsByLayer(layers, skipped, settings)
+  await pause()
   const kernels = kernelsByLayer(graph, layers, skipped, levels, settings)
   const integers = integersOf(graph, layers, (layer) => kernels.get(layer)!, settings)
+  const planned: PlanLayer[] = []
+  for (const layer of layers) {
+    await pause()
+    const own = planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings, kernels.get(layer)!)
+    planned.push({ ...own, fixed: levels.has(layer) })
+  }
+  const stages = planStages(graph, layers, integers.tensors)
+  await pause()
   return {
     version: PLAN_VERSION,
     settings,
     opset: model.opset,
     bytesIn,
     foldedBatchNorms: folded,
-    layers: layers.map((layer) => ({
-      ...planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings, kernels.get(layer)!),
-      fixed: levels.has(layer),
-    })),
-    stages: planStages(graph, layers, integers.tensors).map(({ ranges, quantize, replay }) => ({
+    layers: planned,
+    stages: stages.map(({ ranges, quantize, replay }) => ({
       ranges,
       quantize: quantize.map(({ name }) => name),
       replay,
     })),
     skipped,
-    notes: [
-      ...embeddedNotes(model.externalData),
-      ...copyNotes(graph, layers),
-      ...integerNotes(graph, settings, integers),
-    ],
+    notes: [...modelNotes(model.externalData, prepared, layers), ...integerNotes(graph, settings, integers)],
   }
 }
 
-function nothingToQuantize(skipped: readonly Skipped[]): GpfqError {
-  const why = skipped.slice(0, 3).map(({ name, reason }) => `'${name}': ${reason}`)
+/** Reasons that an error lists at most: the float tensors with the most bytes come first. */
+const MOST_REASONS = 5
+
+/** Why nothing is quantized: for the nodes with weights and for the float tensors of the file, the largest first. */
+function nothingToQuantize(prepared: PreparedModel, skipped: readonly Skipped[]): GpfqError {
+  const { whole, graph, renamed } = prepared
+  const { kept, bytes } = accountFloats({ file: whole, graph, renamed, layers: [], skipped })
+  const nodes = skipped.map(({ name, reason }) => `'${shortened(name)}': ${shortened(reason)}`)
+  const tensors = kept.map((entry) => `${shortened(entry.place)}: ${shortened(entry.reason)}`)
+  const why = [...new Set([...nodes, ...tensors])]
+  const more = why.length > MOST_REASONS ? `; and ${why.length - MOST_REASONS} more` : ''
   return new GpfqError('NOTHING_TO_QUANTIZE', {
     place: 'model',
     expected: 'at least one Conv, Gemm or MatMul with constant weights',
-    got: why.length === 0 ? 'none' : `none (${why.join('; ')})`,
+    got:
+      why.length === 0
+        ? 'none'
+        : `none of ${bytes} bytes of float values (${why.slice(0, MOST_REASONS).join('; ')}${more})`,
   })
-}
-
-const embeddedNotes = (external: readonly string[]): readonly Note[] =>
-  external.length === 0
-    ? []
-    : [
-        {
-          code: 'EXTERNAL_DATA_EMBEDDED',
-          place: null,
-          text: `external data (${external.join(', ')}) is written into the model file`,
-        },
-      ]
-
-const copyNotes = (graph: GraphIndex, layers: readonly Layer[]): readonly Note[] =>
-  floatCopies(graph, layers).map(({ weight, reader }) => ({
-    code: 'FLOAT_COPY_KEPT',
-    place: `'${weight}'`,
-    text: `stays in the file as it is, too, since ${reader} reads it`,
-  }))
-
-/** What a caller who wants integers may want to know: that there are none, and that inputs could be bytes. */
-function integerNotes(
-  graph: GraphIndex,
-  { activations }: Settings,
-  { layers, tensors }: IntegerPlan,
-): readonly Note[] {
-  if (activations === null) return []
-  if (layers.size === 0) {
-    const text = 'no layer runs on integers, so activations stay float: each layer says why'
-    return [{ code: 'NO_LAYER_ON_INTEGERS', place: null, text }]
-  }
-  const inputs = new Set(graph.inputs)
-  return tensors
-    .filter((tensor) => inputs.has(tensor) && !activations.byteInputs)
-    .map((tensor) => ({
-      code: 'BYTES_POSSIBLE',
-      place: `input '${tensor}'`,
-      text: 'is rounded to 8 bits first, so the model can take these bytes instead of floats (byteInputs)',
-    }))
 }
 
 function levelsByLayer(

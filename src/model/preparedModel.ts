@@ -9,21 +9,31 @@ import { withNodeNames } from '../onnx/biasCorrection.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
-import type { Layer } from '../onnx/layer.js'
-import { findLayers } from '../onnx/layers.js'
+import type { Layer, Skipped } from '../onnx/layer.js'
+import { findLayers, weightMagnitude } from '../onnx/layers.js'
+import { graphOf } from '../onnx/model.js'
 import { Network } from '../onnx/network.js'
 import type { Model } from '../onnx/openModel.js'
 import { planStages, type Stage } from '../onnx/stages.js'
+import { checkValues } from '../onnx/tensor.js'
 import type { ModelPlan, PlanLayer } from '../options.js'
+import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { integersOf } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
+import { unitFor } from './requests.js'
 import { type Settings, wrongSetting } from './settings.js'
 
 export interface PreparedModel {
   readonly proto: ModelProto
   readonly graph: GraphIndex
+  /** The model before anything was folded, with all of its values. */
+  readonly whole: ModelProto
   /** Names of the BatchNormalizations that were folded. */
   readonly folded: readonly string[]
+  /** BatchNormalizations that could not be folded, and why; none where that was not asked for. */
+  readonly keptBatchNorms: readonly Skipped[]
+  /** Weights that folding stores under another name → the name in the file. */
+  readonly renamed: ReadonlyMap<string, string>
   /** Of the model's file and its external data. */
   readonly bytesIn: number
 }
@@ -46,8 +56,17 @@ export function preparedModel(model: Model, foldBatchNorm: boolean): Promise<Pre
 
 async function prepare(model: Model, foldBatchNorm: boolean): Promise<PreparedModel> {
   const { proto: whole, bytes } = await model.whole()
-  const { model: proto, folded } = foldBatchNorm ? foldBatchNorms(whole) : { model: whole, folded: [] }
-  return { proto, graph: indexGraph(proto), folded, bytesIn: bytes }
+  for (const tensor of graphOf(whole).initializer) checkValues(tensor)
+  await yieldToEventLoop()
+  const none = { model: whole, folded: [], kept: [], renamed: new Map<string, string>() }
+  const { model: proto, folded, kept, renamed } = foldBatchNorm ? foldBatchNorms(whole) : none
+  await yieldToEventLoop()
+  const graph = indexGraph(proto)
+  if (graph.computedOutputs.includes('__proto__')) {
+    const problem = 'ONNX Runtime for JavaScript cannot return an output of this name'
+    throw new GpfqError('UNSUPPORTED_MODEL', { place: "output '__proto__'", problem, hint: 'rename it' })
+  }
+  return { proto, whole, graph, folded, keptBatchNorms: kept, renamed, bytesIn: bytes }
 }
 
 /** A layer of the plan with the layer of the graph that it means. */
@@ -55,6 +74,8 @@ export interface PlannedLayer extends PlanLayer {
   readonly layer: Layer
   /** Its place among the plan's layers. */
   readonly index: number
+  /** A power of two that the weights are multiplied by before they are solved: 1 unless they are at the ends of float32. */
+  readonly unit: number
 }
 
 /** A model together with a plan that fits it. */
@@ -93,7 +114,7 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
     if (layer === undefined) throw misfit(`layer '${planned.name}'`, wanted, 'a model without it')
     if (describeLayer(layer) !== wanted) throw misfit(`layer '${planned.name}'`, wanted, describeLayer(layer))
     checkPlanned(graph, planned, layer, settings)
-    return { ...planned, layer, index }
+    return { ...planned, layer, index, unit: unitFor(weightMagnitude(graph, layer)) }
   })
   const byName = new Map(layers.map((planned) => [planned.name, planned]))
   const inGraph = layers.map(({ layer }) => layer)

@@ -17,10 +17,14 @@ export function requestsFor(
   settings: Settings,
   alphabets: readonly number[] = [planned.levels],
 ): readonly SolveRequest[] {
-  const { layer, planes, index } = planned
+  const { layer, planes, index, unit } = planned
   const { groups, inputs, neurons } = layer
-  const { scalePer, radius } = settings
-  const weights = readWeights(graph, layer)
+  const { scalePer } = settings
+  const weights = times(readWeights(graph, layer), unit)
+  const radius =
+    settings.radius.rule === 'value'
+      ? { ...settings.radius, value: settings.radius.value * unit }
+      : settings.radius
   return alphabets.map((levels) => {
     const scales = scalesFor(weights, { groups, inputs, neurons }, levels, scalePer, radius)
     // (groups, planes·taps, neurons) is (groups·planes, taps, neurons), and so are its codes; each plane has its own scales.
@@ -33,6 +37,23 @@ export function requestsFor(
   })
 }
 
+/**
+ * Squares of weights and their sums over samples stay within float32 if the weights do not come near its ends. Multiplying
+ * by a power of two changes no code.
+ * @param magnitude largest of the weights
+ */
+export function unitFor(magnitude: number): number {
+  const exponent = Math.floor(Math.log2(magnitude))
+  return Number.isFinite(exponent) && Math.abs(exponent) > 60 ? 2 ** -exponent : 1
+}
+
+/** The weights of a request as the model has them. */
+export const modelWeights = ({ unit }: PlannedLayer, { weights }: SolveRequest): Float32Array =>
+  times(weights, 1 / unit)
+
+const times = (values: Float32Array, factor: number): Float32Array =>
+  factor === 1 ? values : values.map((value) => value * factor)
+
 /** The scales of each group, (1, neurons), once for each of its planes. */
 function spreadOverPlanes({ values }: Scales, neurons: number, planes: number, blockSize: number): Scales {
   const each = Float32Array.from({ length: values.length * planes }, (_, i) => {
@@ -43,8 +64,13 @@ function spreadOverPlanes({ values }: Scales, neurons: number, planes: number, b
 }
 
 /** The weight that a solution stands for: in the groups of the layer, with one scale for the planes of a group. */
-export function quantizedWeight({ layer, planes }: PlannedLayer, solution: LayerSolution): QuantizedWeight {
-  const { levels, codes, zero, scales, blockSize, values } = solution
+export function quantizedWeight(
+  { layer, planes, unit }: PlannedLayer,
+  solution: LayerSolution,
+): QuantizedWeight {
+  const { levels, codes, zero, blockSize } = solution
+  const scales = times(solution.scales, 1 / unit)
+  const values = solution.values && times(solution.values, 1 / unit)
   const { groups, neurons, inputs } = layer
   return {
     ...{ levels, codes, zero },
@@ -67,12 +93,12 @@ export function biasCorrection(
   graph: GraphIndex,
   planned: PlannedLayer,
   observations: Observations,
-  { weights, shape }: SolveRequest,
+  request: SolveRequest,
   quantized: QuantizedWeight,
 ): Float32Array {
   const { layer, planes } = planned
   const values = dequantize(quantized, layer)
-  const difference = meanDifference(observations, weights, values, shape)
+  const difference = meanDifference(observations, modelWeights(planned, request), values, request.shape)
   const node = graph.nodes[graph.nodeNamed(layer.uses[0]?.node ?? '') ?? -1]
   const alpha = layer.op === 'Gemm' && node !== undefined ? floatAttribute(node, 'alpha', 1) : 1
   const out = new Float64Array(layer.groups * layer.neurons)

@@ -7,7 +7,7 @@ import type { SolvedLayer } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
 import { capturesOf } from './observeStage.js'
 import type { PlannedLayer, PlannedModel } from './preparedModel.js'
-import { biasCorrection, quantizedWeight, requestsFor } from './requests.js'
+import { biasCorrection, modelWeights, quantizedWeight, requestsFor } from './requests.js'
 import type { StageObservations } from './stageObservations.js'
 import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
 
@@ -86,7 +86,10 @@ async function solveCapture(
         values === undefined
           ? zeroShare(quantized.codes, quantized.levels)
           : values.reduce((zeros, value) => zeros + Number(value === 0), 0) / values.length,
-      weights: values === undefined ? weightHistogram(request.weights, quantized, planned.layer) : null,
+      weights:
+        values === undefined
+          ? weightHistogram(modelWeights(planned, request), quantized, planned.layer)
+          : null,
       ...(settings.biasCorrection &&
         observations !== null && {
           correction: biasCorrection(graph, planned, observations, request, quantized),

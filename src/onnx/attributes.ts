@@ -9,29 +9,53 @@ import {
   AttributeProto_AttributeType as AttributeType,
   type NodeProto,
 } from 'onnx-buf'
+import { GpfqError } from '../errors.js'
 
 const text = new TextDecoder()
 
-/** @param fallback the operator's default */
+/**
+ * @param fallback the operator's default
+ * @throws {GpfqError} INVALID_MODEL for an attribute of another type
+ */
 export function intAttribute(node: NodeProto, name: string, fallback: number): number {
-  const found = node.attribute.find((attribute) => attribute.name === name)
+  const found = typed(node, name, AttributeType.INT)
   return found === undefined ? fallback : Number(found.i)
 }
 
-/** @param fallback the operator's default */
+/**
+ * @param fallback the operator's default
+ * @throws {GpfqError} INVALID_MODEL for an attribute of another type
+ */
 export function floatAttribute(node: NodeProto, name: string, fallback: number): number {
-  return node.attribute.find((attribute) => attribute.name === name)?.f ?? fallback
+  return typed(node, name, AttributeType.FLOAT)?.f ?? fallback
 }
 
-/** A list of integers; undefined where the operator's default depends on its inputs. */
+/**
+ * A list of integers; undefined where the operator's default depends on its inputs.
+ * @throws {GpfqError} INVALID_MODEL for an attribute of another type
+ */
 export function intsAttribute(node: NodeProto, name: string): number[] | undefined {
-  return node.attribute.find((attribute) => attribute.name === name)?.ints.map(Number)
+  return typed(node, name, AttributeType.INTS)?.ints.map(Number)
 }
 
-/** @param fallback the operator's default */
+/**
+ * @param fallback the operator's default
+ * @throws {GpfqError} INVALID_MODEL for an attribute of another type
+ */
 export function stringAttribute(node: NodeProto, name: string, fallback: string): string {
-  const found = node.attribute.find((attribute) => attribute.name === name)
+  const found = typed(node, name, AttributeType.STRING)
   return found === undefined ? fallback : text.decode(found.s)
+}
+
+/** An attribute, which must be of this type. Files of IR version 1 do not declare types. */
+function typed(node: NodeProto, name: string, type: AttributeType): AttributeProto | undefined {
+  const found = attributeOf(node, name)
+  if (found === undefined || found.type === type || found.type === AttributeType.UNDEFINED) return found
+  throw new GpfqError('INVALID_MODEL', {
+    place: `node '${node.name || node.output[0] || node.opType}'`,
+    expected: `attribute '${name}' of type ${AttributeType[type]}`,
+    got: AttributeType[found.type] ?? String(found.type),
+  })
 }
 
 /** The attribute itself; undefined if the node has none of this name. */

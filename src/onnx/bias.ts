@@ -16,16 +16,30 @@ import type { WeightView } from './weightView.js'
  * @returns (neurons); zeros without a bias; null if the bias is not one constant per neuron
  */
 export function readBias(graph: GraphIndex, node: NodeProto, neurons: number): Float64Array | null {
-  const name = node.input[2] ?? ''
+  const stored = plainBias(graph, node, neurons)
+  if (stored === null) return null
+  if (stored === 'none') return new Float64Array(neurons)
   const beta = node.opType === 'Gemm' ? floatAttribute(node, 'beta', 1) : 1
-  if (name === '' || beta === 0) return new Float64Array(neurons)
+  const values = readFloats(stored)
+  return Float64Array.from(
+    { length: neurons },
+    (_, i) => beta * (values[values.length === 1 ? 0 : i] as number),
+  )
+}
+
+/** Whether the bias is one constant per neuron, or none: known without reading it. */
+export function hasPlainBias(graph: GraphIndex, node: NodeProto, neurons: number): boolean {
+  return plainBias(graph, node, neurons) !== null
+}
+
+function plainBias(graph: GraphIndex, node: NodeProto, neurons: number): TensorProto | 'none' | null {
+  const name = node.input[2] ?? ''
+  if (name === '' || (node.opType === 'Gemm' && floatAttribute(node, 'beta', 1) === 0)) return 'none'
   const stored = graph.constant(name)
   if (stored === undefined || !isFloatType(stored.dataType)) return null
   const dims = dimsOf(stored)
   const columns = dims.at(-1) ?? 1
-  if (sizeOf(dims) !== columns || (columns !== neurons && columns !== 1)) return null
-  const values = readFloats(stored)
-  return Float64Array.from({ length: neurons }, (_, i) => beta * (values[columns === 1 ? 0 : i] as number))
+  return sizeOf(dims) === columns && (columns === neurons || columns === 1) ? stored : null
 }
 
 /**

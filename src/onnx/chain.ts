@@ -4,7 +4,7 @@
  * `applyChain` computes what arrives at its end. Nothing else is evaluated: a weight that is computed in any other way
  * cannot be quantized.
  */
-import type { TensorProto } from 'onnx-buf'
+import type { NodeProto, TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import {
   bfloat16ToFloat32,
@@ -15,11 +15,18 @@ import {
 import { intAttribute, intsAttribute } from './attributes.js'
 import type { GraphIndex } from './graph.js'
 import { isDefaultDomain } from './model.js'
-import { dimsOf, isFloatType, readInts, sizeOf, typeName } from './tensor.js'
+import { countOf, dimsOf, isFloatType, readInts, sizeOf, typeName } from './tensor.js'
 
 /** What one chain node does to row-major values. */
 type Step =
-  | { readonly kind: 'transpose'; readonly dims: readonly number[]; readonly perm: readonly number[] } // dims before
+  | {
+      readonly kind: 'transpose'
+      /** Before the step. */
+      readonly dims: readonly number[]
+      readonly perm: readonly number[]
+      /** Reshapes of the chain before the step. */
+      readonly reshapes: number
+    }
   | { readonly kind: 'cast'; readonly to: number }
 
 /** The way from stored values to the tensor that a node reads. */
@@ -28,65 +35,150 @@ export interface Chain {
   readonly source: string
   readonly stored: TensorProto
   readonly steps: readonly Step[]
+  /** The transpositions as text: chains from one source with the same text have each value in the same place. */
+  readonly moves: string
+  /** Reshapes that changed the shape. */
+  readonly reshapes: number
   /** Shape and element type of the tensor at the end of the chain. */
   readonly dims: readonly number[]
   readonly elemType: number
 }
 
-/** Follows `tensor` back to stored float values. A string gives the reason why that is not possible. */
+/** Steps and axes of a chain that is followed: many times what exporters write. Time and memory are bounded by them. */
+const MOST_STEPS = 64
+const MOST_AXES = 16
+
+const chains = new WeakMap<GraphIndex, Map<string, Chain | string>>()
+
+/**
+ * Follows `tensor` back to stored float values. A string gives the reason why that is not possible. What is found is kept
+ * for every tensor on the way, so that nodes which read the same chain follow it once.
+ * @throws {GpfqError} INVALID_MODEL for stored values that contradict their dims
+ */
 export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
-  const nodes: number[] = [] // from the end of the chain to its start
-  let source = tensor
-  let stored = graph.initializer(source)
-  while (stored === undefined) {
-    const producer = graph.producer(source)
-    if (producer === undefined)
-      return graph.isConstant(source)
-        ? 'its weight is stored as a sparse tensor'
-        : 'its weight is an input of the model'
-    const node = graph.nodes[producer]!
-    if (!isDefaultDomain(node.domain)) return `its weight is computed by ${node.domain}.${node.opType}`
-    if (node.opType === 'Constant') {
-      stored = graph.constant(source)
-      if (stored === undefined) return 'its weight is a Constant without a dense tensor'
+  const known = chains.get(graph) ?? new Map<string, Chain | string>()
+  chains.set(graph, known)
+  const passed: { readonly node: number; readonly tensor: string }[] = []
+  let name = tensor
+  let chain = known.get(name)
+  while (chain === undefined) {
+    const node = linkBefore(graph, name)
+    if (node === undefined) {
+      chain = startOf(graph, name)
+      known.set(name, chain)
       break
     }
-    if (node.opType === 'DequantizeLinear') return 'its weight is quantized already (DequantizeLinear)'
-    if (!['Identity', 'Transpose', 'Reshape', 'Cast'].includes(node.opType))
-      return graph.isConstantNode(producer)
-        ? `its weight is computed from initializers by ${node.opType}`
-        : 'its weight is not a constant'
-    nodes.push(producer)
-    source = node.input[0] ?? ''
-    stored = graph.initializer(source)
+    passed.push({ node, tensor: name })
+    name = graph.nodes[node]!.input[0] ?? ''
+    chain = known.get(name)
   }
-  if (!isFloatType(stored.dataType)) return `its weight is ${typeName(stored.dataType)}, not float`
+  for (const { node, tensor: made } of passed.toReversed()) {
+    chain = typeof chain === 'string' ? chain : extended(graph, chain, graph.nodes[node]!)
+    known.set(made, chain)
+  }
+  return chain
+}
 
-  let dims = dimsOf(stored)
-  let elemType = stored.dataType
-  const steps: Step[] = []
-  for (const index of nodes.toReversed()) {
-    const node = graph.nodes[index]!
-    if (node.opType === 'Transpose') {
-      const before = dims
-      const perm = intsAttribute(node, 'perm') ?? before.map((_, i) => before.length - 1 - i)
-      if (perm.toSorted((x, y) => x - y).some((axis, i) => axis !== i) || perm.length !== before.length)
-        return `its weight [${before}] is transposed by [${perm}], which does not fit`
-      steps.push({ kind: 'transpose', dims: before, perm })
-      dims = perm.map((axis) => before[axis] ?? 0)
-    } else if (node.opType === 'Reshape') {
+const LINKS: ReadonlySet<string> = new Set(['Identity', 'Transpose', 'Reshape', 'Cast'])
+
+/** The node that makes the tensor, if a chain goes on through it. */
+function linkBefore(graph: GraphIndex, tensor: string): number | undefined {
+  const producer = graph.producer(tensor)
+  if (producer === undefined) return undefined
+  const { opType, domain } = graph.nodes[producer]!
+  return isDefaultDomain(domain) && LINKS.has(opType) ? producer : undefined
+}
+
+/** The chain of a tensor that is stored, without steps. */
+function startOf(graph: GraphIndex, source: string): Chain | string {
+  const producer = graph.producer(source)
+  if (producer === undefined && graph.initializer(source) === undefined)
+    return graph.isConstant(source)
+      ? 'its weight is stored as a sparse tensor'
+      : 'its weight is an input of the model'
+  if (producer !== undefined) {
+    const { opType, domain } = graph.nodes[producer]!
+    if (!isDefaultDomain(domain)) return `its weight is computed by ${domain}.${opType}`
+    if (opType === 'DequantizeLinear') return 'its weight is quantized already (DequantizeLinear)'
+    if (opType !== 'Constant')
+      return graph.isConstantNode(producer)
+        ? `its weight is computed from initializers by ${opType}`
+        : 'its weight is not a constant'
+  }
+  const stored = graph.constant(source)
+  if (stored === undefined) return 'its weight is a Constant without a dense tensor'
+  if (!isFloatType(stored.dataType)) return `its weight is ${typeName(stored.dataType)}, not float`
+  if (stored.dims.length > MOST_AXES) return `its weight has more than ${MOST_AXES} axes`
+  countOf(stored)
+  return {
+    source,
+    stored,
+    steps: [],
+    moves: '',
+    reshapes: 0,
+    dims: dimsOf(stored),
+    elemType: stored.dataType,
+  }
+}
+
+/** The chain behind one more node. */
+function extended(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | string {
+  const { dims, steps } = chain
+  if (steps.length >= MOST_STEPS)
+    return `its weight is transposed and reshaped in turn more than ${MOST_STEPS} times`
+  switch (node.opType) {
+    case 'Transpose': {
+      const perm = intsAttribute(node, 'perm') ?? dims.map((_, i) => dims.length - 1 - i)
+      if (perm.length !== dims.length || perm.toSorted((x, y) => x - y).some((axis, i) => axis !== i))
+        return `its weight [${dims}] is transposed by [${perm.slice(0, MOST_AXES)}], which does not fit`
+      return transposed(chain, perm)
+    }
+    case 'Reshape': {
       const shape = graph.constant(node.input[1] ?? '')
       if (shape === undefined) return 'its weight is reshaped to a shape that is not constant'
+      if (countOf(shape) > MOST_AXES) return `its weight is reshaped to more than ${MOST_AXES} axes`
       const reshaped = resolveShape(dims, readInts(shape), intAttribute(node, 'allowzero', 0) === 1)
       if (reshaped === null) return `its weight [${dims}] does not fit the shape it is reshaped to`
-      dims = reshaped
-    } else if (node.opType === 'Cast') {
-      elemType = intAttribute(node, 'to', DataType.UNDEFINED)
-      if (!isFloatType(elemType)) return `its weight is cast to ${typeName(elemType)}`
-      steps.push({ kind: 'cast', to: elemType })
+      return { ...chain, dims: reshaped, reshapes: chain.reshapes + Number(reshaped.join() !== dims.join()) }
     }
+    case 'Cast': {
+      const elemType = intAttribute(node, 'to', DataType.UNDEFINED)
+      if (!isFloatType(elemType)) return `its weight is cast to ${typeName(elemType)}`
+      return cast(chain, elemType)
+    }
+    default:
+      return chain
   }
-  return { source, stored, steps, dims, elemType }
+}
+
+/** The chain with its values moved. A transposition directly behind another one becomes one with it. */
+function transposed(chain: Chain, perm: readonly number[]): Chain {
+  const { steps } = chain
+  const dims = perm.map((axis) => chain.dims[axis] ?? 0)
+  const last = steps.at(-1)
+  if (last?.kind === 'transpose' && last.reshapes === chain.reshapes) {
+    const both = perm.map((axis) => last.perm[axis] ?? 0)
+    const before = steps.slice(0, -1)
+    if (both.every((axis, i) => axis === i)) return { ...chain, dims, ...withMoves(before) }
+    return { ...chain, dims, ...withMoves([...before, { ...last, perm: both }]) }
+  }
+  const step: Step = { kind: 'transpose', dims: chain.dims, perm, reshapes: chain.reshapes }
+  return { ...chain, dims, ...withMoves([...steps, step]) }
+}
+
+/** The chain with its values rounded. Wider types change nothing, and neither does the type of the last rounding. */
+function cast(chain: Chain, elemType: number): Chain {
+  const wide = elemType === DataType.FLOAT || elemType === DataType.DOUBLE
+  const last = chain.steps.findLast((step) => step.kind === 'cast')
+  const again = last?.to === elemType
+  const steps: readonly Step[] =
+    wide || again ? chain.steps : [...chain.steps, { kind: 'cast', to: elemType }]
+  return { ...chain, elemType, steps }
+}
+
+function withMoves(steps: readonly Step[]): Pick<Chain, 'steps' | 'moves'> {
+  const moves = steps.map((step) => (step.kind === 'cast' ? '' : `[${step.dims}] by [${step.perm}] `))
+  return { steps, moves: moves.join('') }
 }
 
 /**

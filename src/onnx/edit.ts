@@ -14,8 +14,10 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf'
-import { captures, type GraphIndex, subgraphs } from './graph.js'
+import type { GraphIndex } from './graph.js'
 import { graphOf, shallowCopy } from './model.js'
+import { captures } from './subgraphs.js'
+import { tensorNames } from './tensorNames.js'
 
 /** Up to this IR version every initializer must be declared as a graph input, too. */
 const IR_WITH_DECLARED_INITIALIZERS = 3
@@ -25,7 +27,7 @@ export class GraphEdit {
   readonly graph: GraphIndex
   readonly #current = new Map<number, NodeProto | null>()
   readonly #before = new Map<number, NodeProto[]>()
-  readonly #after = new Map<number, NodeProto[]>()
+  readonly #after = new Map<number, NodeProto[]>() // the last one first
   readonly #initializers = new Map<string, TensorProto>()
   readonly #overwritten = new Map<string, TensorProto>()
   readonly #retyped = new Map<string, number>()
@@ -37,7 +39,7 @@ export class GraphEdit {
 
   constructor(graph: GraphIndex) {
     this.graph = graph
-    this.#names = tensorNames(graph)
+    this.#names = new Set(tensorNames(graph))
   }
 
   /** A tensor name that the model does not have yet: `stem`, or `stem` with a number. */
@@ -141,12 +143,16 @@ export class GraphEdit {
 
   /** Inserts directly in front of the node, behind what was inserted there earlier. */
   insertBefore(index: number, nodes: readonly NodeProto[]): void {
-    this.#before.set(index, [...(this.#before.get(index) ?? []), ...nodes])
+    const list = this.#before.get(index) ?? []
+    for (const node of nodes) list.push(node)
+    this.#before.set(index, list)
   }
 
   /** Inserts directly behind the node, in front of what was inserted there earlier. */
   insertAfter(index: number, nodes: readonly NodeProto[]): void {
-    this.#after.set(index, [...nodes, ...(this.#after.get(index) ?? [])])
+    const list = this.#after.get(index) ?? []
+    for (const node of nodes.toReversed()) list.push(node)
+    this.#after.set(index, list)
   }
 
   /** The model with all edits made. */
@@ -157,7 +163,7 @@ export class GraphEdit {
       return [
         ...(this.#before.get(i) ?? []),
         ...(node === null ? [] : [node ?? original]),
-        ...(this.#after.get(i) ?? []),
+        ...(this.#after.get(i)?.toReversed() ?? []),
       ]
     })
     const { kept, read } = this.#dropUnread([...this.#front, ...edited])
@@ -246,24 +252,6 @@ export function makeNode(
   domain = '',
 ): NodeProto {
   return create(NodeProtoSchema, { opType, input: [...input], output: [output], attribute, domain })
-}
-
-/** Every tensor name of a graph and its subgraphs. */
-function tensorNames(graph: GraphIndex): Set<string> {
-  const names = new Set<string>([''])
-  const visit = (nodes: readonly NodeProto[]) => {
-    for (const node of nodes) {
-      for (const tensor of [...node.input, ...node.output]) names.add(tensor)
-      for (const body of subgraphs(node)) {
-        for (const { name } of [...body.initializer, ...body.input, ...body.output]) names.add(name)
-        visit(body.node)
-      }
-    }
-  }
-  visit(graph.nodes)
-  const root = graphOf(graph.model)
-  for (const { name } of [...root.initializer, ...root.input, ...root.output]) names.add(name)
-  return names
 }
 
 /** The declaration of an initializer as a graph input. */

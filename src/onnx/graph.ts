@@ -10,11 +10,13 @@ import {
   type GraphProto,
   type ModelProto,
   type NodeProto,
+  type SparseTensorProto,
   type TensorProto,
   TensorProtoSchema,
 } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
 import { graphOf, isDefaultDomain } from './model.js'
+import { captures } from './subgraphs.js'
 import { isNumeric, makeInts, makeTensor } from './tensor.js'
 
 /** What is known of a graph. Nodes are numbers: their positions in the file. */
@@ -25,6 +27,8 @@ export interface GraphIndex {
   readonly names: readonly string[]
   /** Node indices, each after the producers of its inputs; the file's own order if that can run. */
   readonly order: readonly number[]
+  /** The place of a node in `order`. */
+  position(node: number): number
   /** Names of the graph inputs that a caller feeds: an input with an initializer is a constant. */
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
@@ -40,8 +44,12 @@ export interface GraphIndex {
   consumers(tensor: string): readonly number[]
   /** All tensors that a node reads, captures of its subgraphs included, each once. */
   reads(node: number): readonly string[]
+  /** Whether the body of an If, Loop or Scan reads the tensor. */
+  isCaptured(tensor: string): boolean
   /** The dense initializer of this name. */
   initializer(tensor: string): TensorProto | undefined
+  /** The sparse initializer of this name. */
+  sparseInitializer(tensor: string): SparseTensorProto | undefined
   /** Whether the tensor depends on initializers only. */
   isConstant(tensor: string): boolean
   /** Whether the node makes constant tensors only. */
@@ -81,11 +89,12 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
   const nodes = graph.node
   const names = uniqueNames(nodes)
   const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]))
-  const sparse = new Set(graph.sparseInitializer.map(({ values }) => values?.name ?? ''))
+  const sparse = new Map(graph.sparseInitializer.map((tensor) => [tensor.values?.name ?? '', tensor]))
   const isInitial = (tensor: string) => initializers.has(tensor) || sparse.has(tensor)
   const inputs = graph.input.map(({ name }) => name).filter((name) => !isInitial(name))
   const fed = new Set(inputs)
   const outputs = graph.output.map(({ name }) => name)
+  checkDistinct(inputs)
 
   const producers = new Map<string, number>()
   nodes.forEach((node, i) => {
@@ -97,9 +106,16 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
     }
   })
 
-  const reads = nodes.map((node) => [
-    ...new Set([...node.input.filter((name) => name !== ''), ...captures(node)]),
-  ])
+  const captured = new Set<string>()
+  const reads = nodes.map((node) => {
+    const own = new Set(node.input)
+    own.delete('')
+    for (const tensor of captures(node)) {
+      captured.add(tensor)
+      own.add(tensor)
+    }
+    return [...own]
+  })
   const consumers = new Map<string, number[]>()
   reads.forEach((tensors, i) => {
     for (const tensor of tensors) {
@@ -120,6 +136,8 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
     names,
   )
 
+  const positions = positionsOf(order)
+
   const constantNode = new Uint8Array(nodes.length)
   const isConstant = (tensor: string): boolean => {
     const producer = producers.get(tensor)
@@ -128,29 +146,58 @@ function buildIndex(model: ModelProto, graph: GraphProto): GraphIndex {
   for (const node of order)
     if (!RANDOM.has(nodes[node]!.opType) && reads[node]!.every(isConstant)) constantNode[node] = 1
 
-  const byName = new Map(names.map((name, i) => [name, i]))
-  const outputSet = new Set(outputs)
-
   return {
     model,
     nodes,
     names,
     order,
+    position: (node) => positions[node] as number,
     inputs,
     outputs,
-    computedOutputs: graph.output
-      .filter(({ name, type }) => !isConstant(name) && isNumeric(type))
-      .map(({ name }) => name),
+    computedOutputs: [
+      ...new Set(
+        graph.output.filter(({ name, type }) => !isConstant(name) && isNumeric(type)).map(({ name }) => name),
+      ),
+    ],
     random: nodes.some(({ opType }) => RANDOM.has(opType)),
-    nodeNamed: (name) => byName.get(name),
+    nodeNamed: lookup(names),
     producer: (tensor) => producers.get(tensor),
     consumers: (tensor) => consumers.get(tensor) ?? [],
     reads: (node) => reads[node] ?? [],
+    isCaptured: (tensor) => captured.has(tensor),
     initializer: (tensor) => initializers.get(tensor),
+    sparseInitializer: (tensor) => sparse.get(tensor),
     isConstant,
     isConstantNode: (node) => constantNode[node] === 1,
-    isOutput: (tensor) => outputSet.has(tensor),
+    isOutput: membership(outputs),
     constant: constantsOf(nodes, initializers, producers),
+  }
+}
+
+const lookup = (names: readonly string[]): ((name: string) => number | undefined) => {
+  const places = new Map(names.map((name, i) => [name, i]))
+  return (name) => places.get(name)
+}
+
+const membership = (names: readonly string[]): ((name: string) => boolean) => {
+  const set = new Set(names)
+  return (name) => set.has(name)
+}
+
+/** The place of each node in the order. */
+function positionsOf(order: readonly number[]): Int32Array {
+  const positions = new Int32Array(order.length)
+  order.forEach((node, i) => {
+    positions[node] = i
+  })
+  return positions
+}
+
+function checkDistinct(inputs: readonly string[]): void {
+  const seen = new Set<string>()
+  for (const input of inputs) {
+    if (seen.has(input)) throw invalid(`graph input '${input}'`, 'the graph has two inputs of this name')
+    seen.add(input)
   }
 }
 
@@ -206,30 +253,6 @@ function constantValue(node: NodeProto): TensorProto | undefined {
     }
   }
   return undefined
-}
-
-/** Tensors of enclosing graphs that the subgraphs of a node read. */
-export function captures(node: NodeProto): string[] {
-  const free = new Set<string>()
-  for (const body of subgraphs(node)) {
-    const own = new Set([
-      ...body.input.map(({ name }) => name),
-      ...body.initializer.map(({ name }) => name),
-      ...body.sparseInitializer.map(({ values }) => values?.name ?? ''),
-      ...body.node.flatMap(({ output }) => output),
-    ])
-    const read = [
-      ...body.node.flatMap((inner) => [...inner.input, ...captures(inner)]),
-      ...body.output.map(({ name }) => name),
-    ]
-    for (const tensor of read) if (tensor !== '' && !own.has(tensor)) free.add(tensor)
-  }
-  return [...free]
-}
-
-/** The bodies of an If, Loop or Scan node. */
-export function subgraphs(node: NodeProto): GraphProto[] {
-  return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]))
 }
 
 /**

@@ -4,14 +4,13 @@
  * neuron cannot be shared. Each way of reading is then a layer of its own, with its own copy of the weight in the
  * written model. Nodes that hold weights but cannot be quantized are listed with the reason.
  */
-import type { GraphProto, NodeProto } from 'onnx-buf'
 import { typeError } from '../checks.js'
 import { applyChain, chainPositions } from './chain.js'
-import { type GraphIndex, subgraphs } from './graph.js'
+import type { GraphIndex } from './graph.js'
 import type { Layer, Skipped } from './layer.js'
-import { isDefaultDomain } from './model.js'
 import { matchLayers } from './patterns.js'
-import { byteLengthOf, isFloatType, readFloats } from './tensor.js'
+import { byteLengthOf, readFloats } from './tensor.js'
+import { whyUntreated } from './untreated.js'
 import { isLayerOp, toCanonical, viewWeight, type WeightView } from './weightView.js'
 
 /** Globs over node and weight names. Without `include`, all layers are included. */
@@ -101,16 +100,34 @@ function firstOf<T>(tensors: readonly string[], find: (tensor: string) => T | un
  * @throws {TypeError} for a layer that the graph does not have
  */
 export function viewsOf(graph: GraphIndex, layer: Layer): readonly WeightView[] {
-  const views = scanOf(graph).viewsByName.get(layer.name)
-  if (views === undefined)
+  const { views, layersByName } = scanOf(graph)
+  const own = layersByName.get(layer.name)
+  const found = own === undefined ? undefined : views.get(own)
+  if (found === undefined)
     throw typeError({ place: `layer '${layer.name}'`, problem: 'it is not a layer of this graph' })
-  return views
+  return found
+}
+
+/** The name of the layer that a node belongs to, and how it reads the weight; undefined for another node. */
+export function layerAt(
+  graph: GraphIndex,
+  node: number,
+): { readonly layer: string; readonly view: WeightView } | undefined {
+  return scanOf(graph).byNode.get(node)
+}
+
+/** The largest magnitude among the stored values of a layer's weight. */
+export function weightMagnitude(graph: GraphIndex, layer: Layer): number {
+  return scanOf(graph).magnitudes.get(layer.weight) ?? 0
 }
 
 /** What one pass over a graph finds: its layers in order, how their nodes read the weights, and what is skipped. */
 interface LayerScan {
   readonly views: ReadonlyMap<Layer, readonly WeightView[]>
-  readonly viewsByName: ReadonlyMap<string, readonly WeightView[]>
+  readonly layersByName: ReadonlyMap<string, Layer>
+  readonly byNode: ReadonlyMap<number, { readonly layer: string; readonly view: WeightView }>
+  /** By weight. */
+  readonly magnitudes: ReadonlyMap<string, number>
   readonly skipped: readonly Skipped[]
 }
 
@@ -131,45 +148,76 @@ interface Uses {
   positions: Int32Array | null
 }
 
+/** A stored weight: how large its values are, and the ways of reading it that have been seen. */
+interface Stored {
+  /** Largest magnitude; NaN or infinity if a value is. */
+  readonly magnitude: number
+  readonly ways: Map<string, Uses>
+}
+
+/** Ways of reading one weight that are told apart: many times what models have. Each is compared value by value. */
+const MOST_WAYS = 16
+
 function scanLayers(graph: GraphIndex): LayerScan {
   const skipped: Skipped[] = []
   const found: Uses[] = []
-  const bySource = new Map<string, Uses[]>()
-  const finite = new Map<string, boolean>()
+  const bySource = new Map<string, Stored>()
   for (const index of graph.order) {
-    const node = graph.nodes[index]!
     const name = graph.names[index]!
-    if (!isLayerOp(node)) {
-      for (const reason of whyNot(graph, node)) skipped.push({ name, reason })
+    if (!isLayerOp(graph.nodes[index]!)) {
+      const reason = whyUntreated(graph, index)
+      if (reason !== undefined) skipped.push({ name, reason })
       continue
     }
     const view = viewWeight(graph, index)
-    if (typeof view === 'string') {
-      skipped.push({ name, reason: view })
-      continue
-    }
-    const { source } = view.chain
-    if (!finite.has(source)) finite.set(source, readFloats(view.chain.stored).every(Number.isFinite))
-    if (finite.get(source) === false) {
-      skipped.push({ name, reason: `its weight '${source}' has values that are not finite` })
-      continue
-    }
-    const peers = bySource.get(source) ?? []
-    const same = peers.find((uses) => consistent(uses, view))
-    if (same !== undefined) {
-      same.views.push(view)
-      continue
-    }
-    const uses: Uses = { views: [view], positions: null }
-    found.push(uses)
-    bySource.set(source, [...peers, uses])
+    const reason = typeof view === 'string' ? view : place(view, bySource, found)
+    if (reason !== null) skipped.push({ name, reason })
   }
   const layers = found.map(({ views }): [Layer, WeightView[]] => [layerOf(graph, views), views])
   return {
     views: new Map(layers),
-    viewsByName: new Map(layers.map(([{ name }, views]) => [name, views])),
+    layersByName: new Map(layers.map(([layer]) => [layer.name, layer])),
+    byNode: new Map(
+      layers.flatMap(([{ name }, views]) => views.map((view) => [view.node, { layer: name, view }])),
+    ),
+    magnitudes: new Map([...bySource].map(([source, { magnitude }]) => [source, magnitude])),
     skipped,
   }
+}
+
+/** Puts a view to those that read the weight in the same way. @returns why it is not quantized, or null */
+function place(view: WeightView, bySource: Map<string, Stored>, found: Uses[]): string | null {
+  const { source } = view.chain
+  let stored = bySource.get(source)
+  if (stored === undefined) {
+    stored = { magnitude: magnitudeOf(readFloats(view.chain.stored)), ways: new Map() }
+    bySource.set(source, stored)
+  }
+  if (!Number.isFinite(stored.magnitude)) return `its weight '${source}' has values that are not finite`
+  const key = `${view.groups} ${view.inputs} ${view.neurons} ${view.layout} ${view.chain.moves}`
+  let uses = stored.ways.get(key)
+  if (uses === undefined) {
+    if (stored.ways.size >= MOST_WAYS) return `its weight '${source}' is read in more than ${MOST_WAYS} ways`
+    uses = [...stored.ways.values()].find((other) => consistent(other, view))
+    if (uses === undefined) {
+      uses = { views: [], positions: null }
+      found.push(uses)
+    }
+    stored.ways.set(key, uses)
+  }
+  uses.views.push(view)
+  return null
+}
+
+/** The largest magnitude; NaN or infinity if a value is. */
+function magnitudeOf(values: Float32Array): number {
+  let most = 0
+  for (const value of values) {
+    const magnitude = Math.abs(value)
+    if (!(magnitude <= most)) most = magnitude
+    if (!Number.isFinite(most)) return most
+  }
+  return most
 }
 
 function layerOf(graph: GraphIndex, views: readonly WeightView[]): Layer {
@@ -195,7 +243,6 @@ function consistent(uses: Uses, view: WeightView): boolean {
   const first = uses.views[0]!
   if (first.groups !== view.groups || first.inputs !== view.inputs || first.neurons !== view.neurons)
     return false
-  if (first.tensor === view.tensor && first.layout === view.layout) return true
   uses.positions ??= canonicalPositions(first)
   const known = uses.positions
   return canonicalPositions(view).every((position, i) => position === known[i])
@@ -209,47 +256,4 @@ function canonicalPositions(view: WeightView): Int32Array {
 function canonicalWeights(view: WeightView): Float32Array {
   const values = applyChain(view.chain, readFloats(view.chain.stored))
   return toCanonical(view, values, new Float32Array(values.length))
-}
-
-/** Operators with trained weights that are not quantized. */
-const UNTREATED: Readonly<Record<string, string>> = {
-  ConvTranspose: 'a transposed convolution is not quantized',
-  DeformConv: 'a deformable convolution is not quantized',
-  RNN: 'recurrent layers are not quantized',
-  GRU: 'recurrent layers are not quantized',
-  LSTM: 'recurrent layers are not quantized',
-  QLinearConv: 'it is quantized already',
-  QLinearMatMul: 'it is quantized already',
-  ConvInteger: 'it is quantized already',
-  MatMulInteger: 'it is quantized already',
-  MatMulNBits: 'it is quantized already',
-}
-
-/** Why a node with weights, beside Conv, Gemm and MatMul, is not a layer; empty for a node without weights. */
-function whyNot(graph: GraphIndex, node: NodeProto): string[] {
-  const reason = UNTREATED[node.opType]
-  if (reason !== undefined) return [reason]
-  const callee = graph.model.functions.find(
-    ({ name, domain }) => name === node.opType && domain === node.domain,
-  )
-  if (callee?.node.some(isLayerOp)) return ['it calls a function of the model that has layers inside']
-  if (subgraphs(node).some(hasLayers)) return [`the layers inside its ${node.opType} body are not quantized`]
-  if (!isDefaultDomain(node.domain)) return []
-  const table = graph.constant(node.input[0] ?? '')
-  if (
-    node.opType === 'Gather' &&
-    table !== undefined &&
-    isFloatType(table.dataType) &&
-    table.dims.length === 2
-  )
-    return graph.isConstantNode(graph.producer(node.output[0] ?? '') ?? -1)
-      ? []
-      : ['an embedding table stays float']
-  if (node.opType === 'Einsum' && node.input.some((name) => graph.isConstant(name)))
-    return ['Einsum is not quantized']
-  return []
-}
-
-function hasLayers(body: GraphProto): boolean {
-  return body.node.some((node) => isLayerOp(node) || subgraphs(node).some(hasLayers))
 }

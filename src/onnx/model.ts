@@ -8,11 +8,14 @@
 
 import { create, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import { type GraphProto, type ModelProto, ModelProtoSchema, OperatorSetIdProtoSchema } from 'onnx-buf'
-import { GpfqError } from '../errors.js'
+import { GpfqError, reasonOf } from '../errors.js'
 import { HINTS } from '../hints.js'
 
 /** The oldest operator set with today's meaning of broadcasting and BatchNormalization. */
 const OLDEST_OPSET = 7
+
+/** Messages inside each other: three for each If, Loop or Scan body. All code here that follows bodies is bounded by it. */
+const DEEPEST = 100
 
 /** First bytes of files that are passed by mistake. */
 const FOREIGN: readonly {
@@ -38,7 +41,7 @@ const FOREIGN: readonly {
 
 /**
  * Decodes a model. Its byte fields are views of `bytes`.
- * @throws {GpfqError} INVALID_MODEL for bytes that are not a model, UNSUPPORTED_MODEL below opset 7
+ * @throws {GpfqError} INVALID_MODEL for bytes that are not a model, UNSUPPORTED_MODEL below opset 7 or with bodies nested too deeply
  */
 export function decodeModel(bytes: Uint8Array): ModelProto {
   if (bytes.length === 0) throw invalid('0 bytes')
@@ -46,8 +49,12 @@ export function decodeModel(bytes: Uint8Array): ModelProto {
   if (foreign !== undefined) throw invalid(foreign.kind, foreign.hint)
   let model: ModelProto
   try {
-    model = fromBinary(ModelProtoSchema, bytes)
+    model = fromBinary(ModelProtoSchema, bytes, { recursionLimit: DEEPEST })
   } catch (cause) {
+    if (/recursion depth/.test(reasonOf(cause))) {
+      const problem = `its graphs are nested too deeply: at most ${DEEPEST} messages inside each other can be read`
+      throw new GpfqError('UNSUPPORTED_MODEL', { place: 'model', problem }, { cause })
+    }
     throw invalid(`${bytes.length} bytes that do not parse (truncated?)`, undefined, { cause })
   }
   const graph = model.graph

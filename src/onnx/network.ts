@@ -10,7 +10,7 @@ import { type ActivationQuantizers, type IntegerPlan, NO_INTEGERS } from './acti
 import { correctBiases } from './biasCorrection.js'
 import { indexGraph } from './graph.js'
 import type { Format, Layer, QuantizedWeight } from './layer.js'
-import { extractSegment, type SegmentInput } from './segment.js'
+import { extractSegment, type PortNames, portNames, type SegmentInput } from './segment.js'
 import { type WrittenModel, writeQuantized } from './writeQuantized.js'
 
 /** A layer and what was found for it. */
@@ -30,6 +30,8 @@ export class Network {
   readonly integers: IntegerPlan
   /** Of the tensors of `integers` whose range is known so far. */
   readonly quantizers: ActivationQuantizers
+  /** Names of what segments take and give. */
+  readonly names: PortNames
   /** The float model with corrected biases. */
   readonly #corrected: ModelProto
   readonly #values: ReadonlyMap<string, Float32Array>
@@ -41,10 +43,12 @@ export class Network {
     values: ReadonlyMap<string, Float32Array>,
     integers: IntegerPlan,
     quantizers: ActivationQuantizers,
+    names: PortNames,
   ) {
     this.float = float
     this.integers = integers
     this.quantizers = quantizers
+    this.names = names
     this.#corrected = corrected
     this.solved = solved
     this.#values = values
@@ -56,7 +60,8 @@ export class Network {
    * @param integers what of it will run on integers
    */
   static of(model: ModelProto, integers: IntegerPlan = NO_INTEGERS): Network {
-    return new Network(model, model, new Map(), new Map(), integers, new Map())
+    const names = portNames(indexGraph(model))
+    return new Network(model, model, new Map(), new Map(), integers, new Map(), names)
   }
 
   /** Whether nothing is quantized. */
@@ -89,18 +94,19 @@ export class Network {
     return new Network(
       ...([float, corrected, solved, values, integers] as const),
       new Map([...this.quantizers, ...quantizers]),
+      this.names,
     )
   }
 
   /**
    * Bytes of a model that computes some tensors of this network from others. Solved layers with dynamic ranges read their
-   * inputs under roundedName; tensors with static ranges are to be given rounded.
+   * inputs under the name PortNames.rounded; tensors with static ranges are to be given rounded.
    * @throws TypeError, RangeError as extractSegment
    */
   segment(inputs: readonly SegmentInput[], outputs: readonly string[]): Uint8Array {
-    const model = this.#corrected
     const rounded = new Set([...this.#values.keys()].filter((name) => this.#isDynamic(name)))
-    return extractSegment(model, indexGraph(model).order, inputs, outputs, { weights: this.#values, rounded })
+    const { names } = this
+    return extractSegment(this.#corrected, inputs, outputs, { weights: this.#values, rounded, names })
   }
 
   /** The network as a model of its own, each layer's weight in its format. @param formats by layer name */

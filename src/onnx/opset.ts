@@ -7,8 +7,8 @@
  */
 import type { ModelProto, NodeProto } from 'onnx-buf'
 import { attributeOf, intAttribute } from './attributes.js'
-import { subgraphs } from './graph.js'
 import { graphOf, isDefaultDomain, opsetOf, shallowCopy, withOpset } from './model.js'
+import { subgraphs } from './subgraphs.js'
 
 const OLDEST = 13
 /** The newest opset that ONNX Runtime 1.30 loads. */
@@ -28,25 +28,44 @@ const STEADY = new Set(
 )
 
 /** Operators that changed at some opset, and when a node does not use what changed. */
-const CHANGED: Readonly<
-  Record<string, { readonly at: number; readonly unless: (node: NodeProto) => boolean }>
-> = {
+const CHANGED: ReadonlyMap<string, Change> = new Map([
   // 14 made training an attribute and removed the optional outputs of statistics.
-  BatchNormalization: { at: 14, unless: ({ output }) => output.slice(1).every((name) => name === '') },
+  change('BatchNormalization', 14, ({ output }) => output.slice(1).every((name) => name === '')),
   // 18 requires num_outputs if no sizes are given.
-  Split: { at: 18, unless: ({ input }) => (input[1] ?? '') !== '' },
+  change('Split', 18, ({ input }) => (input[1] ?? '') !== ''),
   // 19 and 22 corrected ceil_mode.
-  AveragePool: { at: 19, unless: (node) => intAttribute(node, 'ceil_mode', 0) === 0 },
-  MaxPool: { at: 22, unless: (node) => intAttribute(node, 'ceil_mode', 0) === 0 },
-}
-// 18 moved the axes of all reductions (ReduceSum did so at 13) from an attribute to an input.
-for (const kind of ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'])
-  Object.assign(CHANGED, {
-    [`Reduce${kind}`]: { at: 18, unless: (node: NodeProto) => attributeOf(node, 'axes') === undefined },
-  })
+  change('AveragePool', 19, (node) => intAttribute(node, 'ceil_mode', 0) === 0),
+  change('MaxPool', 22, (node) => intAttribute(node, 'ceil_mode', 0) === 0),
+  // 18 moved the axes of all reductions (ReduceSum did so at 13) from an attribute to an input.
+  ...['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'].map((kind) =>
+    change(`Reduce${kind}`, 18, (node) => attributeOf(node, 'axes') === undefined),
+  ),
+])
 
-/** Why the model cannot be written in opset `to`, as text for people; null if it can. */
+interface Change {
+  readonly at: number
+  readonly unless: (node: NodeProto) => boolean
+}
+
+function change(opType: string, at: number, unless: Change['unless']): [string, Change] {
+  return [opType, { at, unless }]
+}
+
+const obstacles = new WeakMap<ModelProto, Map<number, string | null>>()
+
+/** Why the model cannot be written in opset `to`, as text for people; null if it can. Found once for a model and an opset. */
 export function whyNotRaise(model: ModelProto, to: number): string | null {
+  const known = obstacles.get(model) ?? new Map<number, string | null>()
+  obstacles.set(model, known)
+  let why = known.get(to)
+  if (why === undefined) {
+    why = findObstacle(model, to)
+    known.set(to, why)
+  }
+  return why
+}
+
+function findObstacle(model: ModelProto, to: number): string | null {
   const from = opsetOf(model)
   if (from >= to) return null
   if (to > NEWEST) return `opset ${to} is newer than ONNX Runtime reads`
@@ -72,7 +91,7 @@ function firstObstacle(nodes: readonly NodeProto[], from: number, to: number): s
 
 function keepsMeaning(node: NodeProto, from: number, to: number): boolean {
   if (STEADY.has(node.opType)) return true
-  const change = CHANGED[node.opType]
+  const change = CHANGED.get(node.opType)
   return change !== undefined && (from >= change.at || to < change.at || change.unless(node))
 }
 

@@ -4,7 +4,7 @@
  * error, because a typo would otherwise quantize a layer that was meant to stay float.
  */
 import { GpfqError } from '../errors.js'
-import { compileGlob, type Glob, runGlob } from './glob.js'
+import { compileGlob, runGlob } from './glob.js'
 import type { Layer, Skipped } from './layer.js'
 
 /** Names that a pattern can match: those of the layer's nodes and of its weight. */
@@ -12,13 +12,31 @@ function namesOf(layer: Layer): string[] {
   return [...layer.uses.map(({ node }) => node), layer.weight]
 }
 
-/** Whether a name equals the pattern or matches it as a glob. */
-export function matchesPattern(pattern: string, name: string): boolean {
-  return matches(pattern, compileGlob(pattern), name)
+/** A test whether a name equals the pattern or matches it as a glob, which is compiled once. */
+export function matcherOf(pattern: string): (name: string) => boolean {
+  const glob = compileGlob(pattern)
+  return (name) => pattern === name || runGlob(glob, name).matches
 }
 
-const matches = (pattern: string, glob: Glob, name: string): boolean =>
-  pattern === name || runGlob(glob, name).matches
+/** What makes a pattern more than a name. */
+const MAGIC = /[*?[\]{}!\\]/
+
+const indices = new WeakMap<readonly Layer[], ReadonlyMap<string, Layer[]>>()
+
+/** Layers by each of their names: many names are looked up in the same layers. */
+function layersByName(layers: readonly Layer[]): ReadonlyMap<string, Layer[]> {
+  const known = indices.get(layers)
+  if (known !== undefined) return known
+  const index = new Map<string, Layer[]>()
+  for (const layer of layers)
+    for (const name of new Set(namesOf(layer))) {
+      const list = index.get(name)
+      if (list === undefined) index.set(name, [layer])
+      else list.push(layer)
+    }
+  indices.set(layers, index)
+  return index
+}
 
 /**
  * The layers that a pattern matches.
@@ -32,11 +50,13 @@ export function matchLayers(
   skipped: readonly Skipped[],
   option: string,
 ): Layer[] {
-  const glob = compileGlob(pattern)
-  const found = layers.filter((layer) => namesOf(layer).some((name) => matches(pattern, glob, name)))
+  const matches = matcherOf(pattern)
+  const found = MAGIC.test(pattern)
+    ? layers.filter((layer) => namesOf(layer).some(matches))
+    : (layersByName(layers).get(pattern) ?? [])
   if (found.length > 0) return found
   const place = `${option} '${pattern}'`
-  const match = skipped.find(({ name }) => matches(pattern, glob, name))
+  const match = skipped.find(({ name }) => matches(name))
   if (match !== undefined)
     throw new GpfqError('NO_MATCH', {
       place,

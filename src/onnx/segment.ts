@@ -18,11 +18,14 @@ import {
   ValueInfoProtoSchema,
 } from 'onnx-buf'
 import { rangeError, typeError } from '../checks.js'
+import { makeNode } from './edit.js'
 import { type GraphIndex, indexGraph } from './graph.js'
-import { findLayers, viewsOf } from './layers.js'
+import { layerAt } from './layers.js'
 import { encodeModel, graphOf, shallowCopy } from './model.js'
+import { captures } from './subgraphs.js'
 import { makeFloats } from './tensor.js'
-import { toNodeLayout } from './weightView.js'
+import { freeSuffix, freshIn, tensorNames } from './tensorNames.js'
+import { toNodeLayout, type WeightView } from './weightView.js'
 
 /** A tensor that is fed to the segment. */
 export interface SegmentInput {
@@ -31,119 +34,166 @@ export interface SegmentInput {
   readonly elemType: number
 }
 
-/** The name under which a layer reads its input rounded to 8 bits, where the other readers of that tensor do not. */
-export const roundedName = (tensor: string): string => `${tensor}:rounded`
+/** Names of a segment's inputs and outputs that are not those of the tensors. */
+export interface PortNames {
+  /** The name under which a layer reads its input rounded to 8 bits, where the other readers of that tensor do not. */
+  rounded(tensor: string): string
+  /**
+   * The name under which a tensor is fed or fetched: its own, unless no JavaScript object has a value of that name. ONNX
+   * Runtime takes and gives tensors as properties, and `__proto__` is none.
+   */
+  port(tensor: string): string
+}
+
+/** The names for a model, none of which its tensors have. */
+export function portNames(graph: GraphIndex): PortNames {
+  const rounded = freeSuffix(graph, ':rounded')
+  const port = freeSuffix(graph, ':port')
+  return {
+    rounded: (tensor) => `${tensor}${rounded}`,
+    port: (tensor) => (tensor === '__proto__' ? `${tensor}${port}` : tensor),
+  }
+}
 
 /** What layers of a segment have instead of their own. */
 export interface LayerChanges {
   /** Layer name → values (groups, inputs, neurons). */
   readonly weights?: ReadonlyMap<string, Float32Array>
-  /** Layers of `weights` whose nodes read their input under roundedName. */
+  /** Layers of `weights` whose nodes read their input under the name PortNames.rounded. */
   readonly rounded?: ReadonlySet<string>
+  /** Default: those of the model. */
+  readonly names?: PortNames
 }
 
 /**
- * Bytes of a model that computes `outputs` from `inputs`. Of `nodes` it takes those that it needs. Constant tensors are
- * computed inside, also if their nodes are not listed.
- * @throws {TypeError} for a tensor that neither the inputs nor the nodes give, or for weights of an unknown layer
+ * Bytes of a model that computes `outputs` from `inputs`. It takes the nodes that it needs; constant tensors are computed
+ * inside. The time goes with what is taken, not with the model.
+ * @param inputs and outputs: tensors, or names of PortNames.rounded; they are fed and fetched as PortNames.port says
+ * @throws {TypeError} for a tensor that neither the inputs nor the nodes give
  * @throws {RangeError} for weights of another size
  */
 export function extractSegment(
   model: ModelProto,
-  nodes: readonly number[],
   inputs: readonly SegmentInput[],
   outputs: readonly string[],
-  changes: LayerChanges = {},
+  { weights = new Map(), rounded = new Set(), names }: LayerChanges = {},
 ): Uint8Array {
   const graph = indexGraph(model)
-  const { rewired, replaced } = withWeights(graph, new Set(nodes), changes)
-  const given = new Set(inputs.map(({ name }) => name))
-  const { taken, read } = closure(graph, new Set(nodes), given, outputs, rewired)
+  const { port, rounded: roundedName } = names ?? portNames(graph)
+  const changes = new Weights(graph, weights, rounded, roundedName)
+  const types = new Map(inputs.map(({ name, elemType }) => [name, elemType]))
+  const { taken, read } = closure(graph, new Set(types.keys()), outputs, changes)
 
+  const aliased = (name: string) => port(name) !== name
+  const wired = inputs.filter(({ name }) => read.has(name))
   const copy = shallowCopy(model)
   copy.graph = create(GraphProtoSchema, {
     name: graphOf(model).name || 'segment',
-    node: graph.order
-      .filter((node) => taken.has(node))
-      .map((node) => rewired.get(node) ?? graph.nodes[node]!),
-    initializer: [...graphOf(model).initializer, ...replaced].filter(({ name }) => read.has(name)),
-    sparseInitializer: graphOf(model).sparseInitializer.filter(({ values }) => read.has(values?.name ?? '')),
-    input: inputs.filter(({ name }) => read.has(name)).map(({ name, elemType }) => valueInfo(name, elemType)),
-    output: outputs.map((name) => {
-      const passed = inputs.find((input) => input.name === name)
-      return valueInfo(name, passed?.elemType)
-    }),
+    node: [
+      ...wired
+        .filter(({ name }) => aliased(name))
+        .map(({ name }) => makeNode('Identity', [port(name)], name)),
+      ...taken.map((node) => changes.nodeOf(node)),
+      ...outputs
+        .filter((name) => aliased(name) && !types.has(name))
+        .map((name) => makeNode('Identity', [name], port(name))),
+    ],
+    initializer: [
+      ...[...read].flatMap((name) => graph.initializer(name) ?? []),
+      ...changes.constants.values(),
+    ],
+    sparseInitializer: [...read].flatMap((name) => graph.sparseInitializer(name) ?? []),
+    input: wired.map(({ name, elemType }) => valueInfo(port(name), elemType)),
+    output: outputs.map((name) => valueInfo(port(name), types.get(name))),
   })
-  copy.trainingInfo = []
+  copy.metadataProps = []
   return encodeModel(copy)
 }
 
-/** Copies of the nodes of layers with other weights, and the initializers that they read. */
-function withWeights(
-  graph: GraphIndex,
-  nodes: ReadonlySet<number>,
-  { weights = new Map(), rounded = new Set() }: LayerChanges,
-): { rewired: Map<number, NodeProto>; replaced: TensorProto[] } {
-  const rewired = new Map<number, NodeProto>()
-  const replaced = new Map<string, TensorProto>()
-  if (weights.size === 0) return { rewired, replaced: [] }
-  const layers = new Map(findLayers(graph).layers.map((layer) => [layer.name, layer]))
-  for (const [name, values] of weights) {
-    const layer = layers.get(name)
-    if (layer === undefined)
-      throw typeError({ place: 'weights', expected: 'names of layers', got: `'${name}'` })
-    const expected = layer.groups * layer.inputs * layer.neurons
-    if (values.length !== expected)
-      throw rangeError(`weights of '${name}'`, `${expected} values`, values.length)
-    for (const view of viewsOf(graph, layer)) {
-      if (!nodes.has(view.node)) continue
-      const tensor = `${view.tensor}:${name}:quantized`
-      if (!replaced.has(tensor)) {
-        const atNode = toNodeLayout(view, values, new Float32Array(values.length))
-        replaced.set(tensor, makeFloats(tensor, view.chain.elemType, view.chain.dims, atNode))
-      }
-      const node = shallowCopy(graph.nodes[view.node]!)
-      node.input = node.input.with(view.operand, tensor)
-      if (rounded.has(name)) node.input = node.input.with(1 - view.operand, roundedName(view.input))
-      rewired.set(view.node, node)
-    }
+/** The nodes of layers with other weights, made when they are taken into a segment. */
+class Weights {
+  /** The weights of the nodes that were taken. */
+  readonly constants = new Map<string, TensorProto>()
+  readonly #graph: GraphIndex
+  readonly #weights: ReadonlyMap<string, Float32Array>
+  readonly #rounded: ReadonlySet<string>
+  readonly #roundedName: (tensor: string) => string
+  readonly #nodes = new Map<number, NodeProto>()
+  readonly #names = new Map<string, string>()
+
+  constructor(
+    graph: GraphIndex,
+    weights: ReadonlyMap<string, Float32Array>,
+    rounded: ReadonlySet<string>,
+    roundedName: (tensor: string) => string,
+  ) {
+    this.#graph = graph
+    this.#weights = weights
+    this.#rounded = rounded
+    this.#roundedName = roundedName
   }
-  return { rewired, replaced: [...replaced.values()] }
+
+  /** The node, with the layer's weights if it has others. */
+  nodeOf(index: number): NodeProto {
+    const original = this.#graph.nodes[index]!
+    const known = this.#nodes.get(index)
+    const own = layerAt(this.#graph, index)
+    const values = own === undefined ? undefined : this.#weights.get(own.layer)
+    if (known !== undefined || own === undefined || values === undefined) return known ?? original
+    const { layer, view } = own
+    const node = shallowCopy(original)
+    node.input = node.input.with(view.operand, this.#constant(layer, view, values))
+    if (this.#rounded.has(layer))
+      node.input = node.input.with(1 - view.operand, this.#roundedName(view.input))
+    this.#nodes.set(index, node)
+    return node
+  }
+
+  /** The weight as a node reads it. */
+  #constant(layer: string, view: WeightView, values: Float32Array): string {
+    const key = JSON.stringify([layer, view.tensor])
+    const known = this.#names.get(key)
+    if (known !== undefined) return known
+    const stem = `${view.tensor}:${layer}:quantized`
+    const name = freshIn((taken) => tensorNames(this.#graph).has(taken) || this.constants.has(taken), stem)
+    const expected = view.groups * view.inputs * view.neurons
+    if (values.length !== expected)
+      throw rangeError(`weights of '${layer}'`, `${expected} values`, values.length)
+    const atNode = toNodeLayout(view, values, new Float32Array(values.length))
+    this.constants.set(name, makeFloats(name, view.chain.elemType, view.chain.dims, atNode))
+    this.#names.set(key, name)
+    return name
+  }
 }
 
-/** Nodes that `outputs` need, up to the given tensors, and all tensors that these nodes read. */
+/** Nodes that `outputs` need, up to the given tensors, in the order of the graph, and all tensors that these nodes read. */
 function closure(
   graph: GraphIndex,
-  allowed: ReadonlySet<number>,
   given: ReadonlySet<string>,
   outputs: readonly string[],
-  rewired: ReadonlyMap<number, NodeProto>,
-): { taken: Set<number>; read: Set<string> } {
+  changes: Weights,
+): { taken: readonly number[]; read: ReadonlySet<string> } {
   const taken = new Set<number>()
   const read = new Set<string>()
   const open = [...outputs]
   for (let tensor = open.pop(); tensor !== undefined; tensor = open.pop()) {
     if (read.has(tensor)) continue
     read.add(tensor)
-    if (given.has(tensor)) continue
+    if (given.has(tensor) || changes.constants.has(tensor)) continue
     const node = graph.producer(tensor)
-    if (
-      node === undefined ? graph.inputs.includes(tensor) : !allowed.has(node) && !graph.isConstantNode(node)
-    )
+    if (node === undefined) {
+      if (graph.isConstant(tensor)) continue
       throw typeError({
         place: 'segment',
         problem: `'${tensor}' is neither among the inputs nor made by the nodes`,
       })
-    if (node === undefined || taken.has(node)) continue
+    }
+    if (taken.has(node)) continue
     taken.add(node)
-    const original = new Set(graph.nodes[node]!.input)
-    const captured = graph.reads(node).filter((name) => !original.has(name))
-    open.push(
-      ...(rewired.get(node)?.input ?? graph.nodes[node]!.input).filter((name) => name !== ''),
-      ...captured,
-    )
+    for (const name of changes.nodeOf(node).input) if (name !== '') open.push(name)
+    for (const name of captures(graph.nodes[node]!)) open.push(name)
   }
-  return { taken, read }
+  return { taken: [...taken].sort((a, b) => graph.position(a) - graph.position(b)), read }
 }
 
 function valueInfo(name: string, elemType?: number): ValueInfoProto {

@@ -13,9 +13,13 @@
  * compute it again from the graph inputs, through all stages up to this one.
  *
  * Constant tensors are in no list: `extractSegment` computes them where they are needed.
+ *
+ * Planning takes time linear in the graph (n log n for the order within a stage). `live` and `changed` list what is held,
+ * which can be more than the graph has tensors. They are made when the first of them is read: a run holds those tensors.
  */
 import type { GraphIndex } from './graph.js'
 import type { Layer } from './layer.js'
+import { cutStages, type Piece } from './stageCuts.js'
 
 /** What runs, and what is quantized, between two sets of tensors. */
 export interface Stage {
@@ -48,153 +52,158 @@ export function planStages(
   layers: readonly Layer[],
   ranged: readonly string[] = [],
 ): Stage[] {
-  const { pieces } = cut(graph, layers, ranged)
+  const pieces = cutStages(graph, layers, ranged)
   const stageOf = new Map<string, number>() // tensor → stage that makes it; graph inputs: −1
   for (const input of graph.inputs) stageOf.set(input, -1)
-  pieces.forEach(({ nodes }, stage) => {
-    for (const node of nodes) for (const output of madeBy(graph, node)) stageOf.set(output, stage)
+  const made = pieces.map(({ nodes }) => nodes.flatMap((node) => madeBy(graph, node)))
+  made.forEach((tensors, stage) => {
+    for (const tensor of tensors) stageOf.set(tensor, stage)
   })
+  const reads = pieces.map(({ nodes }, stage) =>
+    [...new Set(nodes.flatMap((node) => graph.reads(node)))].filter((tensor) => {
+      const from = stageOf.get(tensor)
+      return from !== undefined && from !== stage
+    }),
+  )
+  const neededUntil = lastNeeds(graph, pieces, stageOf, reads)
+  const measurable = measuredFrom(layers, pieces)
+  const held = heldTensors(graph, pieces, stageOf, neededUntil)
+  return pieces.map(({ nodes, quantize, ranges, replay }, stage) => ({
+    nodes,
+    inputs: reads[stage]!,
+    outputs: made[stage]!.filter((tensor) => neededUntil.has(tensor)),
+    get live() {
+      return held()[stage]!.live
+    },
+    quantize,
+    ranges,
+    replay,
+    get changed() {
+      return held()[stage]!.changed
+    },
+    measured: made[stage]!.filter((tensor) => (measurable.get(tensor) ?? stage) < stage),
+  }))
+}
 
-  // The last stage that needs each tensor. A layer needs its inputs in the stage that quantizes it.
-  const last = pieces.length - 1
+/** The last stage that needs each tensor; one more for outputs of the model. A layer needs its inputs where it is quantized. */
+function lastNeeds(
+  graph: GraphIndex,
+  pieces: readonly Piece[],
+  stageOf: ReadonlyMap<string, number>,
+  reads: readonly (readonly string[])[],
+): Map<string, number> {
   const neededUntil = new Map<string, number>()
   const need = (tensor: string, stage: number) => {
     if (stageOf.has(tensor)) neededUntil.set(tensor, Math.max(stage, neededUntil.get(tensor) ?? -1))
   }
-  const reads = pieces.map(({ nodes }) => [...new Set(nodes.flatMap((node) => graph.reads(node)))])
-  reads.forEach((tensors, stage) => {
-    for (const tensor of tensors) if (stageOf.get(tensor) !== stage) need(tensor, stage)
-  })
-  pieces.forEach(({ quantize, ranges, replay }, stage) => {
+  pieces.forEach(({ quantize, ranges }, stage) => {
+    for (const tensor of reads[stage]!) need(tensor, stage)
     for (const layer of quantize) for (const use of layer.uses) need(use.input, stage)
     for (const tensor of ranges) need(tensor, stage)
-    if (replay) for (const input of graph.inputs) need(input, stage)
   })
-  for (const output of graph.computedOutputs) need(output, last + 1)
-
-  const differing = new Set<string>()
-  const usesDone = new Set<number>() // nodes of the layers quantized in earlier stages
-  const measurable = new Set<string>()
-  return pieces.map(({ nodes, quantize, ranges, replay }, stage) => {
-    if (stage > 0 && pieces[stage - 1]!.quantize.length > 0) {
-      for (const layer of pieces[stage - 1]!.quantize)
-        for (const use of layer.uses) {
-          usesDone.add(graph.nodeNamed(use.node) as number)
-          measurable.add(use.output)
-        }
-      if (pieces[stage - 1]!.replay)
-        for (const earlier of pieces.slice(0, stage)) spread(graph, earlier.nodes, usesDone, differing)
-    }
-    spread(graph, nodes, usesDone, differing)
-    for (const tensor of ranges) differing.add(tensor)
-    const made = nodes.flatMap((node) => madeBy(graph, node)).filter((tensor) => stageOf.has(tensor))
-    const outputs = made.filter((tensor) => neededUntil.has(tensor))
-    const held = [...stageOf.keys()].filter(
-      (tensor) => (stageOf.get(tensor) as number) <= stage && (neededUntil.get(tensor) ?? -1) >= stage,
-    )
-    return {
-      nodes,
-      inputs: reads[stage]!.filter((tensor) => stageOf.has(tensor) && stageOf.get(tensor) !== stage),
-      outputs,
-      live: held.filter((tensor) => (neededUntil.get(tensor) as number) > stage),
-      quantize,
-      ranges,
-      replay,
-      changed: held.filter((tensor) => differing.has(tensor)),
-      measured: made.filter((tensor) => measurable.has(tensor)),
-    }
-  })
+  const lastReplay = pieces.findLastIndex(({ replay }) => replay)
+  if (lastReplay >= 0) for (const input of graph.inputs) need(input, lastReplay)
+  for (const output of graph.computedOutputs) need(output, pieces.length)
+  return neededUntil
 }
 
-interface Piece {
-  readonly nodes: number[]
-  readonly quantize: Layer[]
-  readonly ranges: readonly string[]
-  readonly replay: boolean
-}
-
-/** Which nodes run in which stage, and which layers are quantized there. */
-function cut(graph: GraphIndex, layers: readonly Layer[], ranged: readonly string[]): { pieces: Piece[] } {
-  const available = new Set(graph.inputs)
-  const waiting = new Set(layers)
-  const unfixed = new Set(ranged)
-  const blocked = new Set(
-    layers.flatMap(({ uses }) => uses.map(({ node }) => graph.nodeNamed(node) as number)),
+/** Outputs of layers, and the stage that quantizes the layer: what is made later is quantized. */
+function measuredFrom(layers: readonly Layer[], pieces: readonly Piece[]): Map<string, number> {
+  const stages = new Map(
+    pieces.flatMap(({ quantize }, stage) => quantize.map((layer): [Layer, number] => [layer, stage])),
   )
-  const released = new Set<Layer>()
-  let left = graph.order.filter((node) => !graph.isConstantNode(node))
-  const pieces: Piece[] = []
-
-  const has = (tensor: string) => available.has(tensor) || graph.isConstant(tensor)
-  const ready = (layer: Layer) => layer.uses.every(({ input }) => has(input))
-  const runs = (node: number) => graph.reads(node).every((tensor) => has(tensor) && !unfixed.has(tensor))
-  for (;;) {
-    const nodes: number[] = []
-    const advance = () => {
-      left = left.filter((node) => {
-        if (blocked.has(node) || !runs(node)) return true
-        nodes.push(node)
-        for (const output of graph.nodes[node]!.output) available.add(output)
-        return false
-      })
-    }
-    advance()
-    let quantize = [...waiting].filter(ready)
-    let ranges = [...unfixed].filter(has)
-    while (quantize.length === 0 && ranges.length === 0 && left.length > 0) {
-      // All remaining nodes depend on tied weights: the earliest node of one of them runs as float.
-      const early = left.find((node) => blocked.has(node) && runs(node)) as number
-      released.add(
-        layers.find(({ uses }) => uses.some(({ node }) => graph.nodeNamed(node) === early)) as Layer,
-      )
-      blocked.delete(early)
-      advance()
-      quantize = [...waiting].filter(ready)
-      ranges = [...unfixed].filter(has)
-    }
-    for (const tensor of ranges) unfixed.delete(tensor)
-    for (const layer of quantize) {
-      waiting.delete(layer)
-      for (const use of layer.uses) blocked.delete(graph.nodeNamed(use.node) as number)
-    }
-    pieces.push({ nodes, quantize, ranges, replay: quantize.some((layer) => released.has(layer)) })
-    if (quantize.length === 0 && ranges.length === 0) break
-  }
-  placeConstantNodes(graph, pieces)
-  return { pieces }
+  return new Map(
+    layers.flatMap((layer) => layer.uses.map(({ output }) => [output, stages.get(layer) ?? pieces.length])),
+  )
 }
 
-/** Constant nodes run in the first stage that reads them, or in the last one. */
-function placeConstantNodes(graph: GraphIndex, pieces: readonly Piece[]): void {
-  const stageOf = new Map(
-    pieces.flatMap(({ nodes }, stage) => nodes.map((node): [number, number] => [node, stage])),
-  )
-  for (const node of graph.order.toReversed()) {
-    if (!graph.isConstantNode(node)) continue
-    let stage = pieces.length - 1
-    for (const output of graph.nodes[node]!.output)
-      for (const reader of graph.consumers(output)) stage = Math.min(stage, stageOf.get(reader) as number)
-    stageOf.set(node, stage)
-    pieces[stage]!.nodes.push(node)
+interface Held {
+  readonly live: readonly string[]
+  readonly changed: readonly string[]
+}
+
+/** What each stage holds, found on the first call: one walk through the stages, with the tensors that are held at each. */
+function heldTensors(
+  graph: GraphIndex,
+  pieces: readonly Piece[],
+  stageOf: ReadonlyMap<string, number>,
+  neededUntil: ReadonlyMap<string, number>,
+): () => readonly Held[] {
+  let known: readonly Held[] | undefined
+  return () => {
+    if (known !== undefined) return known
+    const born = pieces.map((): string[] => [])
+    for (const [tensor, stage] of stageOf) if (neededUntil.has(tensor)) born[Math.max(0, stage)]!.push(tensor)
+    const differing = new Differing(graph, pieces)
+    const alive = new Set<string>()
+    known = pieces.map((_, stage) => {
+      for (const tensor of born[stage]!) alive.add(tensor)
+      differing.advance(stage)
+      const changed: string[] = []
+      const live: string[] = []
+      for (const tensor of alive) {
+        const until = neededUntil.get(tensor) ?? -1
+        if (until >= stage && differing.has(tensor)) changed.push(tensor)
+        if (until > stage) live.push(tensor)
+        else alive.delete(tensor)
+      }
+      return { live, changed }
+    })
+    return known
   }
-  const position = new Map(graph.order.map((node, i) => [node, i]))
-  for (const { nodes } of pieces)
-    nodes.sort((a, b) => (position.get(a) as number) - (position.get(b) as number))
+}
+
+/** Which tensors can differ between the two streams, stage by stage. Every tensor is marked once. */
+class Differing {
+  readonly #graph: GraphIndex
+  readonly #pieces: readonly Piece[]
+  readonly #tensors = new Set<string>()
+  readonly #stageOf = new Map<number, number>()
+  readonly #quantized = new Set<number>() // nodes of the layers quantized in earlier stages
+
+  constructor(graph: GraphIndex, pieces: readonly Piece[]) {
+    this.#graph = graph
+    this.#pieces = pieces
+    pieces.forEach(({ nodes }, stage) => {
+      for (const node of nodes) this.#stageOf.set(node, stage)
+    })
+  }
+
+  has(tensor: string): boolean {
+    return this.#tensors.has(tensor)
+  }
+
+  /** Goes on to the next stage. */
+  advance(stage: number): void {
+    const before = this.#pieces[stage - 1]
+    for (const layer of before?.quantize ?? [])
+      for (const use of layer.uses) {
+        const node = this.#graph.nodeNamed(use.node) as number
+        this.#quantized.add(node)
+        // Its early nodes ran as float, and what they made is computed again.
+        if (before?.replay && (this.#stageOf.get(node) ?? stage) < stage) this.#mark(node, stage - 1)
+      }
+    const { nodes, ranges } = this.#pieces[stage]!
+    for (const node of nodes)
+      if (this.#quantized.has(node) || this.#graph.reads(node).some((tensor) => this.#tensors.has(tensor)))
+        this.#mark(node, stage - 1)
+    for (const tensor of ranges) this.#tensors.add(tensor)
+  }
+
+  /** The outputs of a node differ, and so does what nodes of stages up to `last` make of them. */
+  #mark(first: number, last: number): void {
+    const open = [first]
+    for (let node = open.pop(); node !== undefined; node = open.pop())
+      for (const output of madeBy(this.#graph, node)) {
+        if (this.#tensors.has(output)) continue
+        this.#tensors.add(output)
+        for (const reader of this.#graph.consumers(output))
+          if ((this.#stageOf.get(reader) ?? last + 1) <= last) open.push(reader)
+      }
+  }
 }
 
 /** Non-constant tensors that a node makes. */
 function madeBy(graph: GraphIndex, node: number): string[] {
   return graph.isConstantNode(node) ? [] : graph.nodes[node]!.output.filter((output) => output !== '')
-}
-
-/** Adds to `differing` the outputs of `nodes` that depend on a tensor in it or on one of the nodes `sources`. */
-function spread(
-  graph: GraphIndex,
-  nodes: readonly number[],
-  sources: ReadonlySet<number>,
-  differing: Set<string>,
-): void {
-  for (const node of nodes)
-    if (sources.has(node) || graph.reads(node).some((tensor) => differing.has(tensor)))
-      for (const output of madeBy(graph, node)) differing.add(output)
 }

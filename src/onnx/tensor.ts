@@ -108,7 +108,7 @@ export function typeName(dataType: number): string {
  * @throws {GpfqError} INVALID_MODEL for another type, or for values that do not fill the dims
  */
 export function readFloats(tensor: TensorProto): Float32Array {
-  const count = checkedCount(tensor)
+  const count = countOf(tensor)
   const raw = rawBytes(tensor, count)
   switch (tensor.dataType) {
     case DataType.FLOAT:
@@ -132,11 +132,19 @@ export function readFloats(tensor: TensorProto): Float32Array {
 }
 
 /**
+ * The value of a float tensor of one element; undefined for another tensor.
+ * @throws {GpfqError} INVALID_MODEL for values that do not fill the dims
+ */
+export function readScalar(tensor: TensorProto): number | undefined {
+  return isFloatType(tensor.dataType) && countOf(tensor) === 1 ? readFloats(tensor)[0] : undefined
+}
+
+/**
  * Integer values of a small tensor: shapes, axes, indices.
  * @throws {GpfqError} INVALID_MODEL for a type other than int32 and int64, or for values that do not fill the dims
  */
 export function readInts(tensor: TensorProto): number[] {
-  const count = checkedCount(tensor)
+  const count = countOf(tensor)
   const raw = rawBytes(tensor, count)
   switch (tensor.dataType) {
     case DataType.INT64:
@@ -200,11 +208,35 @@ export function makeInts(name: string, dims: readonly number[], values: readonly
   return makeTensor(name, DataType.INT64, dims, BigInt64Array.from(values, BigInt))
 }
 
-function checkedCount(tensor: TensorProto): number {
+/**
+ * The number of elements that the dims of a tensor give.
+ * @throws {GpfqError} INVALID_MODEL for dims that are negative, or more than a file can hold
+ */
+export function countOf(tensor: TensorProto): number {
   const dims = dimsOf(tensor)
   const bad = dims.find((dim) => !Number.isSafeInteger(dim) || dim < 0)
   if (bad !== undefined) throw invalid(tensor, 'dims of at least 0', String(bad))
-  return sizeOf(dims)
+  const count = dims.includes(0) ? 0 : sizeOf(dims)
+  if (!Number.isSafeInteger(count)) throw invalid(tensor, 'fewer than 2^53 elements', String(count))
+  return count
+}
+
+/**
+ * Checks that the values of a tensor fill its dims, without reading them. Values in another file are not looked at.
+ * @throws {GpfqError} INVALID_MODEL if they do not
+ */
+export function checkValues(tensor: TensorProto): void {
+  const count = countOf(tensor)
+  const { dataLocation, dataType, rawData } = tensor
+  const expected = byteLengthOf(dataType, count)
+  if (dataLocation === Location.EXTERNAL || expected === null) return
+  if (rawData.length > 0) rawBytes(tensor, count)
+  else if (isFloatType(dataType)) typed(tensor, typedField(tensor), count)
+}
+
+function typedField({ dataType, floatData, doubleData, int32Data }: TensorProto): ArrayLike<unknown> {
+  if (dataType === DataType.FLOAT) return floatData
+  return dataType === DataType.DOUBLE ? doubleData : int32Data
 }
 
 /** The raw bytes, checked for length; null if the values are in a typed field. */

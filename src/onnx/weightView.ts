@@ -8,12 +8,13 @@
  * All code that writes weights (segments, formats, folding) uses `toNodeLayout`, and does not depend on the operator.
  */
 import type { NodeProto } from 'onnx-buf'
+import { GpfqError } from '../errors.js'
 import { intAttribute, intsAttribute, stringAttribute } from './attributes.js'
 import { type Chain, traceChain } from './chain.js'
 import type { GraphIndex } from './graph.js'
 import type { Layer, Sampling } from './layer.js'
 import { isDefaultDomain } from './model.js'
-import { sizeOf } from './tensor.js'
+import { dimsOf, sizeOf } from './tensor.js'
 
 /** One node and the weight that it reads. */
 export interface WeightView {
@@ -33,15 +34,27 @@ export interface WeightView {
   readonly neurons: number // per group
 }
 
+/** The first of the nodes in the file. */
+export function firstNode(views: readonly WeightView[]): number {
+  return views.reduce((first, { node }) => Math.min(first, node), Number.POSITIVE_INFINITY)
+}
+
 /** Whether a node has an operator that is quantized. */
 export function isLayerOp(node: NodeProto): node is NodeProto & { opType: Layer['op'] } {
   return isDefaultDomain(node.domain) && ['Conv', 'Gemm', 'MatMul'].includes(node.opType)
 }
 
-/** The view of a Conv, Gemm or MatMul node. A string gives the reason why its weight cannot be quantized. */
+/**
+ * The view of a Conv, Gemm or MatMul node. A string gives the reason why its weight cannot be quantized.
+ * @throws {GpfqError} INVALID_MODEL for a node that no runtime can compute: inputs, shapes or attributes that contradict
+ */
 export function viewWeight(graph: GraphIndex, index: number): WeightView | string {
   const node = graph.nodes[index]!
+  const place = `node '${graph.names[index]}'`
   const [a = '', b = ''] = node.input
+  if (a === '' || b === '')
+    throw invalid(place, `two inputs for ${node.opType}`, a === '' && b === '' ? 'none' : 'one')
+  if ((node.output[0] ?? '') === '') throw invalid(place, 'an output', 'none')
   if (node.opType === 'MatMul') {
     if (graph.isConstant(a) && graph.isConstant(b)) return 'both of its operands are constant'
     if (!graph.isConstant(a) && !graph.isConstant(b))
@@ -54,8 +67,10 @@ export function viewWeight(graph: GraphIndex, index: number): WeightView | strin
   const chain = traceChain(graph, tensor)
   if (typeof chain === 'string') return chain
   if (sizeOf(chain.dims) === 0) return `its weight [${chain.dims}] is empty`
-  const shape = node.opType === 'Conv' ? viewConv(node, chain.dims) : viewMatrix(node, chain.dims, operand)
+  const shape =
+    node.opType === 'Conv' ? viewConv(place, node, chain.dims) : viewMatrix(place, node, chain.dims, operand)
   if (typeof shape === 'string') return shape
+  if (node.opType !== 'MatMul') checkBias(graph, index, shape.groups * shape.neurons)
   return {
     op: node.opType as Layer['op'],
     node: index,
@@ -70,7 +85,21 @@ export function viewWeight(graph: GraphIndex, index: number): WeightView | strin
 
 type Shape = Pick<WeightView, 'sampling' | 'layout' | 'groups' | 'inputs' | 'neurons'>
 
-function viewMatrix(node: NodeProto, dims: readonly number[], operand: 0 | 1): Shape | string {
+/** A constant bias gives one value per neuron; that of a Gemm is repeated along the samples, and along the neurons. */
+function checkBias(graph: GraphIndex, index: number, neurons: number): void {
+  const { opType, input } = graph.nodes[index]!
+  const bias = graph.constant(input[2] ?? '')
+  if (bias === undefined) return
+  const dims = dimsOf(bias)
+  const columns = dims.at(-1) ?? 1
+  const fits = opType === 'Conv' ? sizeOf(dims) === columns : dims.length <= 2
+  if (fits && (columns === neurons || columns === 1)) return
+  throw invalid(`node '${graph.names[index]}'`, `a bias of ${neurons} values`, `[${dims}]`)
+}
+
+function viewMatrix(place: string, node: NodeProto, dims: readonly number[], operand: 0 | 1): Shape | string {
+  if (node.opType === 'Gemm' ? dims.length !== 2 : dims.length === 0)
+    throw invalid(place, 'a matrix as weight', `[${dims}]`)
   const [rows = 0, columns = 0] = dims.slice(-2)
   const matrix = dims.length === 2 || (operand === 1 && dims.length > 2 && sizeOf(dims.slice(0, -2)) === 1)
   if (!matrix) return `its weight [${dims}] is not one matrix`
@@ -85,29 +114,37 @@ function viewMatrix(node: NodeProto, dims: readonly number[], operand: 0 | 1): S
   }
 }
 
-function viewConv(node: NodeProto, dims: readonly number[]): Shape | string {
+function viewConv(place: string, node: NodeProto, dims: readonly number[]): Shape | string {
   const spatial = dims.length - 2
+  if (spatial < 1) throw invalid(place, 'a weight [outputs, channels, kernel]', `[${dims}]`)
   if (spatial === 3) return 'it is a 3-D convolution'
   if (spatial !== 1 && spatial !== 2) return `its weight [${dims}] is not that of a 1-D or 2-D convolution`
   const [outputs = 0, channels = 0, ...kernel] = dims
   const groups = intAttribute(node, 'group', 1)
   if (groups < 1 || outputs % groups !== 0)
-    return `its ${outputs} output channels do not divide into ${groups} groups`
+    throw invalid(place, `groups that divide its ${outputs} output channels`, String(groups))
   const declared = intsAttribute(node, 'kernel_shape')
   if (declared !== undefined && declared.join() !== kernel.join())
-    return `its kernel_shape [${declared}] contradicts its weight [${dims}]`
+    throw invalid(place, `kernel_shape [${kernel}], as its weight has`, `[${declared.slice(0, 8)}]`)
   const pads = intsAttribute(node, 'pads') ?? new Array<number>(2 * spatial).fill(0)
   const autoPad = stringAttribute(node, 'auto_pad', 'NOTSET')
   if (autoPad !== 'NOTSET' && autoPad !== 'SAME_UPPER' && autoPad !== 'SAME_LOWER' && autoPad !== 'VALID')
-    return `its auto_pad '${autoPad}' is unknown`
+    throw invalid(place, 'auto_pad NOTSET, VALID, SAME_UPPER or SAME_LOWER', `'${autoPad.slice(0, 40)}'`)
   const plane = (values: readonly number[] | undefined): [number, number] => [
     spatial === 1 ? 1 : (values?.[0] ?? 1),
     values?.[spatial - 1] ?? 1,
   ]
-  const strides = plane(intsAttribute(node, 'strides'))
-  const dilations = plane(intsAttribute(node, 'dilations'))
-  if ([...strides, ...dilations].some((n) => n < 1) || pads.some((n) => n < 0) || pads.length !== 2 * spatial)
-    return `its strides [${strides}], dilations [${dilations}] or pads [${pads}] are out of range`
+  const steps = (name: 'strides' | 'dilations') => {
+    const values = intsAttribute(node, name)
+    if (values !== undefined && (values.length !== spatial || values.some((n) => n < 1 || n >= 2 ** 31)))
+      throw invalid(place, `${spatial} ${name} of at least 1`, `[${values.slice(0, 8)}]`)
+    return plane(values)
+  }
+  const strides = steps('strides')
+  const dilations = steps('dilations')
+  if (pads.length !== 2 * spatial || pads.some((n) => Math.abs(n) >= 2 ** 31))
+    throw invalid(place, `${2 * spatial} pads`, `[${pads.slice(0, 8)}]`)
+  if (pads.some((n) => n < 0)) return `its pads [${pads}] cut the input`
   const [first = 0, second = 0, third = 0, fourth = 0] = pads
   return {
     sampling: {
@@ -124,6 +161,10 @@ function viewConv(node: NodeProto, dims: readonly number[]): Shape | string {
     inputs: channels * sizeOf(kernel),
     neurons: outputs / groups,
   }
+}
+
+function invalid(place: string, expected: string, got: string): GpfqError {
+  return new GpfqError('INVALID_MODEL', { place, expected, got })
 }
 
 type Values = Float32Array | Int32Array | Uint8Array

@@ -25,7 +25,7 @@ import type { Format, Layer, QuantizedWeight } from './layer.js'
 import { viewsOf } from './layers.js'
 import { opsetOf, shallowCopy, withOpset } from './model.js'
 import { raiseOpset } from './opset.js'
-import type { WeightView } from './weightView.js'
+import { firstNode, type WeightView } from './weightView.js'
 
 /** A layer, its quantized weight, and the format to write it in. */
 export interface QuantizedEntry {
@@ -65,10 +65,9 @@ export function writeQuantized(
       qdq: entry.format === 'qdq' && ranges === undefined ? qdqPlan(graph, entry) : null,
     }
   })
-  const opset = Math.max(
-    opsetOf(model),
-    ...plans.map(({ qdq, ranges }) => qdq?.opset ?? (ranges === undefined ? 0 : INTEGER_OPSETS[ranges])),
-  )
+  const opset = plans
+    .map(({ qdq, ranges }) => qdq?.opset ?? (ranges === undefined ? 0 : INTEGER_OPSETS[ranges]))
+    .reduce((most, needed) => Math.max(most, needed), opsetOf(model))
   const viewsWith = (kind: RangeKind) =>
     plans.flatMap(({ layer, ranges }) => (ranges === kind ? viewsOf(graph, layer) : []))
   writeQuantizers(edit, integers, new Set(viewsWith('static').map(({ node }) => node)))
@@ -127,7 +126,7 @@ function rewire(writer: WeightWriter, views: readonly WeightView[], emitted: Emi
     }
     edit.setInput(view.node, view.operand, tensor)
   }
-  if (writer.nodes.length > 0) edit.insertBefore(Math.min(...views.map(({ node }) => node)), writer.nodes)
+  if (writer.nodes.length > 0) edit.insertBefore(firstNode(views), writer.nodes)
 }
 
 function layoutKey({ layout, chain: { dims, elemType } }: WeightView): string {

@@ -80,11 +80,12 @@ describe('evaluate, classes', () => {
     expect(result).toMatchObject({ top1: 1 / 3, top5: 2 / 3, samples: 3 })
   })
 
-  it('never calls a score that is not a number right', async () => {
-    const scores = floats([1, 2], [Number.NaN, Number.NaN])
-    expect(await evaluateEcho(scores, 1, labelled([1], [0]), 1)).toMatchObject({
-      top1: 0,
-      top5: 0,
+  it('refuses scores that are not numbers', async () => {
+    const scores = floats([2, 2], [1, 2, 3, Number.NaN])
+    await expect(evaluateEcho(scores, 1, labelled([2], [0, 0]), 2)).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      expected: 'scores that are numbers',
+      got: 'NaN for sample 1',
     })
   })
 

@@ -5,9 +5,9 @@
  */
 import type { NodeProto } from 'onnx-buf'
 import { stringAttribute } from '../attributes.js'
-import { captures, type GraphIndex } from '../graph.js'
+import type { GraphIndex } from '../graph.js'
 import { isDefaultDomain } from '../model.js'
-import { dimsOf, isFloatType, readFloats, sizeOf } from '../tensor.js'
+import { dimsOf, readScalar, sizeOf } from '../tensor.js'
 
 /** Nodes that only move values. ONNX Runtime drops the quantizers around them, except around Pad. */
 const MOVES = new Set(
@@ -43,7 +43,7 @@ function padsWithOwnValues(graph: GraphIndex, node: NodeProto): boolean {
   const name = node.input[2] ?? ''
   if (name === '') return true
   const padding = graph.constant(name)
-  return padding !== undefined && isFloatType(padding.dataType) && readFloats(padding)[0] === 0
+  return padding !== undefined && readScalar(padding) === 0
 }
 
 /** The tensors that an operator with an integer kernel computes on; undefined for other nodes. */
@@ -63,7 +63,7 @@ export function boundsOf(graph: GraphIndex, node: NodeProto): readonly [number, 
   const bound = (name = '', fallback: number) => {
     if (name === '') return fallback
     const stored = graph.constant(name)
-    return stored !== undefined && isFloatType(stored.dataType) ? readFloats(stored)[0] : undefined
+    return stored === undefined ? undefined : readScalar(stored)
   }
   const low = bound(node.input[1], Number.NEGATIVE_INFINITY)
   const high = bound(node.input[2], Number.POSITIVE_INFINITY)
@@ -108,10 +108,7 @@ function soleReader(graph: GraphIndex, tensor: string): number | undefined {
     : undefined
 }
 
-/** Whether the body of an If, Loop or Scan reads the tensor. */
-export function isCaptured(graph: GraphIndex, tensor: string): boolean {
-  return graph.consumers(tensor).some((reader) => captures(graph.nodes[reader]!).includes(tensor))
-}
+const sources = new WeakMap<GraphIndex, Map<string, string | undefined>>()
 
 /** Whether a node only moves values, and moves floats faster than codes. */
 export function movesFloatsFaster(graph: GraphIndex, index: number): boolean {
@@ -126,15 +123,26 @@ export function movesFloatsFaster(graph: GraphIndex, index: number): boolean {
  * integers, planIntegers quantizes that one's output anyway, and the MaxPool passes it on.
  *
  * Undefined if that cannot be quantized: an input of the graph that a subgraph captures, whose readers cannot be rewired.
+ * What is found is kept for every tensor on the way.
  */
 export function quantizedSource(graph: GraphIndex, tensor: string): string | undefined {
+  const known = sources.get(graph) ?? new Map<string, string | undefined>()
+  sources.set(graph, known)
+  const passed: string[] = []
   let source: string | undefined
-  for (let name = tensor; ; ) {
+  for (let name: string | undefined = tensor; name !== undefined; ) {
+    if (known.has(name)) {
+      source = known.get(name)
+      break
+    }
+    passed.push(name)
     const producer = graph.producer(name)
-    if (producer !== undefined || !isCaptured(graph, name)) source = name
-    if (producer === undefined || movesFloatsFaster(graph, producer)) return source
-    const from = movedInput(graph, producer)
-    if (from === undefined) return source
-    name = from
+    const starts = producer === undefined || movesFloatsFaster(graph, producer)
+    name = starts ? undefined : movedInput(graph, producer)
   }
+  for (const name of passed.toReversed()) {
+    if (source === undefined && (graph.producer(name) !== undefined || !graph.isCaptured(name))) source = name
+    known.set(name, source)
+  }
+  return source
 }

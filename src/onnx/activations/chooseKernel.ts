@@ -5,7 +5,7 @@
 import type { ModelProto, ValueInfoProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import { floatAttribute } from '../attributes.js'
-import { readBias } from '../bias.js'
+import { hasPlainBias } from '../bias.js'
 import { signedCodes } from '../formats/weightWriter.js'
 import type { GraphIndex } from '../graph.js'
 import type { Format, Layer } from '../layer.js'
@@ -94,7 +94,7 @@ function whyNotAtNode(graph: GraphIndex, view: WeightView, ranges: RangeKind): s
   if (elemType !== DataType.FLOAT) return `it computes in ${typeName(elemType)}`
   if (view.sampling.kind === 'columns') return 'its samples are columns'
   if (view.op === 'MatMul' && dims.length !== 2) return `its weight [${dims}] is not a plain matrix`
-  if (view.op !== 'MatMul' && readBias(graph, node, view.groups * view.neurons) === null)
+  if (view.op !== 'MatMul' && !hasPlainBias(graph, node, view.groups * view.neurons))
     return 'its bias is not one constant per neuron'
   if (view.op === 'Gemm' && !(floatAttribute(node, 'alpha', 1) > 0)) return 'its alpha is not above 0'
   if (ranges === 'static' && quantizedSource(graph, view.input) === undefined)

@@ -21,7 +21,7 @@ import { signedCodes, type WeightWriter } from '../formats/weightWriter.js'
 import type { Format, QuantizedWeight } from '../layer.js'
 import { shallowCopy } from '../model.js'
 import { makeFloats, makeTensor } from '../tensor.js'
-import type { WeightView } from '../weightView.js'
+import { firstNode, type WeightView } from '../weightView.js'
 import { quantizerNames, quantizerOf, SHORT } from './activationWriter.js'
 import type { Integers } from './integers.js'
 import { leastScales, withLeastScales } from './scalesForBias.js'
@@ -88,7 +88,7 @@ export function writeStatic(
     }
     setBiasInput(edit, view.node, name)
   }
-  edit.insertBefore(Math.min(...views.map((view) => view.node)), writer.nodes)
+  edit.insertBefore(firstNode(views), writer.nodes)
   return writer.nodes
 }
 
@@ -162,7 +162,7 @@ export function writeDynamic(
   // products of the scales first, and then no longer find its pattern.
   const scales = integerScales(quantized)
   const scale = writer.constant(makeFloats(edit.temporary(SHORT), DataType.FLOAT, [scales.length], scales))
-  edit.insertBefore(Math.min(...views.map((view) => view.node)), writer.nodes)
+  edit.insertBefore(firstNode(views), writer.nodes)
   const emitted = [...writer.nodes]
   for (const view of views) {
     const node = shallowCopy(edit.node(view.node))

@@ -1,0 +1,145 @@
+/**
+ * Where the float values of a file are and what becomes of them: each tensor is either the weight of a layer, or it stays
+ * float for a reason. It counts the initializers and the constants of the graph, of the bodies of If, Loop and Scan at any
+ * depth, and of the functions of the model, so that the bytes add up to all float bytes of the file.
+ */
+import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto } from 'onnx-buf'
+import type { GraphIndex } from './graph.js'
+import type { Layer, Skipped } from './layer.js'
+import { floatCopies } from './layers.js'
+import { graphOf, isDefaultDomain } from './model.js'
+import { byteLengthOf, countOf, isFloatType } from './tensor.js'
+
+/** A float tensor that stays as it is. */
+export interface KeptFloats {
+  /** Its name, with the body or function that it is in. */
+  readonly place: string
+  readonly bytes: number
+  /** Text for people. */
+  readonly reason: string
+}
+
+/** All float bytes of a file. */
+export interface FloatAccount {
+  /** Of all float tensors, in any element type. */
+  readonly bytes: number
+  /** Of the weights of layers. */
+  readonly quantized: number
+  /** The others, the largest first. Their bytes and `quantized` add up to `bytes`. */
+  readonly kept: readonly KeptFloats[]
+}
+
+/** What was decided about a model. */
+export interface AccountedModel {
+  /** The file, before anything was folded. */
+  readonly file: ModelProto
+  /** The graph that is quantized. */
+  readonly graph: GraphIndex
+  readonly layers: readonly Layer[]
+  readonly skipped: readonly Skipped[]
+  /** Weights of the graph → the name that they have in the file. */
+  readonly renamed: ReadonlyMap<string, string>
+}
+
+/**
+ * The account of a model, in time linear in its nodes and tensors.
+ * @throws {GpfqError} INVALID_MODEL for a tensor whose dims are out of range
+ */
+export function accountFloats(model: AccountedModel): FloatAccount {
+  const { file, graph, layers, renamed } = model
+  const copies = new Map(floatCopies(graph, layers).map(({ weight, reader }) => [weight, reader]))
+  const weights = new Map(layers.map(({ weight }) => [renamed.get(weight) ?? weight, weight]))
+  const reasonOf = reasons(model)
+  const kept: KeptFloats[] = []
+  let quantized = 0
+  for (const { name, inside, bytes } of floatTensors(file)) {
+    const weight = inside === '' ? weights.get(name) : undefined
+    const copy = weight === undefined ? undefined : copies.get(weight)
+    if (weight !== undefined && copy === undefined) quantized += bytes
+    else
+      kept.push({
+        place: inside === '' ? `'${name}'` : `'${name}' in ${inside}`,
+        bytes,
+        reason:
+          inside !== ''
+            ? `it is inside ${inside}`
+            : copy === undefined
+              ? reasonOf(name)
+              : `it is quantized for its layers, and stays for ${copy}`,
+      })
+  }
+  kept.sort((a, b) => b.bytes - a.bytes)
+  return { bytes: kept.reduce((sum, { bytes }) => sum + bytes, quantized), quantized, kept }
+}
+
+interface FloatTensor {
+  /** The name of the tensor, that of a Constant's output. */
+  readonly name: string
+  /** The body or the function that it is in; empty for the graph itself. */
+  readonly inside: string
+  readonly bytes: number
+}
+
+function floatTensors(model: ModelProto): readonly FloatTensor[] {
+  const found: FloatTensor[] = []
+  const add = (tensor: TensorProto | undefined, name: string, inside: string) => {
+    if (tensor === undefined || !isFloatType(tensor.dataType)) return
+    found.push({ name, inside, bytes: byteLengthOf(tensor.dataType, countOf(tensor)) ?? 0 })
+  }
+  const addAttribute = (attribute: AttributeProto, node: NodeProto, inside: string) => {
+    const name = node.output[0] || node.name
+    for (const tensor of [attribute.t, ...attribute.tensors]) add(tensor, name, inside)
+    for (const sparse of [attribute.sparseTensor, ...attribute.sparseTensors])
+      add(sparse?.values, name, inside)
+    const own = node.opType === 'Constant' && isDefaultDomain(node.domain)
+    const floats = own ? attribute.floats.length + Number(attribute.name === 'value_float') : 0
+    if (floats > 0) found.push({ name, inside, bytes: 4 * floats })
+    const body = inside === '' ? `the body of ${node.opType} '${node.name || name}'` : inside
+    for (const graph of [attribute.g, ...attribute.graphs]) if (graph !== undefined) visit(graph, body)
+  }
+  const visitNodes = (nodes: readonly NodeProto[], inside: string) => {
+    for (const node of nodes) for (const attribute of node.attribute) addAttribute(attribute, node, inside)
+  }
+  const visit = ({ initializer, sparseInitializer, node }: GraphProto, inside: string) => {
+    for (const tensor of initializer) add(tensor, tensor.name, inside)
+    for (const { values } of sparseInitializer) add(values, values?.name ?? '', inside)
+    visitNodes(node, inside)
+  }
+  visit(graphOf(model), '')
+  for (const { domain, name, node } of model.functions)
+    visitNodes(node, `the function ${domain === '' ? '' : `${domain}.`}${name}`)
+  return found
+}
+
+/** Why a tensor of the graph stays float: by the node that reads it, behind nodes of constants. */
+function reasons({ graph, layers, skipped }: AccountedModel): (tensor: string) => string {
+  const skippedNodes = new Map(skipped.map(({ name, reason }) => [name, reason]))
+  const layerNodes = new Set(layers.flatMap(({ uses }) => uses.map(({ node }) => node)))
+  const readerBehind = new Map<number, string | undefined>()
+  const readerOf = (tensor: string): string | undefined => {
+    if (graph.isOutput(tensor)) return 'it is an output of the model'
+    for (const index of graph.consumers(tensor)) {
+      const reader = graph.isConstantNode(index) ? readerBehind.get(index) : wordsFor(index)
+      if (reader !== undefined) return reader
+    }
+    return undefined
+  }
+  const wordsFor = (index: number): string => {
+    const name = graph.names[index]!
+    const { opType, domain } = graph.nodes[index]!
+    const reason = skippedNodes.get(name)
+    if (reason !== undefined) return `'${name}': ${reason}`
+    if (layerNodes.has(name)) return `it is the bias of '${name}'`
+    return `${isDefaultDomain(domain) ? '' : `${domain}.`}${opType} '${name}' reads it`
+  }
+  for (const node of graph.order.toReversed())
+    if (graph.isConstantNode(node)) {
+      const reader = graph.nodes[node]!.output.map(readerOf).find((found) => found !== undefined)
+      readerBehind.set(node, reader)
+    }
+  return (tensor) => {
+    if (graph.initializer(tensor) === undefined && graph.producer(tensor) === undefined)
+      return graph.isConstant(tensor) ? 'it is sparse' : 'it is folded into the weights before it'
+    return readerOf(tensor) ?? 'nothing reads it'
+  }
+}
