@@ -14,6 +14,7 @@ import { type Cell, type Cells, openCells } from './cells.js'
 import { measureAfterwards } from './roundedAfterwards.js'
 import { findAssets, measure, printedOn, SUBJECTS, type Subject, subjectOf } from './subjects.js'
 
+/** In the order in which they are measured: what matters most comes first. */
 const LEVELS = [15, 3, 7, 255] as const
 
 /** Which layers run on integers: those that the table of costs chooses, or all that can. */
@@ -112,7 +113,7 @@ const format = (cells: Cells, subject: string, key: string): string => {
 function accuracyTables(cells: Cells): string {
   const columns = ['', ' afterwards, all', ' made up, all', ' made up, by shape']
   const rows = SUBJECTS.flatMap(({ name }) =>
-    LEVELS.flatMap((levels) =>
+    LEVELS.toSorted((a, b) => b - a).flatMap((levels) =>
       METHODS.flatMap((method) => {
         const key = `${name} ${levels} ${method.name}`
         if (cells[`${key} made up, all`] === undefined) return []
@@ -140,7 +141,10 @@ function accuracyTables(cells: Cells): string {
     '|---|---|---|',
     ...([null, 'by shape', 'all'] as const).map((which) => {
       const cell = cells[sizeKey(which)]
-      const name = which === null ? 'weights' : `weights and activations, layers ${which}`
+      const name =
+        which === null
+          ? 'weights'
+          : `weights and activations, ${which === 'all' ? 'all layers' : 'layers by shape'}`
       return `| ${name} | ${format(cells, 'mobilenet', sizeKey(which))} | ${((cell?.bytes ?? 0) / 1000).toFixed(1)} kB |`
     }),
     '',

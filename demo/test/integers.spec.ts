@@ -10,7 +10,7 @@ import { noise, npy } from './files.ts'
 import { chooseFiles, download, expect, openExample, quantize, results, test, upload } from './person.ts'
 
 const BOX = /^Quantize activations to 8 bits too/
-const COMMAND = 'npx gpfq quantize residual.onnx --calib x.npy --bits 4 --activations 8 -o residual-4bit.onnx'
+const COMMAND = 'gpfq quantize residual.onnx --calib x.npy --bits 4 --activations 8 -o residual-4bit.onnx'
 
 const model = residualNetwork()
 const samples = npy([64, 3, 10, 10], noise(64 * 300, 5))
