@@ -112,7 +112,7 @@ test('the command that is copied is one that the command line takes, with the sa
   expect(command).toBe(
     'gpfq quantize digits.onnx --calib calibration.npz --scale 255 --bits 4 --sparsity target:0.4 --bits-for conv1=8 --scale-per group:32 --exclude dense2 --bias-correction -o digits-4bit.onnx',
   )
-  const args = command.split(' ').slice(2)
+  const args = command.split(' ').slice(1)
   const plan = execFileSync(
     'node',
     [join(root, 'dist/src/cli/main.js'), ...args, '--dry-run', '--json', '--quiet'],

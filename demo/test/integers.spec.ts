@@ -73,7 +73,7 @@ test('the command that is copied writes the same file', async ({ page }) => {
   await writeFile(join(folder, 'residual.onnx'), model)
   await writeFile(join(folder, 'x.npy'), samples)
   const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
-  execFileSync('node', [main, ...COMMAND.split(' ').slice(2), '--quiet'], { cwd: folder })
+  execFileSync('node', [main, ...COMMAND.split(' ').slice(1), '--quiet'], { cwd: folder })
   expect((await readFile(join(folder, name))).equals(bytes)).toBe(true)
 })
 

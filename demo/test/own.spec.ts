@@ -155,7 +155,7 @@ test('files for several inputs are named in the command as they are on the page'
   for (const [name, bytes] of Object.entries({ 'two.onnx': model, ...files }))
     await writeFile(join(folder, name), bytes)
   const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
-  execFileSync('node', [main, ...command.split(' ').slice(2), '--quiet'], { cwd: folder })
+  execFileSync('node', [main, ...command.split(' ').slice(1), '--quiet'], { cwd: folder })
   expect((await readFile(join(folder, 'two-4bit.onnx'))).length).toBeGreaterThan(0)
 })
 
