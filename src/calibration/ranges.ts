@@ -7,7 +7,7 @@
  * at most 1/128 of its value wide, whatever the range. Where channels matter by different amounts, their values count by
  * whole numbers.
  */
-import { GpfqError } from '../errors.js'
+import { invalidData } from '../errors.js'
 import { type ActivationQuantizer, LARGEST_CODE, quantizerOver } from '../onnx/activations/quantizer.js'
 import type { ActivationRanges } from '../options.js'
 
@@ -55,7 +55,7 @@ export function countRange(place: string, counted: boolean, channels: ChannelWei
         if (value > high) high = value
         sum += value * 0
       }
-      if (sum !== 0) throw notFinite(place)
+      if (sum !== 0) throw invalidData(place, 'finite values', 'NaN or infinity, in the quantized network')
       if (counts !== null) addCounts(counts, values, dims, channels)
     },
     result: () => ({
@@ -158,12 +158,4 @@ function squaredError(bins: readonly Bin[], { scale, zeroPoint }: ActivationQuan
     error += count * (beyond > 0 ? beyond * beyond : inside)
   }
   return error
-}
-
-function notFinite(place: string): GpfqError {
-  return new GpfqError('INVALID_DATA', {
-    place,
-    expected: 'finite values',
-    got: 'NaN or infinity, in the quantized network',
-  })
 }

@@ -1,8 +1,10 @@
 /** Tensors of the two streams: what a session computes from what is held, and pairs of outputs that can be compared. */
 import { GpfqError } from '../errors.js'
+import type { Network } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
 import { namedTensors, tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
+import { roundTensor } from './roundTensor.js'
 import type { RunnerSession } from './runner.js'
 
 /** A tensor of one batch in both streams. */
@@ -44,6 +46,15 @@ export function keptIn({ live, outputs, ranges, quantize }: Stage): Set<string> 
     ...[...live, ...outputs, ...ranges],
     ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input)),
   ])
+}
+
+/** Rounds the tensors of a stage that have a quantizer by now. */
+export function roundIn({ float, quantized }: HeldPair, { ranges }: Stage, { quantizers }: Network): void {
+  for (const name of ranges) {
+    const [quantizer, tensor] = [quantizers.get(name), quantized.get(name) ?? float.get(name)]
+    if (quantizer !== undefined && tensor !== undefined)
+      quantized.set(name, roundTensor(name, tensor, quantizer))
+  }
 }
 
 export const bytesHeld = ({ float, quantized }: HeldPair): number =>

@@ -15,7 +15,7 @@ import { ELEM_TYPES } from '../onnx/tensor.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkFloatOutputs } from './finite.js'
-import { roundSamples, roundTensor } from './roundTensor.js'
+import { roundSamples } from './roundTensor.js'
 import type { Runner, RunnerSession } from './runner.js'
 import {
   bytesHeld,
@@ -28,6 +28,7 @@ import {
   notComputed,
   type OutputPair,
   type Pair,
+  roundIn,
   runOn,
   samplesIn,
 } from './streamTensors.js'
@@ -389,14 +390,5 @@ export class Streams {
     const stage = this.stages[index]
     if (stage === undefined) throw rangeError('stage', `0 to ${this.stages.length - 1}`, index)
     return stage
-  }
-}
-
-/** Rounds the tensors of a stage that have a quantizer by now. */
-function roundIn({ float, quantized }: HeldPair, { ranges }: Stage, { quantizers }: Network): void {
-  for (const name of ranges) {
-    const [quantizer, tensor] = [quantizers.get(name), quantized.get(name) ?? float.get(name)]
-    if (quantizer !== undefined && tensor !== undefined)
-      quantized.set(name, roundTensor(name, tensor, quantizer))
   }
 }

@@ -6,7 +6,6 @@ import type { Streams } from '../calibration/streams.js'
 import { feedOf, firstOf, partsOfBatch } from '../calibration/verify.js'
 import { GpfqError } from '../errors.js'
 import type { Note } from '../notes.js'
-import { encodeModel } from '../onnx/model.js'
 import type { Network } from '../onnx/network.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -17,7 +16,7 @@ const SAFE_LEVELS = 127
 
 /** The float model and the written one run in turn, on one sample if they take one. Nothing is measured where no layer runs on integers. */
 export async function measureIntegers(
-  { plan, graph }: PlannedModel,
+  { source, plan, graph }: PlannedModel,
   written: Uint8Array,
   runner: Runner,
   streams: Streams,
@@ -30,8 +29,8 @@ export async function measureIntegers(
   const own = graph.inputs.map((name): [string, Tensor] => [name, firstOf(streams.feed(0, name), parts)])
   const feeds = namedTensors(own)
   const codes = namedTensors(own.map(([name, tensor]) => [name, feedOf(network, name, tensor)]))
-  const speed = await speedOf(() =>
-    measureSpeed(runner, encodeModel(graph.model), written, feeds, signal, codes),
+  const speed = await speedOf(async () =>
+    measureSpeed(runner, await source.runnable(), written, feeds, signal, codes),
   )
   const wide = onIntegers.some(({ levels }) => levels > SAFE_LEVELS)
   return { speed, notes: [...byteNotes(network), ...(wide && (await saturates(runner)) ? [SATURATES] : [])] }

@@ -80,6 +80,8 @@ export interface PlannedLayer extends PlanLayer {
 
 /** A model together with a plan that fits it. */
 export interface PlannedModel {
+  /** The model as it was opened. */
+  readonly source: Model
   readonly plan: ModelPlan
   readonly graph: GraphIndex
   /** The float network that both streams start from. */
@@ -121,7 +123,7 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
   const integers = integersOf(graph, inGraph, ({ name }) => byName.get(name)!, settings)
   const stages = planStages(graph, inGraph, integers.tensors)
   return {
-    ...{ plan, graph, layers, byName, stages },
+    ...{ source: model, plan, graph, layers, byName, stages },
     float: Network.of(settings.biasCorrection ? withNodeNames(proto) : proto, integers),
   }
 }

@@ -9,15 +9,13 @@ import {
   type NodeProto,
   NodeProtoSchema,
   type TensorProto,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
   type ValueInfoProto,
-  ValueInfoProtoSchema,
 } from 'onnx-buf'
 import type { GraphIndex } from './graph.js'
 import { graphOf, shallowCopy } from './model.js'
 import { captures } from './subgraphs.js'
 import { tensorNames } from './tensorNames.js'
+import { valueInfo } from './valueInfo.js'
 
 /** Up to this IR version every initializer must be declared as a graph input, too. */
 const IR_WITH_DECLARED_INITIALIZERS = 3
@@ -180,7 +178,10 @@ export class GraphEdit {
     graph.input = old.input.filter(({ name }) => this.graph.initializer(name) === undefined || !dropped(name))
     if (this.#retyped.size > 0) graph.input = graph.input.map((input) => this.#withType(input))
     if (this.graph.model.irVersion <= IR_WITH_DECLARED_INITIALIZERS)
-      graph.input = [...graph.input, ...added.map(declare)]
+      graph.input = [
+        ...graph.input,
+        ...added.map(({ name, dataType, dims }) => valueInfo(name, dataType, dims)),
+      ]
     const made = new Set(kept.flatMap(({ output }) => output))
     const removed = (tensor: string) =>
       this.graph.producer(tensor) !== undefined
@@ -252,18 +253,4 @@ export function makeNode(
   domain = '',
 ): NodeProto {
   return create(NodeProtoSchema, { opType, input: [...input], output: [output], attribute, domain })
-}
-
-/** The declaration of an initializer as a graph input. */
-function declare(tensor: TensorProto): ValueInfoProto {
-  const dim = tensor.dims.map((value) => ({ value: { case: 'dimValue' as const, value } }))
-  return create(ValueInfoProtoSchema, {
-    name: tensor.name,
-    type: create(TypeProtoSchema, {
-      value: {
-        case: 'tensorType',
-        value: create(TypeProto_TensorSchema, { elemType: tensor.dataType, shape: { dim } }),
-      },
-    }),
-  })
 }

@@ -77,6 +77,7 @@ export class Network {
 
   /** The network with more layers quantized, and with quantizers of more of its activations. */
   with(layers: readonly SolvedLayer[], quantizers: ActivationQuantizers = new Map()): Network {
+    if (layers.length === 0 && quantizers.size === 0) return this
     const solved = new Map(this.solved)
     const values = new Map(this.#values)
     for (const entry of layers) {
@@ -104,7 +105,7 @@ export class Network {
    * @throws TypeError, RangeError as extractSegment
    */
   segment(inputs: readonly SegmentInput[], outputs: readonly string[]): Uint8Array {
-    const rounded = new Set([...this.#values.keys()].filter((name) => this.#isDynamic(name)))
+    const rounded = (layer: string): boolean => this.#isDynamic(layer)
     const { names } = this
     return extractSegment(this.#corrected, inputs, outputs, { weights: this.#values, rounded, names })
   }

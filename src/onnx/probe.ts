@@ -6,15 +6,12 @@ import {
   type NodeProto,
   OperatorSetIdProtoSchema,
   type TensorProto,
-  TensorShapeProtoSchema,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
   type ValueInfoProto,
-  ValueInfoProtoSchema,
 } from 'onnx-buf'
 import type { TensorType } from '../tensor/tensor.js'
 import { encodeModel } from './model.js'
 import { ELEM_TYPES } from './tensor.js'
+import { valueInfo } from './valueInfo.js'
 
 /** An input or an output: its name, type and shape. */
 export interface ProbeValue {
@@ -42,19 +39,11 @@ export function encodeProbe({ nodes, constants, inputs, outputs, opset }: Probe)
     name: 'probe',
     node: [...nodes],
     initializer: [...constants],
-    input: inputs.map(describe),
-    output: outputs.map(describe),
+    input: inputs.map(declare),
+    output: outputs.map(declare),
   })
   const opsetImport = [create(OperatorSetIdProtoSchema, { version: BigInt(opset) })]
   return encodeModel(create(ModelProtoSchema, { irVersion: IR_VERSION, opsetImport, graph }))
 }
 
-function describe({ name, type, dims }: ProbeValue): ValueInfoProto {
-  const dim = dims.map((length) => ({ value: { case: 'dimValue' as const, value: BigInt(length) } }))
-  const shape = create(TensorShapeProtoSchema, { dim })
-  const value = create(TypeProto_TensorSchema, { elemType: ELEM_TYPES[type], shape })
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, { value: { case: 'tensorType', value } }),
-  })
-}
+const declare = ({ name, type, dims }: ProbeValue): ValueInfoProto => valueInfo(name, ELEM_TYPES[type], dims)

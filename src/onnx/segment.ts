@@ -7,16 +7,7 @@
  * Runtime infers the rest.
  */
 import { create } from '@bufbuild/protobuf'
-import {
-  GraphProtoSchema,
-  type ModelProto,
-  type NodeProto,
-  type TensorProto,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
-} from 'onnx-buf'
+import { GraphProtoSchema, type ModelProto, type NodeProto, type TensorProto } from 'onnx-buf'
 import { rangeError, typeError } from '../checks.js'
 import { makeNode } from './edit.js'
 import { type GraphIndex, indexGraph } from './graph.js'
@@ -25,6 +16,7 @@ import { encodeModel, graphOf, shallowCopy } from './model.js'
 import { captures } from './subgraphs.js'
 import { makeFloats } from './tensor.js'
 import { freeSuffix, freshIn, tensorNames } from './tensorNames.js'
+import { valueInfo } from './valueInfo.js'
 import { toNodeLayout, type WeightView } from './weightView.js'
 
 /** A tensor that is fed to the segment. */
@@ -59,8 +51,8 @@ export function portNames(graph: GraphIndex): PortNames {
 export interface LayerChanges {
   /** Layer name → values (groups, inputs, neurons). */
   readonly weights?: ReadonlyMap<string, Float32Array>
-  /** Layers of `weights` whose nodes read their input under the name PortNames.rounded. */
-  readonly rounded?: ReadonlySet<string>
+  /** Whether the nodes of a layer of `weights` read their input under the name PortNames.rounded. */
+  readonly rounded?: (layer: string) => boolean
   /** Default: those of the model. */
   readonly names?: PortNames
 }
@@ -76,7 +68,7 @@ export function extractSegment(
   model: ModelProto,
   inputs: readonly SegmentInput[],
   outputs: readonly string[],
-  { weights = new Map(), rounded = new Set(), names }: LayerChanges = {},
+  { weights = new Map(), rounded = () => false, names }: LayerChanges = {},
 ): Uint8Array {
   const graph = indexGraph(model)
   const { port, rounded: roundedName } = names ?? portNames(graph)
@@ -116,7 +108,7 @@ class Weights {
   readonly constants = new Map<string, TensorProto>()
   readonly #graph: GraphIndex
   readonly #weights: ReadonlyMap<string, Float32Array>
-  readonly #rounded: ReadonlySet<string>
+  readonly #rounded: (layer: string) => boolean
   readonly #roundedName: (tensor: string) => string
   readonly #nodes = new Map<number, NodeProto>()
   readonly #names = new Map<string, string>()
@@ -124,7 +116,7 @@ class Weights {
   constructor(
     graph: GraphIndex,
     weights: ReadonlyMap<string, Float32Array>,
-    rounded: ReadonlySet<string>,
+    rounded: (layer: string) => boolean,
     roundedName: (tensor: string) => string,
   ) {
     this.#graph = graph
@@ -143,8 +135,7 @@ class Weights {
     const { layer, view } = own
     const node = shallowCopy(original)
     node.input = node.input.with(view.operand, this.#constant(layer, view, values))
-    if (this.#rounded.has(layer))
-      node.input = node.input.with(1 - view.operand, this.#roundedName(view.input))
+    if (this.#rounded(layer)) node.input = node.input.with(1 - view.operand, this.#roundedName(view.input))
     this.#nodes.set(index, node)
     return node
   }
@@ -194,13 +185,4 @@ function closure(
     for (const name of captures(graph.nodes[node]!)) open.push(name)
   }
   return { taken: [...taken].sort((a, b) => graph.position(a) - graph.position(b)), read }
-}
-
-function valueInfo(name: string, elemType?: number): ValueInfoProto {
-  const info = create(ValueInfoProtoSchema, { name })
-  if (elemType !== undefined)
-    info.type = create(TypeProtoSchema, {
-      value: { case: 'tensorType', value: create(TypeProto_TensorSchema, { elemType }) },
-    })
-  return info
 }
