@@ -8,6 +8,7 @@ import { benchConvolutions } from './convolutions.js'
 import { benchFormats } from './formats.js'
 import { benchGrowth } from './growth.js'
 import { benchInt8 } from './int8.js'
+import { benchInt8Forms } from './int8Forms.js'
 import { benchIntegers } from './integers.js'
 import { benchKernels } from './kernels.js'
 import { benchLayers, SHAPES } from './layers.js'
@@ -52,6 +53,7 @@ const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   startup: async () => [await benchStartup(repetitions)],
   sizes: async () => [await benchSizes()],
   int8: () => benchInt8(short),
+  'int8-forms': () => benchInt8Forms(short),
   formats: async () => [await benchFormats(short ? 2 : 15, short ? 128 : 1024)],
 }
 const wanted = positionals.length > 0 ? positionals : Object.keys(all)

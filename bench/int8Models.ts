@@ -16,7 +16,7 @@ import { uniform } from './measure.js'
 import { encoder, residualNetwork } from './networks.js'
 
 /** A model, and batches for calibration and for timing. */
-interface Source {
+export interface Source {
   readonly name: string
   readonly bytes: Uint8Array
   /** As many samples as the largest batch. */
@@ -81,17 +81,28 @@ export async function* prepareModels(
   }
 }
 
-async function* smallSources(): AsyncGenerator<Source> {
-  yield made('residual network, 16 to 128 channels, 32²', residualNetwork(32, 16), [3, 32, 32], [1])
-  const shape = { layers: 1, width: 384, heads: 12, tokens: 16 }
-  yield made('encoder, 1 layer', encoder(shape), [16, 384], [1])
-}
+const smallSources = (): readonly Source[] => [
+  made('residual network, 16 to 128 channels, 32²', residualNetwork(32, 16), [3, 32, 32], [1]),
+  made('encoder, 1 layer', encoder({ layers: 1, width: 384, heads: 12, tokens: 16 }), [16, 384], [1]),
+]
+
+const residual = (side: number): Source =>
+  made(`ResNet-18, ${side}²`, residualNetwork(side), [3, side, side], [1])
+
+const bert = (): Source =>
+  made(
+    'encoder, 6 layers of 384',
+    encoder({ layers: 6, width: 384, heads: 12, tokens: 128 }),
+    [128, 384],
+    [1],
+  )
+
+/** A convolutional network and a transformer with random weights. */
+export const bigSources = (short: boolean): readonly Source[] =>
+  short ? smallSources() : [residual(112), bert()]
 
 async function* sources(): AsyncGenerator<Source> {
-  for (const side of [112, 224])
-    yield made(`ResNet-18, ${side}²`, residualNetwork(side), [3, side, side], [1])
-  const shape = { layers: 6, width: 384, heads: 12, tokens: 128 }
-  yield made('encoder, 6 layers of 384', encoder(shape), [128, 384], [1])
+  yield* [residual(112), residual(224), bert()]
   if (!existsSync(assets)) return
   for (const subject of SUBJECTS) {
     const bytes = await readBytes(join(assets, subject.model))
