@@ -15,6 +15,10 @@ export type NoteCode =
   | 'FLOAT_COPY_KEPT' // something beside the layers reads a weight
   | 'WEIGHTS_NOT_INPUTS' // weights that a caller of the model could replace are constants now
   | 'BATCH_NORMS_KEPT' // BatchNormalizations that could not be folded
+  | 'SAMPLES_ALIKE' // calibration samples that do not differ
+  | 'PATH_DAMPED' // λ was added to H, because the plain path loses more on other samples
+  | 'ROUNDED_INSTEAD' // rounding loses less on other samples than any path
+  | 'ROUNDING_IS_BETTER' // an output of the network loses less by rounding
   | 'WEIGHTS_EXTREME' // weights at the ends of what float32 holds
 
 /** Something a caller should know of a run that is not an error. */

@@ -39,6 +39,8 @@ export {
   evaluate,
   type SequenceEvaluation,
 } from './model/evaluate.js'
+export type { Judgement, PathFault } from './model/guard.js'
+export type { OutputDifference, OutputKind } from './model/outputDifference.js'
 export { planModel, quantizeModel, quantizePlanned } from './model/quantizeModel.js'
 export type { Settings } from './model/settings.js'
 export type { WeightHistogram } from './model/weightHistogram.js'
@@ -51,6 +53,7 @@ export type {
   ActivationOptions,
   ActivationRanges,
   AnyMethodOptions,
+  HeldOutReport,
   Kernel,
   KernelFor,
   LayerReport,

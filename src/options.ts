@@ -6,6 +6,8 @@
 import type { Runner } from './calibration/runner.js'
 import type { Speed } from './calibration/speed.js'
 import type { METHOD_TABLE } from './methods/methods.js'
+import type { Judgement } from './model/guard.js'
+import type { OutputDifference } from './model/outputDifference.js'
 import type { Settings } from './model/settings.js'
 import type { WeightHistogram } from './model/weightHistogram.js'
 import type { Note } from './notes.js'
@@ -187,6 +189,11 @@ export interface ModelOptions {
   readonly activations?: ActivationOptions
   /** Add to each bias the mean difference of the layer's outputs in the two networks. Default false. */
   readonly biasCorrection?: boolean
+  /**
+   * Samples that are kept out of calibration, spread evenly. Layers are judged on them, so that none loses more than by
+   * rounding, and the report says what the network lost on them. Default an eighth, at least 8 of 32; 0 for none.
+   */
+  readonly holdout?: number
   /** Fold a BatchNormalization directly after a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
   /** Aborts the work, also that of planning. */
@@ -203,6 +210,8 @@ export type AnyPlanOptions = AnyMethodOptions & ModelOptions
 export interface RunOptions {
   /** Batches of calibration inputs by input name; the leading axis of every tensor counts samples. */
   readonly calibration?: Iterable<Feeds> | AsyncIterable<Feeds>
+  /** Other samples to judge on, in place of those that are kept out of calibration. */
+  readonly test?: Iterable<Feeds> | AsyncIterable<Feeds>
   /** Runs the float and the quantized network on the calibration inputs and checks the written model. */
   readonly runner: Runner
   /** The quantizer to compute on, which stays open. If left out, the run creates and closes its own. */
@@ -255,6 +264,10 @@ export interface LayerReport {
   /** ‖Y − Ỹ‖ / ‖Y‖ with the layer's outputs Y in the float and Ỹ in the quantized network; null without calibration. */
   readonly relativeError: number | null
   readonly sqnrDb: number | null
+  /** The same error on samples that are kept out of calibration; null without them. */
+  readonly heldOutError: number | null
+  /** How the codes were chosen in the end, and why not by the plain path; null where nothing was judged. */
+  readonly judgement: Judgement | null
   /** Inputs that are zero in every calibration sample; their weights are rounded. 0 where the method uses no samples. */
   readonly deadInputs: number
   /**
@@ -285,6 +298,13 @@ export interface PrecisionReport {
   readonly curve: readonly { readonly at: number; readonly error: number }[]
 }
 
+/** What the network lost on samples that are kept out of calibration. */
+export interface HeldOutReport {
+  readonly samples: number
+  /** Every output, against the float network; `rounding`: with all weights rounded instead, null where that was not tried. */
+  readonly outputs: readonly (OutputDifference & { readonly rounding: OutputDifference | null })[]
+}
+
 /** The result of a run, as plain data. Times are in seconds. */
 export interface QuantizeReport {
   /** Bytes of the float model, with its external data, and of the quantized model. */
@@ -302,6 +322,8 @@ export interface QuantizeReport {
   readonly notes: readonly Note[]
   /** Null without mixed precision. */
   readonly precision: PrecisionReport | null
+  /** Null where no samples are kept out, and for a network that draws random numbers. */
+  readonly heldOut: HeldOutReport | null
   /**
    * Time of a run of the float and of the written model on one sample (on one batch if the models take batches of one size
    * only), measured in turn at the end; null where no layer runs on integers, where both models do not fit into memory at once, and where the clock stands still while code runs.

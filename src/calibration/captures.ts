@@ -13,7 +13,7 @@ import { BLOCK, MOST_INTEGER_ROWS } from '../wasm/kernels.js'
 import { gatherFor, type RandomPatches } from './gather.js'
 import { roundSamples } from './roundTensor.js'
 import type { Streams } from './streams.js'
-import { checkSameShape, type Pair } from './streamTensors.js'
+import { checkSameShape, type Pair, samplesOf } from './streamTensors.js'
 
 /** What a capture has to know of a layer. */
 export interface CapturedLayer {
@@ -58,7 +58,12 @@ export interface CaptureRule {
   /** All of G, not its lower triangle alone. */
   readonly wholeG: boolean
   readonly means: boolean
+  /** Samples that are kept out of calibration, instead of those of calibration. */
+  readonly heldOut?: boolean
 }
+
+/** About as many rows of the samples that are kept out say well enough what a layer loses. */
+export const JUDGED_ROWS = 1024
 
 export interface CapturedSamples {
   readonly shape: SampleShape
@@ -85,7 +90,11 @@ export function captureSamples(
   const groups = layer.groups * planes
   const streamsEqual = !rounded && !uses.some(({ input }) => streams.differs(input))
   const perUse = rule.patches === 0 ? 0 : Math.max(1, Math.floor(rule.patches / uses.length))
-  const { shard } = streams
+  const total = rule.heldOut === true ? samplesOf(streams.shard.heldOut) : streams.shard.total
+  const own = Array.from({ length: streams.batches }, (_, batch) => batch).filter(
+    (batch) => streams.isHeldOut(batch) === (rule.heldOut === true),
+  )
+  let stride = 1
 
   /** Rows of one use in a batch, or in one image of it. */
   function gather(use: LayerUse, batch: number, image: number | null): Gather {
@@ -93,16 +102,17 @@ export function captureSamples(
     const images = dims[0] ?? 1
     const perSample = images / Math.max(1, streams.samples(batch))
     const before = streams.firstSample(batch) * perSample
-    return gatherFor({
+    const rows = gatherFor({
       place: `layer '${name}'`,
       sampling: use.sampling,
       dims: image === null ? dims : [1, ...dims.slice(1)],
       ...{ inputs, groups },
       firstImage: before + (image ?? 0),
-      images: shard.total * perSample,
+      images: total * perSample,
       patches: perUse,
       random: rule.random,
     })
+    return stride === 1 ? rows : everyRow(rows, stride)
   }
 
   /** What the layers read in the quantized network; null where it is what they read in the float one. */
@@ -111,7 +121,7 @@ export function captureSamples(
 
   async function* batches(): AsyncIterable<SampleBatch> {
     const names = [...new Set(uses.map(({ input }) => input))]
-    for (let batch = 0; batch < streams.batches; batch++) {
+    for (const batch of own) {
       const tensors = await streams.tensors(network, batch, names)
       const images = uses.length > 1 ? imagesInCommon(uses, (input) => streams.dims(batch, input)) : 1
       const read = new Map([...tensors].map(([tensor, pair]) => [tensor, reads(tensor, batch, pair)]))
@@ -121,24 +131,33 @@ export function captureSamples(
           const { float, quantized } = tensors.get(use.input)!
           if (quantized !== null)
             checkSameShape(`layer '${name}', its input '${use.input}'`, float, quantized)
-          const own = images > 1 ? image : null
-          const x = valuesOf(float, own)
+          const one = images > 1 ? image : null
+          const x = valuesOf(float, one)
           const other = read.get(use.input) ?? null
-          const xq = streamsEqual ? null : other === null ? x : valuesOf(other, own)
-          yield { x, xq, gather: gather(use, batch, own) }
+          const xq = streamsEqual ? null : other === null ? x : valuesOf(other, one)
+          yield { x, xq, gather: gather(use, batch, one) }
         }
       }
     }
   }
 
-  const shape = shapeOf(streams, uses, (use, batch) => gather(use, batch, null), {
-    ...{ inputs, groups, streamsEqual, wholeG: rule.wholeG, means: rule.means },
-  })
+  if (rule.heldOut === true) {
+    const rows = own.reduce((sum, batch) => sum + gather(uses[0]!, batch, null).rows, 0)
+    stride = Math.max(1, Math.floor(rows / JUDGED_ROWS))
+  }
+  const known = { inputs, groups, streamsEqual, wholeG: rule.wholeG, means: rule.means }
+  const shape = shapeOf(streams, own, uses, (use, batch) => gather(use, batch, null), known)
   const { correlation, segmentRows } = shape
   const scale = streamsEqual || rounded ? undefined : stepOf(uses, network)
   // The end of a segment passes over all sums: where one has less than a block of rows, that takes more than integers save.
   const suits = correlation === undefined && segmentRows >= BLOCK && segmentRows <= MOST_INTEGER_ROWS
   return { batches, shape: suits && scale !== undefined ? { ...shape, scale } : shape }
+}
+
+/** Every `stride`-th row. */
+const everyRow = (gather: Gather, stride: number): Gather => {
+  const rowAt = gather.rowAt.filter((_, row) => row % stride === 0)
+  return { ...gather, rowAt, rows: rowAt.length, images: 1, convolution: null }
 }
 
 /** The step of the quantizer whose values all uses read, if there is one. */
@@ -169,6 +188,7 @@ function valuesOf(tensor: Tensor, image: number | null): Float32Array {
 /** Sizes of all batches, and whether correlations of a convolution's channels take less work than its patches. */
 function shapeOf(
   streams: Streams,
+  batches: readonly number[],
   uses: readonly LayerUse[],
   gather: (use: LayerUse, batch: number) => Gather,
   known: Pick<SampleShape, 'inputs' | 'groups' | 'streamsEqual' | 'wholeG' | 'means'>,
@@ -176,7 +196,7 @@ function shapeOf(
   const sizes = { rows: 0, batchBytes: 0, batchPaddedBytes: 0, batchRows: 0 }
   const convolutions = new Map<string, Convolution | null>()
   let perSample = 1
-  for (let batch = 0; batch < streams.batches; batch++) {
+  for (const batch of batches) {
     let rows = 0
     for (const use of uses) {
       const plan = gather(use, batch)

@@ -22,6 +22,8 @@ export interface OutputPair {
   /** Place of the batch's first sample among all samples, and how many it has. */
   readonly firstSample: number
   readonly samples: number
+  /** Whether the batch is kept out of calibration; then samples are counted among those kept out. */
+  readonly heldOut: boolean
 }
 
 /** Tensors of one batch that are held, of the quantized stream only those that differ. */
@@ -65,6 +67,9 @@ export const inputBytes = (feeds: Feeds = {}): number =>
 
 /** Samples of a batch: the leading axis of its inputs. */
 export const samplesIn = (feeds: Feeds | undefined): number => Object.values(feeds ?? {})[0]?.dims[0] ?? 0
+
+export const samplesOf = (batches: readonly Feeds[]): number =>
+  batches.reduce((sum, feeds) => sum + samplesIn(feeds), 0)
 
 /**
  * Runs a session on tensors that are held; nothing where there is no session.

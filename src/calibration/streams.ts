@@ -31,20 +31,23 @@ import {
   roundIn,
   runOn,
   samplesIn,
+  samplesOf,
 } from './streamTensors.js'
 
 /** Some of the calibration samples: batches of them, and where they lie among all. */
 export interface Shard {
   readonly batches: readonly Feeds[]
+  /** Batches of samples that are kept out of calibration (heldOut.ts): both networks run on them after the others. */
+  readonly heldOut: readonly Feeds[]
   /** Samples before the first one of these. */
   readonly first: number
-  /** Samples of all shards. */
+  /** Samples of all shards, without those kept out. */
   readonly total: number
 }
 
 /** All samples as one shard. */
-export function wholeShard(batches: readonly Feeds[]): Shard {
-  return { batches, first: 0, total: batches.reduce((sum, feeds) => sum + samplesIn(feeds), 0) }
+export function wholeShard(batches: readonly Feeds[], heldOut: readonly Feeds[] = []): Shard {
+  return { batches, heldOut, first: 0, total: samplesOf(batches) }
 }
 
 export interface RunContext {
@@ -73,6 +76,10 @@ export interface StreamPlan {
 /** Bytes of calibration tensors held at most: leaves room for ONNX Runtime and the 4 GiB of the kernels. */
 const BUDGET_BYTES = 1.5 * 2 ** 30
 
+/** Samples before each batch. */
+const firstSamples = (batches: readonly Feeds[], first: number): readonly number[] =>
+  batches.map((_, i) => batches.slice(0, i).reduce((sum, feeds) => sum + samplesIn(feeds), first))
+
 interface StageSessions {
   readonly float: RunnerSession | null
   readonly quantized: RunnerSession | null
@@ -81,6 +88,7 @@ interface StageSessions {
 export class Streams {
   readonly shard: Shard
   readonly stages: readonly Stage[]
+  readonly #batches: readonly Feeds[]
   readonly #runner: Runner
   readonly #float: Network
   readonly #budget: number
@@ -105,30 +113,35 @@ export class Streams {
     this.#float = float
     this.shard = shard
     this.stages = stages
-    const { batches } = shard
+    const batches = [...shard.batches, ...shard.heldOut]
+    this.#batches = batches
     for (const [name, { type }] of Object.entries(batches[0] ?? {})) this.#types.set(name, type)
     this.#budget = budget
     this.#held = batches.map(freshPair)
     this.#dims = batches.map(
       (batch) => new Map(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
     )
-    this.#firstSample = batches.map((_, i) =>
-      batches.slice(0, i).reduce((sum, feeds) => sum + samplesIn(feeds), shard.first),
-    )
+    this.#firstSample = [...firstSamples(shard.batches, shard.first), ...firstSamples(shard.heldOut, 0)]
   }
 
+  /** Batches that run: those of calibration, then those that are kept out of it. */
   get batches(): number {
-    return this.shard.batches.length
+    return this.#batches.length
   }
 
   /** Samples of a batch. */
   samples(batch: number): number {
-    return samplesIn(this.shard.batches[batch])
+    return samplesIn(this.#batches[batch])
   }
 
-  /** Samples before a batch, of all shards. */
+  /** Samples before a batch, of all shards; of those kept out before one of theirs. */
   firstSample(batch: number): number {
     return this.#firstSample[batch] ?? this.shard.first
+  }
+
+  /** Whether the samples of a batch are kept out of calibration. */
+  isHeldOut(batch: number): boolean {
+    return batch >= this.shard.batches.length
   }
 
   /** Most bytes of tensors ever held. */
@@ -138,14 +151,14 @@ export class Streams {
 
   /** A model input as it was fed. */
   feed(batch: number, input: string): Tensor {
-    const tensor = tensorNamed(this.shard.batches[batch] ?? {}, input)
+    const tensor = tensorNamed(this.#batches[batch] ?? {}, input)
     if (tensor === undefined) throw notComputed(input)
     return tensor
   }
 
   /** Runs the first batch once through the float network to learn all sizes, and plans what to hold. Call once, first. */
   async plan(): Promise<StreamPlan> {
-    const { batches } = this.shard
+    const batches = this.#batches
     const outputs = [...new Set(this.stages.flatMap((stage) => stage.outputs))]
     const graph = indexGraph(this.#float.float)
     const { inputs } = graph
@@ -209,7 +222,7 @@ export class Streams {
       if (held !== null) await this.#runStage(network, index, batch, held, onOutput)
       const { float, quantized } = held ?? (await this.#chain(network, batch, index, onOutput))
       for (const [name, { dims }] of float) this.#dims[batch]!.set(name, dims)
-      for (const name of stage.ranges) {
+      for (const name of this.isHeldOut(batch) ? [] : stage.ranges) {
         const tensor = quantized.get(name) ?? float.get(name)
         if (tensor !== undefined) onRange?.(name, tensor)
       }
@@ -268,7 +281,7 @@ export class Streams {
   /** Computes the quantized stream again, inputs to here: for weights tied across depth, once they are quantized. */
   async replay(network: Network, { signal, onProgress }: RunContext): Promise<void> {
     await this.close()
-    const given = new Set(Object.keys(this.shard.batches[0] ?? {}))
+    const given = new Set(Object.keys(this.#batches[0] ?? {}))
     for (let batch = 0; batch < this.#resident; batch++) {
       signal?.throwIfAborted()
       const again = await this.#chain(network, batch, this.#stage, () => {})
@@ -297,7 +310,7 @@ export class Streams {
     last: number,
     visit: (pair: OutputPair) => void,
   ): Promise<HeldPair> {
-    const held = freshPair(this.shard.batches[batch] ?? {})
+    const held = freshPair(this.#batches[batch] ?? {})
     for (let index = 0; index <= last; index++) {
       await this.#runStage(network, index, batch, held, index === last ? visit : () => {})
       if (index < last) keepOnly(held, new Set(this.#stageAt(index).live))
@@ -316,15 +329,14 @@ export class Streams {
     const sessions = await this.#sessionsOf(network, index)
     const fetches = [...stage.outputs, ...stage.measured]
     const floats = await runOn(sessions.float, this.#ports, stage.inputs, (name) => float.get(name), fetches)
-    const place = { firstSample: this.#firstSample[batch]!, samples: this.samples(batch) }
+    const samples = this.samples(batch)
+    const place = { firstSample: this.#firstSample[batch]!, samples, heldOut: this.isHeldOut(batch) }
     const own = (name: string): Tensor | undefined => quantized.get(name) ?? float.get(name)
     const rounded = new Map(stage.inputs.map((name) => [this.#float.names.rounded(name), name]))
     const read = (name: string): Tensor | undefined => {
       const source = rounded.get(name)
       const tensor = own(source ?? name)
-      return source === undefined || tensor === undefined
-        ? tensor
-        : roundSamples(source, tensor, place.samples)
+      return source === undefined || tensor === undefined ? tensor : roundSamples(source, tensor, samples)
     }
     const given = [...stage.inputs, ...rounded.keys()]
     const others = await runOn(sessions.quantized, this.#ports, given, read, fetches)

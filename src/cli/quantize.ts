@@ -48,11 +48,13 @@ import {
 
 interface QuantizeValues extends AlphabetValues, DataValues {
   readonly calib?: readonly string[]
+  readonly test?: readonly string[]
   readonly output?: string
   readonly format?: Format | 'auto'
   readonly patches?: number
   readonly randomPatches?: number
   readonly perChannel?: boolean
+  readonly holdout?: number
   readonly include?: readonly string[]
   readonly exclude?: readonly string[]
   readonly targetSize?: number
@@ -146,6 +148,7 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--bias-correction', 'add the mean output error of each layer to its bias')
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
+  addJudgingOptions(command)
   addKernelOptions(command)
     .option('--report <FILE>', 'write the full report: .json for programs, .html with pictures for people')
     .option('--dry-run', 'show what would be done and stop')
@@ -154,6 +157,20 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--force', 'overwrite existing files')
     .addHelpText('before', EXAMPLES)
     .action((model: string, values: QuantizeValues) => runQuantize(model, values, context))
+}
+
+function addJudgingOptions(command: Command): void {
+  command
+    .option(
+      '--holdout <N>',
+      'keep N samples out of calibration, to judge layers and network on them (default: an eighth)',
+      (text) => whole(text, 0),
+    )
+    .addOption(
+      new Option('--test <DATA...>', 'judge on these inputs instead, given as those of --calib').conflicts(
+        'holdout',
+      ),
+    )
 }
 
 const EXAMPLES = `Examples:
@@ -182,6 +199,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       patches: values.patches,
       randomPatches: values.randomPatches,
       perChannel: values.perChannel,
+      holdout: values.holdout,
       include: values.include,
       exclude: values.exclude,
       activations: chosenActivations(values),
@@ -196,6 +214,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     checkDistinct(outputs, {
       'the model': path,
       '--calib': values.calib?.map((argument) => splitData(argument).path),
+      '--test': values.test?.map((argument) => splitData(argument).path),
     })
     for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
   }
@@ -211,13 +230,15 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   checkDistinct(outputs, {
     "the model's external data": model.externalData.map((file) => join(dirname(path), file)),
   })
-  const feeds = await openCalibration(model.inputs, values, context, terminal)
+  const open = (data: readonly string[] | undefined): Promise<FeedSet | undefined> =>
+    openSamples(data ?? [], model.inputs, values, context, terminal)
+  const [feeds, test] = [await open(values.calib), await open(values.test)]
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: settings.threads })
   terminal.say(setting('runner', runner.name))
   const { model: bytes, report } = await quantizePlanned(model, plan, {
     ...settings,
-    ...given({ calibration: feeds }),
+    ...given({ calibration: feeds, test }),
     runner,
     signal: context.signal,
     onProgress: showQuantizing(terminal),
@@ -236,13 +257,14 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   terminal.say(`${printable(output)} written`)
 }
 
-async function openCalibration(
+async function openSamples(
+  data: readonly string[],
   inputs: readonly RunnerInput[],
   values: QuantizeValues,
   { signal }: CommandContext,
   terminal: Terminal,
 ): Promise<FeedSet | undefined> {
-  const sources = await openSources(values.calib ?? [], inputs)
+  const sources = await openSources(data, inputs)
   const options = { ...feedOptions(values), samples: values.samples ?? DEFAULT_SAMPLES }
   return sources.length === 0 ? undefined : openFeeds(sources, inputs, options, { terminal, signal })
 }
@@ -295,7 +317,8 @@ function reportFile(file: string, path: string, output: string, report: Quantize
 
 /** The document of --json. Its keys are stable; the file of --report may have more. */
 function quantizeDocument(model: string, output: string, report: QuantizeReport) {
-  const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, speed, peakMemoryBytes } = report
+  const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, heldOut, speed } = report
+  const { peakMemoryBytes } = report
   const layers = report.layers.map((layer) => ({
     name: layer.name,
     op: layer.op,
@@ -311,6 +334,8 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     kernelReason: layer.kernelReason,
     relativeError: layer.relativeError,
     sqnrDb: layer.sqnrDb,
+    heldOutError: layer.heldOutError,
+    judgement: layer.judgement,
     seconds: layer.seconds,
   }))
   const machine = { threads, fastMath }
@@ -324,6 +349,7 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     layers,
     skipped,
     seconds,
+    heldOut,
     speed,
     peakMemoryBytes,
   }

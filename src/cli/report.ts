@@ -2,8 +2,11 @@
  * The tables of a finished and of a planned quantization, as lines for a terminal. Errors are relative, since an error
  * without a scale says nothing. Names out of the model are escaped.
  */
+
+import type { OutputDifference } from '../model/outputDifference.js'
 import { describeNote } from '../notes.js'
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
+import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
 import {
   bitsText,
   formatBytes,
@@ -66,6 +69,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     ...skippedLines(report.skipped),
     ...notesLines(report.notes.map(describeNote)),
     ...conspicuousLines(report.layers),
+    ...heldOutLines(report),
     terminal.paint(
       'bold',
       `${formatBytes(report.bytesIn)} → ${formatBytes(report.bytesOut)} (${ratio.toFixed(1)} times smaller) in ${formatSeconds(seconds.total)}`,
@@ -73,6 +77,25 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     ),
     ...speedLines(report),
     `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}; ${report.threads} threads, at most ${formatBytes(report.peakMemoryBytes)} of memory`,
+  ]
+}
+
+/** Outputs of the network on samples that are kept out of calibration, beside those of plain rounding. */
+function heldOutLines({ heldOut }: QuantizeReport): readonly string[] {
+  if (heldOut === null) return []
+  const { samples, outputs } = heldOut
+  const compared = outputs.some(({ rounding }) => rounding !== null)
+  const beside = compared ? '; in brackets: the same with every weight rounded' : ''
+  return [
+    `on ${samples} samples kept out of calibration${beside}`,
+    ...outputs.map((difference) => {
+      const { output, rounding } = difference
+      const both = (text: (of: OutputDifference) => string): string =>
+        rounding === null ? text(difference) : `${text(difference)} (${text(rounding)})`
+      return printable(
+        `  ${output}: SQNR ${both(sqnrText)}, ${agreementWords(difference)} ${both(agreementText)}`,
+      )
+    }),
   ]
 }
 

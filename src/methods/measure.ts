@@ -22,6 +22,8 @@ export interface OutputSums {
 }
 
 export interface MeasureOptions extends RunOptions {
+  /** Every row counts alike: `error2` is the sum of ‖e‖/‖y‖ of a row, at most 1 each, and `signal2` the number of rows. */
+  readonly byRow?: boolean
   /** Share of the rows that are measured, 0..1. */
   readonly onProgress?: ((fraction: number) => void) | undefined
   readonly place: string
@@ -51,8 +53,9 @@ export function planMeasure(
     'packed samples': blocks * blockBytesOf(shape),
     ...columnNeeds({ groups, inputs, neurons }, scaleBlocks),
     '−Q': columns * kernels.panelsOf(inputs) * 256, // [group][neuron panel][8·panels][8]
-    'sums of errors': blocks * columns * 128, // [resident block][group][neuron panel][2][8] float64
-    'error scratch': threads * 128,
+    // [resident block][group][neuron panel][2][8] float64, or by rows [resident block][8][2]
+    'sums of errors': blocks * columns * 128,
+    'error scratch': threads * kernels.ERROR_SCRATCH,
   })
 }
 
@@ -66,7 +69,7 @@ export async function measure(
   options: MeasureOptions,
 ): Promise<OutputSums> {
   const { arena, pool } = engine
-  const { place, onProgress } = options
+  const { place, onProgress, byRow = false } = options
   const { groups, neurons } = request.shape
   const mark = arena.mark()
   let packer: Packer | undefined
@@ -83,10 +86,11 @@ export async function measure(
     const out = regions.at('sums of errors')
     const sums = (): Float64Array => arena.doubles(out, regions.bytes('sums of errors') / 8)
     sums().fill(0)
+    const errors = byRow ? kernels.rowErrors : kernels.outputError
     const accumulate = (rows: number): Phase[] => [
       [
-        kernels.outputError({
-          ...{ x: own.x, xq: own.xq, w: columns.weights, n: negated, rows, groups, neuronPanels },
+        errors({
+          ...{ x: own.x, xq: own.xq, w: columns.weights, n: negated, rows, groups, neuronPanels, neurons },
           out,
           scratch: regions.at('error scratch'),
           panels: kernels.panelsOf(shape.inputs),
@@ -100,7 +104,7 @@ export async function measure(
       onProgress?.(done / shape.rows)
     }
     await own.idle(own.rows > 0 ? accumulate(own.rows) : [], options)
-    const found = totals(sums(), neurons)
+    const found = byRow ? totals(sums(), 1, 1) : totals(sums(), 8, neurons)
     if (Number.isFinite(found.signal2 + found.error2)) return found
     throw notFinite(place)
   } finally {
@@ -139,17 +143,20 @@ async function loadSolution(
   await pool.run([load, [kernels.dequantize({ ...columns.of(request), negated })]], options)
 }
 
-/** Over blocks, panels and the lanes that are neurons: the last panel's padding has codes too. */
-function totals(sums: Float64Array, neurons: number): OutputSums {
-  const neuronPanels = kernels.panelsOf(neurons)
+/**
+ * The totals of [cell][2][lanes]: those of the lanes that are neurons, because the padding of the last panel has codes too.
+ * @param neurons of a group, whose panels follow one another
+ */
+function totals(sums: Float64Array, lanes: number, neurons: number): OutputSums {
+  const panels = Math.ceil(neurons / lanes)
   let signal2 = 0
   let error2 = 0
-  for (let i = 0; i < sums.length; i += 16) {
-    const panel = (i / 16) % neuronPanels
-    const lanes = Math.min(kernels.PANEL, neurons - kernels.PANEL * panel)
-    for (let k = 0; k < lanes; k++) {
+  for (let i = 0; i < sums.length; i += 2 * lanes) {
+    const panel = (i / 2 / lanes) % panels
+    const own = Math.min(lanes, neurons - lanes * panel)
+    for (let k = 0; k < own; k++) {
       signal2 += sums[i + k]!
-      error2 += sums[i + 8 + k]!
+      error2 += sums[i + lanes + k]!
     }
   }
   return { signal2, error2 }

@@ -36,6 +36,15 @@ export function diagonalOf(layout: PanelLayout, values: Float32Array): Float32Ar
   return diagonal
 }
 
+/** Adds a number to the diagonal of each group. @param by (groups) */
+export function addToDiagonal(layout: PanelLayout, values: Float32Array, by: Float32Array): void {
+  for (let g = 0; g < layout.groups; g++)
+    for (let t = 0; t < layout.inputs; t++) {
+      const at = entryAt(layout, g, t, t)
+      values[at] = values[at]! + by[g]!
+    }
+}
+
 /**
  * Copies a matrix into another layout of the same size, row panel by row panel: as many columns as both hold. A whole matrix
  * copied from a triangular one still lacks what lies above its diagonal blocks (kernels `mirror` fills it in).

@@ -1,6 +1,6 @@
 /** Errors of samples, named after the layer that they belong to. */
 import { atPlace, GpfqError, invalidData } from '../errors.js'
-import { shiftsOf } from './convolution.js'
+import { shiftsOf, tapsOf } from './convolution.js'
 import { channelLayout, type ObservationShape, type Observations, sumLayout } from './observations.js'
 import { diagonalOf, matrixFloats } from './panelMatrix.js'
 
@@ -65,4 +65,15 @@ function diagonalsOf(shape: ObservationShape, values: Float32Array): readonly Fl
   const middle = (shiftsOf(convolution) >> 1) * matrixFloats(channels)
   const own = (at: number): Float32Array => diagonalOf(channels, values.subarray(at))
   return streamsEqual ? [own(pixelH)] : [own(pixelH), own(pixelG + middle)]
+}
+
+/**
+ * ‖Xq_t‖² of every input, (groups, inputs); of a convolution without patches those of the input's channel.
+ */
+export function inputNorms(observations: Observations): Float32Array {
+  const { shape } = observations
+  const [own] = diagonalsOf(shape, observations.total().values)
+  if (shape.convolution === null) return own!
+  const taps = tapsOf(shape.convolution)
+  return Float32Array.from({ length: own!.length * taps }, (_, i) => own![Math.floor(i / taps)]!)
 }

@@ -33,6 +33,8 @@ export interface SolveOptions extends RunOptions {
   readonly recipe: Recipe
   /** A range of the neurons of every request; all of them if left out. */
   readonly neurons?: NeuronRange | undefined
+  /** λ: λ·mean(diag H) is added to the diagonals of H and G; 0 if left out. */
+  readonly ridge?: number
   /** Share of the requests that are solved, 0..1. */
   readonly onProgress?: ((fraction: number) => void) | undefined
   /** For messages: the layers. */
@@ -109,7 +111,7 @@ async function solveGram(
   engine: Engine,
   observations: Observations,
   requests: readonly SolveRequest[],
-  { recipe, place, ...run }: SolveOptions,
+  { recipe, place, ridge, ...run }: SolveOptions,
 ): Promise<Solver> {
   const shape = solveShape(observations, requests, recipe)
   const { streamsEqual, wholeG } = observations.shape
@@ -118,7 +120,7 @@ async function solveGram(
   }
   const plan = planSolve(shape, engine.pool.threads)
   const regions = allocate(engine.arena, plan.layout)
-  const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
+  const matrices = await loadMatrices(engine, observations, shape, plan, regions, run, ridge)
   const { diagonal } = matrices
   if (!diagonal.every(Number.isFinite)) throw notFinite(place)
   const system = gramSystem(engine, shape, plan, regions, matrices)

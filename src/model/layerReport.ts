@@ -6,20 +6,29 @@ import type { FinishedLayer } from './solveStage.js'
 /** 20·log₁₀(1/ε): the signal-to-quantization-noise ratio of a relative error, in decibels. */
 export const sqnrDb = (relativeError: number): number => -20 * Math.log10(relativeError)
 
+/** Errors of layers' outputs on the samples of calibration, and on those that are kept out. */
+export interface LayerErrors {
+  readonly errors: OutputErrors
+  readonly heldOutErrors: OutputErrors
+}
+
 export function describeLayer(
-  { planned, samples, deadInputs, seconds, zeros, weights }: FinishedLayer,
-  errors: OutputErrors,
+  { planned, samples, deadInputs, seconds, zeros, weights, judgement }: FinishedLayer,
+  { errors, heldOutErrors }: LayerErrors,
   bytesOut: number,
 ): LayerReport {
   const { name, op, weight, inputs, neurons, groups, levels, format, formatReason, codeBits, bytesIn } =
     planned
   const { kernel, ranges, kernelReason } = planned
-  const relativeError = relativeOf(errors.of(planned.layer.uses.map(({ output }) => output)))
+  const outputs = planned.layer.uses.map(({ output }) => output)
+  const relativeError = relativeOf(errors.of(outputs))
   return {
     ...{ name, op, weight, inputs, neurons, groups, samples, levels, format, formatReason },
     ...{ kernel, ranges, kernelReason },
     relativeError,
     sqnrDb: relativeError === null ? null : sqnrDb(relativeError),
+    heldOutError: relativeOf(heldOutErrors.of(outputs)),
+    judgement,
     ...{ deadInputs, codeBits, zeros, weights, bytesIn, bytesOut, seconds },
   }
 }

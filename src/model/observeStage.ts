@@ -5,7 +5,6 @@
  */
 import {
   type Capture,
-  type CaptureRule,
   captureSamples,
   groupByCapture,
   placeOf,
@@ -16,12 +15,12 @@ import { floats } from '../calibration/roundTensor.js'
 import type { RunContext, Streams } from '../calibration/streams.js'
 import type { Executor } from '../executor/executor.js'
 import type { Observations } from '../methods/observations.js'
-import { needsOf, needsWholeG } from '../methods/solve.js'
+import { needsOf } from '../methods/solve.js'
 import type { Network } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
+import { captureRule } from './captureRule.js'
 import type { PlannedModel } from './preparedModel.js'
 import { rangeCounters } from './ranges.js'
-import type { Settings } from './settings.js'
 import { NOTHING_SEEN, type StageObservations } from './stageObservations.js'
 
 export interface StageContext extends RunContext {
@@ -40,17 +39,6 @@ export const capturesOf = (planned: PlannedModel, stage: Stage): readonly Captur
     }),
   )
 
-/** How rows are taken for these settings. */
-export function captureRule(settings: Settings): CaptureRule {
-  const { patches, randomPatches, biasCorrection } = settings
-  return {
-    patches,
-    random: randomPatches === null ? null : { share: randomPatches, seed: settings.seed ?? 0 },
-    wholeG: needsWholeG(settings, settings.radius.rule === 'search'),
-    means: biasCorrection,
-  }
-}
-
 /**
  * Runs the next stage of the streams' shard.
  * @param network the network quantized so far
@@ -64,16 +52,17 @@ export async function advanceStage(
   { signal, onProgress, timed }: StageContext,
 ): Promise<StageObservations> {
   const errors = sumOutputErrors(segmentSamples(streams.shard.total))
+  const heldOutErrors = sumOutputErrors(segmentSamples(streams.shard.total))
   const counters = rangeCounters(planned, streams.next.ranges)
   await timed('calibration', () =>
     streams.advance(network, {
       ...{ signal, onProgress },
-      onOutput: (pair) => errors.add(pair),
+      onOutput: (pair) => (pair.heldOut ? heldOutErrors : errors).add(pair),
       onRange: (name, tensor) => counters.get(name)?.add(floats(name, tensor), tensor.dims),
     }),
   )
   const ranges = new Map([...counters].map(([name, counter]) => [name, counter.result()]))
-  return { ...NOTHING_SEEN, errors: errors.result(), ranges }
+  return { ...NOTHING_SEEN, errors: errors.result(), heldOutErrors: heldOutErrors.result(), ranges }
 }
 
 /**

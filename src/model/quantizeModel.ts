@@ -3,18 +3,15 @@
  * stage of the plan: observe both networks, solve the layers, go on with the network that has them. At the end the written
  * model is loaded back and must compute what the quantized stream computed.
  */
-import { checkFeeds } from '../calibration/checkFeeds.js'
-import { OutputErrors } from '../calibration/outputErrors.js'
-import { type StreamPlan, Streams, wholeShard } from '../calibration/streams.js'
+import { type StreamPlan, Streams } from '../calibration/streams.js'
 import { verifyModel } from '../calibration/verify.js'
 import { typeError } from '../checks.js'
-import { GpfqError } from '../errors.js'
 import { createExecutor } from '../executor/choose.js'
 import type { Executor } from '../executor/executor.js'
 import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
-import type { Network } from '../onnx/network.js'
-import { inputsOf, type Model, openModel } from '../onnx/openModel.js'
+import type { Network, SolvedLayer } from '../onnx/network.js'
+import { type Model, openModel } from '../onnx/openModel.js'
 import type {
   ModelPlan,
   PrecisionReport,
@@ -22,22 +19,24 @@ import type {
   QuantizeModelResult,
   RunOptions,
 } from '../options.js'
-import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { executorOf } from '../quantizer.js'
-import type { Feeds } from '../tensor/tensor.js'
 import { VERSION } from '../version.js'
-import { checkBatch, checkBatches, checkModel, checkRun } from './arguments.js'
-import { describeLayer } from './layerReport.js'
+import { checkBatches, checkModel, checkRun } from './arguments.js'
+import { guardNotes } from './guardNotes.js'
+import { describeLayer, type LayerErrors } from './layerReport.js'
 import { measureIntegers } from './measureIntegers.js'
 import { advanceStage, observeStage } from './observeStage.js'
 import { planModel } from './plan.js'
 import { applyBudget, checkBudget, hasBudget } from './precision/budget.js'
 import { surveyErrors } from './precision/survey.js'
 import { joinPlan, type PlannedModel } from './preparedModel.js'
+import { judgeOutputs } from './quality.js'
 import { fixRanges } from './ranges.js'
 import { createProgress, type RunProgress } from './runProgress.js'
+import { type RunSamples, readSamples } from './runSamples.js'
 import { needsCalibration } from './settings.js'
 import { type FinishedLayer, solveStage } from './solveStage.js'
+import { NOTHING_SEEN } from './stageObservations.js'
 
 export { planModel } from './plan.js'
 
@@ -114,23 +113,22 @@ async function run(
   options: RunOptions,
   progress: RunProgress,
 ): Promise<QuantizeModelResult> {
-  const { calibration, runner, signal } = options
-  const batches = await readCalibration(given, options)
-  const shard = wholeShard(batches)
-  if (calibration !== undefined && shard.total === 0) {
-    throw new GpfqError('INVALID_DATA', {
-      place: 'calibration',
-      expected: 'at least one sample',
-      got: 'none',
-    })
-  }
+  const { runner, signal } = options
+  const samples = await readSamples(given, options)
+  const { shard } = samples
   progress.begin(shard.total)
   let planned = given
   let precision: PrecisionReport | null = null
   if (hasBudget(given.plan.settings)) {
     checkBudget(given)
     const errors = await progress.timed('quantization', () =>
-      surveyErrors(given, executor, runner, shard, { signal, onProgress: progress.survey }),
+      surveyErrors(
+        given,
+        executor,
+        runner,
+        { ...shard, heldOut: [] },
+        { signal, onProgress: progress.survey },
+      ),
     )
     ;({ planned, report: precision } = applyBudget(given, errors))
     progress.replan(planned)
@@ -138,8 +136,8 @@ async function run(
   const streams = new Streams(runner, planned.float, shard, planned.stages)
   try {
     const solved =
-      batches.length > 0
-        ? await runStages(planned, streams, executor, signal, progress)
+      shard.total > 0
+        ? await runStages(planned, streams, samples, executor, signal, progress)
         : await solveFromWeights(planned, executor, signal, progress)
     return await write(planned, solved, { streams, executor, options, progress, precision })
   } finally {
@@ -147,44 +145,29 @@ async function run(
   }
 }
 
-/** Batches as they come, checked against the model's inputs before anything runs. */
-async function readCalibration(
-  { float }: PlannedModel,
-  { calibration, signal }: RunOptions,
-): Promise<Feeds[]> {
-  if (calibration === undefined) return []
-  const inputs = inputsOf(float.float)
-  const batches: Feeds[] = []
-  for await (const feeds of calibration) {
-    signal?.throwIfAborted()
-    const place = `calibration, batch ${batches.length + 1}`
-    checkBatch(place, feeds)
-    checkFeeds(place, feeds, inputs)
-    batches.push(feeds)
-    await yieldToEventLoop()
-  }
-  return batches
-}
-
 /** The network with all layers solved, and what is known of each. */
 interface SolvedModel {
   readonly network: Network
   readonly layers: readonly FinishedLayer[]
-  readonly errors: OutputErrors
+  readonly errors: LayerErrors
   readonly notes: readonly Note[]
 }
 
 async function runStages(
   planned: PlannedModel,
   streams: Streams,
+  { isJudged, distinctRows, notes: sampleNotes }: RunSamples,
   executor: Executor,
   signal: AbortSignal | undefined,
   progress: RunProgress,
 ): Promise<SolvedModel> {
   const layers: FinishedLayer[] = []
-  const notes: Note[] = [...memoryNotes(await progress.timed('calibration', () => streams.plan()))]
+  const notes: Note[] = [
+    ...sampleNotes,
+    ...memoryNotes(await progress.timed('calibration', () => streams.plan())),
+  ]
   let network = planned.float
-  let errors = new OutputErrors()
+  let errors: LayerErrors = NOTHING_SEEN
   for (const [index, stage] of planned.stages.entries()) {
     const at = (from: number, share: number) => (fraction: number) =>
       progress.stage(index, from + share * fraction)
@@ -193,14 +176,20 @@ async function runStages(
     const advanced = await advanceStage(planned, streams, network, {
       ...{ signal, timed, onProgress: at(0, 0.4) },
     })
-    errors = errors.with(advanced.errors)
+    errors = {
+      errors: errors.errors.with(advanced.errors),
+      heldOutErrors: errors.heldOutErrors.with(advanced.heldOutErrors),
+    }
     network = network.with([], fixRanges(planned.plan.settings, advanced))
     const observed = await observeStage(planned, streams, network, executor, {
       ...{ signal, timed, onCapture, onProgress: at(0.4, 0.4) },
     })
     progress.measured(stage, layers, errors)
     const solved = await timed('quantization', () =>
-      solveStage(planned, stage, observed, executor, { signal, onProgress: at(0.8, 0.2) }),
+      solveStage(planned, stage, observed, executor, {
+        ...{ signal, onProgress: at(0.8, 0.2) },
+        ...(isJudged ? { judges: { streams, network } } : { distinctRows }),
+      }),
     )
     network = network.with(solved.layers)
     layers.push(...solved.layers)
@@ -223,7 +212,7 @@ async function solveFromWeights(
   const layers: FinishedLayer[] = []
   const notes: Note[] = []
   let network = planned.float
-  const errors = new OutputErrors()
+  const errors = NOTHING_SEEN
   for (const [index, stage] of planned.stages.entries()) {
     const solved = await progress.timed('quantization', () =>
       solveStage(planned, stage, null, executor, {
@@ -255,7 +244,7 @@ async function write(
   {
     streams,
     executor,
-    options: { runner, signal, onProgress, fastMath },
+    options,
     progress,
     precision,
   }: {
@@ -267,13 +256,19 @@ async function write(
   },
 ): Promise<QuantizeModelResult> {
   const { plan, graph } = planned
+  const { runner, signal, onProgress, fastMath } = options
   const written = network.write(new Map(plan.layers.map(({ name, format }) => [name, format])), VERSION)
   const model = encodeModel(written.model)
   signal?.throwIfAborted()
   onProgress?.({ type: 'verify' })
-  const { speed, notes: runtimeNotes } = await progress.timed('verify', async () => {
+  const {
+    speed,
+    heldOut,
+    notes: runtimeNotes,
+  } = await progress.timed('verify', async () => {
     await verifyModel(model, runner, streams, network, graph)
-    return measureIntegers(planned, model, runner, streams, network, signal)
+    const heldOut = await judgeOutputs(planned, network, roundedLayers(layers), streams, options)
+    return { ...(await measureIntegers(planned, model, runner, streams, network, signal)), heldOut }
   })
   const finished = new Map(layers.map((layer) => [layer.planned.name, layer]))
   const reports = plan.layers.map(({ name }) =>
@@ -295,14 +290,24 @@ async function write(
         ...plan.notes,
         ...settingNotes(plan, fastMath === true, executor.fastMath),
         ...notes,
+        ...guardNotes(reports, heldOut),
         ...runtimeNotes,
       ],
       precision,
+      heldOut,
       speed,
       seconds: progress.seconds(),
       peakMemoryBytes: executor.peakMemoryBytes + streams.peakBytes,
     },
   }
+}
+
+/** The layers as rounding gives them, where all were judged. */
+function roundedLayers(layers: readonly FinishedLayer[]): readonly SolvedLayer[] | null {
+  const rounded = layers.flatMap(({ layer, rounded }) =>
+    rounded === null ? [] : [{ layer, quantized: rounded }],
+  )
+  return rounded.length === layers.length ? rounded : null
 }
 
 function settingNotes(

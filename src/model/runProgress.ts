@@ -1,9 +1,8 @@
 /** The progress of a run: events for the caller, and the time that each part takes. */
 import type { Capture } from '../calibration/captures.js'
-import type { OutputErrors } from '../calibration/outputErrors.js'
 import type { Stage } from '../onnx/stages.js'
 import type { QuantizeReport, RunOptions } from '../options.js'
-import { describeLayer } from './layerReport.js'
+import { describeLayer, type LayerErrors } from './layerReport.js'
 import type { PlannedModel } from './preparedModel.js'
 import type { FinishedLayer } from './solveStage.js'
 
@@ -18,9 +17,9 @@ export interface RunProgress {
   stage(index: number, fraction: number): void
   readonly layersStart: (capture: Capture) => void
   /** Reports the layers whose outputs a stage has computed. */
-  measured(stage: Stage, layers: readonly FinishedLayer[], errors: OutputErrors): void
+  measured(stage: Stage, layers: readonly FinishedLayer[], errors: LayerErrors): void
   /** Reports all layers that are not reported yet. */
-  done(layers: readonly FinishedLayer[], errors: OutputErrors): void
+  done(layers: readonly FinishedLayer[], errors: LayerErrors): void
   readonly timed: <T>(what: Part, act: () => Promise<T>) => Promise<T>
   seconds(): QuantizeReport['seconds']
 }
@@ -34,7 +33,7 @@ export function createProgress(given: PlannedModel, { onProgress }: RunOptions, 
   const reported = new Set<string>()
   const { length: count } = given.layers
 
-  const report = (layers: readonly FinishedLayer[], errors: OutputErrors): void => {
+  const report = (layers: readonly FinishedLayer[], errors: LayerErrors): void => {
     for (const finished of layers) {
       const { name, index, bytesOut } = finished.planned
       if (reported.has(name)) continue

@@ -41,6 +41,8 @@ export interface Settings extends Recipe {
   readonly activations: Required<ActivationOptions> | null
   readonly biasCorrection: boolean
   readonly foldBatchNorm: boolean
+  /** Samples that are kept out of calibration; null for an eighth. */
+  readonly holdout: number | null
 }
 
 /** Default of the most sample rows of a convolution. */
@@ -72,6 +74,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
     activations: activationsOf(options),
     biasCorrection: options.biasCorrection ?? false,
     foldBatchNorm: options.foldBatchNorm ?? true,
+    holdout: options.holdout ?? null,
   }
   checkPatterns('include', settings.include)
   checkPatterns('exclude', settings.exclude)
@@ -85,6 +88,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
     checkLevelsFor(settings, `levelsFor '${pattern}'`, levels)
   }
   checkWhole('patches', settings.patches, 0)
+  if (settings.holdout !== null) checkWhole('holdout', settings.holdout, 0)
   checkName('format', settings.format, FORMATS)
   checkActivations(settings)
   checkScalePer(settings.scalePer)

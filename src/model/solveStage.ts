@@ -1,13 +1,24 @@
 /** solve, for a stage of a model: the codes of its layers from the observations of all samples. */
 import { type Capture, placeOf } from '../calibration/captures.js'
 import type { Executor } from '../executor/executor.js'
+import type { Observations } from '../methods/observations.js'
 import { zeroShare } from '../methods/sparse.js'
 import type { Note } from '../notes.js'
+import type { QuantizedWeight } from '../onnx/layer.js'
 import type { SolvedLayer } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
+import {
+  blindDamping,
+  type GuardContext,
+  guard,
+  isGuarded,
+  type Judgement,
+  roundingSettings,
+} from './guard.js'
 import { capturesOf } from './observeStage.js'
 import type { PlannedLayer, PlannedModel } from './preparedModel.js'
 import { biasCorrection, modelWeights, quantizedWeight, requestsFor } from './requests.js'
+import type { Settings } from './settings.js'
 import type { StageObservations } from './stageObservations.js'
 import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
 
@@ -20,6 +31,10 @@ export interface FinishedLayer extends SolvedLayer {
   readonly seconds: number
   readonly zeros: number
   readonly weights: WeightHistogram | null
+  /** What samples that are kept out say; null where there are none. */
+  readonly judgement: Judgement | null
+  /** The weight as rounding gives it, where the layer was judged. */
+  readonly rounded: QuantizedWeight | null
 }
 
 export interface SolvedStage {
@@ -30,6 +45,10 @@ export interface SolvedStage {
 export interface SolveContext {
   readonly signal: AbortSignal | undefined
   readonly onProgress: (fraction: number) => void
+  /** Where the samples are that judge the layers; none where they are not judged. */
+  readonly judges?: Pick<GuardContext, 'streams' | 'network'> | undefined
+  /** Without judges: share of the rows that differ from each other, by which λ is set; undefined for plain paths. */
+  readonly distinctRows?: number | undefined
   /** A capture's layers are about to be solved. */
   readonly onCapture?: (capture: Capture) => void
 }
@@ -63,23 +82,37 @@ async function solveCapture(
   capture: Capture,
   stage: StageObservations | null,
   executor: Executor,
-  { signal, onProgress }: SolveContext,
+  { signal, onProgress, judges, distinctRows }: SolveContext,
 ): Promise<SolvedStage> {
   const start = performance.now()
   const place = placeOf(capture)
   const own = capture.layers.map(({ name }) => byName.get(name)!)
   const observations = stage?.captures.get(own[0]!.name) ?? null
   const requests = own.flatMap((planned) => requestsFor(graph, planned, settings))
+  const ridge = blindRidge(settings, observations, distinctRows)
   const solved = await executor.solve(observations, requests, {
-    ...{ recipe: settings, signal, onProgress, place },
+    ...{ recipe: settings, ridge, signal, onProgress, place },
   })
+  const guarded =
+    judges !== undefined && observations !== null && isGuarded(settings)
+      ? await guard(
+          { ...judges, settings, executor, signal },
+          capture,
+          observations,
+          requests,
+          own.flatMap((planned) => requestsFor(graph, planned, roundingSettings(settings))),
+          solved,
+        )
+      : null
   const seconds = (performance.now() - start) / 1000 / own.length
   const layers = own.map((planned, i): FinishedLayer => {
-    const [request, solution] = [requests[i]!, solved.solutions[i]!]
+    const [request, solution] = [requests[i]!, (guarded ?? solved).solutions[i]!]
     const quantized = quantizedWeight(planned, solution)
     const { values } = quantized
     return {
       ...{ planned, layer: planned.layer, quantized, seconds },
+      judgement: guarded?.judgements[i] ?? (ridge > 0 ? damped(ridge) : null),
+      rounded: guarded && quantizedWeight(planned, guarded.rounded[i]!),
       samples: observations?.rows ?? 0,
       deadInputs: solved.deadInputs,
       zeros:
@@ -98,3 +131,17 @@ async function solveCapture(
   })
   return { layers, notes: solved.notes.map((note) => ({ ...note, place })) }
 }
+
+/** λ for layers that nothing judges. */
+function blindRidge(
+  settings: Settings,
+  observations: Observations | null,
+  distinctRows: number | undefined,
+): number {
+  if (distinctRows === undefined || observations === null || !isGuarded(settings)) return 0
+  return blindDamping(observations.rows * distinctRows, observations.shape.inputs)
+}
+
+const damped = (damping: number): Judgement => ({
+  ...{ kept: 'damped path', damping, reasons: ['few rows'], errors: null },
+})

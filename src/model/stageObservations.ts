@@ -15,12 +15,15 @@ export interface StageObservations {
   /** By tensor. */
   readonly ranges: ReadonlyMap<string, RangeSums>
   readonly errors: OutputErrors
+  /** The same on samples that are kept out of calibration. They stay where they are judged, and do not travel. */
+  readonly heldOutErrors: OutputErrors
 }
 
 export const NOTHING_SEEN: StageObservations = {
   captures: new Map(),
   ranges: new Map(),
   errors: new OutputErrors(),
+  heldOutErrors: new OutputErrors(),
 }
 
 /** Observations of all samples of two shards, those of `b` after those of `a`. @throws GpfqError INVALID_DATA where they differ in kind */
@@ -29,6 +32,7 @@ export function mergeStages(a: StageObservations, b: StageObservations): StageOb
     captures: mergeMaps('observations of layer', a.captures, b.captures, merge),
     ranges: mergeMaps('range of tensor', a.ranges, b.ranges, mergeRanges),
     errors: a.errors.with(b.errors),
+    heldOutErrors: a.heldOutErrors.with(b.heldOutErrors),
   }
 }
 
@@ -114,7 +118,7 @@ export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'):
     const own = keys.map((segment): [number, OutputSums] => [segment, { signal2: next(), error2: next() }])
     return [tensor, new Map(own)] as const
   })
-  return { captures, ranges: new Map(ranges), errors: new OutputErrors(new Map(errors)) }
+  return { ...NOTHING_SEEN, captures, ranges: new Map(ranges), errors: new OutputErrors(new Map(errors)) }
 }
 
 function parsed(text: string, fail: () => GpfqError): object {

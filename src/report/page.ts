@@ -2,9 +2,11 @@
  * A report as one HTML file without scripts, fonts or addresses. It loads nothing, so it can be mailed, printed and kept
  * beside the model.
  */
+import type { Judgement } from '../model/guard.js'
+import type { OutputDifference } from '../model/outputDifference.js'
 import { describeNote } from '../notes.js'
 import type { RangeKind } from '../onnx/activations/integers.js'
-import type { LayerReport, QuantizeReport } from '../options.js'
+import type { HeldOutReport, LayerReport, QuantizeReport } from '../options.js'
 import { VERSION } from '../version.js'
 import { accuracyPicture } from './accuracyPicture.js'
 import { answersPicture } from './answersPicture.js'
@@ -14,6 +16,7 @@ import { errorPicture, errorText } from './errorPicture.js'
 import { headline, methodName } from './facts.js'
 import { Html, html } from './html.js'
 import { bitsFor, formatBytes, formatDecibels, formatSeconds } from './numbers.js'
+import { agreementText, agreementWords, sqnrText } from './outputs.js'
 import { sizePicture } from './sizePicture.js'
 import { speedPicture } from './speedPicture.js'
 import { PAGE_STYLE, PALETTE, PICTURE_STYLE } from './style.js'
@@ -48,6 +51,7 @@ ${
   accuracy !== undefined &&
   html`<section><h2>Accuracy</h2><p class="quiet">The networks on the same labelled data, none of it used for quantizing.</p>${accuracyPicture(accuracy, name)}</section>`
 }
+${report.heldOut !== null && heldOutSection(report.heldOut)}
 <section><h2>Error by layer</h2><p class="quiet">${errorLegend(rounded !== undefined)}</p>${errorPicture(report.layers, rounded?.layers, name)}</section>
 <section><h2>Size by layer</h2><p class="quiet">What the weights take in the file.</p>${sizePicture(report.layers)}</section>
 ${report.speed !== null && html`<section><h2>Speed</h2>${speedPicture(report.speed, name, report.runner)}</section>`}
@@ -68,6 +72,16 @@ ${leftOut(report)}
 </html>
 `
   return page.text
+}
+
+/** The outputs on samples that are kept out of calibration, beside those of plain rounding. */
+function heldOutSection({ samples, outputs }: HeldOutReport): Html {
+  const row = (title: string, difference: OutputDifference): Html =>
+    html`<tr><th scope="row">${title}</th><td>${sqnrText(difference)}</td><td>${agreementText(difference)}</td></tr>`
+  return html`<section><h2>On other samples</h2><p class="quiet">${samples} samples that are kept out of calibration: the outputs against those of the float network, and beside it with every weight plainly rounded.</p>${outputs.map(
+    (difference) =>
+      html`<table class="rows"><caption>${difference.output}</caption><thead><tr><th scope="col">network</th><th scope="col">SQNR</th><th scope="col">${agreementWords(difference)}</th></tr></thead><tbody>${row('quantized', difference)}${difference.rounding !== null && row('rounded', difference.rounding)}</tbody></table>`,
+  )}</section>`
 }
 
 /**
@@ -117,6 +131,8 @@ export function layerFacts(layer: LayerReport): readonly (readonly [title: strin
         ? 'not measured'
         : `${errorText(layer.relativeError)}, SQNR ${formatDecibels(layer.sqnrDb)}`,
     ],
+    ...(layer.heldOutError === null ? [] : ([['On other samples', errorText(layer.heldOutError)]] as const)),
+    ...(layer.judgement === null ? [] : ([['Codes by', judgementText(layer.judgement)]] as const)),
     ['Samples', layer.samples === 0 ? 'none' : `${layer.samples.toLocaleString('en')} rows`],
     ...(layer.deadInputs === 0
       ? []
@@ -128,6 +144,11 @@ export function layerFacts(layer: LayerReport): readonly (readonly [title: strin
     ['Time', formatSeconds(layer.seconds)],
   ]
 }
+
+const judgementText = ({ kept, damping, reasons }: Judgement): string =>
+  kept === 'path'
+    ? 'path following'
+    : `${kept}${damping > 0 ? `, λ = ${damping}` : ''}: ${reasons.join(', ')}`
 
 function runFacts(report: QuantizeReport): readonly (readonly [string, string])[] {
   const { seconds } = report

@@ -302,8 +302,10 @@ export function dequantize(a: Alphabets & { negated: Pointer }): Task {
   )
 }
 
-/** Adds Σ (XW)² and Σ (XW − XqQ)² of each neuron to `out`, from w = W and n = −Q (assembly/error.ts). */
-export function outputError(a: {
+/** Bytes of scratch of a worker for both kernels of assembly/error.ts. */
+export const ERROR_SCRATCH = 640
+
+interface ErrorOperands {
   x: Pointer
   xq: Pointer
   w: Pointer
@@ -314,14 +316,21 @@ export function outputError(a: {
   panels: number
   groups: number
   neuronPanels: number
-}): Task {
+  neurons: number
+}
+
+const operands = (a: ErrorOperands): number[] => [
+  ...[a.x, a.xq, a.w, a.n, a.out, a.scratch, a.rows, a.panels, a.groups, a.neuronPanels],
+]
+
+/** Adds Σ (XW)² and Σ (XW − XqQ)² of each neuron to `out`, from w = W and n = −Q (assembly/error.ts). */
+export function outputError(a: ErrorOperands): Task {
   const cells = Math.ceil(a.rows / BLOCK) * a.groups
   // Neuron panels of an item: all of them, or fewer where few blocks would leave threads without work.
   const share = Math.ceil(a.neuronPanels / Math.min(a.neuronPanels, Math.ceil(LEAST_TILES / cells)))
-  return task(
-    'outputError',
-    [a.x, a.xq, a.w, a.n, a.out, a.scratch, a.rows, a.panels, a.groups, a.neuronPanels, share],
-    cells * Math.ceil(a.neuronPanels / share),
-    1,
-  )
+  return task('outputError', [...operands(a), share], cells * Math.ceil(a.neuronPanels / share), 1)
 }
+
+/** Adds up ‖e‖/‖y‖ of each row, at most 1, to `out`, and the rows that count (assembly/error.ts). */
+export const rowErrors = (a: ErrorOperands): Task =>
+  task('rowErrors', [...operands(a), a.neurons], Math.ceil(a.rows / 32), 1)

@@ -1,10 +1,11 @@
 /**
  * assembly/error.ts: Σ (XW)² and Σ (XW − XqQ)² per neuron and sample block. The sums are exact on small integers. On
- * real numbers each element is a float32 sum of N products, one rounding a term, and the squares are summed in float64.
+ * real numbers each element is a float32 sum of N products, one rounding a term, and the squares are summed in float64. The
+ * same rows, each by itself: the mean of ‖e‖/‖y‖.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { outputError } from '#src/wasm/kernels.js'
+import { ERROR_SCRATCH, outputError, rowErrors } from '#src/wasm/kernels.js'
 import { expectSame } from '../arrays.js'
 import { integers, reals } from '../random.js'
 import { BLOCK, columnPanels, type Matrix, panelsOf, samplePanels } from './layout.js'
@@ -28,14 +29,13 @@ interface Layer {
   readonly q: Matrix
 }
 
-/** Sums [sample block][group][neuron panel][2][8], added to `start`. */
-function run(
+/** A task of one of the kernels with its operands in memory, and its sums. */
+function prepared(
   { rows, inputs, neurons, groups, extraPanels }: Case,
   all: readonly Layer[],
-  start: number,
-  step = 1,
-  workers = 2,
-): Float64Array {
+  sums: number,
+  workers: number,
+) {
   const panels = panelsOf(inputs) + extraPanels
   const place = (pick: (layer: Layer) => Matrix): number =>
     machine.floats(samplePanels(all.map(pick), panels)).at
@@ -45,22 +45,57 @@ function run(
     all.map((layer) => layer.w),
     panels,
   )
-  const out = machine.doubles(Math.ceil(rows / BLOCK) * groups * panelsOf(neurons) * 16)
-  out.values.fill(start)
-  const task = outputError({
+  const out = machine.doubles(sums)
+  const operands = {
     x: place(({ x }) => x),
     xq: place(({ xq }) => xq),
     w: machine.floats(w).at,
     n: machine.floats(columnPanels(negated, panels)).at,
     out: out.at,
-    scratch: machine.floats(workers * 32).at,
+    scratch: machine.floats((workers * ERROR_SCRATCH) / 4).at,
     rows,
     panels,
     groups,
     neuronPanels: panelsOf(neurons),
-  })
-  machine.run({ ...task, step }, { seed: rows, workers })
+    neurons,
+  }
+  return { out, operands }
+}
+
+/** Sums [sample block][group][neuron panel][2][8], added to `start`. */
+function run(c: Case, all: readonly Layer[], start: number, step = 1, workers = 2): Float64Array {
+  const length = Math.ceil(c.rows / BLOCK) * c.groups * panelsOf(c.neurons) * 16
+  const { out, operands } = prepared(c, all, length, workers)
+  out.values.fill(start)
+  machine.run({ ...outputError(operands), step }, { seed: c.rows, workers })
   return out.values.slice()
+}
+
+/** [32 rows][2]: rows that count, and the sum of ‖e‖/‖y‖. */
+function runRows(c: Case, all: readonly Layer[], step = 1, workers = 2): Float64Array {
+  const { out, operands } = prepared(c, all, 2 * Math.ceil(c.rows / 32), workers)
+  out.values.fill(0)
+  machine.run({ ...rowErrors(operands), step }, { seed: c.rows, workers })
+  return out.values.slice()
+}
+
+/** ‖e‖/‖y‖ of every row, at most 1; null where both are zero. */
+function relativeRows({ rows, inputs, neurons }: Case, all: readonly Layer[]): (number | null)[] {
+  return Array.from({ length: rows }, (_, r) => {
+    let [signal2, error2] = [0, 0]
+    for (const { x, xq, w, q } of all) {
+      for (let k = 0; k < neurons; k++) {
+        let [y, z] = [0, 0]
+        for (let t = 0; t < inputs; t++) {
+          y += x.values[r * inputs + t]! * w.values[t * neurons + k]!
+          z += xq.values[r * inputs + t]! * q.values[t * neurons + k]!
+        }
+        signal2 += y * y
+        error2 += (y - z) ** 2
+      }
+    }
+    return signal2 === 0 && error2 === 0 ? null : Math.min(1, Math.sqrt(error2 / signal2))
+  })
 }
 
 /** The same sums in float64, and the bound of the error that float32 elements cause. */
@@ -145,6 +180,43 @@ describe('outputError', () => {
         }
       }),
       { seed: 14, numRuns: 20 },
+    )
+  })
+})
+
+describe('rowErrors', () => {
+  it('adds up what float64 gives for each row, and counts the rows that are not zero', () => {
+    fc.assert(
+      fc.property(shape, fc.boolean(), (c, silent) => {
+        const all = layers(c, (length, seed) => integers(length, 9, seed))
+        // The first row is zero in both streams, the second in the float one alone.
+        for (const { x, xq } of silent ? all : []) {
+          x.values.fill(0, 0, 2 * c.inputs)
+          xq.values.fill(0, 0, c.inputs)
+        }
+        const expected = relativeRows(c, all)
+        const found = runRows(c, all)
+        for (let item = 0; item < found.length / 2; item++) {
+          const own = expected.slice(32 * item, 32 * item + 32).filter((error) => error !== null)
+          expect(found[2 * item]).toBe(own.length)
+          expect(found[2 * item + 1]).toBeCloseTo(
+            own.reduce((sum, error) => sum + error, 0),
+            10,
+          )
+        }
+      }),
+      { seed: 15, numRuns: 60 },
+    )
+  })
+
+  it('gives the same bytes for every cut into tiles and every number of workers', () => {
+    fc.assert(
+      fc.property(shape, (c) => {
+        const all = layers(c, reals)
+        const alone = runRows(c, all, 1, 1)
+        for (const step of cuts(Math.ceil(c.rows / 32))) expectSame(runRows(c, all, step, 3), alone)
+      }),
+      { seed: 16, numRuns: 20 },
     )
   })
 })

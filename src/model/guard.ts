@@ -1,0 +1,212 @@
+/**
+ * The guard of path following. A layer that is fitted to few or lopsided samples can lose more on others than one whose weights
+ * are rounded. So each layer is judged on samples that are kept out of calibration, by the mean over rows of the relative error:
+ * rows count alike, whatever their size. Where the path is not clearly better than rounding, or has not many rows, it is solved
+ * again with some λ, on H + λ·mean(diag H)·I and G + λ·mean(diag H)·I. That leads from path following (0) to rounding (∞),
+ * and the least error wins. Where no samples can be kept out, λ follows from the number of rows.
+ */
+import { type Capture, type CapturedSamples, captureSamples, placeOf } from '../calibration/captures.js'
+import type { Streams } from '../calibration/streams.js'
+import type { Executor } from '../executor/executor.js'
+import { methodEntry } from '../methods/methods.js'
+import type { Observations } from '../methods/observations.js'
+import { GPFQ, type Recipe } from '../methods/recipe.js'
+import type { LayerSolution, SolveRequest } from '../methods/solution.js'
+import { needsOf, type SolveResult } from '../methods/solve.js'
+import type { Network } from '../onnx/network.js'
+import { captureRule } from './captureRule.js'
+import { dominatingInputs, withoutInputs } from './dominating.js'
+import type { Settings } from './settings.js'
+
+/** What the samples that are kept out say of a layer. */
+export interface Judgement {
+  readonly kept: 'path' | 'damped path' | 'rounding'
+  /** λ of the path that was kept. */
+  readonly damping: number
+  /** Why it is not the plain path; empty where it is. */
+  readonly reasons: readonly PathFault[]
+  /**
+   * Means over rows of ‖e‖/‖y‖ (error and output of a row), at most 1 a row: of what was kept, of the plain path, of rounding;
+   * null where no samples are kept out.
+   */
+  readonly errors: { readonly kept: number; readonly path: number; readonly rounding: number } | null
+}
+
+/**
+ * What makes path following lose: `few rows` than inputs, or not many more; `dominating inputs`, a few with most of the energy;
+ * `loud rows` with most of it; `low rank`, rows that say the same.
+ */
+export type PathFault = 'few rows' | 'dominating inputs' | 'loud rows' | 'low rank'
+
+/** λ that are tried. */
+const DAMPINGS = [0.01, 0.1, 1, 10] as const
+
+/** The path is kept without trying others where its error is at most this share of that of rounding … */
+const CLEARLY_BETTER = 0.9
+
+/** … and there are so many rows for each input. */
+const MANY_ROWS = 4
+
+/** Where no samples are kept out, λ is this times (inputs/rows)², for layers with fewer rows than inputs. */
+const BLIND_DAMPING = 0.1
+
+/** Whether layers can be judged: their codes stand for weights and follow from H, and rounding is allowed instead. */
+export const isGuarded = (settings: Settings): boolean =>
+  needsOf(settings, settings.radius.rule === 'search') === 'gram' && settings.sparsity === null
+
+/** Settings with the scales of rounding: those of least weight error, unless the caller fixes the scales. */
+export const roundingSettings = (settings: Settings): Settings =>
+  settings.radius.rule === 'search' || methodEntry(settings.method).ownScales
+    ? { ...settings, radius: { rule: 'mse' } }
+    : settings
+
+const ROUNDING: Recipe = { ...GPFQ, method: 'msq' }
+
+/** λ without samples to judge it on. @param rows that differ from each other */
+export const blindDamping = (rows: number, inputs: number): number =>
+  rows < inputs ? BLIND_DAMPING * (inputs / Math.max(1, rows)) ** 2 : 0
+
+/** What the guard works with. */
+export interface GuardContext {
+  readonly settings: Settings
+  readonly executor: Executor
+  readonly signal: AbortSignal | undefined
+  /** Streams that hold samples that are kept out, at the layers' stage. */
+  readonly streams: Streams
+  readonly network: Network
+}
+
+/** The layers of a capture, each as it is judged best. */
+export interface Guarded {
+  readonly solutions: readonly LayerSolution[]
+  readonly rounded: readonly LayerSolution[]
+  readonly judgements: readonly Judgement[]
+}
+
+/**
+ * @param requests the capture's layers
+ * @param rounding the same with the scales of rounding
+ * @param solved the layers by the plain path
+ * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED; the signal's reason
+ */
+export async function guard(
+  context: GuardContext,
+  capture: Capture,
+  observations: Observations,
+  requests: readonly SolveRequest[],
+  rounding: readonly SolveRequest[],
+  solved: SolveResult,
+): Promise<Guarded> {
+  const { settings, executor, signal, streams, network } = context
+  const place = placeOf(capture)
+  const samples = captureSamples(capture, streams, network, { ...captureRule(settings), heldOut: true })
+  const rounded = (await executor.solve(null, rounding, { recipe: ROUNDING, signal, place })).solutions
+  const own = { ...context, place, samples, observations, dominating: dominatingInputs(observations) }
+  const found: { readonly solution: LayerSolution; readonly judgement: Judgement }[] = []
+  for (const [i, request] of requests.entries())
+    found.push(await judge(own, request, solved.solutions[i]!, rounded[i]!))
+  return {
+    rounded,
+    solutions: found.map(({ solution }) => solution),
+    judgements: found.map(({ judgement }) => judgement),
+  }
+}
+
+interface JudgeContext extends GuardContext {
+  readonly place: string
+  readonly samples: CapturedSamples
+  readonly observations: Observations
+  readonly dominating: readonly number[]
+}
+
+interface Candidate {
+  readonly kept: Judgement['kept']
+  readonly damping: number
+  readonly solution: LayerSolution
+  /** The error of the layer, then that of the inputs that do not dominate, where some do. */
+  readonly errors: readonly number[]
+}
+
+async function judge(
+  context: JudgeContext,
+  request: SolveRequest,
+  path: LayerSolution,
+  rounded: LayerSolution,
+): Promise<{ readonly solution: LayerSolution; readonly judgement: Judgement }> {
+  const { observations, executor, settings, signal, place } = context
+  const { rows, shape } = observations
+  const candidate = async (
+    kept: Judgement['kept'],
+    damping: number,
+    solution: LayerSolution,
+  ): Promise<Candidate> => ({ kept, damping, solution, errors: await errorsOf(context, request, solution) })
+  const plain = await candidate('path', 0, path)
+  const end = await candidate('rounding', 0, rounded)
+  /** The geometric mean of the errors in units of those of rounding, and never less than the first. */
+  const scoreOf = ({ errors }: Candidate): number => {
+    const ratios = errors.map((error, i) => (error === 0 ? 0 : error / end.errors[i]!))
+    const mean = ratios.reduce((product, ratio) => product * ratio, 1) ** (1 / ratios.length)
+    return Math.max(ratios[0]!, mean)
+  }
+  const candidates = [plain]
+  if (rows < MANY_ROWS * shape.inputs || scoreOf(plain) > CLEARLY_BETTER) {
+    for (const ridge of DAMPINGS) {
+      const options = { recipe: settings, ridge, signal, place }
+      const again = await executor.solve(observations, [request], options)
+      candidates.push(await candidate('damped path', ridge, again.solutions[0]!))
+    }
+    candidates.push(end)
+  }
+  const best = candidates.reduce((a, b) => (scoreOf(b) < scoreOf(a) ? b : a))
+  const { kept, damping, solution } = best
+  const errors = { kept: best.errors[0]!, path: plain.errors[0]!, rounding: end.errors[0]! }
+  const reasons = kept === 'path' ? [] : await faultsOf(context, request, plain)
+  return { solution, judgement: { kept, damping, reasons, errors } }
+}
+
+async function errorsOf(
+  context: JudgeContext,
+  request: SolveRequest,
+  solution: LayerSolution,
+): Promise<readonly number[]> {
+  const { dominating } = context
+  const all = await meanError(context, request, solution)
+  if (dominating.length === 0) return [all]
+  return [all, await meanError(context, ...withoutInputs(request, solution, dominating))]
+}
+
+/** The mean over rows of ‖e‖/‖y‖, at most 1 a row. */
+async function meanError(
+  { executor, samples, signal, place }: JudgeContext,
+  request: SolveRequest,
+  solution: LayerSolution,
+): Promise<number> {
+  const options = { signal, place, byRow: true }
+  const { shape } = samples
+  const { signal2, error2 } = await executor.measure(shape, samples.batches(), request, solution, options)
+  return signal2 === 0 ? 0 : error2 / signal2
+}
+
+/** Loud rows have an error that is so much smaller than that of the mean row. */
+const LOUD = 0.5
+
+async function faultsOf(
+  { executor, samples, signal, place, observations, dominating }: JudgeContext,
+  request: SolveRequest,
+  path: Candidate,
+): Promise<readonly PathFault[]> {
+  const { rows, shape } = observations
+  const options = { signal, place }
+  const { signal2, error2 } = await executor.measure(
+    samples.shape,
+    samples.batches(),
+    request,
+    path.solution,
+    options,
+  )
+  const faults: PathFault[] = []
+  if (rows < MANY_ROWS * shape.inputs) faults.push('few rows')
+  if (dominating.length > 0) faults.push('dominating inputs')
+  if (Math.sqrt(error2 / signal2) < LOUD * path.errors[0]!) faults.push('loud rows')
+  return faults.length > 0 ? faults : ['low rank']
+}

@@ -1,0 +1,65 @@
+/** Notes of what the guard did, and of a network that loses more than by rounding. */
+import type { Note } from '../notes.js'
+import type { HeldOutReport, LayerReport } from '../options.js'
+import type { PathFault } from './guard.js'
+
+/** What a user can do about it. */
+const CURES: Readonly<Record<PathFault, string>> = {
+  'few rows': 'few sample rows for their inputs: more samples would help',
+  'dominating inputs': 'a few inputs have most of the energy, so the path gives the others away',
+  'loud rows': 'a few sample rows have most of the energy',
+  'low rank': 'the sample rows say much the same',
+}
+
+/** Layers that a note lists. */
+const MOST_LISTED = 5
+
+/** Rounding is worth a note where its outputs are better by more than this. */
+const WORSE_DB = 0.2
+
+/** One note for each way and reason, with the layers; then the outputs that rounding gives better. */
+export const guardNotes = (
+  layers: readonly LayerReport[],
+  heldOut: HeldOutReport | null,
+): readonly Note[] => [...layerNotes(layers), ...outputNotes(heldOut)]
+
+function layerNotes(layers: readonly LayerReport[]): readonly Note[] {
+  const groups = new Map<string, LayerReport[]>()
+  for (const layer of layers) {
+    const { judgement } = layer
+    if (judgement === null || judgement.kept === 'path') continue
+    const key = JSON.stringify([judgement.kept, judgement.errors === null, judgement.reasons])
+    const own = groups.get(key)
+    if (own === undefined) groups.set(key, [layer])
+    else own.push(layer)
+  }
+  return [...groups.values()].map((own): Note => {
+    const { kept, reasons, errors } = own[0]!.judgement!
+    const why = reasons.map((reason) => CURES[reason]).join('; ')
+    const dampings = own.map(({ judgement }) => judgement?.damping ?? 0)
+    const names = own.slice(0, MOST_LISTED).map(({ name }) => `'${name}'`)
+    const more = own.length > MOST_LISTED ? ` and ${own.length - MOST_LISTED} more` : ''
+    const what = kept === 'rounding' ? 'rounded' : `path with damping ${rangeText(dampings)}`
+    const judge = errors === null ? '' : ', which loses less on the samples kept out'
+    return {
+      code: kept === 'rounding' ? 'ROUNDED_INSTEAD' : 'PATH_DAMPED',
+      place: `${own.length === 1 ? 'layer' : 'layers'} ${names.join(', ')}${more}`,
+      text: `${what}${judge} (${why})`,
+    }
+  })
+}
+
+/** Three digits, and both ends where they differ. */
+function rangeText(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)].map((value) => `${+value.toPrecision(3)}`)
+  return least === most ? `${least}` : `${least} to ${most}`
+}
+
+function outputNotes(heldOut: HeldOutReport | null): readonly Note[] {
+  return (heldOut?.outputs ?? []).flatMap(({ output, sqnrDb, rounding }): Note[] => {
+    const ofRounding = rounding?.sqnrDb ?? null
+    if (sqnrDb === null || ofRounding === null || ofRounding - sqnrDb <= WORSE_DB) return []
+    const text = `${sqnrDb.toFixed(1)} dB on the samples kept out, and ${ofRounding.toFixed(1)} dB if all weights are rounded: compare with --method msq --radius mse`
+    return [{ code: 'ROUNDING_IS_BETTER', place: `output '${output}'`, text }]
+  })
+}
