@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path'
 import type { Runner } from '#src/calibration/runner.js'
-import { Streams, wholeShard } from '#src/calibration/streams.js'
+import { wholeShard } from '#src/calibration/shard.js'
+import { Streams } from '#src/calibration/streams.js'
 import { readBytes } from '#src/data/files.js'
 import { createExecutor } from '#src/executor/choose.js'
 import { advanceStage, observeStage, type StageContext } from '#src/model/observeStage.js'

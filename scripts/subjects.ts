@@ -131,7 +131,8 @@ export async function measure(
 ): Promise<Cell> {
   const opened = await openModel(await readBytes(join(assets, subject.model)))
   const calibration = await calibrationOf(assets, subject, opened.inputs, samples)
-  const { model, report } = await quantizeModel(opened, { ...options, calibration, runner })
+  // Methods are compared as they are, on all samples, without anything that judges and changes them.
+  const { model, report } = await quantizeModel(opened, { holdout: 0, ...options, calibration, runner })
   return {
     value: await score(assets, subject, runner, model),
     bytes: model.length,

@@ -183,6 +183,7 @@ describe('quantizeModel reads the samples of', () => {
       calibration: [{ x: { type: 'float32', dims: inputDims, data: x } }],
       runner,
       threads: 1,
+      holdout: 0,
       levels: LEVELS,
       radius: { rule: 'value', value: 1 },
       patches: 0,

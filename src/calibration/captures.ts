@@ -90,7 +90,7 @@ export function captureSamples(
   const groups = layer.groups * planes
   const streamsEqual = !rounded && !uses.some(({ input }) => streams.differs(input))
   const perUse = rule.patches === 0 ? 0 : Math.max(1, Math.floor(rule.patches / uses.length))
-  const total = rule.heldOut === true ? samplesOf(streams.shard.heldOut) : streams.shard.total
+  const total = rule.heldOut === true ? samplesOf(streams.heldOut) : streams.shard.total
   const own = Array.from({ length: streams.batches }, (_, batch) => batch).filter(
     (batch) => streams.isHeldOut(batch) === (rule.heldOut === true),
   )

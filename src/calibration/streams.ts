@@ -17,6 +17,7 @@ import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkFloatOutputs } from './finite.js'
 import { roundSamples } from './roundTensor.js'
 import type { Runner, RunnerSession } from './runner.js'
+import { firstSamples, type Shard } from './shard.js'
 import {
   bytesHeld,
   checkSameShape,
@@ -31,24 +32,7 @@ import {
   roundIn,
   runOn,
   samplesIn,
-  samplesOf,
 } from './streamTensors.js'
-
-/** Some of the calibration samples: batches of them, and where they lie among all. */
-export interface Shard {
-  readonly batches: readonly Feeds[]
-  /** Batches of samples that are kept out of calibration (heldOut.ts): both networks run on them after the others. */
-  readonly heldOut: readonly Feeds[]
-  /** Samples before the first one of these. */
-  readonly first: number
-  /** Samples of all shards, without those kept out. */
-  readonly total: number
-}
-
-/** All samples as one shard. */
-export function wholeShard(batches: readonly Feeds[], heldOut: readonly Feeds[] = []): Shard {
-  return { batches, heldOut, first: 0, total: samplesOf(batches) }
-}
 
 export interface RunContext {
   readonly signal: AbortSignal | undefined
@@ -76,10 +60,6 @@ export interface StreamPlan {
 /** Bytes of calibration tensors held at most: leaves room for ONNX Runtime and the 4 GiB of the kernels. */
 const BUDGET_BYTES = 1.5 * 2 ** 30
 
-/** Samples before each batch. */
-const firstSamples = (batches: readonly Feeds[], first: number): readonly number[] =>
-  batches.map((_, i) => batches.slice(0, i).reduce((sum, feeds) => sum + samplesIn(feeds), first))
-
 interface StageSessions {
   readonly float: RunnerSession | null
   readonly quantized: RunnerSession | null
@@ -87,6 +67,8 @@ interface StageSessions {
 
 export class Streams {
   readonly shard: Shard
+  /** Batches that are kept out of calibration. */
+  readonly heldOut: readonly Feeds[]
   readonly stages: readonly Stage[]
   readonly #batches: readonly Feeds[]
   readonly #runner: Runner
@@ -113,7 +95,8 @@ export class Streams {
     this.#float = float
     this.shard = shard
     this.stages = stages
-    const batches = [...shard.batches, ...shard.heldOut]
+    this.heldOut = shard.heldOut ?? []
+    const batches = [...shard.batches, ...this.heldOut]
     this.#batches = batches
     for (const [name, { type }] of Object.entries(batches[0] ?? {})) this.#types.set(name, type)
     this.#budget = budget
@@ -121,7 +104,7 @@ export class Streams {
     this.#dims = batches.map(
       (batch) => new Map(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
     )
-    this.#firstSample = [...firstSamples(shard.batches, shard.first), ...firstSamples(shard.heldOut, 0)]
+    this.#firstSample = [...firstSamples(shard.batches, shard.first), ...firstSamples(this.heldOut, 0)]
   }
 
   /** Batches that run: those of calibration, then those that are kept out of it. */

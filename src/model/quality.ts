@@ -29,7 +29,7 @@ export async function judgeOutputs(
   streams: Streams,
   { runner, signal }: Pick<RunOptions, 'runner' | 'signal'>,
 ): Promise<HeldOutReport | null> {
-  const { heldOut } = streams.shard
+  const { heldOut } = streams
   if (heldOut.length === 0 || graph.random) return null
   const names = graph.computedOutputs
   const own = names.map(sumDifferences)

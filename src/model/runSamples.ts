@@ -1,7 +1,7 @@
 /** The samples of a run: read, checked against the model before anything runs, and split into those of calibration and those that judge. */
 import { checkFeeds } from '../calibration/checkFeeds.js'
 import { samenessOf, splitSamples } from '../calibration/heldOut.js'
-import { type Shard, wholeShard } from '../calibration/streams.js'
+import { type Shard, wholeShard } from '../calibration/shard.js'
 import { samplesOf } from '../calibration/streamTensors.js'
 import { typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'

@@ -15,7 +15,7 @@ export interface StageObservations {
   /** By tensor. */
   readonly ranges: ReadonlyMap<string, RangeSums>
   readonly errors: OutputErrors
-  /** The same on samples that are kept out of calibration. They stay where they are judged, and do not travel. */
+  /** The same on samples that are kept out of calibration. */
   readonly heldOutErrors: OutputErrors
 }
 
@@ -54,19 +54,29 @@ function mergeMaps<T>(
   )
 }
 
-const KIND: ContainerKind = { letters: 'STAG', version: 2, name: 'observations of a stage' }
+const KIND: ContainerKind = { letters: 'STAG', version: 3, name: 'observations of a stage' }
 
 /** As bytes, for a message or a file: a text that names what follows, then the observations of each capture. */
-export function stageBytes({ captures, ranges, errors }: StageObservations): Uint8Array<ArrayBuffer> {
+export function stageBytes({
+  captures,
+  ranges,
+  errors,
+  heldOutErrors,
+}: StageObservations): Uint8Array<ArrayBuffer> {
   const parts = [...captures].map(([name, observations]) => ({ name, bytes: observations.bytes }))
   // Sums as float64, not in the text: JSON has no infinities.
-  const sums = [...errors.sums.values()].flatMap((segments) =>
-    [...segments.values()].flatMap(({ signal2, error2 }) => [signal2, error2]),
+  const sums = [errors, heldOutErrors].flatMap((own) =>
+    [...own.sums.values()].flatMap((segments) =>
+      [...segments.values()].flatMap(({ signal2, error2 }) => [signal2, error2]),
+    ),
   )
+  const segmentsOf = (own: OutputErrors): (readonly [string, readonly number[]])[] =>
+    [...own.sums].map(([tensor, segments]) => [tensor, [...segments.keys()]])
   const names = {
     captures: parts.map(({ name, bytes }) => [name, bytes.length]),
     ranges: [...ranges].map(([tensor, { counts }]) => [tensor, [...counts.keys()]]),
-    errors: [...errors.sums].map(([tensor, segments]) => [tensor, [...segments.keys()]]),
+    errors: segmentsOf(errors),
+    heldOutErrors: segmentsOf(heldOutErrors),
   }
   const counted = [...ranges.values()].flatMap(({ low, high, counts }) => [low, high, ...counts.values()])
   const text = new TextEncoder().encode(JSON.stringify(names))
@@ -104,21 +114,31 @@ export function stageFrom(bytes: Uint8Array, place = 'observations of a stage'):
       if (!Array.isArray(keys)) throw fail()
       return { tensor, keys: keys.map((key: unknown) => wholeNumber(key, fail)) }
     })
-  const [counted, measured] = [lists('ranges'), lists('errors')]
+  const [counted, measured, heldOut] = [lists('ranges'), lists('errors'), lists('heldOutErrors')]
   const length = (all: typeof counted, each: number): number =>
     all.reduce((sum, { keys }) => sum + each * keys.length, 0)
-  const values = reader.doubles(2 * counted.length + length(counted, 1) + length(measured, 2)).values()
+  const values = reader
+    .doubles(2 * counted.length + length(counted, 1) + length([...measured, ...heldOut], 2))
+    .values()
   reader.end()
   const next = (): number => values.next().value ?? 0
   const ranges = counted.map(({ tensor, keys }): [string, RangeSums] => {
     const [low, high] = [next(), next()]
     return [tensor, { low, high, counts: new Map(keys.map((bin) => [bin, next()])) }]
   })
-  const errors = measured.map(({ tensor, keys }) => {
-    const own = keys.map((segment): [number, OutputSums] => [segment, { signal2: next(), error2: next() }])
-    return [tensor, new Map(own)] as const
-  })
-  return { ...NOTHING_SEEN, captures, ranges: new Map(ranges), errors: new OutputErrors(new Map(errors)) }
+  const sumsOf = (lists: typeof measured): OutputErrors =>
+    new OutputErrors(
+      new Map(
+        lists.map(({ tensor, keys }) => {
+          const own = keys.map((segment): [number, OutputSums] => [
+            segment,
+            { signal2: next(), error2: next() },
+          ])
+          return [tensor, new Map(own)]
+        }),
+      ),
+    )
+  return { captures, ranges: new Map(ranges), errors: sumsOf(measured), heldOutErrors: sumsOf(heldOut) }
 }
 
 function parsed(text: string, fail: () => GpfqError): object {

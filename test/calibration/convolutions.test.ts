@@ -115,7 +115,16 @@ describe('per channel', () => {
     const runner = await createOrtWebRunner({ threads: 1 })
     const calibration = [{ x: { type: 'float32' as const, dims: [samples, channels, size, size], data: x } }]
     return quantizeModel(bytes, {
-      ...{ calibration, runner, threads: 2, format: 'float', levels: 7, patches: 0, perChannel: true },
+      ...{
+        calibration,
+        runner,
+        threads: 2,
+        format: 'float',
+        levels: 7,
+        patches: 0,
+        perChannel: true,
+        holdout: 0,
+      },
       ...options,
     })
   }

@@ -30,7 +30,7 @@ function batchesOf(sizes: readonly number[], more: Feeds = {}): Feeds[] {
 }
 
 const numbersIn = (batches: readonly Feeds[]): number[] =>
-  batches.flatMap((feeds) => Array.from(feeds['ids']!.data, Number))
+  batches.flatMap((feeds) => Array.from(feeds.ids!.data, Number))
 
 const inputs: readonly RunnerInput[] = [
   { name: 'x', type: 'float32', dims: ['n', WIDTH] },
@@ -82,7 +82,7 @@ describe('splitSamples', () => {
     const rate = { type: 'int64', dims: [], data: BigInt64Array.of(16000n) } as const
     const { calibration, heldOut } = splitSamples(batchesOf([20, 20], { rate }), null, inputs)
     expect(numbersIn(heldOut)).toHaveLength(8)
-    for (const feeds of [...calibration, ...heldOut]) expect(feeds['rate']).toBe(rate)
+    for (const feeds of [...calibration, ...heldOut]) expect(feeds.rate).toBe(rate)
   })
 
   it('refuses to keep all samples out', () => {

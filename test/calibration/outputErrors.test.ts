@@ -14,7 +14,7 @@ const tensor = (dims: readonly number[], values: ArrayLike<number>): Tensor => (
 })
 
 const pair = (float: Tensor, quantized: Tensor, firstSample: number, samples: number): OutputPair => ({
-  ...{ tensor: 'y', float, quantized, firstSample, samples },
+  ...{ tensor: 'y', float, quantized, firstSample, samples, heldOut: false },
 })
 
 describe('the error of a layer', () => {

@@ -1,7 +1,8 @@
 /** The two streams against ONNX Runtime running the whole model: linear work, right values, any budget. */
 import type { ModelProto } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
-import { Streams, wholeShard } from '#src/calibration/streams.js'
+import { wholeShard } from '#src/calibration/shard.js'
+import { Streams } from '#src/calibration/streams.js'
 import type { OutputPair } from '#src/calibration/streamTensors.js'
 import { type GraphIndex, indexGraph } from '#src/onnx/graph.js'
 import type { Layer } from '#src/onnx/layer.js'

@@ -26,6 +26,8 @@ const LAYER_KEYS = [
   'kernelReason',
   'relativeError',
   'sqnrDb',
+  'heldOutError',
+  'judgement',
   'seconds',
 ] // prettier-ignore
 
@@ -83,6 +85,7 @@ describe('gpfq quantize', () => {
       'layers',
       'skipped',
       'seconds',
+      'heldOut',
       'speed',
       'peakMemoryBytes',
     ]) // prettier-ignore

@@ -22,7 +22,12 @@ export interface Subject {
 interface ModelCase {
   readonly name: string
   readonly model: ModelName
-  readonly options: { readonly activations?: ActivationOptions; readonly format?: Format }
+  readonly options: {
+    readonly activations?: ActivationOptions
+    readonly format?: Format
+    /** Samples that judge the layers; 0 if left out. */
+    readonly holdout?: number
+  }
   /** Layers that run on integers, by their ranges. */
   readonly integers: { readonly static: number; readonly dynamic: number }
 }
@@ -32,6 +37,12 @@ const ALL = [{ pattern: '*', kernel: 'int8' }] as const
 
 const CASES: readonly ModelCase[] = [
   { name: 'digits.onnx', model: 'digits', options: {}, integers: { static: 0, dynamic: 0 } },
+  {
+    name: 'attention, few samples to calibrate on, judged on the others',
+    model: 'attention',
+    options: { holdout: 76 },
+    integers: { static: 0, dynamic: 0 },
+  },
   ...(['minmax', 'mse', 'search'] as const).map(
     (rule): ModelCase => ({
       name: `convolutions on integers, ranges by ${rule}`,
@@ -69,6 +80,7 @@ export async function quantizeModels(
   }
   for (const { name, model, options, integers } of CASES) {
     const result = await quantizeModel(models[model], {
+      holdout: 0,
       ...options,
       ...{ runner, threads, calibration: calibration[model] },
     })

@@ -184,16 +184,18 @@ describe('outputError', () => {
   })
 })
 
+const zeroed = (matrix: Matrix, rows: number): Matrix => ({
+  ...matrix,
+  values: Float32Array.from(matrix.values, (value, i) => (i < rows * matrix.columns ? 0 : value)),
+})
+
 describe('rowErrors', () => {
   it('adds up what float64 gives for each row, and counts the rows that are not zero', () => {
     fc.assert(
       fc.property(shape, fc.boolean(), (c, silent) => {
-        const all = layers(c, (length, seed) => integers(length, 9, seed))
+        let all = layers(c, (length, seed) => integers(length, 9, seed))
         // The first row is zero in both streams, the second in the float one alone.
-        for (const { x, xq } of silent ? all : []) {
-          x.values.fill(0, 0, 2 * c.inputs)
-          xq.values.fill(0, 0, c.inputs)
-        }
+        if (silent) all = all.map((layer) => ({ ...layer, x: zeroed(layer.x, 2), xq: zeroed(layer.xq, 1) }))
         const expected = relativeRows(c, all)
         const found = runRows(c, all)
         for (let item = 0; item < found.length / 2; item++) {

@@ -189,8 +189,17 @@ const furthest = (a: readonly number[], from: readonly number[]): number =>
   Math.max(...a.map((value, i) => Math.abs(value - from[i]!)))
 
 const quantize = async (model: Uint8Array, calibration: Feeds[], options: PlanModelOptions) =>
-  (await quantizeModel(model, { calibration, runner, quantizer, levels: 4, format: 'float', ...options }))
-    .model
+  (
+    await quantizeModel(model, {
+      calibration,
+      runner,
+      quantizer,
+      levels: 4,
+      format: 'float',
+      holdout: 0,
+      ...options,
+    })
+  ).model
 
 describe('the mean outputs of a corrected layer are those of the float network', () => {
   it.each(Object.keys(KINDS))('%s', async (name) => {

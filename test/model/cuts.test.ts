@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { segmentSamples } from '#src/calibration/captures.js'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
-import { Streams, wholeShard } from '#src/calibration/streams.js'
+import { wholeShard } from '#src/calibration/shard.js'
+import { Streams } from '#src/calibration/streams.js'
 import type { Executor } from '#src/executor/executor.js'
 import { advanceStage, observeStage, type StageContext } from '#src/model/observeStage.js'
 import { planModel } from '#src/model/plan.js'
@@ -154,7 +155,10 @@ describe('a small model', () => {
           const rows = 'randomPatches' in method ? {} : { patches }
           const options: PlanModelOptions = { ...rest, ...rows, ...method }
           const bytes = smallModel(seed)
-          const planned = await joinPlan(await openModel(bytes), await planModel(bytes, options))
+          const planned = await joinPlan(
+            await openModel(bytes),
+            await planModel(bytes, { ...options, holdout: 0 }),
+          )
           const calibration = joined(imagesOf(total, seed), 7)
           const segment = segmentSamples(total)
           const inner = cuts.map((cut) => cut - (cut % segment)).filter((cut) => cut > 0 && cut < total)
@@ -165,7 +169,13 @@ describe('a small model', () => {
             const batches = joined(all.slice(first, end), batch)
             return new Streams(runner, planned.float, { batches, first, total }, planned.stages)
           })
-          const { model } = await quantizeModel(bytes, { ...options, calibration, runner, quantizer })
+          const { model } = await quantizeModel(bytes, {
+            ...options,
+            holdout: 0,
+            calibration,
+            runner,
+            quantizer,
+          })
           expect(Buffer.compare(await inShards(planned, shards), model)).toBe(0)
         },
       ),
@@ -177,7 +187,10 @@ describe('a small model', () => {
     const bytes = smallModel(2)
     const executor = executorOf(quantizer)
     const onIntegersAt = async (options: PlanModelOptions): Promise<string[]> => {
-      const planned = await joinPlan(await openModel(bytes), await planModel(bytes, options))
+      const planned = await joinPlan(
+        await openModel(bytes),
+        await planModel(bytes, { ...options, holdout: 0 }),
+      )
       const found: string[] = []
       const observe: Executor['observe'] = (shape, batches, given) => {
         const { scale } = shape
@@ -222,7 +235,7 @@ describe('a small model', () => {
       ),
     )
     const options: PlanModelOptions = { method: 'msq', preprocess: true, radius: { rule: 'max' }, levels: 3 }
-    const planned = await joinPlan(await openModel(dense), await planModel(dense, options))
+    const planned = await joinPlan(await openModel(dense), await planModel(dense, { ...options, holdout: 0 }))
     const rows = (total: number): Feeds[] =>
       Array.from({ length: total }, (_, i) => ({
         x: { type: 'float32', dims: [1, 12], data: b.noise(12, 20 + i) },
@@ -233,7 +246,13 @@ describe('a small model', () => {
         const batches = rows(total).slice(first, end)
         return new Streams(runner, planned.float, { batches, first, total }, planned.stages)
       })
-    const { model } = await quantizeModel(dense, { ...options, calibration: rows(8), runner, quantizer })
+    const { model } = await quantizeModel(dense, {
+      ...options,
+      holdout: 0,
+      calibration: rows(8),
+      runner,
+      quantizer,
+    })
     expect(Buffer.compare(await inShards(planned, shardsOf(8)), model)).toBe(0)
     await expect(inShards(planned, shardsOf(12))).rejects.toMatchObject({
       ...{ code: 'INVALID_DATA', place: "layer 'h_node'" },

@@ -7,7 +7,7 @@ import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
-import type { QuantizeModelOptions } from '#src/options.js'
+import type { PlanModelOptions, RunOptions } from '#src/options.js'
 import { createQuantizer, type Quantizer } from '#src/quantizer.js'
 import type { Feeds, Tensor } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
@@ -53,7 +53,9 @@ function batchesOf(values: Float32Array, size: number): Feeds[] {
   })
 }
 
-const quantize = (values: Float32Array, options: Partial<QuantizeModelOptions> = {}, size = 32) =>
+type Options = PlanModelOptions & Pick<RunOptions, 'test'>
+
+const quantize = (values: Float32Array, options: Options = {}, size = 32) =>
   quantizeModel(model, { calibration: batchesOf(values, size), runner, quantizer, ...options })
 
 async function outputs(bytes: Uint8Array, values: Float32Array): Promise<Float32Array> {

@@ -31,7 +31,7 @@ async function solved(
   calibration: Feeds[],
 ): Promise<{ readonly solutions: readonly LayerSolution[]; readonly model: Uint8Array }> {
   const solve = vi.spyOn(executorOf(quantizer), 'solve')
-  const { model } = await quantizeModel(bytes, { ...options, calibration, runner, quantizer })
+  const { model } = await quantizeModel(bytes, { ...options, holdout: 0, calibration, runner, quantizer })
   const found = await Promise.all(solve.mock.results.map(({ value }) => value))
   solve.mockRestore()
   return { model, solutions: found.flatMap(({ solutions }) => solutions) }

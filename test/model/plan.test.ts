@@ -241,7 +241,7 @@ describe('a quantizer that is handed in', () => {
     const [observe, solve, close] = (['observe', 'solve', 'close'] as const).map((verb) =>
       vi.spyOn(executor, verb),
     )
-    const run = { calibration, runner }
+    const run = { calibration, runner, holdout: 0 }
     const { model: written, report } = await quantizeModel(bytes, { ...run, quantizer: own, threads: 2 })
     expect(report.threads).toBe(1)
     expect(observe).toHaveBeenCalledTimes(4)

@@ -147,7 +147,13 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
   /** What one process gives. */
   async function inOneProcess(options: PlanModelOptions) {
     const solve = vi.spyOn(executorOf(quantizer), 'solve')
-    const { model, report } = await quantizeModel(bytes, { calibration, runner, quantizer, ...options })
+    const { model, report } = await quantizeModel(bytes, {
+      calibration,
+      runner,
+      quantizer,
+      ...options,
+      holdout: 0,
+    })
     const solved = await Promise.all(solve.mock.results.map(({ value }) => value))
     solve.mockRestore()
     return {
@@ -180,7 +186,7 @@ describe.skipIf(!b.hasAssets)('resnet20 of ../shared/assets', () => {
     'gives the same bytes where the images are cut into %i parts, each in a process of its own: %s',
     async (parts, _, options) => {
       const whole = wholeOf.get(options)!
-      const plan = await planModel(bytes, options)
+      const plan = await planModel(bytes, { ...options, holdout: 0 })
       const planned = await joinPlan(await openModel(bytes), plan)
       expect(segmentSamples(TOTAL)).toBe(16)
       const executor = executorOf(quantizer)

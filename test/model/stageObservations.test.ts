@@ -83,15 +83,17 @@ const stages: fc.Arbitrary<StageObservations> = fc
     }),
     fc.boolean(),
     errors,
+    errors,
     ranges,
     fc.nat({ max: 1000 }),
   )
-  .map(([captures, first, found, counted, seed]) => ({
+  .map(([captures, first, found, judged, counted, seed]) => ({
     captures: new Map(
       captures.map(([name, shape, segments], i) => [name, observed(shape, segments, first, seed + 100 * i)]),
     ),
     ranges: counted,
     errors: found,
+    heldOutErrors: judged,
   }))
 
 /** What reading bytes gives: the error of a refusal. */
@@ -198,7 +200,7 @@ describe('bytes that are not observations of a stage', () => {
     const bytes = packContainer({ letters: 'STAG', version: 7, name: '' }, [], [])
     expect(refused(bytes)).toMatchObject({
       ...{ code: 'INVALID_DATA', place: 'part 2' },
-      expected: 'observations of a stage of version 2',
+      expected: 'observations of a stage of version 3',
       got: 'version 7',
     })
   })
@@ -214,6 +216,7 @@ describe('merging', () => {
     captures: new Map([['a', observed(SHAPE, segments, first, seed)]]),
     ranges: new Map([['t', { low: -seed, high: seed / 3, counts: new Map([[seed, 1 + seed]]) }]]),
     errors: new OutputErrors(new Map([['y', new Map([[seed, { signal2: seed / 3, error2: seed / 7 }]])]])),
+    heldOutErrors: new OutputErrors(new Map([['y', new Map([[0, { signal2: seed, error2: seed / 9 }]])]])),
   })
 
   it('is associative to the last bit', () => {

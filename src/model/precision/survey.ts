@@ -6,7 +6,8 @@
  */
 import { captureSamples, placeOf } from '../../calibration/captures.js'
 import type { Runner } from '../../calibration/runner.js'
-import { type RunContext, type Shard, Streams } from '../../calibration/streams.js'
+import type { Shard } from '../../calibration/shard.js'
+import { type RunContext, Streams } from '../../calibration/streams.js'
 import { GpfqError } from '../../errors.js'
 import type { Executor } from '../../executor/executor.js'
 import type { Stage } from '../../onnx/stages.js'
