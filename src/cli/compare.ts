@@ -2,19 +2,13 @@
 import type { Command } from 'commander'
 import { createRunner } from '../calibration/onnxRuntime.js'
 import { type Comparison, compareModels, type ModelCost } from '../model/compare.js'
+import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
 import { openFeeds, openSources } from './data.js'
 import { measureMemory } from './memory.js'
 import { openModel } from './model.js'
-import {
-  formatBytes,
-  formatDecibels,
-  formatPercent,
-  formatRunTime,
-  formatSeconds,
-  timesFaster,
-} from './numbers.js'
+import { formatBytes, formatRunTime, formatSeconds, timesFaster } from './numbers.js'
 import {
   addDataOptions,
   addThreadsOption,
@@ -29,6 +23,7 @@ import type { Terminal } from './terminal.js'
 
 interface CompareValues extends DataValues {
   readonly data: readonly string[]
+  readonly output?: string
   readonly threads?: number
   readonly json?: boolean
   readonly quiet?: boolean
@@ -39,11 +34,12 @@ export function addCompareCommand(program: Command, context: CommandContext): vo
     .command('compare')
     .summary('a float model against its quantized one: agreement, SQNR, size, memory, speed')
     .description(
-      'Runs both models on the same data. Agreement is the share of samples (or positions) with the same top class; SQNR is 10·log10 of signal over error power at the output. Times are the shortest of up to 300 runs on the first batch, both models in turn. Memory is what a process of its own grows by when it loads the model and runs it once.',
+      'Runs both models on the same data. Every output is compared in the terms that fit it: the same top class, the same side of a threshold, the overlap of masks, the cosine of embeddings; SQNR is 10·log10 of signal over error power. Times are the shortest of up to 300 runs on the first batch, both models in turn. Memory is what a process of its own grows by when it loads the model and runs it once.',
     )
     .argument('<FLOAT.onnx>')
     .argument('<QUANTIZED.onnx>')
     .requiredOption('--data <DATA...>', `inputs: ${DATA}`)
+    .option('--output <NAME>', 'compare this output only (default: all)')
   addDataOptions(command)
   addThreadsOption(command)
     .option('--json', 'print one JSON document to stdout')
@@ -79,6 +75,7 @@ async function runCompare(
     quantized: await quantized.runnable(),
     feeds,
     samples: feeds.samples,
+    output: values.output,
     signal,
     onProgress: (done, total) => {
       if (done < total) showProgress(done, total)
@@ -116,7 +113,7 @@ async function firstOf(feeds: AsyncIterable<Feeds>): Promise<Feeds> {
 
 function comparisonLines(
   models: { readonly float: string; readonly quantized: string },
-  { agreement, samples, sqnrDb, largestDifference, speed }: Comparison,
+  { outputs, samples, speed }: Comparison,
   costs: Costs,
   terminal: Terminal,
 ): readonly string[] {
@@ -146,8 +143,23 @@ function comparisonLines(
     ...table,
     '',
     `speed       ${timesFaster(speed.floatSeconds, speed.quantizedSeconds)}, the shortest of ${batch} each`,
-    `agreement   ${formatPercent(agreement)} of ${samples} samples`,
-    `SQNR        ${sqnrDb === null ? 'outputs are equal' : formatDecibels(sqnrDb)}`,
-    `difference  at most ${largestDifference.toPrecision(3)}`,
+    `outputs on ${samples} samples:`,
+    ...formatTable(
+      [
+        { title: 'output', shrinks: true },
+        { title: 'SQNR', align: 'right' },
+        { title: 'agreement', align: 'right' },
+        { title: 'taken as' },
+        { title: 'largest difference', align: 'right', optional: true },
+      ],
+      outputs.map((difference) => [
+        difference.output,
+        sqnrText(difference),
+        agreementText(difference),
+        `${difference.kind}: ${agreementWords(difference)}`,
+        difference.largestDifference.toPrecision(3),
+      ]),
+      terminal.columns,
+    ),
   ]
 }

@@ -1,16 +1,16 @@
 /**
- * Compares a float model with its quantized one on unlabelled data: how often they agree, the difference of their
- * outputs, their sizes and their times. They are timed after that, on the first batch again and again
+ * Compares a float model with its quantized one on unlabelled data: how their outputs differ, each in the terms that fit it
+ * (outputDifference.ts), their sizes and their times. They are timed after that, on the first batch again and again
  * (src/calibration/speed.ts), so that the times do not depend on how much data there is.
  */
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { type Speed, samplesOf, timeInTurn } from '../calibration/speed.js'
 import { GpfqError } from '../errors.js'
-import { elementCount } from '../tensor/elements.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
 import { asNumbers } from './evaluate.js'
+import { type OutputDifference, sumDifferences } from './outputDifference.js'
 
 /** Timed runs of each model at most, and seconds for all of them. */
 const TIMING = { runs: 300, seconds: 5 }
@@ -27,7 +27,7 @@ export interface CompareOptions {
   readonly feeds: Iterable<Feeds> | AsyncIterable<Feeds>
   /** Samples that `feeds` holds in all, for progress. */
   readonly samples: number
-  /** The output to compare. Default: the float model's first. */
+  /** The output to compare. Default: all that the float model has. */
   readonly output?: string | undefined
   /** Aborts between runs. */
   readonly signal?: AbortSignal | undefined
@@ -47,12 +47,8 @@ export interface ModelCost {
 
 /** How two models differ on the same samples. */
 export interface Comparison {
-  /** The share of rows of the output (samples, or positions of sequences) whose largest score is of the same class. */
-  readonly agreement: number
-  /** 10·log10(Σ y² / Σ (y − ỹ)²) over the output; null if the two are equal. */
-  readonly sqnrDb: number | null
-  /** max |y − ỹ| over the output. */
-  readonly largestDifference: number
+  /** Every output that was compared, in the float model's order. */
+  readonly outputs: readonly OutputDifference[]
   /** Samples compared. */
   readonly samples: number
   /** Time of the float model over that of the quantized one: above 1 where the quantized model is faster. */
@@ -70,7 +66,7 @@ export interface Comparison {
  * batch; RUNTIME_FAILED if one of them does not run
  * @throws the signal's reason if it aborts
  * @example
- * const { agreement, sqnrDb, speedup } = await compareModels({ runner, float, quantized, feeds, samples: feeds.samples })
+ * const { outputs, speedup } = await compareModels({ runner, float, quantized, feeds, samples: feeds.samples })
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
   checkRun(options)
@@ -83,13 +79,11 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
   try {
     const second = await timedLoad(runner, quantized)
     try {
-      const { differences, samples, batch, output } = await runBoth(first.session, second.session, options)
-      const bounds = { ...TIMING, fetches: [output], signal }
+      const { outputs, samples, batch } = await runBoth(first.session, second.session, options)
+      const bounds = { ...TIMING, fetches: outputs.map(({ output }) => output), signal }
       const speed = await timeInTurn(first.session, second.session, batch, bounds)
       return {
-        agreement: differences.agreeing / Math.max(1, differences.rows),
-        sqnrDb: differences.noise === 0 ? null : 10 * Math.log10(differences.signal / differences.noise),
-        largestDifference: differences.largest,
+        outputs,
         samples,
         speedup: speed.floatSeconds / speed.quantizedSeconds,
         speed,
@@ -122,50 +116,48 @@ async function runBoth(
   quantized: RunnerSession,
   { feeds, samples: total, signal, onProgress, ...options }: CompareOptions,
 ) {
-  const output = options.output ?? float.outputs[0]
-  if (output === undefined || !quantized.outputs.includes(output))
-    throw invalid(
-      `output ${output ?? ''}`,
-      'one that both models have',
-      `only ${quantized.outputs.join(', ')}`,
-    )
+  const names = options.output === undefined ? float.outputs : [options.output]
+  const unknown = names.find((name) => ![float, quantized].every(({ outputs }) => outputs.includes(name)))
+  if (unknown !== undefined || names.length === 0) {
+    const others = [...new Set([...float.outputs, ...quantized.outputs])].join(', ')
+    throw invalid(`output ${unknown ?? ''}`, 'one that both models have', `only ${others || 'none'}`)
+  }
   const missing = quantized.inputs.find(({ name }) => !float.inputs.some((input) => input.name === name))
   if (missing !== undefined)
     throw invalid(`input ${missing.name}`, 'one that both models have', `only the second model's`)
-  const differences: Differences = { agreeing: 0, rows: 0, signal: 0, noise: 0, largest: 0 }
+  const differences = names.map(sumDifferences)
   let samples = 0
   let first: Feeds | undefined
   for await (const batch of feeds) {
     signal?.throwIfAborted()
     checkBatch('feeds', batch)
     first ??= batch
-    const [scores, others] = [await scoresOf(float, batch, output), await scoresOf(quantized, batch, output)]
-    checkNumbers('float model', output, scores)
-    checkNumbers('quantized model', output, others)
-    add(scores, others, output, differences)
+    const [ys, zs] = [await float.run(batch, names), await quantized.run(batch, names)]
+    for (const [i, name] of names.entries()) {
+      const [y, z] = [outputOf('float model', ys, name), outputOf('quantized model', zs, name)]
+      if (y.dims.join() !== z.dims.join())
+        throw invalid(
+          `output ${name}`,
+          `shape (${y.dims.join(', ')}) from both models`,
+          `(${z.dims.join(', ')})`,
+        )
+      differences[i]!.add(y, z)
+    }
     samples += samplesOf(batch)
     onProgress?.(samples, total)
   }
   if (first === undefined) throw invalid('feeds', 'at least one batch', 'none')
-  return { differences, samples, batch: first, output }
+  return { outputs: differences.map((sums) => sums.result()), samples, batch: first }
 }
 
-/** Sums over the rows so far. */
-interface Differences {
-  agreeing: number
-  rows: number
-  signal: number
-  noise: number
-  largest: number
+/** An output as a tensor of numbers. A network that gives NaN agrees with no other. @throws GpfqError INVALID_DATA */
+function outputOf(model: string, outputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const tensor = tensorNamed(outputs, name)
+  if (tensor === undefined) throw invalid(model, `an output ${name}`, 'none of that name')
+  checkNumbers(model, name, tensor)
+  return tensor
 }
 
-async function scoresOf(session: RunnerSession, feeds: Feeds, output: string): Promise<Tensor> {
-  const scores = tensorNamed(await session.run(feeds, [output]), output)
-  if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
-  return scores
-}
-
-/** A network that gives NaN agrees with no other. @throws {GpfqError} INVALID_DATA */
 function checkNumbers(model: string, output: string, scores: Tensor): void {
   const values = asNumbers(scores)
   let wrong = 0
@@ -175,35 +167,6 @@ function checkNumbers(model: string, output: string, scores: Tensor): void {
     place: `${model}, output '${output}'`,
     problem: `${wrong} of ${values.length} values of a batch are not numbers (NaN): there is nothing to compare`,
   })
-}
-
-/** Adds the outputs of one batch, `a` of the float model and `b` of the quantized one. */
-function add(a: Tensor, b: Tensor, output: string, into: Differences): void {
-  if (a.dims.join() !== b.dims.join())
-    throw invalid(
-      `output ${output}`,
-      `shape (${a.dims.join(', ')}) from both models`,
-      `(${b.dims.join(', ')})`,
-    )
-  const x = asNumbers(a)
-  const y = asNumbers(b)
-  const classes = Math.max(1, a.dims.at(-1) ?? 1)
-  for (let start = 0; start < elementCount(a.dims); start += classes) {
-    let bestX = 0
-    let bestY = 0
-    for (let c = 0; c < classes; c++) {
-      const u = x[start + c] ?? 0
-      const v = y[start + c] ?? 0
-      if (u > (x[start + bestX] ?? 0)) bestX = c
-      if (v > (y[start + bestY] ?? 0)) bestY = c
-      if (u === v && !Number.isFinite(u)) continue // values that both mask
-      into.signal += u * u
-      into.noise += (u - v) * (u - v)
-      into.largest = Math.max(into.largest, Math.abs(u - v))
-    }
-    if (bestX === bestY) into.agreeing++
-    into.rows++
-  }
 }
 
 function invalid(place: string, expected: string, got: string): GpfqError {

@@ -234,8 +234,7 @@ describe('gpfq eval, compare, inspect', () => {
     const document = JSON.parse(stdout)
     expect(document).toMatchObject({
       models: { float: model, quantized: model },
-      agreement: 1,
-      sqnrDb: null,
+      outputs: [{ kind: 'classes', agreement: 1, sqnrDb: null }],
       samples: 200,
       speed: { samples: 32 },
     })
@@ -253,7 +252,8 @@ describe('gpfq eval, compare, inspect', () => {
     expect(stdout).toMatch(
       /\nspeed +(as fast|[\d.]+ times (faster|slower)), the shortest of \d+ runs? of 32 samples each\n/,
     )
-    expect(stdout).toMatch(/\nagreement +100\.00 % of 200 samples\nSQNR +outputs are equal\n/)
+    expect(stdout).toMatch(/\noutputs on 200 samples:\noutput +SQNR +agreement +taken as/)
+    expect(stdout).toMatch(/ equal +100\.00 % +classes: same largest class +0\.00\n/)
   })
 
   it('inspect lists layers, formats and what can be folded', async () => {

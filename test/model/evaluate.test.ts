@@ -189,9 +189,8 @@ describe('compareModels', () => {
     const result = await compareModels({ ...both, quantized: Uint8Array.of(1, 0) })
     const signal = 3 * 100 + 2 * 1 + 9.5 ** 2 + 1 + 100 - 1
     expect(result).toMatchObject({
-      agreement: 3 / 4,
+      outputs: [{ output: 'y', kind: 'classes', agreement: 3 / 4, largestDifference: 1 }],
       samples: 4,
-      largestDifference: 1,
       float: { bytes: 1 },
       quantized: { bytes: 2 },
       speed: { samples: 2 },
@@ -201,9 +200,9 @@ describe('compareModels', () => {
     expect(speedup).toBe(speed.floatSeconds / speed.quantizedSeconds)
     expect(float.millisecondsPerSample).toBeCloseTo(500 * speed.floatSeconds, 12)
     expect(quantized.millisecondsPerSample).toBeCloseTo(500 * speed.quantizedSeconds, 12)
-    expect(result.sqnrDb).toBeCloseTo(10 * Math.log10((signal + 1) / 4), 1)
+    expect(result.outputs[0]?.sqnrDb).toBeCloseTo(10 * Math.log10((signal + 1) / 4), 1)
     const same = await compareModels({ ...both, quantized: Uint8Array.of(0) })
-    expect(same).toMatchObject({ agreement: 1, sqnrDb: null, largestDifference: 0 })
+    expect(same.outputs).toMatchObject([{ agreement: 1, sqnrDb: null, largestDifference: 0 }])
   })
 
   it('compares each batch once and times the first', async () => {
