@@ -2,6 +2,10 @@
  * The formula of every alphabet, for 8 neurons at a time: code = clamp(nearest(v / s + z), 0, top), value = s·(code −
  * z). Here s is a scale, z a zero point, and nearest rounds halves to even. Float32, one rounding an operation. Scales
  * and zero points lie in panels [group][panel][scale block][8].
+ *
+ * The zero point is whole where the alphabet includes zero. Then weights that are exactly zero keep the value zero,
+ * whatever a method would choose for them. So pruned networks stay pruned, and a path cannot make up for its error with
+ * inputs that the neuron does not use, which fits the samples at hand and harms others.
  */
 
 /** Codes of 4 values as float32: clamp(nearest(v / s + z), 0, top). */
@@ -9,6 +13,13 @@
 export function nearestCode(v_f32x4: v128, s_f32x4: v128, z_f32x4: v128, top_f32x4: v128): v128 {
   const code_f32x4 = f32x4.nearest(f32x4.add(f32x4.div(v_f32x4, s_f32x4), z_f32x4))
   return f32x4.pmin(f32x4.pmax(code_f32x4, f32x4.splat(0)), top_f32x4)
+}
+
+/** The values v, but 0 where the weight w is 0 and the alphabet, with its zero point z, includes zero. */
+@inline
+export function keepZeros(v_f32x4: v128, w_f32x4: v128, z_f32x4: v128): v128 {
+  const free = v128.or(f32x4.ne(w_f32x4, f32x4.splat(0)), f32x4.ne(z_f32x4, f32x4.nearest(z_f32x4)))
+  return v128.and(v_f32x4, free)
 }
 
 /** Stores 8 codes, whole numbers in 0..255, as bytes. The bits of the float 2²³ + code are those of 2²³ plus code. */

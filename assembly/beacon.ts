@@ -20,9 +20,10 @@
  *
  * Neurons are SIMD lanes. Rows are processed in blocks of 128, and sums over inputs run in blocks of 256. The
  * arithmetic is float32; a and c are summed again in float64 before every loop and for the scale. A dead input
- * (H_tt = 0) takes the code nearest to w_t once the scale is known.
+ * (H_tt = 0) takes the code nearest to w_t once the scale is known. Weights that are zero have z_t = 0 where z can be 0
+ * (alphabet.ts).
  */
-import { nearestCode, storeCodes } from './alphabet'
+import { keepZeros, nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { product } from './product'
 import { ALIVE } from './substitute'
@@ -77,7 +78,7 @@ export function beacon(
       let moved = false
       for (let b = 0; b < panels; b += ROWS) {
         const high = min(panels, b + ROWS)
-        if (!improveRows(matrix, r + at, s + at, z, y, change, sums, inputs, panels, top, zero, b, high)) continue
+        if (!improveRows(matrix, weights + at, r + at, s + at, z, y, change, sums, inputs, panels, top, zero, b, high)) continue
         moved = true
         const shifted = change - (<usize>b << 8)
         for (let i = 0; i < panels; i++) product(matrix, panels, 0, i, b, high, shifted, y + (<usize>i << 8))
@@ -129,15 +130,20 @@ function greedy(
               x_f32x4 = f32x4.add(x_f32x4, f32x4.mul(v128.load_splat<f32>(transposed + offset), z_f32x4))
             }
             const r_f32x4 = v128.load(r + (<usize>row << 5) + half)
-            const a_f32x4 = f32x4.add(v128.load(sums + half), f32x4.mul(v128.load(w + (<usize>row << 5) + half), x_f32x4))
+            const w_f32x4 = v128.load(w + (<usize>row << 5) + half)
+            const a_f32x4 = f32x4.add(v128.load(sums + half), f32x4.mul(w_f32x4, x_f32x4))
             const c_f32x4 = v128.load(sums + 32 + half)
             const n_f32x4 = f32x4.splat(norm)
             const zero_f32x4 = f32x4.splat(zero)
             const alone_f32x4 = nearestCode(f32x4.div(r_f32x4, n_f32x4), v128.load(scale + half), zero_f32x4, f32x4.splat(top))
-            to_f32x4 = v128.bitselect(
-              best(a_f32x4, r_f32x4, c_f32x4, h_f32x4, n_f32x4, f32x4.splat(NaN), top, zero),
-              f32x4.sub(alone_f32x4, zero_f32x4),
-              f32x4.gt(c_f32x4, f32x4.splat(0)),
+            to_f32x4 = keepZeros(
+              v128.bitselect(
+                best(a_f32x4, r_f32x4, c_f32x4, h_f32x4, n_f32x4, f32x4.splat(NaN), top, zero),
+                f32x4.sub(alone_f32x4, zero_f32x4),
+                f32x4.gt(c_f32x4, f32x4.splat(0)),
+              ),
+              w_f32x4,
+              zero_f32x4,
             )
             v128.store(sums + half, f32x4.add(a_f32x4, f32x4.mul(to_f32x4, r_f32x4)))
             v128.store(sums + 32 + half, length(c_f32x4, h_f32x4, n_f32x4, to_f32x4))
@@ -151,7 +157,7 @@ function greedy(
 
 /** One loop over the rows of panels [b, high). Writes the changes of z; returns whether there were any. */
 function improveRows(
-  matrix: usize, r: usize, s: usize, z: usize, y: usize, change: usize, sums: usize,
+  matrix: usize, w: usize, r: usize, s: usize, z: usize, y: usize, change: usize, sums: usize,
   inputs: i32, panels: i32, top: f32, zero: f32, b: i32, high: i32,
 ): bool {
   const rows8 = sums + 256
@@ -178,7 +184,11 @@ function improveRows(
           const a_f32x4 = f32x4.sub(v128.load(sums + half), f32x4.mul(z_f32x4, b_f32x4))
           const h_f32x4 = f32x4.sub(y_f32x4, f32x4.mul(n_f32x4, z_f32x4))
           const c_f32x4 = length(v128.load(sums + 32 + half), y_f32x4, n_f32x4, f32x4.neg(z_f32x4))
-          const to_f32x4 = best(a_f32x4, b_f32x4, c_f32x4, h_f32x4, n_f32x4, z_f32x4, top, zero)
+          const to_f32x4 = keepZeros(
+            best(a_f32x4, b_f32x4, c_f32x4, h_f32x4, n_f32x4, z_f32x4, top, zero),
+            v128.load(w + row + half),
+            f32x4.splat(zero),
+          )
           d_f32x4 = f32x4.sub(to_f32x4, z_f32x4)
           moved_v128 = v128.or(moved_v128, f32x4.ne(d_f32x4, f32x4.splat(0)))
           v128.store(z + row + half, to_f32x4)

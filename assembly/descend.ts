@@ -7,7 +7,7 @@
  *
  * COMQ and AXE note that the quadratic error of a layer needs no samples; the last step of Beacon (2508.20293) is such
  * a descent. A change is kept only if it lowers the error, δ(δH_tt − 2P_t) < 0, so the error never rises, whatever
- * value the alphabet rounds to.
+ * value the alphabet rounds to. Weights that are zero keep the value zero (alphabet.ts).
  *
  * Neurons are SIMD lanes, inputs are visited in order, and H must be full. Blocked like substitute.ts: the rows of a
  * block of 128 are changed one after another, then the block's changes are applied to P of all rows through the
@@ -30,7 +30,9 @@ const ROWS: i32 = 16
  * Measures and improves the codes of each column. Items: columns = (group, candidate, neuron panel); the panel varies
  * fastest.
  * @param h matrix of gram.ts of Xq, full
- * @param r [group][neuron panel][8·panels][8] tril(G)·W of project.ts
+ * @param weights [group][neuron panel][8·panels][8]: values that are zero stay zero where the weight is zero; 0 keeps
+ *   every value that is zero
+ * @param r same shape, tril(G)·W of project.ts
  * @param s same shape, triu(G, 1)·W; r + s is b
  * @param scales [group][candidate][neuron panel][scale block][8]
  * @param zeros same shape
@@ -38,13 +40,12 @@ const ROWS: i32 = 16
  * @param errors [column][8] float64: ‖Xw − Xq q‖² − ‖Xw‖² of the final codes, written
  * @param scratch [worker][strip][2·8·panels + 136][8] float32
  * @param passes at most; with 0 only the errors are computed
- * @param sparse 1 keeps values that are zero
  * @param strip columns that are processed together, so that each panel of H is read once for all of them
  */
 export function descend(
-  h: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize, scratch: usize,
+  h: usize, weights: usize, r: usize, s: usize, scales: usize, zeros: usize, codes: usize, errors: usize, scratch: usize,
   inputs: i32, panels: i32, neuronPanels: i32, candidates: i32, scaleBlocks: i32, scaleBlockSize: i32,
-  top: f32, passes: i32, sparse: i32, strip: i32,
+  top: f32, passes: i32, strip: i32,
   begin: i32, end: i32, worker: i32,
 ): void {
   const columnBytes = <usize>panels << 8
@@ -85,9 +86,11 @@ export function descend(
         for (let v = 0; v < count; v++) {
           const q = path + <usize>v * pathBytes
           const change = q + (columnBytes << 1)
+          const item = begin + v
+          const column = <usize>(group * neuronPanels + (item % perGroup) % neuronPanels) * columnBytes
           if (!improveRows(
-            matrix, q, change, begin + v, scales, zeros, errors + (<usize>(begin + v) << 6),
-            inputs, panels, scaleBlocks, scaleBlockSize, top, sparse, b, high,
+            matrix, weights ? weights + column : 0, q, change, item, scales, zeros, errors + (<usize>item << 6),
+            inputs, panels, scaleBlocks, scaleBlockSize, top, b, high,
           )) continue
           moved = true
           for (let p = 0; p < panels; p++) {
@@ -112,13 +115,12 @@ export function descend(
 
 /** One pass over the rows of panels [b, high). Writes the changes of −q; returns whether there were any. */
 function improveRows(
-  matrix: usize, q: usize, change: usize, item: i32, scales: usize, zeros: usize, errors: usize,
-  inputs: i32, panels: i32, scaleBlocks: i32, scaleBlockSize: i32, top: f32, sparse: i32, b: i32, high: i32,
+  matrix: usize, w: usize, q: usize, change: usize, item: i32, scales: usize, zeros: usize, errors: usize,
+  inputs: i32, panels: i32, scaleBlocks: i32, scaleBlockSize: i32, top: f32, b: i32, high: i32,
 ): bool {
   const columnBytes = <usize>panels << 8
   const rows8 = change + ((<usize>ROWS) << 8) // P of the current 8 rows
   const top_f32x4 = f32x4.splat(top)
-  const sparse_i32x4 = i32x4.splat(sparse ? -1 : 0)
   let moved_v128 = i32x4.splat(0)
   for (let p = b; p < high; p++) {
     memory.copy(rows8, q + columnBytes + (<usize>p << 8), 256)
@@ -140,8 +142,13 @@ function improveRows(
         }
         const scale = <usize>(item * scaleBlocks + row / scaleBlockSize) << 5
         const n = q + (<usize>row << 5)
-        const n0_f32x4 = improve(v128.load(n), p0_f32x4, norm, v128.load(scales + scale), v128.load(zeros + scale), top_f32x4, sparse_i32x4)
-        const n1_f32x4 = improve(v128.load(n, 16), p1_f32x4, norm, v128.load(scales + scale, 16), v128.load(zeros + scale, 16), top_f32x4, sparse_i32x4)
+        let w0_f32x4 = f32x4.splat(0), w1_f32x4 = f32x4.splat(0)
+        if (w) {
+          w0_f32x4 = v128.load(w + (<usize>row << 5))
+          w1_f32x4 = v128.load(w + (<usize>row << 5), 16)
+        }
+        const n0_f32x4 = improve(v128.load(n), p0_f32x4, norm, v128.load(scales + scale), v128.load(zeros + scale), top_f32x4, w0_f32x4)
+        const n1_f32x4 = improve(v128.load(n, 16), p1_f32x4, norm, v128.load(scales + scale, 16), v128.load(zeros + scale, 16), top_f32x4, w1_f32x4)
         d0_f32x4 = f32x4.sub(n0_f32x4, v128.load(n))
         d1_f32x4 = f32x4.sub(n1_f32x4, v128.load(n, 16))
         moved_v128 = v128.or(moved_v128, v128.or(f32x4.ne(d0_f32x4, f32x4.splat(0)), f32x4.ne(d1_f32x4, f32x4.splat(0))))
@@ -157,16 +164,17 @@ function improveRows(
   return v128.any_true(moved_v128)
 }
 
-/** The best n = −q given all others, if it lowers the error; else n. Zeros stay where `sparse` is set. */
+/** The best n = −q given all others, if it lowers the error; else n. Zeros of weights w = 0 stay. */
 @inline
 function improve(
-  n_f32x4: v128, p_f32x4: v128, norm: f32, s_f32x4: v128, z_f32x4: v128, top_f32x4: v128, sparse_i32x4: v128,
+  n_f32x4: v128, p_f32x4: v128, norm: f32, s_f32x4: v128, z_f32x4: v128, top_f32x4: v128, w_f32x4: v128,
 ): v128 {
   const v_f32x4 = f32x4.sub(f32x4.div(p_f32x4, f32x4.splat(norm)), n_f32x4)
   const c_f32x4 = nearestCode(v_f32x4, s_f32x4, z_f32x4, top_f32x4)
   const to_f32x4 = f32x4.mul(s_f32x4, f32x4.sub(z_f32x4, c_f32x4))
   const lower = f32x4.lt(errorChange(f32x4.sub(to_f32x4, n_f32x4), p_f32x4, norm), f32x4.splat(0))
-  const pinned = v128.and(sparse_i32x4, f32x4.eq(n_f32x4, f32x4.splat(0)))
+  const zero_f32x4 = f32x4.splat(0)
+  const pinned = v128.and(f32x4.eq(n_f32x4, zero_f32x4), f32x4.eq(w_f32x4, zero_f32x4))
   return v128.bitselect(to_f32x4, n_f32x4, v128.andnot(lower, pinned))
 }
 

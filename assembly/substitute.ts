@@ -2,7 +2,8 @@
  * The path itself: a forward substitution that quantizes. With p = R_t − Σ_{s<t} H_ts q_s, row after row
  *
  *     q_t = A(p / H_tt)          greedy path following (2010.15979 in Gram form), or
- *     q_t = A(w_t)               where H_tt = 0 (a dead input), and for MSQ, whose output error this kernel computes.
+ *     q_t = A(w_t)               where H_tt = 0 (a dead input), and for MSQ, whose output error this kernel computes,
+ *     q_t = 0                    where w_t = 0 and the alphabet includes zero (alphabet.ts).
  *
  * Neurons are independent; the 8 of a panel are SIMD lanes. Only the order of the inputs is sequential. Blocked like
  * TRSM: 256 rows at a time receive all inputs before the block through the register tile. Then each 8 rows of the block
@@ -16,7 +17,7 @@
  * Order of summation of p: inputs before the row block ascending in blocks of 256, then the inputs of the row block,
  * then those of the 8-row block. It depends on shapes only. The error is a float64 sum over rows, see project.ts.
  */
-import { nearestCode, storeCodes } from './alphabet'
+import { keepZeros, nearestCode, storeCodes } from './alphabet'
 import { fork } from './fork'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { products } from './product'
@@ -169,25 +170,26 @@ export function step(
   }
   const norm = load<f32>(column)
   const norm_f32x4 = f32x4.splat(norm)
+  const w0_f32x4 = v128.load(w), w1_f32x4 = v128.load(w, 16)
   let v0_f32x4 = f32x4.div(p0_f32x4, norm_f32x4)
   let v1_f32x4 = f32x4.div(p1_f32x4, norm_f32x4)
   if (!(norm >= alive)) {
-    v0_f32x4 = v128.load(w)
-    v1_f32x4 = v128.load(w, 16)
+    v0_f32x4 = w0_f32x4
+    v1_f32x4 = w1_f32x4
   } else if (same) {
-    v0_f32x4 = f32x4.add(v0_f32x4, v128.load(w))
-    v1_f32x4 = f32x4.add(v1_f32x4, v128.load(w, 16))
+    v0_f32x4 = f32x4.add(v0_f32x4, w0_f32x4)
+    v1_f32x4 = f32x4.add(v1_f32x4, w1_f32x4)
   }
   const top_f32x4 = f32x4.splat(top)
   const s0_f32x4 = v128.load(scale), s1_f32x4 = v128.load(scale, 16)
   const z0_f32x4 = v128.load(zero), z1_f32x4 = v128.load(zero, 16)
-  const c0_f32x4 = nearestCode(v0_f32x4, s0_f32x4, z0_f32x4, top_f32x4)
-  const c1_f32x4 = nearestCode(v1_f32x4, s1_f32x4, z1_f32x4, top_f32x4)
+  const c0_f32x4 = nearestCode(keepZeros(v0_f32x4, w0_f32x4, z0_f32x4), s0_f32x4, z0_f32x4, top_f32x4)
+  const c1_f32x4 = nearestCode(keepZeros(v1_f32x4, w1_f32x4, z1_f32x4), s1_f32x4, z1_f32x4, top_f32x4)
   let n0_f32x4 = f32x4.mul(s0_f32x4, f32x4.sub(z0_f32x4, c0_f32x4)) // −q
   let n1_f32x4 = f32x4.mul(s1_f32x4, f32x4.sub(z1_f32x4, c1_f32x4))
   if (same) {
-    n0_f32x4 = f32x4.add(n0_f32x4, v128.load(w))
-    n1_f32x4 = f32x4.add(n1_f32x4, v128.load(w, 16))
+    n0_f32x4 = f32x4.add(n0_f32x4, w0_f32x4)
+    n1_f32x4 = f32x4.add(n1_f32x4, w1_f32x4)
   }
   v128.store(here, n0_f32x4)
   v128.store(here, n1_f32x4, 16)

@@ -9,6 +9,9 @@
  * a basic weight reaches its bound; a basic weight that does is replaced by j in the basis. Each input enters once: N
  * steps of 2m² multiply-adds in float64.
  *
+ * Where the alphabet includes zero (`top` is even), weights that are zero stay out of the walk: rounding costs nothing
+ * for them either.
+ *
  * Pivots smaller than 10⁻⁹ of the largest entry of the column count as zero; the first of equals leaves. No result
  * depends on threads, because a neuron is one item.
  */
@@ -27,6 +30,7 @@ const TINY: f64 = 1e-9
  */
 export function vertexWalk(
   x: usize, weights: usize, scratch: usize, rows: i32, inputs: i32, panels: i32, neurons: i32, neuronPanels: i32, groups: i32,
+  top: f32,
   begin: i32, end: i32, worker: i32,
 ): void {
   const even = (rows + 1) & ~1
@@ -53,7 +57,7 @@ export function vertexWalk(
     }
     for (let j = 0; j < inputs; j++) {
       const v = load<f64>(z + (<usize>j << 3))
-      if (abs(v) >= c) continue
+      if (abs(v) >= c || (v == 0 && !(<i32>top & 1))) continue
       const size = gather(x, column, rows, even, panels, groups, group, j)
       multiplyInverse(inverse, column, a, rows, even)
       enter(inverse, a, z, basis, rows, even, j, c, TINY * size)

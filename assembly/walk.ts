@@ -7,6 +7,8 @@
  *     CHANCE    q_t = s·(⌊x⌋ + 1 with probability x − ⌊x⌋, else ⌊x⌋)       2309.10975, x = v / s + z, then clamped
  *     EXACT     q_t = v: no alphabet; the forward substitution tril(H)⁻¹R
  *
+ * With an alphabet that includes zero, weights that are zero have v = 0, for which every choice is 0 (alphabet.ts).
+ *
  * The hard threshold of the paper has the alphabet {0} ∪ {±(λ + kδ)}. That is not of the form s·(code − z), which every
  * format stores. Where λ is a multiple of the step, both choose the same values.
  *
@@ -16,7 +18,7 @@
  *
  * Blocking and order of summation are those of substitute.ts: 256 rows, earlier inputs in blocks of 256.
  */
-import { nearestCode, storeCodes } from './alphabet'
+import { keepZeros, nearestCode, storeCodes } from './alphabet'
 import { BLOCK, matrixBytes, panelAt } from './gram'
 import { product } from './product'
 import { ALIVE } from './substitute'
@@ -122,6 +124,8 @@ function step(
   const s0_f32x4 = v128.load(scale), s1_f32x4 = v128.load(scale, 16)
   const z0_f32x4 = v128.load(zero), z1_f32x4 = v128.load(zero, 16)
   const top_f32x4 = f32x4.splat(top)
+  v0_f32x4 = keepZeros(v0_f32x4, v128.load(w), z0_f32x4)
+  v1_f32x4 = keepZeros(v1_f32x4, v128.load(w, 16), z1_f32x4)
   let c0_f32x4: v128, c1_f32x4: v128
   if (choice == CHANCE) {
     c0_f32x4 = chance(v0_f32x4, s0_f32x4, z0_f32x4, top_f32x4, key, neuron)

@@ -23,6 +23,12 @@ export function reals(length: number, seed: number): Float32Array {
   return Float32Array.from({ length }, () => (random() + random() + random() + random() - 2) * Math.sqrt(3))
 }
 
+/** The same values, but a share of them exactly zero, of either sign. */
+export function pruned(values: Float32Array, share: number, seed: number): Float32Array {
+  const random = randomFrom(seed)
+  return values.map((value) => (random() < share ? 0 * value : value))
+}
+
 /** What a ReLU leaves: nonnegative, about half of it zero. */
 export const activations = (length: number, seed: number): Float32Array =>
   reals(length, seed).map((value) => Math.max(0, value))

@@ -153,7 +153,7 @@ function descend(
     ...columns.of(request),
     ...{ h: matrices.h, r, s, errors, candidates, passes },
     scratch: regions.at('descent scratch'),
-    sparse: recipe.sparsity !== null,
+    ...(recipe.sparsity && { weights: 0 }), // passes keep all zeros
     strip: plan.descendStrip,
   })
 }

@@ -2,8 +2,8 @@
  * Beacon (2508.20293) in float64, one neuron on its samples: integers z whose Xq z has the largest cosine with Xw. A
  * first pass chooses each z_t as if the layer ended with input t; further loops choose it given all others. Every value
  * of the alphabet is tried each time. As long as all chosen z are zero, the values of one sign have the same cosine.
- * Then the weight is rounded, at the scale whose alphabet just reaches the largest weight. ‖Xw‖ is the same for all
- * values and left out of the cosine. Twin of assembly/beacon.ts, which computes the same from H and G.
+ * Then the weight is rounded, at the scale whose alphabet just reaches the largest weight. Weights that are zero have
+ * z_t = 0, if that is a value. ‖Xw‖ is the same for all values and left out of the cosine. Twin of assembly/beacon.ts, which computes the same from H and G.
  */
 import { nearestEven } from '../methods/alphabet.js'
 import type { NeuronOnSamples } from './spfq.js'
@@ -24,13 +24,14 @@ export function beacon(neuron: NeuronOnSamples, values: readonly number[], loops
   const z = new Float64Array(inputs)
   const y = new Float64Array(rows) // X_≤t w_≤t
   const v = new Float64Array(rows) // Xq z
+  const pruned = (t: number): boolean => w[t] === 0 && values.includes(0)
   const column = (t: number): Float64Array =>
     Float64Array.from({ length: rows }, (_, r) => quantizedSamples[r * inputs + t]!)
   let margin = Number.POSITIVE_INFINITY
   for (let t = 0; t < inputs; t++) {
     for (let r = 0; r < rows; r++) y[r] = y[r]! + w[t]! * samples[r * inputs + t]!
     const x = column(t)
-    if (dot(x, x) === 0) continue
+    if (dot(x, x) === 0 || pruned(t)) continue
     const picked = dot(v, v) > 0 ? best(y, v, x, values, null) : alone(dot(y, x) / dot(x, x) / start, values)
     margin = Math.min(margin, picked.margin)
     z[t] = picked.value
@@ -39,7 +40,7 @@ export function beacon(neuron: NeuronOnSamples, values: readonly number[], loops
   for (let loop = 0; loop < loops; loop++) {
     for (let t = 0; t < inputs; t++) {
       const x = column(t)
-      if (dot(x, x) === 0) continue
+      if (dot(x, x) === 0 || pruned(t)) continue
       for (let r = 0; r < rows; r++) v[r] = v[r]! - z[t]! * x[r]!
       const picked = best(y, v, x, values, z[t]!)
       margin = Math.min(margin, picked.margin)

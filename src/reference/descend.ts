@@ -33,7 +33,7 @@ export function multiplyVector(m: ArrayLike<number>, x: ArrayLike<number>): Floa
  * @param target Gw (inputs)
  * @param start values q (inputs) to start from
  * @param choose the alphabet: the value nearest to v for input t
- * @param sparse keeps values that are zero
+ * @param keeps whether input t keeps a value that is zero: for weights that are zero, and with sparsity for all
  * @returns q after the passes
  */
 export function descend(
@@ -42,7 +42,7 @@ export function descend(
   start: ArrayLike<number>,
   passes: number,
   choose: (t: number, v: number) => number,
-  sparse = false,
+  keeps: (t: number) => boolean = () => false,
 ): Float64Array {
   const inputs = start.length
   const q = Float64Array.from(start)
@@ -50,7 +50,7 @@ export function descend(
   for (let pass = 0; pass < passes; pass++) {
     for (let t = 0; t < inputs; t++) {
       const norm2 = h[t * inputs + t]!
-      if (norm2 <= 0 || (sparse && q[t] === 0)) continue
+      if (norm2 <= 0 || (q[t] === 0 && keeps(t))) continue
       const change = choose(t, q[t]! + p[t]! / norm2) - q[t]!
       if (!(change * (change * norm2 - 2 * p[t]!) < 0)) continue
       q[t] = q[t]! + change

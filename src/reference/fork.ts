@@ -4,7 +4,7 @@
  * the one that leaves the shortest u is kept; of equals the later one. With one block it is the search for one scale a
  * neuron.
  */
-import { nearestCode, type ReferenceLayer } from './gpfq.js'
+import { keepZero, nearestCode, type ReferenceLayer } from './gpfq.js'
 
 export interface ForkedResult {
   readonly codes: Uint8Array // (inputs, neurons)
@@ -70,7 +70,8 @@ function follow(
       product += xq * u[r]!
       norm2 += xq * xq
     }
-    const step = nearestCode((path && norm2 > 0 ? product / norm2 : w) / scale + zero, levels)
+    const v = keepZero(w, zero, path && norm2 > 0 ? product / norm2 : w)
+    const step = nearestCode(v / scale + zero, levels)
     steps.push(step)
     for (let r = 0; r < rows; r++)
       u[r] = u[r]! - scale * (step.code - zero) * quantizedSamples[r * inputs + t]!

@@ -11,7 +11,8 @@
  *     q_t = the alphabet's value nearest to ⟨Xq_t, u_{t−1} + w_t X_t⟩ / ‖Xq_t‖²
  *     u_t = u_{t−1} + w_t X_t − q_t Xq_t
  *
- * At the end u_N = Xw − Xq q is the neuron's output error on the samples.
+ * At the end u_N = Xw − Xq q is the neuron's output error on the samples. A weight that is exactly zero keeps the value
+ * zero, if the alphabet has that.
  */
 import { nearestEven } from '../methods/alphabet.js'
 
@@ -58,7 +59,8 @@ export function gpfq(layer: ReferenceLayer): ReferenceResult {
         norm2 += xq * xq
       }
       // The choice for a dead input does not change the error on the samples, so its weight is rounded.
-      const { code, value, margin } = nearest(layer, t, k, norm2 > 0 ? product / norm2 : w)
+      const v = norm2 > 0 ? product / norm2 : w
+      const { code, value, margin } = nearest(layer, t, k, keepZero(w, layer.zero, v))
       codes[t * neurons + k] = code
       margins[t * neurons + k] = margin
       for (let r = 0; r < rows; r++) u[r] = u[r]! - value * quantizedSamples[r * inputs + t]!
@@ -90,6 +92,10 @@ function nearest(
   const { code, margin } = nearestCode(v / scale + zero, levels)
   return { code, value: scale * (code - zero), margin }
 }
+
+/** v, but 0 for a weight w = 0 where the alphabet includes zero. Twin of keepZeros in assembly/alphabet.ts. */
+export const keepZero = (w: number, zero: number, v: number): number =>
+  w === 0 && Number.isInteger(zero) ? 0 : v
 
 /** The code of a value in steps, and its distance from the nearest rounding boundary; 1 where it was clipped. */
 export function nearestCode(steps: number, levels: number): { code: number; margin: number } {

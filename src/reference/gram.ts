@@ -37,7 +37,7 @@ export interface GramPath {
  * The path of one neuron.
  * @param h XqᵀXq (inputs, inputs)
  * @param g XqᵀX (inputs, inputs)
- * @param choose the alphabet: the value nearest to `value` for input t
+ * @param choose the alphabet: the value nearest to `value` for input t, or 0 for a weight that stays zero
  */
 export function gramPath(
   h: ArrayLike<number>,

@@ -1,14 +1,22 @@
 /**
  * The vertex walk (Maly & Saab, 2209.03487) of one neuron in float64: weights z with Xz = Xw and ‖z‖∞ = ‖w‖∞, all but
- * at most m of them at ±‖w‖∞. It keeps a tableau B⁻¹X of all columns instead of the inverse of assembly/vertex.ts. The
+ * at most m of them at ±‖w‖∞, or at 0 where w is 0 and zeros are kept. It keeps a tableau B⁻¹X of all columns instead of the inverse of assembly/vertex.ts. The
  * choices are the same, and so is z up to rounding.
  */
 
 /** Pivots below this share of the largest entry of the column count as zero. */
 const TINY = 1e-9
 
-/** @param samples X (rows, inputs) */
-export function vertexWalk(samples: ArrayLike<number>, rows: number, w: ArrayLike<number>): Float64Array {
+/**
+ * @param samples X (rows, inputs)
+ * @param keepsZeros weights that are zero stay, because the alphabet includes zero
+ */
+export function vertexWalk(
+  samples: ArrayLike<number>,
+  rows: number,
+  w: ArrayLike<number>,
+  keepsZeros: boolean,
+): Float64Array {
   const inputs = w.length
   const z = Float64Array.from(w)
   const c = z.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
@@ -28,7 +36,7 @@ export function vertexWalk(samples: ArrayLike<number>, rows: number, w: ArrayLik
     basis[place] = j
   }
   for (let j = 0; j < inputs; j++) {
-    if (Math.abs(z[j]!) >= c) continue
+    if (Math.abs(z[j]!) >= c || (keepsZeros && z[j] === 0)) continue
     let size = 0
     for (let r = 0; r < rows; r++) size = Math.max(size, Math.abs(samples[r * inputs + j]!))
     const tiny = TINY * size

@@ -6,13 +6,13 @@ import type { Task } from '../engine/job.js'
 import type { Pointer } from './arena.js'
 import { PANEL, type Path, task } from './kernels.js'
 
-/** `h` is the full matrix, with the part above the diagonal. */
+/** `h` is the full matrix, with the part above the diagonal. Without `weights` every value that is zero stays zero. */
 export function descend(
   a: Path & {
+    weights: Pointer
     s: Pointer
     errors: Pointer
     passes: number
-    sparse: boolean
     strip: number
   },
 ): Task {
@@ -20,6 +20,7 @@ export function descend(
     'descend',
     [
       a.h,
+      a.weights,
       a.r,
       a.s,
       a.scales,
@@ -35,7 +36,6 @@ export function descend(
       a.scaleBlockSize,
       a.top,
       a.passes,
-      a.sparse,
       a.strip,
     ],
     a.groups * a.candidates * a.neuronPanels,
@@ -225,10 +225,11 @@ export function vertexWalk(a: {
   neurons: number
   neuronPanels: number
   groups: number
+  top: number
 }): Task {
   return task(
     'vertexWalk',
-    [a.x, a.weights, a.scratch, a.rows, a.inputs, a.panels, a.neurons, a.neuronPanels, a.groups],
+    [a.x, a.weights, a.scratch, a.rows, a.inputs, a.panels, a.neurons, a.neuronPanels, a.groups, a.top],
     a.groups * a.neurons,
     1,
   )

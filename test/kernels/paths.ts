@@ -8,6 +8,7 @@
  */
 import fc from 'fast-check'
 import { nearestEven } from '#src/methods/alphabet.js'
+import { keepZero } from '#src/reference/gpfq.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { project } from '#src/wasm/kernels.js'
 import { integers, randomFrom } from '../random.js'
@@ -45,9 +46,10 @@ export interface PathProblem {
   readonly scaleOf: (group: number, candidate: number, block: number, neuron: number) => number
 }
 
-/** About one input in seven is dead. */
+/** About one input in seven is dead, and none, half or most of the weights are zero. */
 export function pathProblem({ rows, inputs, neurons, groups, seed }: PathCase): PathProblem {
   const random = randomFrom(seed)
+  const zeros = [0, 0.5, 0.97][seed % 3]!
   const dead = Array.from({ length: inputs }, () => random() < 1 / 7)
   const samples = Array.from({ length: groups }, (_, g) => ({
     x: integers(rows * inputs, 3, seed + 2 * g),
@@ -60,7 +62,7 @@ export function pathProblem({ rows, inputs, neurons, groups, seed }: PathCase): 
     weights: samples.map((_, g) => ({
       rows: inputs,
       columns: neurons,
-      values: integers(inputs * neurons, 8, seed + 99 + g).map((w) => w / 8),
+      values: integers(inputs * neurons, 8, seed + 99 + g).map((w) => (random() < zeros ? 0 : w / 8)),
     })),
     scaleOf: (g, c, b, k) => 2 ** -(1 + ((g + 2 * c + b + k) % 3)),
   }
@@ -133,7 +135,7 @@ export interface Column {
   readonly g: ArrayLike<number>
   readonly w: Float64Array // (inputs)
   readonly scale: (t: number) => number
-  /** Code of the value nearest to v for input t. */
+  /** Code of the value nearest to v for input t, or of zero for a weight that stays zero. */
   readonly code: (t: number, v: number) => number
   /** Value of a code. */
   readonly value: (t: number, code: number) => number
@@ -153,13 +155,14 @@ export function* columnsOf(c: PathCase, p: PathProblem): Iterable<Column> {
     const group = Math.floor(item / (neurons * candidates))
     const scale = (t: number): number => p.scaleOf(group, candidate, Math.floor(t / blockSize), neuron)
     const column = candidate * panelsOf(neurons) * 8 + neuron
+    const w = Float64Array.from({ length: inputs }, (_, t) => p.weights[group]!.values[t * neurons + neuron]!)
     yield {
       name: `group ${group} candidate ${candidate} neuron ${neuron}`,
-      ...{ group, candidate, neuron, scale },
+      ...{ group, candidate, neuron, scale, w },
       h: p.h[group]!.values,
       g: p.g[group]!.values,
-      w: Float64Array.from({ length: inputs }, (_, t) => p.weights[group]!.values[t * neurons + neuron]!),
-      code: (t, v) => Math.min(levels - 1, Math.max(0, nearestEven(v / scale(t) + zero))),
+      code: (t, v) =>
+        Math.min(levels - 1, Math.max(0, nearestEven(keepZero(w[t]!, zero, v) / scale(t) + zero))),
       value: (t, code) => scale(t) * (code - zero),
       at: (t) => columnIndex(group, t, column, perGroup, panelsOf(inputs)),
       lane: (group * perGroup + (column >> 3)) * 8 + (column & 7),

@@ -5,6 +5,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { keepZero } from '#src/reference/gpfq.js'
 import { gramPath } from '#src/reference/gram.js'
 import { hardThreshold, softThreshold } from '#src/reference/sparse.js'
 import { draw } from '#src/reference/spfq.js'
@@ -84,7 +85,8 @@ describe('walk', () => {
           let margin = 1
           const expected: number[] = []
           gramPath(h, g, w, c.inputs, (t, v) => {
-            const steps = v / scale(t) + (c.levels - 1) / 2
+            const zero = (c.levels - 1) / 2
+            const steps = keepZero(w[t]!, zero, v) / scale(t) + zero
             const fraction = steps - Math.floor(steps)
             const dice = draw(draws, counted, t)
             const apart = Math.abs(dice - fraction)

@@ -190,7 +190,7 @@ const METHODS: readonly Compared[] = [
     options: { method: 'msq', preprocess: true },
     wide: true,
     ties: (layer, result, levels) =>
-      countNearTies(layer, result, levels, orderOf(layer, false), preprocessed),
+      countNearTies(layer, result, levels, orderOf(layer, false), preprocessed(levels)),
   },
 ]
 

@@ -50,7 +50,8 @@ describe('scales of blocks, searched', () => {
           async (given, levels, size, ordered) => {
             fc.pre(size < given.inputs)
             const actOrder = method === 'gpfq' && ordered
-            const layer = layerOf(given)
+            // A block of zeros has an arbitrary scale, which shows where the alphabet has no zero.
+            const layer = layerOf(levels % 2 === 0 ? { ...given, zeros: 0 } : given)
             const scalePer = { group: size }
             const result = await quantizeEverywhere(quantizers, layer, {
               ...{ ...search, levels, scalePer },

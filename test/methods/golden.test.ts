@@ -133,7 +133,9 @@ describe.skipIf(!present)('golden layers', () => {
         const result = await quantize(golden, levels, { method: 'msq', preprocess: true })
         for (const [layer, chosen] of layersOf(result)) {
           const order = orderOf(layer, false)
-          expect(countNearTies(layer, chosen, levels, order, preprocessed)).toBeLessThanOrEqual(allowed)
+          expect(countNearTies(layer, chosen, levels, order, preprocessed(levels))).toBeLessThanOrEqual(
+            allowed,
+          )
         }
       })
     })

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { vertexWalk } from '#src/reference/vertexWalk.js'
-import { activations, disturbed, reals } from '../random.js'
+import { activations, disturbed, pruned, reals } from '../random.js'
 import { openQuantizers, quantizeEverywhere } from './twin.js'
 
 const quantizers = await openQuantizers(1, 2)
@@ -13,13 +13,15 @@ const shape = fc
     wider: fc.integer({ min: 1, max: 60 }),
     neurons: fc.integer({ min: 1, max: 11 }),
     same: fc.boolean(),
+    zeros: fc.constantFrom(0, 0.4, 0.9),
     seed: fc.nat(),
   })
-  .map(({ rows, wider, neurons, same, seed }) => {
+  .map(({ rows, wider, neurons, same, zeros, seed }) => {
     const inputs = rows + wider
+    const weights = pruned(reals(inputs * neurons, seed + 1), zeros, seed + 3)
     const x = activations(rows * inputs, seed).map((v, i) => (i % inputs === 3 ? 0 : v))
     return {
-      ...{ rows, inputs, neurons, weights: reals(inputs * neurons, seed + 1), samples: x },
+      ...{ rows, inputs, neurons, weights, samples: x },
       ...(same ? {} : { quantizedSamples: disturbed(x, 0.1, seed + 2) }),
     }
   })
@@ -29,7 +31,7 @@ describe('vertexWalk', () => {
     fc.assert(
       fc.property(shape, ({ rows, inputs, neurons, weights, samples }) => {
         const w = Float64Array.from({ length: inputs }, (_, t) => weights[t * neurons]!)
-        const z = vertexWalk(samples, rows, w)
+        const z = vertexWalk(samples, rows, w, false)
         const c = Math.max(...w.map(Math.abs))
         for (let r = 0; r < rows; r++) {
           let [moved, size] = [0, 0]
@@ -60,7 +62,7 @@ describe('msq with preprocess', () => {
         const { rows, inputs, neurons, weights, samples } = layer
         for (let k = 0; k < neurons; k++) {
           const w = Float64Array.from({ length: inputs }, (_, t) => weights[t * neurons + k]!)
-          const z = vertexWalk(layer.quantizedSamples ?? samples, rows, w)
+          const z = vertexWalk(layer.quantizedSamples ?? samples, rows, w, levels % 2 === 1)
           z.forEach((v, t) => {
             const steps = v / result.scales[k]! + result.zero
             const code = result.codes[t * neurons + k]!

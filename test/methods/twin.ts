@@ -14,9 +14,10 @@ import {
   type LayerResult,
   type Quantizer,
 } from '#src/quantizer.js'
+import { keepZero } from '#src/reference/gpfq.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import type { NeuronOnSamples } from '#src/reference/spfq.js'
-import { activations, disturbed, reals } from '../random.js'
+import { activations, disturbed, pruned, reals } from '../random.js'
 
 /** A quantizer for each number of threads, closed when the tests of the file are done. */
 export async function openQuantizers(...threads: readonly number[]): Promise<Quantizer[]> {
@@ -31,16 +32,20 @@ export interface LayerCase {
   readonly neurons: number
   readonly same: boolean
   readonly seed: number
+  /** Share of weights that are exactly zero; default 0. */
+  readonly zeros?: number
 }
 
-/** Random layers that are small enough for the float64 twins. */
-export const layerCases: fc.Arbitrary<LayerCase> = fc.record({
-  rows: fc.integer({ min: 2, max: 200 }),
-  inputs: fc.integer({ min: 6, max: 90 }),
-  neurons: fc.integer({ min: 1, max: 20 }),
-  same: fc.boolean(),
-  seed: fc.nat(),
-})
+/** Random layers that are small enough for the float64 twins; half of them have weights that are zero. */
+export const layerCases: fc.Arbitrary<LayerCase> = fc
+  .record({
+    rows: fc.integer({ min: 2, max: 200 }),
+    inputs: fc.integer({ min: 6, max: 90 }),
+    neurons: fc.integer({ min: 1, max: 20 }),
+    same: fc.boolean(),
+    seed: fc.nat(),
+  })
+  .map((c) => ({ ...c, zeros: [0, 0, 0.4, 0.97][c.seed % 4]! }))
 
 /** A dense layer, or a group of a convolution, for the twins. */
 export interface TwinLayer extends LayerProblem {
@@ -65,13 +70,14 @@ export function withMatrices(problem: LayerProblem, rows: number): TwinLayer {
 }
 
 /** A layer with correlated activations (each depends on the one before) and some dead inputs; noise is added for Xq. */
-export function layerOf({ rows, inputs, neurons, same, seed }: LayerCase): TwinLayer {
+export function layerOf({ rows, inputs, neurons, same, seed, zeros = 0 }: LayerCase): TwinLayer {
   const x = activations(rows * inputs, seed)
   for (let i = 0; i < x.length; i++) {
     if (i % inputs > 0) x[i] = 0.7 * x[i - 1]! + 0.5 * x[i]!
     if (i % inputs === 5) x[i] = 0
   }
-  const problem = { inputs, neurons, weights: reals(inputs * neurons, seed + 2), samples: x }
+  const weights = pruned(reals(inputs * neurons, seed + 2), zeros, seed + 3)
+  const problem = { inputs, neurons, weights, samples: x }
   return withMatrices(same ? problem : { ...problem, quantizedSamples: disturbed(x, 0.1, seed + 1) }, rows)
 }
 
@@ -81,9 +87,9 @@ export interface Neuron extends NeuronOnSamples {
   readonly g: Float64Array
   readonly w: Float64Array
   readonly number: number
-  /** The value of the alphabet that the method chooses for v, for the input at place t. */
+  /** The value of the alphabet that the method chooses for v, for the input at place t; 0 for a weight that stays zero. */
   readonly choose: (t: number, v: number) => number
-  /** The nearest value of the alphabet. */
+  /** The nearest value of the alphabet; 0 for a weight that stays zero. */
   readonly nearest: (t: number, v: number) => number
   /** Reports the margin of another decision of the twin. */
   readonly doubt: (margin: number) => void
@@ -159,7 +165,8 @@ export function countNearTies(
     const by =
       (rule: Decide) =>
       (t: number, v: number): number => {
-        const decided = rule(v / scaleAt(t) + zero, t, k)
+        const kept = keepZero(weights[order[t]! * neurons + k]!, zero, v)
+        const decided = rule(kept / scaleAt(t) + zero, t, k)
         const code = Math.min(levels - 1, Math.max(0, decided.code))
         if (decided.code === code) least = Math.min(least, decided.margin)
         return scaleAt(t) * (code - zero)

@@ -76,12 +76,15 @@ export const withPasses =
   (twin: Twin, passes: number, sparsely = false): Twin =>
   (neuron) => {
     const { h, g, w, nearest } = neuron
-    return descend(h, multiplyVector(g, w), twin(neuron), passes, nearest, sparsely)
+    const keeps = (t: number): boolean => sparsely || w[t] === 0
+    return descend(h, multiplyVector(g, w), twin(neuron), passes, nearest, keeps)
   }
 
 /** Rounding after the vertex walk on Xq. */
-export const preprocessed: Twin = ({ quantizedSamples, rows, w, choose }) =>
-  vertexWalk(quantizedSamples, rows, w).map((v, t) => choose(t, v))
+export const preprocessed =
+  (levels: number): Twin =>
+  ({ quantizedSamples, rows, w, choose }) =>
+    vertexWalk(quantizedSamples, rows, w, levels % 2 === 1).map((v, t) => choose(t, v))
 
 export interface MethodCase {
   readonly name: string
@@ -188,8 +191,9 @@ export function replayBeacon(
       const z = taken(codes, t)
       const norm2 = h[t * inputs + t]!
       const [yv, vv] = [dot(y, v), dot(v, v)]
-      // While Xq z is still zero, all values of one sign have the same score.
-      if (norm2 > 0 && vv > 0) {
+      // While Xq z is still zero, all values of one sign have the same score. A weight that stays zero has no choice.
+      const kept = weights[t * neurons + k] === 0 && Number.isInteger(zero)
+      if (norm2 > 0 && vv > 0 && !kept) {
         const x = Float64Array.from({ length: rows }, (_, r) => quantizedSamples[r * inputs + t]!)
         const [yx, vx] = [dot(y, x), dot(v, x)]
         const score = (p: number): number => {
