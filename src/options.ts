@@ -37,7 +37,11 @@ export interface OptionValues {
    * all others; the output error never rises. Default 0, with preset best 3. For beacon these are its loops, default 5.
    */
   readonly passes: number
-  /** gptq and qronos: λ ≥ 0 added to H, in units of the mean of its diagonal. Default 0.01. */
+  /**
+   * Every method but frame: a ridge λ ≥ 0 in units of the mean of diag H. gptq and qronos add it to what they factor, default
+   * 0.01. The others add it to H and G, so that path, passes and searched scales minimize ‖XW − XqQ‖² + λ‖W − Q‖²; default 0.
+   * It changes nothing where msq has no passes and no search.
+   */
   readonly damping: number
   /**
    * gpfq, spfq, gptq and qronos: take inputs in descending order of H_tt. Default true for gptq and qronos, and for gpfq
@@ -83,8 +87,8 @@ type OptionsWith<More extends OptionName> =
  * A method with its own options, the same for one layer and for a whole model. The default method is gpfq, with the preset
  * `best` qronos. The preset makes three passes, which is slower and most accurate; beacon keeps its loops.
  *
- * `gpfq`: passes, actOrder, sparsity; `spfq`: passes, actOrder, seed, alignment; `gptq`, `qronos`: passes, actOrder,
- * damping; `beacon`: passes; `msq`: passes, preprocess; `frame`: redundancy, and no preset.
+ * `gpfq`: passes, actOrder, damping, sparsity; `spfq`: passes, actOrder, damping, seed, alignment; `gptq`, `qronos`: passes,
+ * actOrder, damping; `beacon`: passes, damping; `msq`: passes, damping, preprocess; `frame`: redundancy, and no preset.
  */
 export type MethodOptions = OptionsWith<never>
 

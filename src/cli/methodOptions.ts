@@ -80,9 +80,12 @@ function defaultOf(name: OptionName, methods: readonly Method[]): string | null 
     const searched = methods.filter((method) => methodEntry(method).options.actOrder === 'searched')
     return `default for ${[...on, ...searched].join(', ')} with --radius search`
   }
-  const [first] = methods
-  const value = first === undefined ? null : methodEntry(first).options[name]
-  return typeof value === 'number' ? `default: ${value}` : null
+  const values = methods.map((method) => methodEntry(method).options[name])
+  const [first] = values
+  if (typeof first !== 'number') return null
+  const others = methods.filter((_, i) => values[i] !== first)
+  const own = others.map((method) => `; ${method} ${methodEntry(method).options[name]}`)
+  return `default: ${first}${own.join('')}`
 }
 
 function methodLines(): readonly string[] {

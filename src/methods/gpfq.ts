@@ -4,8 +4,8 @@
  * substitute.ts; float64 twins: reference/gpfq.ts, reference/gram.ts.
  *
  * Cost: N²K/2 for tril(G)·W (none where Xq = X and no scale is searched) and N²K/2 a candidate. When: GPFQ is the default.
- * It needs no inverse and no damping, and works with any H, also a singular one. MSQ is for comparison, or for use with
- * passes.
+ * It needs no inverse and no damping, and works with any H, also a singular one; a ridge (ridge.ts) is for few or very unequal
+ * samples. MSQ is for comparison, or for use with passes.
  */
 import type { Task } from '../engine/job.js'
 import * as kernels from '../wasm/kernels.js'

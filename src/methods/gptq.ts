@@ -74,4 +74,8 @@ export function nearestPlane(system: GramSystem): NearestPlane {
   }
 }
 
-export const gptq: GramMethodKind = { regions: nearestPlaneRegions, create: nearestPlane }
+export const gptq: GramMethodKind = {
+  ownDamping: true,
+  regions: nearestPlaneRegions,
+  create: nearestPlane,
+}

@@ -24,6 +24,8 @@ export interface GramSystem {
   /** The memory of the plan. A method finds its own regions by the names that its `regions` gives them. */
   readonly regions: Regions
   readonly matrices: Matrices
+  /** λ on the diagonals of H and G, in units of the mean of diag H (ridge.ts). */
+  readonly ridge: number
   readonly columns: Columns
   /**
    * r = tril(G)·W and s = triu(G, 1)·W, [group][neuron panel][8·panels][8] float32. The address s is 0 where the plan is
@@ -59,6 +61,8 @@ export interface GramMethod {
 
 /** A method as the plan and the solver see it. */
 export interface GramMethodKind {
+  /** True where the method damps by itself what it factors, instead of H and G. */
+  readonly ownDamping?: boolean
   /** Memory that the method needs besides the common regions, by name, in bytes. */
   regions(
     shape: SolveShape,

@@ -20,6 +20,7 @@ import type { GramMethod, GramSystem } from './gramMethod.js'
 import type { Regions } from './layout.js'
 import type { Matrices } from './matrices.js'
 import { permuteRows, toOrder } from './order.js'
+import { addRidge } from './ridge.js'
 import type { Chosen, SolveRequest } from './solution.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
@@ -30,11 +31,12 @@ export function gramSystem(
   plan: SolvePlan,
   regions: Regions,
   matrices: Matrices,
+  ridge: number,
 ): GramSystem {
   const whole = (name: string): Pointer => (plan.triangular ? 0 : regions.at(name))
   return {
     ...engine,
-    ...{ shape, plan, recipe: shape.recipe, regions, matrices },
+    ...{ shape, plan, recipe: shape.recipe, regions, matrices, ridge },
     columns: new Columns(engine.arena, regions, shape.inputs),
     r: plan.projects ? regions.at('tril(G)·W') : 0,
     s: whole('triu(G, 1)·W'),
@@ -71,10 +73,17 @@ export async function solveLayer(
 
 /** Packs the weights and projects them. */
 function begin(system: GramSystem, method: GramMethod, request: SolveRequest): Phase[] {
-  const { columns, matrices, r, s } = system
-  const { triangular, projects } = system.plan
-  const project = kernels.project({ ...columns.of(request), g: matrices.g, r, s, triangular })
-  return [columns.load(request), ...(projects ? [[project]] : []), ...(method.project?.(request) ?? [])]
+  const { columns, plan } = system
+  return [
+    columns.load(request),
+    ...(plan.projects ? [project(system, request)] : []),
+    ...(method.project?.(request) ?? []),
+  ]
+}
+
+/** Computes r and s. */
+function project({ columns, matrices, plan, r, s }: GramSystem, request: SolveRequest): Phase {
+  return [kernels.project({ ...columns.of(request), g: matrices.g, r, s, triangular: plan.triangular })]
 }
 
 /** The best of GRID for each neuron, or for the layer, (groups · neurons). */
@@ -118,7 +127,7 @@ async function chooseCodes(
   return columns.readCodes(request.shape)
 }
 
-/** ‖XW − XqQ‖ / ‖XW‖ from H and G = H: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
+/** ‖XW − XqQ‖ / ‖XW‖ from H and G = H, without a ridge: E² = ‖Xw‖² + (qᵀHq − 2qᵀGw), ‖Xw‖² = wᵀGw. */
 async function errorFromH(
   system: GramSystem,
   request: SolveRequest,
@@ -126,12 +135,18 @@ async function errorFromH(
   scales: Float32Array,
   options: RunOptions,
 ): Promise<number> {
-  const { pool, arena, columns, plan } = system
+  const { pool, arena, columns, plan, ridge } = system
   const { groups, neurons } = request.shape
   const perGroup = kernels.panelsOf(neurons)
   columns.setScales(request, scales)
   columns.writeCodes(request.shape, codes)
-  await pool.run([[descend(system, request, 1, 0)]], options)
+  const job: Phase[] = [[descend(system, request, 1, 0)]]
+  if (ridge > 0) {
+    addRidge(system, 0)
+    job.unshift(project(system, request))
+  }
+  await pool.run(job, options)
+  if (ridge > 0) addRidge(system, ridge)
   const length = groups * perGroup * plan.panels * 64
   const [w, r, s] = [columns.weights, system.r, system.s].map((at) => arena.floats(at, length))
   let signal2 = 0

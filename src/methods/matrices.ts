@@ -11,8 +11,7 @@ import { combineCorrelations, type LaidMatrix } from './combineCorrelations.js'
 import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
 import { type Observations, sumLayout } from './observations.js'
-import { addToDiagonal, copyMatrix, diagonalOf, matrixFloats, type PanelLayout } from './panelMatrix.js'
-import { ALIVE } from './solution.js'
+import { copyMatrix, diagonalOf, matrixFloats, type PanelLayout } from './panelMatrix.js'
 import type { SolvePlan, SolveShape } from './solvePlan.js'
 
 export interface Matrices {
@@ -34,7 +33,6 @@ export async function loadMatrices(
   plan: SolvePlan,
   regions: Regions,
   options: RunOptions,
-  ridge = 0,
 ): Promise<Matrices> {
   const { groups, inputs, streamsEqual } = observations.shape
   const { panels, triangular, ordered } = plan
@@ -56,10 +54,6 @@ export async function loadMatrices(
   if (convolution !== null)
     combineCorrelations(observations.shape, convolution, sum, laid(h), streamsEqual ? null : laid(g))
   const diagonal = diagonalOf(kernelLayout, arena.floats(h, floats))
-  if (ridge > 0) {
-    const by = ridges(diagonal, ridge, groups)
-    for (const matrix of new Set([h, g])) addToDiagonal(kernelLayout, arena.floats(matrix, floats), by)
-  }
   const mirrored: readonly Phase[] = triangular ? [] : [[kernels.mirror({ matrix: h, panels, groups })]]
   if (!ordered) {
     if (mirrored.length > 0) await pool.run(mirrored, options)
@@ -103,13 +97,4 @@ function writeOrder(words: Uint32Array, order: Uint32Array, inputs: number, grou
   for (let g = 0; g < groups; g++) {
     for (let t = 0; t < columns; t++) words[g * columns + t] = t < inputs ? order[g * inputs + t]! : t
   }
-}
-
-/** λ times the mean of diag H over the inputs that are not zero, (groups). */
-function ridges(diagonal: Float32Array, ridge: number, groups: number): Float32Array {
-  const inputs = diagonal.length / groups
-  return Float32Array.from({ length: groups }, (_, g) => {
-    const own = diagonal.subarray(g * inputs, (g + 1) * inputs).filter((norm2) => norm2 >= ALIVE)
-    return (ridge * own.reduce((sum, norm2) => sum + norm2, 0)) / Math.max(1, own.length)
-  })
 }

@@ -71,7 +71,7 @@ export const BEST_WORDS = { title: 'Best', what: 'Qronos with 3 passes, slower a
 /** What each option does, in one line. */
 export const OPTION_WORDS: Readonly<Record<OptionName, string>> = {
   passes: 'passes of coordinate descent after the method; the error never rises',
-  damping: 'λ in units of the mean diagonal of H',
+  damping: 'ridge λ in units of the mean diagonal of H: the larger, the nearer codes come to rounding',
   actOrder: 'inputs in descending order of H_tt',
   seed: 'seed of the random numbers',
   alignment: 'order of the data alignment',

@@ -28,13 +28,13 @@ export const METHOD_TABLE = {
     ownScales: false,
     codesOfWeights: true,
     // With a given radius the order of the inputs is that of the papers.
-    options: { passes: 0, actOrder: 'searched', sparsity: null },
+    options: { passes: 0, actOrder: 'searched', damping: 0, sparsity: null },
   },
   spfq: {
     needsSamples: true,
     ownScales: false,
     codesOfWeights: true,
-    options: { passes: 0, actOrder: false, seed: 0, alignment: 1 },
+    options: { passes: 0, actOrder: false, damping: 0, seed: 0, alignment: 1 },
   },
   gptq: {
     needsSamples: true,
@@ -54,13 +54,13 @@ export const METHOD_TABLE = {
     ownScales: true,
     codesOfWeights: true,
     // Its authors make five loops.
-    options: { passes: 5 },
+    options: { passes: 5, damping: 0 },
   },
   msq: {
     needsSamples: false,
     ownScales: false,
     codesOfWeights: true,
-    options: { passes: 0, preprocess: false },
+    options: { passes: 0, damping: 0, preprocess: false },
   },
   frame: {
     needsSamples: false,

@@ -26,23 +26,14 @@ export const entryAt = (layout: PanelLayout, group: number, i: number, s: number
 
 /** Diagonals, (groups, inputs). */
 export function diagonalOf(layout: PanelLayout, values: Float32Array): Float32Array {
-  const { groups, inputs } = layout
-  const diagonal = new Float32Array(groups * inputs)
-  for (let g = 0; g < groups; g++) {
-    for (let t = 0; t < inputs; t++) {
-      diagonal[g * inputs + t] = values[entryAt(layout, g, t, t)]!
-    }
-  }
-  return diagonal
+  const diagonal = new Float32Array(layout.groups * layout.inputs)
+  return diagonal.map((_, i) => values[onDiagonal(layout, i)]!)
 }
 
-/** Adds a number to the diagonal of each group. @param by (groups) */
-export function addToDiagonal(layout: PanelLayout, values: Float32Array, by: Float32Array): void {
-  for (let g = 0; g < layout.groups; g++)
-    for (let t = 0; t < layout.inputs; t++) {
-      const at = entryAt(layout, g, t, t)
-      values[at] = values[at]! + by[g]!
-    }
+/** Place of the entry i of the diagonals, (groups, inputs), among the floats. */
+export function onDiagonal(layout: PanelLayout, i: number): number {
+  const t = i % layout.inputs
+  return entryAt(layout, (i - t) / layout.inputs, t, t)
 }
 
 /**

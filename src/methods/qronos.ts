@@ -16,6 +16,7 @@ import { type NearestPlane, nearestPlane, nearestPlaneRegions } from './gptq.js'
 import type { GramMethod, GramMethodKind, GramSystem } from './gramMethod.js'
 
 export const qronos: GramMethodKind = {
+  ownDamping: true,
   regions(shape, plan, threads) {
     const columns = shape.groups * plan.neuronPanels * plan.panels * 256
     const own = shape.streamsEqual

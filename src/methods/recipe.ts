@@ -24,7 +24,7 @@ export interface Recipe {
   readonly method: Method
   /** Passes of coordinate descent on the codes. */
   readonly passes: number
-  /** λ of gptq and qronos, in units of the mean of diag H; null for other methods. */
+  /** λ in units of the mean of diag H, for gptq and qronos of what they factor, else of H and G; null for frame. */
   readonly damping: number | null
   /** Takes the inputs in descending order of H_tt instead of the order of the layer. */
   readonly actOrder: boolean

@@ -15,6 +15,7 @@ import { allocate } from './layout.js'
 import { loadMatrices } from './matrices.js'
 import type { Observations } from './observations.js'
 import { isOnePath, needsSamples, type Recipe } from './recipe.js'
+import { addRidge } from './ridge.js'
 import { solveByRounding } from './round.js'
 import { atSamples, notFinite, tooManyRows } from './sampleChecks.js'
 import {
@@ -31,10 +32,13 @@ import { planSolve, type SolveShape, usesTriangles } from './solvePlan.js'
 
 export interface SolveOptions extends RunOptions {
   readonly recipe: Recipe
+  /**
+   * λ ≥ 0 in units of the mean of diag H, added to H and G beside what the recipe's damping does; default 0. Without effect
+   * where the method looks at no H.
+   */
+  readonly ridge?: number | undefined
   /** A range of the neurons of every request; all of them if left out. */
   readonly neurons?: NeuronRange | undefined
-  /** λ: λ·mean(diag H) is added to the diagonals of H and G; 0 if left out. */
-  readonly ridge?: number
   /** Share of the requests that are solved, 0..1. */
   readonly onProgress?: ((fraction: number) => void) | undefined
   /** For messages: the layers. */
@@ -111,7 +115,7 @@ async function solveGram(
   engine: Engine,
   observations: Observations,
   requests: readonly SolveRequest[],
-  { recipe, place, ridge, ...run }: SolveOptions,
+  { recipe, place, ridge = 0, ...run }: SolveOptions,
 ): Promise<Solver> {
   const shape = solveShape(observations, requests, recipe)
   const { streamsEqual, wholeG } = observations.shape
@@ -120,11 +124,14 @@ async function solveGram(
   }
   const plan = planSolve(shape, engine.pool.threads)
   const regions = allocate(engine.arena, plan.layout)
-  const matrices = await loadMatrices(engine, observations, shape, plan, regions, run, ridge)
+  const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
   const { diagonal } = matrices
-  if (!diagonal.every(Number.isFinite)) throw notFinite(place)
-  const system = gramSystem(engine, shape, plan, regions, matrices)
-  const method = kindOf(recipe).create(system)
+  const kind = kindOf(recipe)
+  const share = ridge + (kind.ownDamping ? 0 : (recipe.damping ?? 0))
+  if (!diagonal.every((norm2) => norm2 * (1 + share) < 2 ** 128)) throw notFinite(place)
+  const system = gramSystem(engine, shape, plan, regions, matrices, share)
+  if (share > 0) addRidge(system, share)
+  const method = kind.create(system)
   return {
     deadInputs: diagonal.reduce((count, norm2) => count + (norm2 < ALIVE ? 1 : 0), 0),
     notes: (await method.prepare?.(run)) ?? [],

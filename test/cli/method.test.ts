@@ -42,7 +42,7 @@ describe('methods', () => {
       seed: 5,
       alignment: 2,
       actOrder: false,
-      damping: null,
+      damping: 0,
     })
     const best = await quantize('--levels', '3', '--preset', 'best')
     expect(best.settings).toMatchObject({ method: 'qronos', passes: 3, actOrder: true, damping: 0.01 })
@@ -84,9 +84,8 @@ describe('methods', () => {
       expect(code).not.toBe(0)
       return stderr
     }
-    expect(await refused('--damping', '0.1')).toMatch(
-      /expected a method that has it \(gptq, qronos\), got gpfq/,
-    )
+    expect(await refused('--alignment', '2')).toMatch(/expected a method that has it \(spfq\), got gpfq/)
+    expect(await refused('--damping', '-1')).toMatch(/--damping/)
     expect(await refused('--sparsity', 'hard')).toMatch(/Expected soft:λ or hard:λ/)
     expect(await refused('--levels', '16', '--sparsity', 'hard:0.1')).toMatch(/expected an odd number/)
     expect(await refused('--target-bits', '3', '--bits', '4')).toMatch(/cannot be used with/)

@@ -48,7 +48,7 @@ describe('options', () => {
   it('that the library refuses go by their names on the command line', () => {
     const check: (options: Parameters<typeof checkSettings>[0]) => void = (options) => checkSettings(options)
     for (const [options, text] of [
-      [{ damping: 1 }, '--damping: expected a method that has it (gptq, qronos), got gpfq; leave it out'],
+      [{ alignment: 2 }, '--alignment: expected a method that has it (spfq), got gpfq; leave it out'],
       [{ randomPatches: 2 }, '--random-patches: expected a share above 0 and up to 1, got 2'],
       [
         { levelsFor: [{ pattern: 'a*', levels: 1 }] },

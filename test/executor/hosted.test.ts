@@ -15,6 +15,7 @@ import { createHosted } from '#src/executor/hosted.js'
 import { createLocal } from '#src/executor/local.js'
 import { Observations } from '#src/methods/observations.js'
 import type { Batches } from '#src/methods/observeOptions.js'
+import { GPFQ } from '#src/methods/recipe.js'
 import type { SampleBatch } from '#src/methods/samples.js'
 import { loadModule } from '#src/platform/init.js'
 import { batchesOf, type Dense, randomDense, requestFor } from '../methods/dense.js'
@@ -92,6 +93,15 @@ describe('failure', () => {
     const error = await quantize(executor, layer).catch((cause: unknown) => cause)
     expect(error).toBeInstanceOf(GpfqError)
     expect(error).toMatchObject({ code: 'INVALID_DATA', message: expect.stringContaining('test: ') })
+  })
+
+  it('passes a ridge on', async () => {
+    const layer = randomDense(60, 40, 8, true, 12)
+    const plain = await quantize(executor, layer)
+    const [ridged] = (await quantize(executor, layer, { ridge: 5 })).solutions
+    expect(ridged!.codes).not.toEqual(plain.solutions[0]!.codes)
+    const damped = await quantize(executor, layer, { recipe: { ...GPFQ, damping: 5 } })
+    expect(ridged).toEqual(damped.solutions[0])
   })
 
   it('hands on what reading a batch threw, itself', async () => {

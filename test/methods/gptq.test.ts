@@ -26,8 +26,8 @@ describe('gptq', () => {
     const layer = layerOf({ rows: 5, inputs: 8, neurons: 1, same: true, seed: 55 })
     const refused = (options: object): Promise<unknown> => quantizers[0]!.quantizeLayer(layer, options)
     await expect(refused({ method: 'gptq', damping: -1 })).rejects.toThrow(RangeError)
-    await expect(refused({ method: 'gpfq', damping: 0.1 })).rejects.toThrow(
-      /damping: expected a method that has it \(gptq, qronos\)/,
+    await expect(refused({ method: 'frame', damping: 0.1 })).rejects.toThrow(
+      /damping: expected a method that has it \(gpfq, spfq, gptq, qronos, beacon, msq\)/,
     )
     await expect(refused({ method: 'msq', actOrder: true })).rejects.toThrow(/expected a method that has it/)
   })

@@ -52,14 +52,15 @@ describe('types', () => {
     take({ method: 'spfq', seed: 3, alignment: 2 })
     take({ method: 'frame', redundancy: 2, actOrder: false, preprocess: false })
     take({ preset: 'best', damping: 0.1 })
+    take({ damping: 0.1 })
     plan({ method: 'gptq', seed: 3, randomPatches: 0.5, levels: 7 })
     expectTypeOf<{ method: Method }>().toExtend<LayerOptions>()
     expectTypeOf<MethodOptions>().toExtend<PlanModelOptions>()
   })
 
   it('refuse options of other methods', () => {
-    // @ts-expect-error gpfq has no damping
-    take({ damping: 0.1 })
+    // @ts-expect-error frame has no damping
+    take({ method: 'frame', damping: 0.1 })
     // @ts-expect-error gptq has no sparsity
     take({ method: 'gptq', sparsity: { rule: 'hard', value: 0.1 } })
     // @ts-expect-error msq has no order of inputs
@@ -77,7 +78,7 @@ describe('types', () => {
     // @ts-expect-error no such method
     take({ method: 'magic' })
     // @ts-expect-error also for whole models
-    plan({ method: 'beacon', damping: 0.1, levels: 7 })
+    plan({ method: 'beacon', actOrder: true, levels: 7 })
   })
 
   it('give the settings of plans and reports', () => {

@@ -24,6 +24,7 @@ export type LayerSamples = Omit<SampleShape, 'wholeG' | 'means' | 'segmentRows'>
 
 export interface Run {
   readonly recipe?: Recipe
+  readonly ridge?: number
   readonly measure?: boolean
   readonly signal?: AbortSignal
   /** Called after each batch of observing and each request solved. */
@@ -41,7 +42,7 @@ export async function observeAndSolve(
   given: LayerSamples,
   batches: () => Batches,
   requests: readonly SolveRequest[],
-  { recipe = GPFQ, measure: measures = false, place = 'test', signal, onProgress }: Run = {},
+  { recipe = GPFQ, ridge, measure: measures = false, place = 'test', signal, onProgress }: Run = {},
 ): Promise<Quantized> {
   const verbs = 'pool' in on ? verbsOf(on) : on
   const searching = requests.some(({ search }) => search !== 'none')
@@ -55,7 +56,7 @@ export async function observeAndSolve(
   const kind = withErrors ? 'gram' : needsOf(recipe, searching)
   const run = { place, signal, onProgress }
   const observations = kind === 'none' ? null : await verbs.observe(shape, batches(), { ...run, kind })
-  const solved = await verbs.solve(observations, requests, { ...run, recipe })
+  const solved = await verbs.solve(observations, requests, { ...run, recipe, ridge })
   const [request, solution] = [requests[0], solved.solutions[0]]
   const relativeError =
     measures && request !== undefined && solution !== undefined

@@ -197,9 +197,9 @@ describe('a plan that does not fit is INVALID_DATA with its fields', () => {
 
   it('of settings that exclude each other: then it is the error of the options', async () => {
     const plan = await planModel(bytes, {})
-    const settings = { ...plan.settings, damping: 0.1 }
+    const settings = { ...plan.settings, alignment: 2 }
     await expect(joinPlan(model, { ...plan, settings })).rejects.toMatchObject({
-      ...{ code: 'INVALID_ARGUMENT', place: 'damping', got: 'gpfq' },
+      ...{ code: 'INVALID_ARGUMENT', place: 'alignment', got: 'gpfq' },
     })
   })
 
