@@ -17,6 +17,7 @@ import { describeMachine, measureMachine } from './machine.js'
 import { benchMethods } from './methods.js'
 import { benchModels } from './models.js'
 import { benchPlain } from './plain.js'
+import { benchQdq } from './qdq.js'
 import { benchThreadsModel } from './scheduler.js'
 import { benchSizes, benchStartup } from './startup.js'
 import { markdown, type Table } from './table.js'
@@ -55,6 +56,7 @@ const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   int8: () => benchInt8(short),
   'int8-forms': () => benchInt8Forms(short),
   formats: async () => [await benchFormats(short ? 2 : 15, short ? 128 : 1024)],
+  qdq: async () => [await benchQdq(short ? 2 : 50, short ? 128 : 1024)],
 }
 const wanted = positionals.length > 0 ? positionals : Object.keys(all)
 const tables: Table[] = []

@@ -2,9 +2,9 @@
  * ONNX Runtime as a Runner: the WebAssembly build (browser, Node, Bun, Deno) and the native one. Both are optional to
  * install and are imported when a runner is created. This file imports no Node module, so it runs in a page.
  *
- * Three settings are fixed. The wasm provider is the only one, because its results are the same bytes everywhere and for
- * any thread count we tried. The thread counts are set. The native build uses accuracy level 0 for fused MatMulNBits; its
- * default rounds activations to int8, which costs errors of 1–2 %.
+ * Two settings are fixed. The wasm provider is the only one, because its results are the same bytes everywhere and for
+ * any thread count we tried. The thread counts are set. All others have their defaults, so that a written model is checked as
+ * other programs will run it.
  */
 
 import type * as Ort from 'onnxruntime-web'
@@ -71,7 +71,6 @@ export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promi
         logSeverityLevel: FATAL_ONLY,
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
-        extra: { session: { qdq_matmulnbits_accuracy_level: '0' } },
       }),
   }
 }
@@ -120,7 +119,7 @@ function missing(name: string, cause: unknown): GpfqError {
   const facts = {
     place: 'ONNX Runtime',
     problem: `the package ${name} does not load (${reasonOf(cause)})`,
-    hint: 'install it with: npm install onnxruntime-web',
+    hint: `install it with: npm install ${name}`,
   }
   return new GpfqError('RUNTIME_MISSING', facts, { cause })
 }

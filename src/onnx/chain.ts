@@ -1,6 +1,6 @@
 /**
- * The nodes between a stored weight and the node that uses it. Exporters put Transpose, Reshape, Cast and Identity nodes
- * there, or a Constant node in place of the initializer. `traceChain` follows such a chain back to the stored values;
+ * The nodes between a stored weight and the node that uses it. Exporters put Transpose, Reshape, Flatten, Cast and Identity
+ * nodes there, or a Constant node in place of the initializer. `traceChain` follows such a chain back to the stored values;
  * `applyChain` computes what arrives at its end. Nothing else is evaluated: a weight that is computed in any other way
  * cannot be quantized.
  */
@@ -79,7 +79,7 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
   return chain
 }
 
-const LINKS: ReadonlySet<string> = new Set(['Identity', 'Transpose', 'Reshape', 'Cast'])
+const LINKS: ReadonlySet<string> = new Set(['Identity', 'Transpose', 'Reshape', 'Flatten', 'Cast'])
 
 /** The node that makes the tensor, if a chain goes on through it. */
 function linkBefore(graph: GraphIndex, tensor: string): number | undefined {
@@ -139,7 +139,13 @@ function extended(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | str
       if (countOf(shape) > MOST_AXES) return `its weight is reshaped to more than ${MOST_AXES} axes`
       const reshaped = resolveShape(dims, readInts(shape), intAttribute(node, 'allowzero', 0) === 1)
       if (reshaped === null) return `its weight [${dims}] does not fit the shape it is reshaped to`
-      return { ...chain, dims: reshaped, reshapes: chain.reshapes + Number(reshaped.join() !== dims.join()) }
+      return withDims(chain, reshaped)
+    }
+    case 'Flatten': {
+      const axis = intAttribute(node, 'axis', 1)
+      if (Math.abs(axis) > dims.length) return `its weight [${dims}] has no axis ${axis} to be flattened at`
+      const at = axis < 0 ? axis + dims.length : axis
+      return withDims(chain, [sizeOf(dims.slice(0, at)), sizeOf(dims.slice(at))])
     }
     case 'Cast': {
       const elemType = intAttribute(node, 'to', DataType.UNDEFINED)
@@ -149,6 +155,11 @@ function extended(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | str
     default:
       return chain
   }
+}
+
+/** The chain with the same values in another shape. */
+function withDims(chain: Chain, dims: readonly number[]): Chain {
+  return { ...chain, dims, reshapes: chain.reshapes + Number(dims.join() !== chain.dims.join()) }
 }
 
 /** The chain with its values moved. A transposition directly behind another one becomes one with it. */

@@ -100,7 +100,7 @@ export function writeQuantized(
     }
     const emitted =
       qdq !== null
-        ? emitQdq(writer, quantized, qdq)
+        ? emitQdq(writer, views, quantized, qdq)
         : format === 'packed'
           ? emitPacked(writer, quantized)
           : emitFloat(writer, quantized)

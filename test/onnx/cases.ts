@@ -121,6 +121,17 @@ export const CASES: Readonly<Record<string, Case>> = {
       constants: [b.ints(`${y}_s`, [2], [-1, 6])],
     }),
   }),
+  matmulBehindFlatten: matmul({
+    dims: [3, 11, 6],
+    nodes: (x, w, y) => ({
+      nodes: [
+        b.node('Flatten', [w], [`${y}_f`], { axis: 2 }),
+        b.node('Flatten', [`${y}_f`], [`${y}_g`]),
+        named(b.node('MatMul', [x, `${y}_g`], [y]), y),
+      ],
+      constants: [],
+    }),
+  }),
 }
 
 /** Canonical (groups, inputs, neurons) values in the order of `dims`. */

@@ -5,9 +5,10 @@
  *
  *   int8 from opset 13, int4, int16 and blocks from 21, int2 from 25
  *
- * ONNX Runtime does not fold a DequantizeLinear: it is computed in every run. In front of a MatMul, ONNX Runtime replaces
- * it by a MatMulNBits, and computes int2 wrongly if the neurons are not a multiple of 4 (1.30: rows that do not fill their
- * last byte). Those weights are written as int4.
+ * ONNX Runtime does not fold a DequantizeLinear: it is computed in every run. ONNX Runtime 1.30 replaces it and a MatMul, or a
+ * Gemm without transB, by a MatMulNBits with accuracy level 4. On native CPUs that rounds the activations to 8 bits, and int2
+ * is computed wrongly unless the neurons are a multiple of 4. A Flatten between the two keeps them apart: it leaves a matrix as
+ * it is and copies nothing (docs/FORMATS.md has what it costs).
  */
 import type { ModelProto, TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
@@ -50,16 +51,10 @@ export function planQdq(
 ): QdqPlan | string {
   const own = opsetOf(model)
   const blocked = blockSize < views[0]!.inputs
-  const evenRows = views.every(({ layout, neurons }) => layout === 'neurons-first' || neurons % 4 === 0)
-  const transposed = views.some(({ layout }) => layout !== views[0]!.layout)
   const { bound } = signedCodes(levels)
   const obstacles: string[] = []
   for (const type of TYPES) {
     if (type.bound < bound) continue
-    if (type.name === 'int2' && (transposed || !evenRows)) {
-      obstacles.push('ONNX Runtime computes int2 wrongly for this shape')
-      continue
-    }
     const needed = Math.max(type.opset, blocked ? BLOCKED_OPSET : 0)
     const obstacle = needed <= own ? null : whyNotRaise(model, needed)
     if (obstacle !== null) {
@@ -81,8 +76,16 @@ export function qdqBytes({ type }: QdqPlan, count: number): number {
   return Math.ceil((count * type.bits) / 8)
 }
 
-/** Integers and scales of a weight, and the DequantizeLinear that multiplies them. */
-export function emitQdq(writer: WeightWriter, quantized: QuantizedWeight, { type }: QdqPlan): Emitted {
+/**
+ * Integers and scales of a weight, and the DequantizeLinear that multiplies them.
+ * @param views how the nodes read it; the writer is that of the first
+ */
+export function emitQdq(
+  writer: WeightWriter,
+  views: readonly WeightView[],
+  quantized: QuantizedWeight,
+  { type }: QdqPlan,
+): Emitted {
   const { factor, of } = signedCodes(quantized.levels)
   const scales = writer.scales(quantized)
   const values = scales.values.map((scale) => scale * factor)
@@ -92,8 +95,11 @@ export function emitQdq(writer: WeightWriter, quantized: QuantizedWeight, { type
   const input = writer.constant(integers(writer.name(type.name), type, dims, signed))
   const scale = (shape: readonly number[]) =>
     writer.constant(makeFloats(writer.name('scale'), DataType.FLOAT, shape, values))
-  const dequantize = (shape: readonly number[], attributes: ReturnType<typeof intAttr>[]) =>
-    writer.emit('DequantizeLinear', [input, scale(shape)], attributes)
+  const fusible = dims.length === 2 && views.some(({ layout }) => layout === 'inputs-first')
+  const dequantize = (shape: readonly number[], attributes: ReturnType<typeof intAttr>[]) => {
+    const values = writer.emit('DequantizeLinear', [input, scale(shape)], attributes)
+    return fusible ? writer.emit('Flatten', [values]) : values
+  }
   switch (scales.per) {
     case 'layer':
       return writer.done(dequantize([], []))
