@@ -1,6 +1,5 @@
 /** `gpfq compare`: compares a float model with its quantized one, without labels. */
 import type { Command } from 'commander'
-import { createRunner } from '../calibration/onnxRuntime.js'
 import { type Comparison, compareModels, type ModelCost } from '../model/compare.js'
 import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
 import type { Feeds } from '../tensor/tensor.js'
@@ -18,6 +17,7 @@ import {
   feedOptions,
 } from './options.js'
 import { showSamples } from './progress.js'
+import { addRunnerOption, openRunner, type RunnerName } from './runner.js'
 import { formatTable } from './table.js'
 import type { Terminal } from './terminal.js'
 
@@ -25,6 +25,7 @@ interface CompareValues extends DataValues {
   readonly data: readonly string[]
   readonly output?: string
   readonly threads?: number
+  readonly runner?: RunnerName
   readonly json?: boolean
   readonly quiet?: boolean
 }
@@ -41,7 +42,7 @@ export function addCompareCommand(program: Command, context: CommandContext): vo
     .requiredOption('--data <DATA...>', `inputs: ${DATA}`)
     .option('--output <NAME>', 'compare this output only (default: all)')
   addDataOptions(command)
-  addThreadsOption(command)
+  addRunnerOption(addThreadsOption(command))
     .option('--json', 'print one JSON document to stdout')
     .option('--quiet', 'say nothing but results and errors')
     .addHelpText(
@@ -60,13 +61,13 @@ async function runCompare(
   context: CommandContext,
 ): Promise<void> {
   const terminal = context.terminal(values.quiet === true)
+  const choice = { runner: values.runner, threads: chosenThreads(values) }
+  const runner = await openRunner(choice)
   const float = await openModel(floatPath)
   const quantized = await openModel(quantizedPath)
   const { signal } = context
   const sources = await openSources(values.data, float.inputs)
   const feeds = await openFeeds(sources, float.inputs, feedOptions(values), { terminal, signal })
-  const threads = chosenThreads(values)
-  const runner = await createRunner({ threads })
   terminal.say(`gpfq compare: ${feeds.samples} of ${feeds.available} samples, ${runner.name}`)
   const showProgress = showSamples(terminal, 'comparing')
   const result = await compareModels({
@@ -87,11 +88,11 @@ async function runCompare(
   const costs: Costs = {
     float: {
       ...result.float,
-      memoryBytes: await measureMemory({ path: floatPath, threads, feeds: batch }, signal),
+      memoryBytes: await measureMemory({ ...choice, path: floatPath, feeds: batch }, signal),
     },
     quantized: {
       ...result.quantized,
-      memoryBytes: await measureMemory({ path: quantizedPath, threads, feeds: batch }, signal),
+      memoryBytes: await measureMemory({ ...choice, path: quantizedPath, feeds: batch }, signal),
     },
   }
   terminal.redraw('')

@@ -1,6 +1,5 @@
 /** `gpfq eval`: accuracy of a model on labelled data. */
 import type { Command } from 'commander'
-import { createRunner } from '../calibration/onnxRuntime.js'
 import { labelsOfFeeds, labelsOfFolders } from '../data/classes.js'
 import { type DataSource, loadLabels } from '../data/feeds.js'
 import { openData } from '../data/files.js'
@@ -19,6 +18,7 @@ import {
   feedOptions,
 } from './options.js'
 import { showSamples } from './progress.js'
+import { addRunnerOption, openRunner, type RunnerName } from './runner.js'
 import { printable, type Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
 import { given } from './values.js'
@@ -27,6 +27,7 @@ interface EvalValues extends DataValues {
   readonly data: readonly string[]
   readonly labels?: string
   readonly threads?: number
+  readonly runner?: RunnerName
   readonly json?: boolean
   readonly quiet?: boolean
 }
@@ -45,7 +46,7 @@ export function addEvalCommand(program: Command, context: CommandContext): void 
       'integer labels, or next tokens: .npy, .npz or IDX (default: the folders of images, one a class, in the order of their names)',
     )
   addDataOptions(command)
-  addThreadsOption(command)
+  addRunnerOption(addThreadsOption(command))
     .option(
       '--json',
       'print {top1, top5, samples, seconds} or {nll, perplexity, nextToken, samples, seconds}',
@@ -60,6 +61,7 @@ export function addEvalCommand(program: Command, context: CommandContext): void 
 
 async function runEval(path: string, values: EvalValues, context: CommandContext): Promise<void> {
   const terminal = context.terminal(values.quiet === true)
+  const runner = await openRunner({ runner: values.runner, threads: chosenThreads(values) })
   const model = await openModel(path)
   const { signal } = context
   const sources = await openSources(values.data, model.inputs)
@@ -67,7 +69,6 @@ async function runEval(path: string, values: EvalValues, context: CommandContext
   const feeds = await openFeeds(sources, model.inputs, feedOptions(values), { terminal, signal })
   const found = ofFolders ?? (await fileLabels(values.labels ?? '', values.maxData))
   const labels = labelsOfFeeds(found.labels, feeds, found.place)
-  const runner = await createRunner({ threads: chosenThreads(values) })
   terminal.say(
     `gpfq eval: ${printable(path)}, ${feeds.samples} of ${feeds.available} samples, ${runner.name}`,
   )

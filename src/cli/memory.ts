@@ -7,13 +7,13 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Feeds } from '../tensor/tensor.js'
+import type { RunnerChoice } from './runner.js'
 
 const PROCESS = fileURLToPath(new URL('./memoryProcess.js', import.meta.url))
 
 /** What the process needs; it reads the model itself. */
-export interface MemoryTask {
+export interface MemoryTask extends RunnerChoice {
   readonly path: string
-  readonly threads: number
   readonly feeds: Feeds
 }
 
