@@ -10,7 +10,6 @@ import {
   StringStringEntryProtoSchema,
   type TensorProto,
   TensorProto_DataLocation,
-  TypeProto_SequenceSchema,
 } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { planModel, quantizeModel } from '#src/model/quantizeModel.js'
@@ -105,12 +104,7 @@ describe('models', () => {
     const model = twoLayers()
     model.graph!.initializer.push(b.floats('priors', [2], [1, 2]))
     model.graph!.node.push(b.node('SequenceConstruct', ['y', 'y'], ['list']))
-    const list = b.value('list')
-    list.type!.value = {
-      case: 'sequenceType',
-      value: create(TypeProto_SequenceSchema, { elemType: b.value('y').type! }),
-    }
-    model.graph!.output.push(b.value('priors'), list)
+    model.graph!.output.push(b.value('priors'), b.sequence('list'))
     const { report } = await quantize(model)
     expect(report.layers).toHaveLength(2)
   })

@@ -12,20 +12,22 @@
  * inputs of all its nodes. The quantized stream was computed with the float weight until then, so `replay` asks to
  * compute it again from the graph inputs, through all stages up to this one.
  *
- * Constant tensors are in no list: `extractSegment` computes them where they are needed.
+ * Constant tensors are in no list: `extractSegment` computes them where they are needed. Neither are values that cannot be held,
+ * sequences for example (src/onnx/nonNumeric.ts): a stage that reads one computes it again, so what it is made of is held.
  *
  * Planning takes time linear in the graph (n log n for the order within a stage). `live` and `changed` list what is held,
  * which can be more than the graph has tensors. They are made when the first of them is read: a run holds those tensors.
  */
 import type { GraphIndex } from './graph.js'
 import type { Layer } from './layer.js'
+import { nonNumericValues } from './nonNumeric.js'
 import { cutStages, type Piece } from './stageCuts.js'
 
 /** What runs, and what is quantized, between two sets of tensors. */
 export interface Stage {
   /** Node indices in topological order. */
   readonly nodes: readonly number[]
-  /** Tensors that the nodes read: graph inputs, or outputs of earlier stages. */
+  /** Tensors that the nodes read, or what is computed again for them: graph inputs, or outputs of earlier stages. */
   readonly inputs: readonly string[]
   /** Tensors that the nodes make and that are needed later: by layers quantized now, later stages or the caller. */
   readonly outputs: readonly string[]
@@ -59,18 +61,18 @@ export function planStages(
   made.forEach((tensors, stage) => {
     for (const tensor of tensors) stageOf.set(tensor, stage)
   })
-  const reads = pieces.map(({ nodes }, stage) =>
-    [...new Set(nodes.flatMap((node) => graph.reads(node)))].filter((tensor) => {
-      const from = stageOf.get(tensor)
-      return from !== undefined && from !== stage
-    }),
+  const nonNumeric = nonNumericValues(graph)
+  const neededUntil = lastNeeds(graph, pieces, stageOf, nonNumeric)
+  const inputs = pieces.map(({ nodes }, stage) =>
+    lazy(() => inputsOf(graph, nodes, stage, stageOf, nonNumeric)),
   )
-  const neededUntil = lastNeeds(graph, pieces, stageOf, reads)
   const measurable = measuredFrom(layers, pieces)
   const held = heldTensors(graph, pieces, stageOf, neededUntil)
   return pieces.map(({ nodes, quantize, ranges, replay }, stage) => ({
     nodes,
-    inputs: reads[stage]!,
+    get inputs() {
+      return inputs[stage]!()
+    },
     outputs: made[stage]!.filter((tensor) => neededUntil.has(tensor)),
     get live() {
       return held()[stage]!.live
@@ -90,21 +92,58 @@ function lastNeeds(
   graph: GraphIndex,
   pieces: readonly Piece[],
   stageOf: ReadonlyMap<string, number>,
-  reads: readonly (readonly string[])[],
+  nonNumeric: ReadonlySet<string>,
 ): Map<string, number> {
   const neededUntil = new Map<string, number>()
   const need = (tensor: string, stage: number) => {
     if (stageOf.has(tensor)) neededUntil.set(tensor, Math.max(stage, neededUntil.get(tensor) ?? -1))
   }
-  pieces.forEach(({ quantize, ranges }, stage) => {
-    for (const tensor of reads[stage]!) need(tensor, stage)
+  pieces.forEach(({ nodes, quantize, ranges }, stage) => {
+    for (const node of nodes)
+      for (const tensor of graph.reads(node)) if (stageOf.get(tensor) !== stage) need(tensor, stage)
     for (const layer of quantize) for (const use of layer.uses) need(use.input, stage)
     for (const tensor of ranges) need(tensor, stage)
   })
   const lastReplay = pieces.findLastIndex(({ replay }) => replay)
   if (lastReplay >= 0) for (const input of graph.inputs) need(input, lastReplay)
   for (const output of graph.computedOutputs) need(output, pieces.length)
+  // What cannot be held is computed again, as long as it is needed. Producers come before their readers in the order.
+  for (const node of nonNumeric.size === 0 ? [] : graph.order.toReversed())
+    for (const output of graph.nodes[node]!.output) {
+      const until = nonNumeric.has(output) ? neededUntil.get(output) : undefined
+      if (until !== undefined) for (const tensor of graph.reads(node)) need(tensor, until)
+    }
+  for (const value of nonNumeric) neededUntil.delete(value)
   return neededUntil
+}
+
+/** What a stage is fed: the tensors of earlier stages that its nodes read, and those that values computed again are made of. */
+function inputsOf(
+  graph: GraphIndex,
+  nodes: readonly number[],
+  stage: number,
+  stageOf: ReadonlyMap<string, number>,
+  nonNumeric: ReadonlySet<string>,
+): readonly string[] {
+  const found = new Set(nodes.flatMap((node) => graph.reads(node)))
+  for (const tensor of found) {
+    const from = stageOf.get(tensor)
+    if (from !== undefined && from !== stage && from >= 0 && nonNumeric.has(tensor))
+      for (const source of graph.reads(graph.producer(tensor) as number)) found.add(source) // visited later in this loop
+  }
+  return [...found].filter((tensor) => {
+    const from = stageOf.get(tensor)
+    return from !== undefined && from !== stage && (from < 0 || !nonNumeric.has(tensor))
+  })
+}
+
+/** A value that is made when it is first asked for. */
+function lazy<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
 }
 
 /** Outputs of layers, and the stage that quantizes the layer: what is made later is quantized. */
@@ -129,14 +168,12 @@ function heldTensors(
   stageOf: ReadonlyMap<string, number>,
   neededUntil: ReadonlyMap<string, number>,
 ): () => readonly Held[] {
-  let known: readonly Held[] | undefined
-  return () => {
-    if (known !== undefined) return known
+  return lazy(() => {
     const born = pieces.map((): string[] => [])
     for (const [tensor, stage] of stageOf) if (neededUntil.has(tensor)) born[Math.max(0, stage)]!.push(tensor)
     const differing = new Differing(graph, pieces)
     const alive = new Set<string>()
-    known = pieces.map((_, stage) => {
+    return pieces.map((_, stage) => {
       for (const tensor of born[stage]!) alive.add(tensor)
       differing.advance(stage)
       const changed: string[] = []
@@ -149,8 +186,7 @@ function heldTensors(
       }
       return { live, changed }
     })
-    return known
-  }
+  })
 }
 
 /** Which tensors can differ between the two streams, stage by stage. Every tensor is marked once. */

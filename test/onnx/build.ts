@@ -17,6 +17,7 @@ import {
   type TensorProto,
   TensorProtoSchema,
   TensorShapeProtoSchema,
+  TypeProto_SequenceSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   type ValueInfoProto,
@@ -110,6 +111,14 @@ export function value(
       value: { case: 'tensorType', value: create(TypeProto_TensorSchema, { elemType, ...shape }) },
     }),
   })
+}
+
+/** A sequence of float tensors. */
+export function sequence(name: string): ValueInfoProto {
+  const type = create(TypeProtoSchema, {
+    value: { case: 'sequenceType', value: create(TypeProto_SequenceSchema, { elemType: value('').type! }) },
+  })
+  return create(ValueInfoProtoSchema, { name, type })
 }
 
 export function graph(

@@ -217,6 +217,19 @@ const SHAPES: Readonly<Record<string, (n: number) => ModelProto>> = {
       [weight('w'), b.floats('p', [2], [1, 1])],
       ['y'],
     ),
+  'a sequence that grows from layer to layer': (n) =>
+    net(
+      [
+        b.node('SequenceConstruct', ['x'], ['s0']),
+        ...times(n, (i) => [
+          b.node('SequenceAt', [`s${i}`, 'last'], [`a${i}`]),
+          layer(`a${i}`, `w${i}`, `m${i}`),
+          b.node('SequenceInsert', [`s${i}`, `m${i}`], [`s${i + 1}`]),
+        ]).flat(),
+      ],
+      [b.ints('last', [], [-1]), ...times(n, (i) => weight(`w${i}`))],
+      [`m${n - 1}`],
+    ),
   'bodies in bodies that read from outside': nested,
   'functions that call functions': functions,
 }
