@@ -14,6 +14,7 @@ import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
 import type { Runner, RunnerSession } from './runner.js'
+import { unknownOperator } from './unknownOperator.js'
 
 type OrtModule = typeof Ort
 
@@ -133,7 +134,10 @@ async function load(
   try {
     session = await ort.InferenceSession.create(model, options)
   } catch (cause) {
-    throw failed('loading the model', cause)
+    const facts = unknownOperator(model, reasonOf(cause))
+    throw facts === null
+      ? failed('loading the model', cause)
+      : new GpfqError('UNSUPPORTED_MODEL', facts, { cause })
   }
   if (session.inputMetadata === undefined) {
     await session.release()
@@ -165,6 +169,7 @@ async function run(
   fetches: readonly string[] | undefined,
 ): Promise<Record<string, Tensor>> {
   let results: Ort.InferenceSession.OnnxValueMapType
+  checkFetches(session, fetches)
   try {
     const inputs = namedTensors(
       Object.entries(feeds).map(([name, tensor]): [string, Ort.Tensor] => [name, toOrt(ort, tensor)]),
@@ -199,16 +204,26 @@ function toOrt(ort: OrtModule, tensor: Tensor): Ort.Tensor {
   return new ort.Tensor(tensor.type, own, tensor.dims)
 }
 
+/** Values that are no tensors of numbers are named before the run: ONNX Runtime's own text about them has no name. */
+function checkFetches(session: Ort.InferenceSession, fetches: readonly string[] | undefined): void {
+  const wanted = new Set(fetches ?? session.outputNames)
+  for (const output of session.outputMetadata) {
+    if (!wanted.has(output.name)) continue
+    if (!output.isTensor) throw notNumbers(output.name, 'a sequence, an optional or a map')
+    if (!isTransferable(output.type)) throw notNumbers(output.name, output.type)
+  }
+}
+
+function notNumbers(name: string, got: string): GpfqError {
+  const facts = { place: `ONNX Runtime, tensor '${name}'`, expected: 'numbers', got }
+  return new GpfqError('RUNTIME_FAILED', { ...facts, hint: 'exclude the layers after it' })
+}
+
 function fromOrt(name: string, value: Ort.OnnxValue): Tensor {
   const { type, dims } = value
   const data = dataOf(value)
-  if (!isTransferable(type) || data === null)
-    throw new GpfqError('RUNTIME_FAILED', {
-      place: `ONNX Runtime, tensor '${name}'`,
-      expected: 'numbers',
-      got: data === null ? 'a sequence or a map' : type,
-      hint: 'exclude the layers after it',
-    })
+  if (!isTransferable(type)) throw notNumbers(name, type)
+  if (data === null) throw notNumbers(name, 'a sequence, an optional or a map')
   return { type, dims: [...dims], data: type === 'float16' ? bitsOf(data) : data }
 }
 
@@ -260,11 +275,14 @@ function failed(doing: string, cause: unknown): GpfqError {
   })
 }
 
-/** ONNX Runtime's own text without its numbering, at most three lines of it. */
+/** ONNX Runtime's own text without its numbering and the place in its source, at most three lines of it. */
 function reasonOf(cause: unknown): string {
   if (typeof cause === 'number') return `out of memory (code ${cause})`
   const text = cause instanceof Error ? cause.message : String(cause)
-  const line = text.replace(/^.*?ERROR_MESSAGE: /s, '').replace(/^\[ONNXRuntimeError\] : \d+ : \w+ : /, '')
+  const line = text
+    .replace(/^.*?ERROR_MESSAGE: /s, '')
+    .replace(/^\[ONNXRuntimeError\] : \d+ : \w+ : /, '')
+    .replace(/^\/\S+:\d+ [^(]*\((?:[^()]|\([^()]*\))*\) /, '') // where in its source
   const lines = line.split('\n').map((part) => part.trim())
   return (
     lines
