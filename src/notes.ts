@@ -19,6 +19,7 @@ export type NoteCode =
   | 'PATH_DAMPED' // λ was added to H, because the plain path loses more on other samples
   | 'ROUNDED_INSTEAD' // rounding loses less on other samples than any path
   | 'ROUNDING_IS_BETTER' // an output of the network loses less by rounding
+  | 'QUANTIZED_ALREADY' // the model was quantized before, and the float model is wanted
   | 'WEIGHTS_EXTREME' // weights at the ends of what float32 holds
 
 /** Something a caller should know of a run that is not an error. */

@@ -47,6 +47,7 @@ export type { WeightHistogram } from './model/weightHistogram.js'
 export { describeNote, type Note, type NoteCode } from './notes.js'
 export type { RangeKind } from './onnx/activations/integers.js'
 export type { ReadExternalData } from './onnx/externalData.js'
+export type { FloatAccount, KeptFloats } from './onnx/floatAccount.js'
 export type { Format, Skipped } from './onnx/layer.js'
 export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {

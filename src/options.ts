@@ -12,6 +12,7 @@ import type { Settings } from './model/settings.js'
 import type { WeightHistogram } from './model/weightHistogram.js'
 import type { Note } from './notes.js'
 import type { RangeKind } from './onnx/activations/integers.js'
+import type { FloatAccount } from './onnx/floatAccount.js'
 import type { Format, Skipped } from './onnx/layer.js'
 import type { Model } from './onnx/openModel.js'
 import type { Quantizer } from './quantizer.js'
@@ -323,6 +324,8 @@ export interface QuantizeReport {
   readonly foldedBatchNorms: readonly string[]
   readonly layers: readonly LayerReport[]
   readonly skipped: readonly Skipped[]
+  /** Where the float bytes of the model are: in weights that were quantized, or left and why. */
+  readonly floats: FloatAccount
   readonly notes: readonly Note[]
   /** Null without mixed precision. */
   readonly precision: PrecisionReport | null
@@ -397,6 +400,8 @@ export interface ModelPlan {
     readonly replay: boolean
   }[]
   readonly skipped: readonly Skipped[]
+  /** Where the float bytes of the model are: in weights that are quantized, or left and why. */
+  readonly floats: FloatAccount
   readonly notes: readonly Note[]
 }
 

@@ -56,6 +56,7 @@ function report(layers: readonly LayerReport[]): QuantizeReport {
     foldedBatchNorms: ['bn1'],
     layers,
     skipped: [{ name: HOSTILE, reason: 'its weights are computed' }],
+    floats: { bytes: 16_000, quantized: 16_000, kept: [] },
     notes: [{ code: 'FLOAT_COPY_KEPT', place: HOSTILE, text: `a note on ${HOSTILE}` }],
     precision: null,
     heldOut: null,

@@ -6,7 +6,9 @@ import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
 import { kernelsByLayer, type LayerKernel } from '../model/kernels.js'
 import { createPauses } from '../model/pauses.js'
+import { quantizedNotes } from '../model/planNotes.js'
 import { resolveSettings } from '../model/settings.js'
+import { describeNote, type Note } from '../notes.js'
 import { accountFloats, type FloatAccount } from '../onnx/floatAccount.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
@@ -18,6 +20,7 @@ import { checkValues } from '../onnx/tensor.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
+import { floatLines } from './floats.js'
 import { openModel } from './model.js'
 import { formatBytes } from './numbers.js'
 import { inspectPart, partLines } from './observations.js'
@@ -59,6 +62,8 @@ interface Inspection {
   readonly skipped: readonly Skipped[]
   /** All float values of the file: in layers, or left and why. */
   readonly floats: FloatAccount
+  /** That the model is quantized already, if it is. */
+  readonly notes: readonly Note[]
 }
 
 export function addInspectCommand(program: Command, context: CommandContext): void {
@@ -92,6 +97,7 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   terminal.result(
     `${printable(path)}  ${formatBytes(inspection.bytes)}, opset ${inspection.opset}, IR ${inspection.irVersion}`,
   )
+  for (const note of inspection.notes) terminal.result(`note: ${printable(describeNote(note))}`)
   for (const { name, type, dims } of inputs)
     terminal.result(printable(`input   ${name}: ${type} ${describeShape(dims)}`))
   for (const name of outputs) terminal.result(`output  ${printable(name)}`)
@@ -172,6 +178,7 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
     layers: described,
     skipped: [...skipped, ...kept],
     floats: accountFloats({ file: model, graph, layers, skipped: [...skipped, ...kept], renamed }),
+    notes: quantizedNotes(graph),
   }
 }
 
@@ -183,22 +190,4 @@ function describeLayer(graph: GraphIndex, layer: Layer, kernel: LayerKernel): In
     formats: formatsFor(graph, layer, LEVELS, inputs),
     ...kernel,
   }
-}
-
-/** Float tensors that are listed by themselves; the others are summed up. */
-const MOST_LISTED = 10
-
-/** Where the float bytes of the file are, and why those stay that do. */
-function floatLines({ bytes, quantized, kept }: FloatAccount): readonly string[] {
-  const left = bytes - quantized
-  const rest = kept.slice(MOST_LISTED)
-  return [
-    `float values ${formatBytes(bytes)}: ${formatBytes(quantized)} in layers, ${formatBytes(left)} stay float`,
-    ...kept
-      .slice(0, MOST_LISTED)
-      .map(({ place, bytes: own, reason }) => printable(`  ${place}, ${formatBytes(own)}: ${reason}`)),
-    ...(rest.length === 0
-      ? []
-      : [`  ${rest.length} more, ${formatBytes(rest.reduce((sum, entry) => sum + entry.bytes, 0))}`]),
-  ]
 }

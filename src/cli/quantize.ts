@@ -16,6 +16,7 @@ import { calibrationReason } from './calibration.js'
 import { type CommandContext, printJson } from './command.js'
 import { openFeeds, openSources } from './data.js'
 import { checkDistinct } from './distinct.js'
+import { quantizedShare } from './floats.js'
 import { chosenMethod } from './methodOptions.js'
 import { openModel } from './model.js'
 import {
@@ -299,7 +300,7 @@ function echo(terminal: Terminal, path: string, values: QuantizeValues, plan: Mo
     ['output', values.output ?? '–'],
     ['calibration', values.calib?.join(', ') ?? 'none'],
     ...Object.entries(plan.settings).map(([key, value]): [string, string] => [key, describeSetting(value)]),
-    ['layers', `${plan.layers.length} to quantize, ${plan.skipped.length} left as they are`],
+    ['layers', `${plan.layers.length} to quantize, with ${quantizedShare(plan.floats)} of the float bytes`],
   ]
   for (const [key, text] of rows) terminal.say(setting(key, text))
 }

@@ -7,6 +7,7 @@ import type { OutputDifference } from '../model/outputDifference.js'
 import { describeNote } from '../notes.js'
 import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
 import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
+import { floatLines } from './floats.js'
 import {
   bitsText,
   formatBytes,
@@ -25,6 +26,10 @@ const BAR_LENGTH = 12
 
 /** Layers with more than this many times the median error are named at the end. */
 const CONSPICUOUS = 3
+
+/** Float tensors below this share of all float bytes are summed up, and skipped nodes beyond these are counted. */
+const LEAST_LISTED = 0.01
+const MOST_NAMES = 5
 
 /** The table of a finished quantization, and the lines below it. */
 export function reportLines(report: QuantizeReport, terminal: Terminal): readonly string[] {
@@ -67,6 +72,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     ...formatLines(report.layers),
     ...(report.settings.activations === null ? [] : kernelLines(report.layers)),
     ...skippedLines(report.skipped),
+    ...floatLines(report.floats, LEAST_LISTED),
     ...notesLines(report.notes.map(describeNote)),
     ...conspicuousLines(report.layers),
     ...heldOutLines(report),
@@ -160,6 +166,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     ...formatLines(plan.layers),
     ...(plan.settings.activations === null ? [] : kernelLines(plan.layers)),
     ...skippedLines(plan.skipped),
+    ...floatLines(plan.floats, LEAST_LISTED),
     ...notesLines([...plan.notes.map(describeNote), ...budgetNotes(plan)]),
     terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
   ]
@@ -173,12 +180,21 @@ function budgetNotes({ settings }: ModelPlan): readonly string[] {
     : [`--${kebab(option)} chooses levels in the run; the plan shows those that it starts from`]
 }
 
-/** The layers that stay float, with the reason. */
+/** The layers that stay float, by the reason. */
 export function skippedLines(
   skipped: readonly { readonly name: string; readonly reason: string }[],
 ): string[] {
-  if (skipped.length === 0) return []
-  return ['left as they are:', ...skipped.map(({ name, reason }) => printable(`  ${name}: ${reason}`))]
+  const groups = new Map<string, string[]>()
+  for (const { name, reason } of skipped) {
+    const names = groups.get(reason)
+    if (names === undefined) groups.set(reason, [name])
+    else names.push(name)
+  }
+  const lines = [...groups].map(([reason, names]) => {
+    const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : ''
+    return printable(`  ${names.slice(0, MOST_NAMES).join(', ')}${more}: ${reason}`)
+  })
+  return lines.length === 0 ? [] : ['left as they are:', ...lines]
 }
 
 /** Each format that occurs, on integers and on floats, with the reason for the first of its layers. */

@@ -13,6 +13,7 @@ import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers, storedBytes } from '../onnx/layers.js'
 import { type Model, openModel } from '../onnx/openModel.js'
 import { matchLayers } from '../onnx/patterns.js'
+import { describeQuantized, quantizedAlready } from '../onnx/quantizedAlready.js'
 import { planStages } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer, PlanModel } from '../options.js'
 import { checkModel } from './arguments.js'
@@ -74,6 +75,13 @@ async function planOf(model: Model, settings: Settings, signal: AbortSignal | un
       replay,
     })),
     skipped,
+    floats: accountFloats({
+      file: prepared.whole,
+      graph,
+      layers,
+      skipped: [...skipped, ...prepared.keptBatchNorms],
+      renamed: prepared.renamed,
+    }),
     notes: [...modelNotes(model.externalData, prepared, layers), ...integerNotes(graph, settings, integers)],
   }
 }
@@ -84,6 +92,9 @@ const MOST_REASONS = 5
 /** Why nothing is quantized: for the nodes with weights and for the float tensors of the file, the largest first. */
 function nothingToQuantize(prepared: PreparedModel, skipped: readonly Skipped[]): GpfqError {
   const { whole, graph, renamed } = prepared
+  const quantized = quantizedAlready(graph)
+  if (quantized !== null)
+    return new GpfqError('NOTHING_TO_QUANTIZE', { place: 'model', ...describeQuantized(quantized) })
   const { kept, bytes } = accountFloats({ file: whole, graph, renamed, layers: [], skipped })
   const nodes = skipped.map(({ name, reason }) => `'${shortened(name)}': ${shortened(reason)}`)
   const tensors = kept.map((entry) => `${shortened(entry.place)}: ${shortened(entry.reason)}`)

@@ -5,6 +5,7 @@ import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer } from '../onnx/layer.js'
 import { floatCopies, weightMagnitude } from '../onnx/layers.js'
 import { graphOf } from '../onnx/model.js'
+import { describeQuantized, quantizedAlready } from '../onnx/quantizedAlready.js'
 import type { PreparedModel } from './preparedModel.js'
 import type { Settings } from './settings.js'
 
@@ -27,12 +28,21 @@ export const modelNotes = (
   prepared: PreparedModel,
   layers: readonly Layer[],
 ): readonly Note[] => [
+  ...quantizedNotes(prepared.graph),
   ...embeddedNotes(externalData),
   ...copyNotes(prepared.graph, layers),
   ...overridableNotes(prepared, layers),
   ...batchNormNotes(prepared),
   ...extremeNotes(prepared.graph, layers),
 ]
+
+/** Layers can be left of a model that is quantized already, those that were excluded for instance. */
+export function quantizedNotes(graph: GraphIndex): readonly Note[] {
+  const quantized = quantizedAlready(graph)
+  if (quantized === null) return []
+  const { problem, hint } = describeQuantized(quantized)
+  return [{ code: 'QUANTIZED_ALREADY', place: 'model', text: `${problem}; ${hint}` }]
+}
 
 const embeddedNotes = (external: readonly string[]): readonly Note[] =>
   external.length === 0

@@ -286,6 +286,7 @@ async function write(
       foldedBatchNorms: plan.foldedBatchNorms,
       layers: reports,
       skipped: plan.skipped,
+      floats: plan.floats,
       notes: [
         ...plan.notes,
         ...settingNotes(plan, fastMath === true, executor.fastMath),

@@ -25,6 +25,7 @@ import type { Format, Layer, QuantizedWeight } from './layer.js'
 import { viewsOf } from './layers.js'
 import { opsetOf, shallowCopy, withOpset } from './model.js'
 import { raiseOpset } from './opset.js'
+import { METADATA_KEY } from './quantizedAlready.js'
 import { firstNode, type WeightView } from './weightView.js'
 
 /** A layer, its quantized weight, and the format to write it in. */
@@ -44,7 +45,7 @@ export interface WrittenModel {
 /**
  * Writes the entries into a new model.
  * @param biasCorrections layer name → values to add to the layer's outputs, (groups·neurons)
- * @param info metadata to write under the key `gpfq`; none if empty
+ * @param info metadata to write under METADATA_KEY; none if empty
  * @param integers what runs on integers; nothing by default
  * @throws {RangeError} for a format that is not possible (see `formatsFor`), or for values that do not fit the layer
  */
@@ -189,8 +190,8 @@ function imports(model: ModelProto, domain: string): boolean {
 }
 
 function withMetadata(model: ModelProto, info: string): ModelProto {
-  const entry = create(StringStringEntryProtoSchema, { key: 'gpfq', value: info })
+  const entry = create(StringStringEntryProtoSchema, { key: METADATA_KEY, value: info })
   const copy = shallowCopy(model)
-  copy.metadataProps = [...model.metadataProps.filter(({ key }) => key !== 'gpfq'), entry]
+  copy.metadataProps = [...model.metadataProps.filter(({ key }) => key !== METADATA_KEY), entry]
   return copy
 }
