@@ -9,8 +9,9 @@ export {
   type OrtRunnerOptions,
   type OrtWebRunnerOptions,
 } from './calibration/onnxRuntime.js'
-export type { Runner, RunnerSession } from './calibration/runner.js'
+export type { LoadOptions, Runner, RunnerSession } from './calibration/runner.js'
 export type { Speed } from './calibration/speed.js'
+export type { VerifiedOutput } from './calibration/verify.js'
 export {
   type DescribedError,
   describeError,

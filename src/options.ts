@@ -5,6 +5,7 @@
  */
 import type { Runner } from './calibration/runner.js'
 import type { Speed } from './calibration/speed.js'
+import type { VerifiedOutput } from './calibration/verify.js'
 import type { METHOD_TABLE } from './methods/methods.js'
 import type { Judgement } from './model/guard.js'
 import type { OutputDifference } from './model/outputDifference.js'
@@ -331,6 +332,8 @@ export interface QuantizeReport {
   readonly precision: PrecisionReport | null
   /** Null where no samples are kept out, and for a network that draws random numbers. */
   readonly heldOut: HeldOutReport | null
+  /** What the last check of the written model found of each float output, on the first batch; empty without calibration. */
+  readonly verified: readonly VerifiedOutput[]
   /**
    * Time of a run of the float and of the written model on one sample (on one batch if the models take batches of one size
    * only), measured in turn at the end; null where no layer runs on integers, where both models do not fit into memory at once, and where the clock stands still while code runs.

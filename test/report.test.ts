@@ -60,6 +60,7 @@ function report(layers: readonly LayerReport[]): QuantizeReport {
     notes: [{ code: 'FLOAT_COPY_KEPT', place: HOSTILE, text: `a note on ${HOSTILE}` }],
     precision: null,
     heldOut: null,
+    verified: [],
     speed: null,
     seconds: { load: 0.1, calibration: 1, quantization: 2, verify: 0.2, total: 3.3 },
     peakMemoryBytes: 5e6,

@@ -13,7 +13,7 @@ import { HINTS } from '../hints.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
-import type { Runner, RunnerSession } from './runner.js'
+import type { LoadOptions, Runner, RunnerSession } from './runner.js'
 import { unknownOperator } from './unknownOperator.js'
 
 type OrtModule = typeof Ort
@@ -50,7 +50,12 @@ export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Pro
     get name() {
       return `onnxruntime-web ${ort.env.versions.web ?? ort.env.versions.common} (wasm, ${threadCount(ort.env.wasm.numThreads ?? threads)})`
     },
-    load: (model) => load(ort, model, { executionProviders: ['wasm'], logSeverityLevel: FATAL_ONLY }),
+    load: (model, options) =>
+      load(ort, model, {
+        executionProviders: ['wasm'],
+        logSeverityLevel: FATAL_ONLY,
+        ...optimizations(options),
+      }),
   }
 }
 
@@ -66,8 +71,9 @@ export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promi
   const threads = options.threads ?? 1
   return {
     name: `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common} (cpu, ${threadCount(threads)})`,
-    load: (model) =>
+    load: (model, options) =>
       load(ort, model, {
+        ...optimizations(options),
         executionProviders: ['cpu'],
         logSeverityLevel: FATAL_ONLY,
         intraOpNumThreads: threads,
@@ -124,6 +130,9 @@ function missing(name: string, cause: unknown): GpfqError {
   }
   return new GpfqError('RUNTIME_MISSING', facts, { cause })
 }
+
+const optimizations = ({ optimized = true }: LoadOptions = {}): Ort.InferenceSession.SessionOptions =>
+  optimized ? {} : { graphOptimizationLevel: 'disabled' }
 
 async function load(
   ort: OrtModule,

@@ -19,6 +19,12 @@ export interface RunnerSession {
   close(): Promise<void>
 }
 
+/** How a model is loaded. */
+export interface LoadOptions {
+  /** False: its nodes run as they are, without rewriting the graph. Default true. */
+  readonly optimized?: boolean
+}
+
 /** An inference engine. */
 export interface Runner {
   /** For the report, for instance "onnxruntime-web 1.30.0 (wasm, 2 threads)". */
@@ -26,6 +32,7 @@ export interface Runner {
   /**
    * Loads a model.
    * @param model bytes of an .onnx file without external data
+   * @param options how; an engine may ignore it
    */
-  load(model: Uint8Array): Promise<RunnerSession>
+  load(model: Uint8Array, options?: LoadOptions): Promise<RunnerSession>
 }

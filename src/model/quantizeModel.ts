@@ -22,7 +22,6 @@ import type {
 import { executorOf } from '../quantizer.js'
 import { VERSION } from '../version.js'
 import { checkBatches, checkModel, checkRun } from './arguments.js'
-import { guardNotes } from './guardNotes.js'
 import { describeLayer, type LayerErrors } from './layerReport.js'
 import { measureIntegers } from './measureIntegers.js'
 import { advanceStage, observeStage } from './observeStage.js'
@@ -32,6 +31,7 @@ import { surveyErrors } from './precision/survey.js'
 import { joinPlan, type PlannedModel } from './preparedModel.js'
 import { judgeOutputs } from './quality.js'
 import { fixRanges } from './ranges.js'
+import { guardNotes, jumpNotes } from './resultNotes.js'
 import { createProgress, type RunProgress } from './runProgress.js'
 import { type RunSamples, readSamples } from './runSamples.js'
 import { needsCalibration } from './settings.js'
@@ -264,11 +264,12 @@ async function write(
   const {
     speed,
     heldOut,
+    verified,
     notes: runtimeNotes,
   } = await progress.timed('verify', async () => {
-    await verifyModel(model, runner, streams, network, graph)
+    const verified = await verifyModel(model, runner, streams, network, graph)
     const heldOut = await judgeOutputs(planned, network, roundedLayers(layers), streams, options)
-    return { ...(await measureIntegers(planned, model, runner, streams, network, signal)), heldOut }
+    return { ...(await measureIntegers(planned, model, runner, streams, network, signal)), heldOut, verified }
   })
   const finished = new Map(layers.map((layer) => [layer.planned.name, layer]))
   const reports = plan.layers.map(({ name }) =>
@@ -293,9 +294,11 @@ async function write(
         ...notes,
         ...guardNotes(reports, heldOut),
         ...runtimeNotes,
+        ...jumpNotes(verified),
       ],
       precision,
       heldOut,
+      verified,
       speed,
       seconds: progress.seconds(),
       peakMemoryBytes: executor.peakMemoryBytes + streams.peakBytes,

@@ -1,4 +1,5 @@
-/** Notes of what the guard did, and of a network that loses more than by rounding. */
+/** Notes of what a run found of its result: layers that were guarded, outputs that lose more than by rounding, or that jump. */
+import type { VerifiedOutput } from '../calibration/verify.js'
 import type { Note } from '../notes.js'
 import type { HeldOutReport, LayerReport } from '../options.js'
 import type { PathFault } from './guard.js'
@@ -63,3 +64,13 @@ function outputNotes(heldOut: HeldOutReport | null): readonly Note[] {
     return [{ code: 'ROUNDING_IS_BETTER', place: `output '${output}'`, text }]
   })
 }
+
+/** Outputs of the written model that the last check could not compare, because they jump. */
+export const jumpNotes = (verified: readonly VerifiedOutput[]): readonly Note[] =>
+  verified.flatMap(({ output, difference, unit, jump }): Note[] => {
+    if (jump === null) return []
+    const found =
+      unit === 'relative' ? `${(100 * difference).toPrecision(2)} %` : `${difference.toFixed(1)} steps`
+    const text = `differs by ${found} from what calibration computed; it jumps, since optimizations of the runtime alone change it by ${(100 * jump).toPrecision(2)} %: try the file on your data`
+    return [{ code: 'OUTPUT_JUMPS', place: `output '${output}'`, text }]
+  })
