@@ -4,7 +4,7 @@
  */
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
-import { elementCount, isFloatType, numberAt } from '../tensor/elements.js'
+import { elementCount, isFloatType, numbersOf } from '../tensor/elements.js'
 import { describeShape, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { RunnerInput, Tensor, TensorData, TensorType } from '../tensor/tensor.js'
 import { IMAGE_BYTES, tooLarge } from './bound.js'
@@ -87,8 +87,9 @@ const LOOKED_AT = 2 ** 22
 
 function sentinelIn({ type, data }: Tensor): number | null {
   if (!isFloatType(type)) return null
+  const values = numbersOf({ type, data: data.subarray(0, LOOKED_AT) })
   let least = 0
-  for (let i = 0; i < Math.min(data.length, LOOKED_AT); i++) least = Math.min(least, numberAt(type, data, i))
+  for (let i = 0; i < values.length; i++) least = Math.min(least, values[i]!)
   return least <= (type === 'float16' ? SENTINEL_FLOAT16 : SENTINEL) ? least : null
 }
 

@@ -7,7 +7,7 @@
 
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
-import { allocateElements, convertElements, isFloatType, numberAt } from '../tensor/elements.js'
+import { allocateElements, convertElements, isFloatType, numbersOf } from '../tensor/elements.js'
 import type { TensorData, TensorType } from '../tensor/tensor.js'
 
 /** What happens to the elements of a file: (x / scale − mean) / std. */
@@ -84,16 +84,17 @@ function affine(
 ): Float32Array {
   const { channels, inner } = axis
   const { scale = 1, mean = [0], std = [1] } = options
+  const values = numbersOf({ type: source, data })
   const out = new Float32Array(data.length)
   for (let start = 0, c = 0; start < data.length; start += inner, c = (c + 1) % channels) {
     const shift = mean[mean.length === 1 ? 0 : c] ?? 0
     const divisor = std[std.length === 1 ? 0 : c] ?? 1
     const end = Math.min(start + inner, data.length)
-    if (data instanceof Uint8Array && inner >= 256) {
+    if (values instanceof Uint8Array && inner >= 256) {
       const table = Float32Array.from({ length: 256 }, (_, byte) => (byte / scale - shift) / divisor)
-      for (let i = start; i < end; i++) out[i] = table[data[i]!]!
+      for (let i = start; i < end; i++) out[i] = table[values[i]!]!
     } else {
-      for (let i = start; i < end; i++) out[i] = (numberAt(source, data, i) / scale - shift) / divisor
+      for (let i = start; i < end; i++) out[i] = (values[i]! / scale - shift) / divisor
     }
   }
   return out

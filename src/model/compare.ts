@@ -6,10 +6,10 @@
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { type Speed, samplesOf, timeInTurn } from '../calibration/speed.js'
 import { GpfqError } from '../errors.js'
+import { numbersOf } from '../tensor/elements.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
-import { asNumbers } from './evaluate.js'
 import { type OutputDifference, sumDifferences } from './outputDifference.js'
 
 /** Timed runs of each model at most, and seconds for all of them. */
@@ -159,7 +159,7 @@ function outputOf(model: string, outputs: Readonly<Record<string, Tensor>>, name
 }
 
 function checkNumbers(model: string, output: string, scores: Tensor): void {
-  const values = asNumbers(scores)
+  const values = numbersOf(scores)
   let wrong = 0
   for (let i = 0; i < values.length; i++) wrong += Number(Number.isNaN(values[i]))
   if (wrong === 0) return

@@ -8,8 +8,7 @@
  */
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
-import { elementCount, numberAt } from '../tensor/elements.js'
-import { float16ToFloat32 } from '../tensor/float16.js'
+import { elementCount, numberAt, numbersOf } from '../tensor/elements.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
@@ -167,7 +166,7 @@ function count(
       `shape (${expected.join(', ')}, classes) to compare with the labels`,
       `(${scores.dims.join(', ')})`,
     )
-  const values = asNumbers(scores)
+  const values = numbersOf(scores)
   for (let row = 0; row < batch * positions; row++) {
     const label = numberAt(target.labels.type, target.labels.data, offset * positions + row)
     if (label < 0 && target.positions !== undefined) continue
@@ -217,13 +216,6 @@ function logSumExp(values: ArrayLike<number>, start: number, classes: number): n
   let sum = 0
   for (let c = 0; c < classes; c++) sum += Math.exp((values[start + c] ?? Number.NaN) - largest)
   return largest + Math.log(sum)
-}
-
-/** A tensor's elements as numbers. An array of numbers is returned as it is; float16 and 64-bit integers are converted. */
-export function asNumbers(tensor: Tensor): ArrayLike<number> {
-  const { data, type } = tensor
-  if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Float64Array.from(data, Number)
-  return type === 'float16' ? Float32Array.from(data, float16ToFloat32) : data
 }
 
 function invalid(place: string, expected: string, got: string): GpfqError {

@@ -3,9 +3,8 @@
  * threshold, the overlap of masks, the angle between embeddings. What an output is follows from its name, its shape and its
  * values in the float network, and is always said. The signal-to-noise ratio goes with every kind.
  */
-import { isFloatType } from '../tensor/elements.js'
+import { isFloatType, numbersOf } from '../tensor/elements.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { asNumbers } from './evaluate.js'
 
 /**
  * What an output is taken for:
@@ -41,7 +40,7 @@ export function sumDifferences(output: string): OutputDifferences {
   const sums = { agreeing: 0, counted: 0, signal: 0, noise: 0, largest: 0 }
   return {
     add(first, second) {
-      const [y, z] = [asNumbers(first), asNumbers(second)]
+      const [y, z] = [numbersOf(first), numbersOf(second)]
       kind ??= kindOf(output, first, y)
       if (kind === 'threshold') middle = isShare(y) ? 0.5 : 0
       for (let i = 0; i < y.length; i++) {

@@ -6,12 +6,7 @@
  */
 import type { NodeProto, TensorProto } from 'onnx-buf'
 import { TensorProto_DataType as DataType } from 'onnx-buf'
-import {
-  bfloat16ToFloat32,
-  float16ToFloat32,
-  float32ToBfloat16,
-  float32ToFloat16,
-} from '../tensor/float16.js'
+import { bfloat16ToFloat32, float16Bits, float16Values, float32ToBfloat16 } from '../tensor/float16.js'
 import { intAttribute, intsAttribute } from './attributes.js'
 import type { GraphIndex } from './graph.js'
 import { isDefaultDomain } from './model.js'
@@ -202,7 +197,7 @@ export function applyChain(chain: Chain, data: Float32Array): Float32Array {
   for (const step of chain.steps) {
     if (step.kind === 'transpose')
       values = transpose(values, step.dims, step.perm, new Float32Array(values.length))
-    else if (step.to === DataType.FLOAT16) values = values.map((v) => float16ToFloat32(float32ToFloat16(v)))
+    else if (step.to === DataType.FLOAT16) values = float16Values(float16Bits(values))
     else if (step.to === DataType.BFLOAT16)
       values = values.map((v) => bfloat16ToFloat32(float32ToBfloat16(v)))
   }

@@ -12,12 +12,7 @@ import {
   type TypeProto,
 } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
-import {
-  bfloat16ToFloat32,
-  float16ToFloat32,
-  float32ToBfloat16,
-  float32ToFloat16,
-} from '../tensor/float16.js'
+import { bfloat16ToFloat32, float16Bits, float16Values, float32ToBfloat16 } from '../tensor/float16.js'
 import type { TensorType } from '../tensor/tensor.js'
 
 /** ONNX element type of each tensor type. */
@@ -120,11 +115,10 @@ export function readFloats(tensor: TensorProto): Float32Array {
       )
     case DataType.FLOAT16:
     case DataType.BFLOAT16: {
-      const convert = tensor.dataType === DataType.FLOAT16 ? float16ToFloat32 : bfloat16ToFloat32
       const bits = raw !== null ? view(raw, Uint16Array, 2) : typed(tensor, tensor.int32Data, count)
-      const values = new Float32Array(count)
-      for (let i = 0; i < count; i++) values[i] = convert((bits[i] as number) & 0xffff)
-      return values
+      return tensor.dataType === DataType.FLOAT16
+        ? float16Values(bits)
+        : Float32Array.from(bits, bfloat16ToFloat32)
     }
     default:
       throw invalid(tensor, 'float values', typeName(tensor.dataType))
@@ -192,7 +186,7 @@ export function makeFloats(
         name,
         dataType,
         dims,
-        Uint16Array.from(values, dataType === DataType.FLOAT16 ? float32ToFloat16 : float32ToBfloat16),
+        dataType === DataType.FLOAT16 ? float16Bits(values) : Uint16Array.from(values, float32ToBfloat16),
       )
     default:
       throw new GpfqError('UNSUPPORTED_MODEL', {

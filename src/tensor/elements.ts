@@ -8,8 +8,9 @@
  */
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
-import { float16ToFloat32, float32ToFloat16 } from './float16.js'
-import type { TensorData, TensorType } from './tensor.js'
+import { HINTS } from '../hints.js'
+import { float16Bits, float16ToFloat32, float16Values } from './float16.js'
+import type { Tensor, TensorData, TensorType } from './tensor.js'
 
 /** Bytes of one element. */
 export const ELEMENT_BYTES: Readonly<Record<TensorType, number>> = {
@@ -109,6 +110,12 @@ export function numberAt(type: TensorType, data: TensorData, index: number): num
   return type === 'float16' ? float16ToFloat32(Number(value)) : Number(value)
 }
 
+/** All elements as numbers: the array itself where its elements are. 64-bit integers beyond 2^53 are rounded. */
+export function numbersOf({ type, data }: Pick<Tensor, 'type' | 'data'>): Exclude<TensorData, BigData> {
+  if (isWide(data)) return Float64Array.from(data, Number)
+  return type === 'float16' ? float16Values(data) : data
+}
+
 /**
  * `data` as elements of `target`; `data` itself if the types are equal.
  * @param place the file and the input, for the error
@@ -129,6 +136,7 @@ export function convertElements(
     }
     return out
   }
+  if (isFloatType(target)) return toFloats(place, numbersOf({ type: source, data }), source, target)
   const range = INTEGER_RANGE[target]
   const checked = range !== undefined && !isWithin(source, range)
   for (let i = 0; i < data.length; i++) {
@@ -136,9 +144,28 @@ export function convertElements(
     if (checked && !(value >= range[0] && value <= range[1] && Number.isInteger(value)))
       throw misfit(place, value, source, target)
     if (isWide(out)) out[i] = BigInt(value)
-    else out[i] = target === 'float16' ? float32ToFloat16(value) : value
+    else out[i] = value
   }
   return out
+}
+
+function toFloats(
+  place: string,
+  values: Exclude<TensorData, BigData>,
+  source: TensorType,
+  target: TensorType,
+): TensorData {
+  if (target !== 'float16') return target === 'float32' ? new Float32Array(values) : new Float64Array(values)
+  const bits = float16Bits(values)
+  for (let i = 0; i < bits.length; i++)
+    if ((bits[i]! & 0x7fff) === 0x7c00 && Number.isFinite(values[i]))
+      throw new GpfqError('INVALID_DATA', {
+        place,
+        expected: 'values that fit float16, from −65504 to 65504',
+        got: `${values[i]} (${source})`,
+        hint: HINTS['scale-mean-std'],
+      })
+  return bits
 }
 
 function misfit(place: string, value: number | bigint, source: TensorType, target: TensorType): GpfqError {
@@ -150,7 +177,9 @@ function misfit(place: string, value: number | bigint, source: TensorType, targe
   })
 }
 
-function isWide(data: TensorData): data is BigInt64Array | BigUint64Array {
+type BigData = BigInt64Array | BigUint64Array
+
+function isWide(data: TensorData): data is BigData {
   return data instanceof BigInt64Array || data instanceof BigUint64Array
 }
 

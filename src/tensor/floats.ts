@@ -1,6 +1,6 @@
 /** The values of a float tensor. */
 import { typeError } from '../checks.js'
-import { float16ToFloat32 } from './float16.js'
+import { float16Values } from './float16.js'
 import type { Tensor } from './tensor.js'
 
 /**
@@ -9,8 +9,7 @@ import type { Tensor } from './tensor.js'
  */
 export function floatsOf(tensor: Tensor): Float32Array {
   if (tensor.data instanceof Float32Array) return tensor.data
-  if (tensor.data instanceof Float64Array) return Float32Array.from(tensor.data)
-  if (tensor.type === 'float16' && tensor.data instanceof Uint16Array)
-    return Float32Array.from(tensor.data, float16ToFloat32)
+  if (tensor.data instanceof Float64Array) return new Float32Array(tensor.data)
+  if (tensor.type === 'float16' && tensor.data instanceof Uint16Array) return float16Values(tensor.data)
   throw typeError({ place: 'tensor', expected: 'floats', got: tensor.type })
 }

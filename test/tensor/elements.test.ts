@@ -32,6 +32,14 @@ describe('convertElements', () => {
     )
   })
 
+  it('refuses what float16 makes infinite, and keeps infinity', () => {
+    expect(() => convertElements('x.npy', Float32Array.of(1, -70000), 'float32', 'float16')).toThrow(
+      'x.npy: expected values that fit float16, from −65504 to 65504, got -70000 (float32)',
+    )
+    const masked = Float64Array.of(Number.NEGATIVE_INFINITY, 65519)
+    expect(convertElements('x', masked, 'float64', 'float16')).toEqual(Uint16Array.of(0xfc00, 0x7bff))
+  })
+
   it('keeps every bit between int64 and uint64', () => {
     const values = [0n, 2n ** 53n + 1n, 2n ** 63n - 1n]
     const signed = BigInt64Array.from(values)
