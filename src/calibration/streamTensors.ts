@@ -43,11 +43,20 @@ export function keepOnly({ float, quantized }: HeldPair, names: ReadonlySet<stri
 }
 
 /** What a stage keeps while its layers are quantized. */
-export function keptIn({ live, outputs, ranges, quantize }: Stage): Set<string> {
-  return new Set([
-    ...[...live, ...outputs, ...ranges],
-    ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input)),
-  ])
+export function keptIn({ live, ranges, quantize }: Stage): Set<string> {
+  return new Set([...live, ...ranges, ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input))])
+}
+
+/** Most bytes that a stage keeps of one batch, in both streams. */
+export function mostBytes(stages: readonly Stage[], bytesOf: (tensor: string) => number): number {
+  let most = 0
+  for (const stage of stages) {
+    const changed = new Set(stage.changed)
+    let bytes = 0
+    for (const name of keptIn(stage)) bytes += bytesOf(name) * (changed.has(name) ? 2 : 1)
+    most = Math.max(most, bytes)
+  }
+  return most
 }
 
 /** Rounds the tensors of a stage that have a quantizer by now. */

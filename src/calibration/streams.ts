@@ -1,7 +1,7 @@
 /**
  * The two streams of calibration over one shard of the samples: the float network and the network quantized so far run side
  * by side over all batches, stage by stage, each node once per stream: linear in depth. Only tensors that are still needed
- * are held. Where nothing before a tensor is quantized, it is computed and held once.
+ * are held, and of some batches the outputs of the model. Where nothing before a tensor is quantized, it is computed and held once.
  *
  * Tensors are held within a budget. Batches beyond it keep only their inputs and are computed again, by the same segments
  * and so to the same bytes, whenever a stage needs them: slower, never different. Which network the quantized stream runs is
@@ -26,6 +26,7 @@ import {
   inputBytes,
   keepOnly,
   keptIn,
+  mostBytes,
   notComputed,
   type OutputPair,
   type Pair,
@@ -79,6 +80,7 @@ export class Streams {
   readonly #types = new Map<string, Tensor['type']>()
   readonly #dims: Map<string, readonly number[]>[]
   readonly #firstSample: number[]
+  readonly #outputs: readonly string[]
   #resident = 0
   #stage = -1
   #peakBytes = 0
@@ -95,6 +97,7 @@ export class Streams {
     this.#float = float
     this.shard = shard
     this.stages = stages
+    this.#outputs = indexGraph(float.float).computedOutputs
     this.heldOut = shard.heldOut ?? []
     const batches = [...shard.batches, ...this.heldOut]
     this.#batches = batches
@@ -144,30 +147,21 @@ export class Streams {
     const batches = this.#batches
     const outputs = [...new Set(this.stages.flatMap((stage) => stage.outputs))]
     const graph = indexGraph(this.#float.float)
-    const { inputs } = graph
-    const session = await this.#load(this.#float, inputs, outputs)
+    const session = await this.#load(this.#float, graph.inputs, outputs)
     const first = freshPair(batches[0] ?? {})
     let tensors: ReadonlyMap<string, Tensor>
     try {
-      tensors = await runOn(session, this.#ports, inputs, (tensor) => first.float.get(tensor), outputs)
+      tensors = await runOn(session, this.#ports, graph.inputs, (tensor) => first.float.get(tensor), outputs)
     } finally {
       await session?.close()
     }
     checkFloatOutputs(graph, batches[0] ?? {}, tensors)
     for (const [name, { type }] of tensors) this.#types.set(name, type)
     const bytesOf = (name: string): number => tensors.get(name)?.data.byteLength ?? 0
-    let perBatch = 0
-    for (const stage of this.stages) {
-      const changed = new Set(stage.changed)
-      const bytes = [...keptIn(stage)].reduce(
-        (sum, name) => sum + bytesOf(name) * (changed.has(name) ? 2 : 1),
-        0,
-      )
-      perBatch = Math.max(perBatch, bytes)
-    }
     // Other batches hold as much more as their inputs are larger.
-    const share = perBatch / Math.max(1, inputBytes(batches[0]))
-    const sizes = batches.map((feeds) => share * inputBytes(feeds))
+    const share = mostBytes(this.stages, bytesOf) / Math.max(1, inputBytes(batches[0]))
+    const results = 2 * this.#outputs.reduce((sum, name) => sum + bytesOf(name), 0)
+    const sizes = batches.map((feeds, i) => share * inputBytes(feeds) + (this.#keepsOutputs(i) ? results : 0))
     let left = this.#budget
     this.#resident = 0
     for (const bytes of sizes) {
@@ -256,8 +250,7 @@ export class Streams {
 
   /** Ends the current stage: tensors that no later stage reads are dropped. */
   async release(): Promise<void> {
-    const live = new Set(this.#stageAt(this.#stage).live)
-    for (const held of this.#held) keepOnly(held, live)
+    for (const [batch, held] of this.#held.entries()) keepOnly(held, this.#lasting(this.#stage, batch))
     if (this.#resident === this.batches) await this.close()
   }
 
@@ -268,7 +261,7 @@ export class Streams {
     for (let batch = 0; batch < this.#resident; batch++) {
       signal?.throwIfAborted()
       const again = await this.#chain(network, batch, this.#stage, () => {})
-      for (const name of this.#stageAt(this.#stage).live) {
+      for (const name of this.#lasting(this.#stage, batch)) {
         const tensor = again.quantized.get(name)
         if (tensor !== undefined && !given.has(name)) this.#held[batch]!.quantized.set(name, tensor)
       }
@@ -296,9 +289,19 @@ export class Streams {
     const held = freshPair(this.#batches[batch] ?? {})
     for (let index = 0; index <= last; index++) {
       await this.#runStage(network, index, batch, held, index === last ? visit : () => {})
-      if (index < last) keepOnly(held, new Set(this.#stageAt(index).live))
+      if (index < last) keepOnly(held, this.#lasting(index, batch))
     }
     return held
+  }
+
+  /** Outputs of the model are read of the first batch, by the last check, and of those kept out. */
+  #keepsOutputs(batch: number): boolean {
+    return batch === 0 || this.isHeldOut(batch)
+  }
+
+  /** What is held after a stage. */
+  #lasting(stage: number, batch: number): Set<string> {
+    return new Set([...this.#stageAt(stage).live, ...(this.#keepsOutputs(batch) ? this.#outputs : [])])
   }
 
   async #runStage(
@@ -335,7 +338,7 @@ export class Streams {
       if (z !== undefined) quantized.set(name, z)
     }
     roundIn({ float, quantized }, stage, network)
-    keepOnly({ float, quantized }, keptIn(stage))
+    keepOnly({ float, quantized }, new Set([...keptIn(stage), ...this.#lasting(index, batch)]))
   }
 
   async #sessionsOf(network: Network, index: number): Promise<StageSessions> {

@@ -31,7 +31,7 @@ export interface Stage {
   readonly inputs: readonly string[]
   /** Tensors that the nodes make and that are needed later: by layers quantized now, later stages or the caller. */
   readonly outputs: readonly string[]
-  /** All tensors to keep after the stage, graph inputs among them; others can be freed. */
+  /** All tensors that later stages need, graph inputs among them; others can be freed. Outputs of the model alone are not in it. */
   readonly live: readonly string[]
   /** Layers to quantize after the nodes have run. All their inputs are in `outputs` or in an earlier `live`. */
   readonly quantize: readonly Layer[]
@@ -87,7 +87,7 @@ export function planStages(
   }))
 }
 
-/** The last stage that needs each tensor; one more for outputs of the model. A layer needs its inputs where it is quantized. */
+/** The last stage that needs each tensor. A layer needs its inputs where it is quantized, an output of the model is made. */
 function lastNeeds(
   graph: GraphIndex,
   pieces: readonly Piece[],
@@ -106,7 +106,7 @@ function lastNeeds(
   })
   const lastReplay = pieces.findLastIndex(({ replay }) => replay)
   if (lastReplay >= 0) for (const input of graph.inputs) need(input, lastReplay)
-  for (const output of graph.computedOutputs) need(output, pieces.length)
+  for (const output of graph.computedOutputs) need(output, stageOf.get(output) ?? pieces.length)
   // What cannot be held is computed again, as long as it is needed. Producers come before their readers in the order.
   for (const node of nonNumeric.size === 0 ? [] : graph.order.toReversed())
     for (const output of graph.nodes[node]!.output) {

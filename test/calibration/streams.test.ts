@@ -3,7 +3,7 @@ import type { ModelProto } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
 import { wholeShard } from '#src/calibration/shard.js'
 import { Streams } from '#src/calibration/streams.js'
-import type { OutputPair } from '#src/calibration/streamTensors.js'
+import type { OutputPair, Pair } from '#src/calibration/streamTensors.js'
 import { type GraphIndex, indexGraph } from '#src/onnx/graph.js'
 import type { Layer } from '#src/onnx/layer.js'
 import { findLayers, readWeights } from '#src/onnx/layers.js'
@@ -15,6 +15,7 @@ import * as b from '../onnx/build.js'
 import { createCountingRunner } from './counting.js'
 
 const WIDTH = 6
+const SAMPLES = 4
 
 /** MatMul and Relu, `depth` times, with a residual branch from every second activation to the one after next. */
 function chain(depth: number): ModelProto {
@@ -35,7 +36,7 @@ function chain(depth: number): ModelProto {
 
 function feedsOf(batches: number): Feeds[] {
   return Array.from({ length: batches }, (_, i) => ({
-    x: { type: 'float32', dims: [4, WIDTH], data: b.noise(4 * WIDTH, 100 + i) } satisfies Tensor,
+    x: { type: 'float32', dims: [SAMPLES, WIDTH], data: b.noise(SAMPLES * WIDTH, 100 + i) } satisfies Tensor,
   }))
 }
 
@@ -59,15 +60,20 @@ async function walk(model: ModelProto, feeds: Feeds[], budget?: number) {
   const plan = await streams.plan()
   const planned = new Map(runner.runs)
   const measured: string[] = []
+  const outputs = feeds.map(() => new Map<string, Pair>())
   for (const stage of streams.stages) {
-    await streams.advance(network, { ...context, onOutput: ({ tensor }) => measured.push(tensor) })
+    const onOutput = ({ tensor, firstSample, ...pair }: OutputPair) => {
+      measured.push(tensor)
+      outputs[firstSample / SAMPLES]!.set(tensor, pair)
+    }
+    await streams.advance(network, { ...context, onOutput })
     network = network.with(stage.quantize.map((layer) => halvedLayer(graph, layer)))
     await streams.release()
   }
-  const outputs = await Promise.all(feeds.map((_, batch) => streams.tensors(network, batch, graph.outputs)))
+  const last = (await streams.tensors(network, 0, graph.outputs)).get(graph.outputs[0]!)!
   await streams.close()
   const runs = new Map([...runner.runs].map(([name, count]) => [name, count - (planned.get(name) ?? 0)]))
-  return { graph, plan, runs, measured, outputs, runner }
+  return { graph, plan, runs, measured, outputs, last, runner }
 }
 
 describe('Streams', () => {
@@ -84,20 +90,28 @@ describe('Streams', () => {
   it('computes in the quantized stream what the model with those weights computes', async () => {
     const model = chain(7)
     const feeds = feedsOf(3)
-    const { outputs, graph } = await walk(model, feeds)
+    const { outputs, last, graph } = await walk(model, feeds)
     const halved = chain(7)
     for (const tensor of halved.graph!.initializer) {
       const values = new Float32Array(tensor.rawData!.slice().buffer).map((w) => w / 2)
       tensor.rawData = new Uint8Array(values.buffer)
     }
+    for (const whole of [model, halved]) whole.graph!.output.push(b.value('y6'))
     for (const [batch, feed] of feeds.entries()) {
-      const x = b.tensor([4, WIDTH], feed.x!.data as Float32Array)
+      const x = b.tensor([SAMPLES, WIDTH], feed.x!.data as Float32Array)
+      const float = await b.run(encodeModel(model), { x })
+      const quantized = await b.run(encodeModel(halved), { x })
       const name = graph.outputs[0]!
-      const float = (await b.run(encodeModel(model), { x }))[name]!.data as Float32Array
-      const quantized = (await b.run(encodeModel(halved), { x }))[name]!.data as Float32Array
-      const pair = outputs[batch]!.get(name)!
-      expect(b.relativeDifference(pair.float.data as Float32Array, float)).toBeLessThan(1e-6)
-      expect(b.relativeDifference(pair.quantized!.data as Float32Array, quantized)).toBeLessThan(1e-6)
+      const pairs = [
+        ['y6', outputs[batch]!.get('y6')!] as const,
+        ...(batch === 0 ? [[name, last] as const] : []),
+      ]
+      for (const [tensor, pair] of pairs) {
+        const difference = (a: Tensor, other: typeof float) =>
+          b.relativeDifference(a.data as Float32Array, other[tensor]!.data as Float32Array)
+        expect(difference(pair.float, float)).toBeLessThan(1e-6)
+        expect(difference(pair.quantized!, quantized)).toBeLessThan(1e-6)
+      }
     }
   })
 
@@ -115,6 +129,18 @@ describe('Streams', () => {
         }
       })
     }
+  })
+
+  it('holds outputs that nothing reads for the first batch alone', async () => {
+    const model = chain(6)
+    for (const name of ['z0', 'z1', 'z2', 'z3']) model.graph!.output.push(b.value(name))
+    const one = (await walk(model, feedsOf(1))).plan
+    const two = (await walk(model, feedsOf(2))).plan
+    const three = (await walk(model, feedsOf(3))).plan
+    const plain = async (batches: number) => (await walk(chain(6), feedsOf(batches))).plan.bytes
+    expect(two.bytes - one.bytes).toBe((await plain(2)) - (await plain(1)))
+    expect(three.bytes - two.bytes).toBe(two.bytes - one.bytes)
+    expect(one.bytes).toBeGreaterThan(await plain(1))
   })
 
   it('replays the quantized stream when a weight is tied across depth', async () => {

@@ -18,6 +18,7 @@ async function runStages(
 ): Promise<Map<string, b.ort.Tensor>> {
   const held = new Map(Object.entries(feeds))
   const done = new Set<string>()
+  const results = new Set(model.graph?.output.map(({ name }) => name))
   for (const stage of stages) {
     if (stage.outputs.length > 0) {
       const inputs = stage.inputs.map((name) => {
@@ -33,7 +34,7 @@ async function runStages(
       for (const use of layer.uses) expect(held.has(use.input), `${use.input} of ${layer.name}`).toBe(true)
       done.add(layer.name)
     }
-    for (const name of held.keys()) if (!stage.live.includes(name)) held.delete(name)
+    for (const name of held.keys()) if (!stage.live.includes(name) && !results.has(name)) held.delete(name)
   }
   return held
 }
