@@ -17,6 +17,8 @@ export const HINTS = {
   'samples-for-input': 'give samples for it by its name',
   'npz-with-names': 'name the input, or give an .npz with these names',
   'choose-array': 'choose one by its name',
+  'image-size': 'give their size with imageSize, or their own with imageSize own',
+  'sample-rate': 'give the rate of the network with sampleRate, and files of other rates are resampled',
   'max-bytes': 'allow more with maxBytes if the file is right',
   overwrite: 'choose another name, or allow overwriting',
   'convert-opset': 'convert it with onnx.version_converter first',

@@ -124,12 +124,17 @@ export function feedOf({ integers, quantizers }: Network, name: string, tensor: 
   return quantizer === undefined ? tensor : codesOf(name, tensor, quantizer)
 }
 
-/** Into how many parts the first batch is cut for one sample: its samples, or 1 where the model takes batches of one size only. */
+/**
+ * Into how many parts the first batch is cut for one sample: its samples, or 1 where the model takes batches of one size only,
+ * or an input has its samples on another axis than the first.
+ */
 export function partsOfBatch(streams: Streams, { model }: GraphIndex): number {
   const samples = streams.samples(0)
   const fits = ({ name, dims }: RunnerInput): boolean => {
     const size = dims?.[0]
-    return typeof size !== 'number' || firstOf(streams.feed(0, name), samples).dims[0] === size
+    const feed = streams.feed(0, name)
+    if (feed.dims.length > 1 && feed.dims[0]! % samples !== 0) return false
+    return typeof size !== 'number' || firstOf(feed, samples).dims[0] === size
   }
   return inputsOf(model).every(fits) ? samples : 1
 }

@@ -17,15 +17,24 @@ export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['layout-nhwc']]: 'try --layout nhwc',
   [HINTS['divide-by-255']]: 'is --scale 255 missing?',
   [HINTS['scale-mean-std']]: 'change or leave out --scale, --mean and --std',
-  [HINTS['samples-for-input']]: 'add it as NAME=DATA',
+  [HINTS['samples-for-input']]:
+    'add it as NAME=DATA, or with --input NAME=VALUE where it is the same for every batch',
   [HINTS['npz-with-names']]: 'write NAME=DATA, or give an .npz with these names',
   [HINTS['choose-array']]: 'choose one as FILE:ARRAY, for one of several inputs INPUT=FILE:ARRAY',
+  [HINTS['image-size']]: 'give it as --image-size 640x640, or --image-size own for the size of each image',
+  [HINTS['sample-rate']]:
+    'give the rate of the network with --sample-rate, and files of other rates are resampled',
   [HINTS['max-bytes']]: 'allow more with --max-data if the file is right',
   [HINTS.overwrite]: 'choose another name or add --force',
 }
 
 /** Options of the library whose name on the command line is another word. */
-const FLAGS: Readonly<Partial<Record<string, string>>> = { levelsFor: 'bits-for', foldBatchNorm: 'fold-bn' }
+const FLAGS: Readonly<Partial<Record<string, string>>> = {
+  levelsFor: 'bits-for',
+  foldBatchNorm: 'fold-bn',
+  constants: 'input',
+  batchAxes: 'batch-axis',
+}
 
 /** `radius rule` as `--radius rule`: a place is the name of an option in camelCase, and perhaps some words after it. */
 export function flagOf(place: string): string {

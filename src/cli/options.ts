@@ -4,7 +4,9 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Command, Option } from 'commander'
+import type { ConstantValue } from '../data/constants.js'
 import type { FeedOptions, Layout } from '../data/feeds.js'
+import type { ImageSize } from '../data/imageColumn.js'
 import { describeError, isDescribed } from '../errors.js'
 import { checkPlanOptions } from '../model/settings.js'
 import type {
@@ -19,9 +21,12 @@ import { flagOf } from './hints.js'
 import { addMethodOptions } from './methodOptions.js'
 import { UsageError } from './usage.js'
 import {
+  collectAxis,
+  collectConstant,
   collectNumbers,
   levelsOf,
   parseBits,
+  parseImageSize,
   parseRadius,
   parseScalePer,
   parseSize,
@@ -67,7 +72,7 @@ export function chosenLevels(values: AlphabetValues): number | undefined {
 
 /** What a DATA argument is, for the help. */
 export const DATA =
-  ".npy, .npz, IDX (each also .gz), or a folder of images, each scaled to cover the model's input and cut to its centre; or INPUT=DATA; of an .npz also FILE:ARRAY"
+  ".npy, .npz, IDX (each also .gz), .wav, or a folder of images, each scaled to cover the model's input and cut to its centre, or of .wav files, cut into pieces of its length; or INPUT=DATA, several for one input one after another; of an .npz also FILE:ARRAY"
 
 export interface DataValues {
   readonly samples?: number
@@ -75,6 +80,10 @@ export interface DataValues {
   readonly scale?: number
   readonly mean?: readonly number[]
   readonly std?: readonly number[]
+  readonly input?: Readonly<Record<string, ConstantValue>>
+  readonly batchAxis?: Readonly<Record<string, number>>
+  readonly imageSize?: ImageSize | 'own'
+  readonly sampleRate?: number
   readonly layout?: Layout
   readonly strict?: boolean
   readonly maxData?: number
@@ -94,6 +103,26 @@ export function addDataOptions(command: Command, defaultSamples?: string): Comma
       collectNumbers,
     )
     .option('--std <numbers...>', 'then divide by: one number or one per channel', collectNumbers)
+    .option(
+      '--input <NAME=VALUE>',
+      'an input that is the same for every batch: a number, numbers separated by commas, zeros or ones, in the shape that the model declares (repeatable)',
+      collectConstant,
+    )
+    .option(
+      '--batch-axis <NAME=AXIS>',
+      "the axis of an input that counts samples, from 0 (default: the one with the name of the first input's batch dimension, or else 0; repeatable)",
+      collectAxis,
+    )
+    .option(
+      '--image-size <size>',
+      'width and height of images where the model leaves them open, as 640x480, or own: of each image, in multiples of 32',
+      parseImageSize,
+    )
+    .option(
+      '--sample-rate <Hz>',
+      'the rate of sound for the model: .wav files of other rates are resampled by linear interpolation (default: the rate of the files)',
+      (text) => whole(text, 1),
+    )
     .addOption(
       new Option('--layout <order>', 'how images lie in array files (default: as in the model)').choices([
         'nchw',
@@ -114,8 +143,12 @@ export function addMaxDataOption(command: Command): Command {
 }
 
 export function feedOptions(values: DataValues): FeedOptions {
-  const { samples, batch, scale, mean, std, layout, strict, maxData } = values
-  return { samples, batchSize: batch, scale, mean, std, layout, strict, maxBytes: maxData }
+  const { batch, maxData, input, batchAxis, samples, scale, mean, std, layout, strict } = values
+  const { imageSize, sampleRate } = values
+  return {
+    ...{ samples, scale, mean, std, layout, strict, imageSize, sampleRate },
+    ...{ batchSize: batch, maxBytes: maxData, constants: input, batchAxes: batchAxis },
+  }
 }
 
 export function addThreadsOption(command: Command): Command {

@@ -3,7 +3,10 @@
  * allowed.
  */
 import { InvalidArgumentError } from 'commander'
+import type { ConstantValue } from '../data/constants.js'
+import type { ImageSize } from '../data/imageColumn.js'
 import type { ActivationRanges, KernelFor, Radius, ScalePer, Sparsity } from '../options.js'
+import { namedTensors } from '../tensor/named.js'
 
 export function parseRadius(text: string): Radius {
   if (text === 'max' || text === 'mse' || text === 'search') return { rule: text }
@@ -101,6 +104,51 @@ export function collectNumbers(text: string, before: readonly number[] = []): re
   if (numbers.length === 0 || !numbers.every(Number.isFinite))
     throw new InvalidArgumentError('Expected numbers separated by commas, for instance 0.485,0.456,0.406.')
   return [...before, ...numbers]
+}
+
+/** Splits NAME=VALUE; the name may have equals signs of its own. */
+function splitNamed(text: string, expected: string): readonly [name: string, value: string] {
+  const split = text.lastIndexOf('=')
+  if (split < 1) throw new InvalidArgumentError(`Expected ${expected}.`)
+  return [text.slice(0, split), text.slice(split + 1)]
+}
+
+const CONSTANT = 'NAME=VALUE with a number, numbers separated by commas, true, false, zeros or ones'
+
+/** Adds the value of a constant input. */
+export function collectConstant(
+  text: string,
+  before: Readonly<Record<string, ConstantValue>> = {},
+): Readonly<Record<string, ConstantValue>> {
+  const [name, value] = splitNamed(text, `${CONSTANT}, for instance sr=16000`)
+  return namedTensors([...Object.entries(before), [name, parseConstant(value)]])
+}
+
+function parseConstant(text: string): ConstantValue {
+  if (text === 'zeros' || text === 'ones') return text
+  if (text === 'true' || text === 'false') return Number(text === 'true')
+  const parts = text.split(',').map((part) => part.trim())
+  const numbers = parts.map((part) => (part === '' ? Number.NaN : Number(part)))
+  if (numbers.some(Number.isNaN))
+    throw new InvalidArgumentError(`Expected ${CONSTANT}; samples of an input are data.`)
+  return numbers.length === 1 ? numbers[0]! : numbers
+}
+
+/** Adds the axis of an input that counts samples. */
+export function collectAxis(
+  text: string,
+  before: Readonly<Record<string, number>> = {},
+): Readonly<Record<string, number>> {
+  const [name, axis] = splitNamed(text, 'NAME=AXIS, for instance state=1')
+  return namedTensors([...Object.entries(before), [name, whole(axis, 0, 63)]])
+}
+
+export function parseImageSize(text: string): ImageSize | 'own' {
+  if (text === 'own') return text
+  const [, width = '', height = ''] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? []
+  if (!(Number(width) > 0 && Number(height) > 0))
+    throw new InvalidArgumentError('Expected WIDTHxHEIGHT in pixels, for instance 640x480, or own.')
+  return { width: Number(width), height: Number(height) }
 }
 
 /** A whole number from `least` to `most`. */

@@ -2,8 +2,8 @@
 import { GpfqError, invalidData } from '../errors.js'
 import { elementCount } from '../tensor/elements.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { sortedImages } from './column.js'
 import type { DataSource, FeedSet } from './feeds.js'
+import { sortedImages } from './imageColumn.js'
 import { shapeText } from './quote.js'
 
 /** Labels out of the names of folders. */

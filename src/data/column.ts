@@ -1,17 +1,15 @@
 /**
- * A column: all samples of one model input, read a batch at a time. There are two kinds. Batches of an array file are
- * views of its elements. Images of a folder are decoded when a batch is read.
+ * A column: samples of one model input that have one shape, read a batch at a time. An input can have several, one after
+ * another. There are three kinds. Batches of an array file are views of its elements. Images are decoded when a batch is
+ * read (imageColumn.ts), sound when it is made ready (soundColumn.ts).
  */
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { elementCount, isFloatType, numbersOf } from '../tensor/elements.js'
-import { describeShape, isChannelsLast, sampleDims } from '../tensor/shapes.js'
-import type { RunnerInput, Tensor, TensorData, TensorType } from '../tensor/tensor.js'
-import { IMAGE_BYTES, tooLarge } from './bound.js'
-import { checkEnd, checkImage, decodeImage, isImageName } from './images.js'
+import { swapLeading } from '../tensor/shapes.js'
+import type { Tensor, TensorData, TensorType } from '../tensor/tensor.js'
 import { shapeText } from './quote.js'
-import { fitImage } from './resize.js'
-import { type ArrayEntry, bytesOf, type DataFile } from './source.js'
+import type { ArrayEntry } from './source.js'
 
 export interface Column {
   /** The name of the file or folder in errors. */
@@ -25,7 +23,7 @@ export interface Column {
   readonly dims: readonly number[]
   /** Makes the first samples ready. Call it once, before `read`. */
   prepare(request: Request): Promise<Prepared>
-  /** Elements of samples begin … end − 1, of those that can be read. */
+  /** Elements of samples begin … end − 1, of those that can be read, one sample after another. */
   read(begin: number, end: number): Promise<TensorData>
 }
 
@@ -42,7 +40,7 @@ export interface Request {
 
 /** What a column found when it was made ready. */
 export interface Prepared {
-  /** Samples that are left out, by their position in the files. */
+  /** Samples that are left out, by their position in the column. */
   readonly skipped: readonly { readonly position: number; readonly error: GpfqError }[]
   /** The smallest value where it is a sentinel, as of a mask; else null. */
   readonly sentinel: number | null
@@ -50,16 +48,18 @@ export interface Prepared {
 
 /**
  * A column of an array file.
+ * @param axis the one that counts samples
  * @throws {GpfqError} INVALID_DATA if the array has no samples
  */
-export function arrayColumn({ type, dims, read }: ArrayEntry, place: string): Column {
-  const [samples, ...sampleDims] = dims
+export function arrayColumn({ type, dims, read }: ArrayEntry, place: string, axis = 0): Column {
+  const samples = dims[axis]
+  const sampleDims = dims.toSpliced(axis, 1)
   if (samples === undefined || samples === 0)
     throw new GpfqError('INVALID_DATA', {
       place,
       expected: 'an array of samples',
       got: `shape ${shapeText(dims)}`,
-      hint: 'the first axis counts samples',
+      hint: axis === 0 ? 'the first axis counts samples' : `axis ${axis} counts samples`,
     })
   const size = elementCount(sampleDims)
   let tensor: Tensor | undefined
@@ -70,7 +70,13 @@ export function arrayColumn({ type, dims, read }: ArrayEntry, place: string): Co
     isImages: false,
     dims: sampleDims,
     async prepare({ samples: wanted, bound }) {
-      tensor = await read(wanted, bound)
+      // Where another axis counts samples, they do not lie together: all are read, and put one after another.
+      const found = await read(axis === 0 ? wanted : Number.POSITIVE_INFINITY, bound)
+      const inner = elementCount(dims.slice(axis + 1))
+      tensor =
+        axis === 0
+          ? found
+          : { ...found, data: swapLeading(found.type, found.data, size / inner, samples, inner) }
       return { skipped: [], sentinel: sentinelIn(tensor) }
     },
     async read(begin, end) {
@@ -91,116 +97,4 @@ function sentinelIn({ type, data }: Tensor): number | null {
   let least = 0
   for (let i = 0; i < values.length; i++) least = Math.min(least, values[i]!)
   return least <= (type === 'float16' ? SENTINEL_FLOAT16 : SENTINEL) ? least : null
-}
-
-/** Decoded images are kept for a second pass up to this many bytes (1,700 images of 224 × 224). */
-const KEPT_BYTES = 256 << 20
-
-/** The images of a folder in the order of their samples: by class, then by name. */
-export function sortedImages(files: readonly DataFile[]): readonly DataFile[] {
-  const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-  return files
-    .filter((file) => isImageName(file.name))
-    .sort((a, b) => order(a.folder ?? '', b.folder ?? '') || order(a.name, b.name))
-}
-
-/**
- * A column of images in the order of their names, as uint8 (channels, height, width) of the input's size.
- * @param maxBytes most bytes of a decoded image
- * @throws {GpfqError} INVALID_DATA if the input does not take images of a fixed size
- */
-export function imageColumn(
-  files: readonly DataFile[],
-  input: RunnerInput,
-  place: string,
-  maxBytes = IMAGE_BYTES,
-): Column {
-  const images = sortedImages(files)
-  const size = imageSize(input, place)
-  const length = size.channels * size.height * size.width
-  if (length > maxBytes) throw tooLarge(place, `an image for input ${input.name}`, maxBytes, length)
-  const kept = new Map<DataFile, Uint8Array>()
-  let chosen: readonly DataFile[] = images
-  const hasRoom = (): boolean => (kept.size + 1) * length <= KEPT_BYTES
-  const readOne = async (source: DataFile | undefined): Promise<Uint8Array> => {
-    if (source === undefined) throw rangeError('image', `an index below ${chosen.length}`, 'another')
-    const before = kept.get(source)
-    if (before !== undefined) return before
-    const planes = fitImage(await decodeImage(source, maxBytes), size)
-    if (hasRoom()) kept.set(source, planes)
-    return planes
-  }
-  return {
-    place,
-    type: 'uint8',
-    samples: images.length,
-    isImages: true,
-    dims: [size.channels, size.height, size.width],
-    async prepare({ samples, lenient, signal }) {
-      if (!lenient) return { skipped: [], sentinel: null }
-      const good: DataFile[] = []
-      const skipped: { position: number; error: GpfqError }[] = []
-      for (const [position, image] of images.entries()) {
-        if (good.length >= samples) break
-        signal?.throwIfAborted()
-        const error = await refusal(image, maxBytes, hasRoom() ? readOne : null)
-        if (error === null) good.push(image)
-        else skipped.push({ position, error })
-      }
-      const [first] = skipped
-      if (first !== undefined && good.length === 0) throw first.error
-      chosen = good
-      return { skipped, sentinel: null }
-    },
-    async read(begin, end) {
-      const batch = new Uint8Array((end - begin) * length)
-      for (let i = begin; i < end; i++) batch.set(await readOne(chosen[i]), (i - begin) * length)
-      return batch
-    },
-  }
-}
-
-/** Why an image cannot be read; null if it can. It is decoded where it can be kept, else its ends are looked at. */
-async function refusal(
-  image: DataFile,
-  maxBytes: number,
-  decode: ((image: DataFile) => Promise<unknown>) | null,
-): Promise<GpfqError | null> {
-  try {
-    if (decode !== null) await decode(image)
-    else {
-      const bytes = await bytesOf(image)
-      checkEnd(bytes, checkImage(bytes, image.name, maxBytes), image.name)
-    }
-    return null
-  } catch (error) {
-    if (error instanceof GpfqError && (error.code === 'INVALID_DATA' || error.code === 'FILE_ACCESS'))
-      return error
-    throw error
-  }
-}
-
-interface ImageSize {
-  readonly channels: 1 | 3
-  readonly height: number
-  readonly width: number
-}
-
-/** The size that images must have for an input. */
-function imageSize(input: RunnerInput, place: string): ImageSize {
-  const [a, b, c, ...more] = sampleDims(input) ?? []
-  const [channels, height, width] = isChannelsLast(sampleDims(input)) ? [c, a, b] : [a, b, c]
-  if (
-    more.length > 0 ||
-    (channels !== 1 && channels !== 3) ||
-    !(typeof height === 'number' && height > 0) ||
-    !(typeof width === 'number' && width > 0)
-  )
-    throw new GpfqError('INVALID_DATA', {
-      place,
-      expected: 'a model input of 1 or 3 channels and fixed height and width for images',
-      got: `${input.name} of shape ${describeShape(input.dims)}`,
-      hint: 'give an .npy file instead',
-    })
-  return { channels, height, width }
 }

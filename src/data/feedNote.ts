@@ -28,6 +28,8 @@ export type FeedNote =
       /** How many they are. */
       readonly count: number
     }
+  /** Files of sound that are shorter than the input are not used. */
+  | { readonly code: 'SOUND_LEFT_OUT'; readonly place: string; readonly text: string }
   /** Values that stand for minus infinity, as in masks. */
   | { readonly code: 'SENTINELS'; readonly place: string; readonly text: string }
   /** The last samples do not fill a batch of the model's fixed size. */

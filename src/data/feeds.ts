@@ -1,32 +1,35 @@
 /**
  * Calibration and evaluation data as batches of model inputs. Files are matched to inputs by name, and their shapes are
- * checked against the model before anything runs. One batch is converted at a time: ten thousand images are held as the
+ * checked against the model before anything runs. A batch has samples of one shape. One batch is converted at a time: ten thousand images are held as the
  * bytes of their file, never all as floats. A set can be iterated any number of times.
  */
 
-import { checkName, checkSignal, checkWhole, typeError } from '../checks.js'
+import { checkName, checkSignal, checkWhole, rangeError, typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
 import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
 import { namedTensors } from '../tensor/named.js'
-import { describeShape, fitSample, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
-import { ARRAY_BYTES, boundOf } from './bound.js'
-import type { Column, Prepared } from './column.js'
-import type { FeedNote } from './feedNote.js'
-import { matchColumns } from './match.js'
-import type { Preprocessing } from './preprocess.js'
 import {
-  type ChannelAxis,
-  checkPreprocessing,
-  isPreprocessed,
-  moveChannels,
-  preprocess,
-} from './preprocess.js'
-import { cut, shapeText } from './quote.js'
+  axisAt,
+  type Batch,
+  batchAxisOf,
+  cutBatches,
+  fixedBatch,
+  namedSizes,
+  wholeBatches,
+} from './batches.js'
+import { ARRAY_BYTES } from './bound.js'
+import { type ConstantValue, constantTensor } from './constants.js'
+import { type Feeder, feederOf, prepareFeeder, type ReadyFeeder } from './feeder.js'
+import type { FeedNote } from './feedNote.js'
+import type { ImageSize } from './imageColumn.js'
+import { matchColumns } from './match.js'
+import { isPreprocessed, type Preprocessing } from './preprocess.js'
+import { cut, listed, shapeText } from './quote.js'
 import { type DataFile, openArrays, pickEntry, type ReadOptions } from './source.js'
 
-/** One source of samples: an array file, or the files of a folder of images. */
+/** One source of samples: an array file, or the files of a folder of images or of sound. */
 export interface DataSource {
   /** The name of the file or folder in errors. */
   readonly name: string
@@ -46,6 +49,22 @@ export interface FeedOptions extends Preprocessing {
   readonly samples?: number | undefined
   /** Samples per batch. Default: 32. A fixed batch dimension of the model takes precedence. */
   readonly batchSize?: number | undefined
+  /**
+   * Inputs that are the same for every batch, by name, and have no samples: numbers, zeros or ones. They have the shape that
+   * the model declares. A named dimension is as large as in the other inputs, or else 1.
+   */
+  readonly constants?: Readonly<Record<string, ConstantValue>> | undefined
+  /**
+   * The axis that counts samples, by the name of the input. Default: the axis with the name of the first input's batch
+   * dimension, or else the first.
+   */
+  readonly batchAxes?: Readonly<Record<string, number>> | undefined
+  /**
+   * The size of images where the model leaves it open, or `own`: that of each image, rounded down to multiples of 32.
+   */
+  readonly imageSize?: ImageSize | 'own' | undefined
+  /** The sampling rate of sound in Hz: files of other rates are resampled. Default: the rate of the files, which must be one. */
+  readonly sampleRate?: number | undefined
   /** The order of axes of images in array files. Default: the model's. */
   readonly layout?: Layout | undefined
   /**
@@ -92,8 +111,13 @@ export async function loadFeeds(
 ): Promise<FeedSet> {
   checkArguments(sources, inputs, options)
   const notes: FeedNote[] = []
-  const columns = await matchColumns(sources, inputs, options.maxBytes, notes)
-  const feeders = inputs.map((input) => feederOf(input, columns, options, notes))
+  const { constants = {}, batchAxes = {} } = options
+  const sampled = inputs.filter(({ name }) => !Object.hasOwn(constants, name))
+  const axisOf = batchAxisOf(sampled, batchAxes)
+  const columns = await matchColumns(sources, sampled, axisOf, options, notes)
+  const feeders = sampled.map((input) =>
+    feederOf(input, columns.get(input.name) ?? [], axisOf(input), options, notes),
+  )
   if (isPreprocessed(options) && !inputs.some((input) => isTensorType(input.type) && isFloatType(input.type)))
     throw new GpfqError('INVALID_DATA', {
       place: 'scale, mean, std',
@@ -103,89 +127,63 @@ export async function loadFeeds(
     })
 
   const inFiles = commonCount(feeders)
-  const skipped = await prepareAll(feeders, Math.min(inFiles, options.samples ?? inFiles), options, notes)
-  const available = inFiles - skipped.length
-  const batchSize = fixedBatch(inputs) ?? options.batchSize ?? DEFAULT_BATCH
-  const samples = wholeBatches(Math.min(available, options.samples ?? available), inputs, batchSize, notes)
+  const wanted = Math.min(inFiles, options.samples ?? inFiles)
+  const lenient = options.strict !== true && feeders.length === 1
+  const ready: ReadyFeeder[] = []
+  for (const feeder of feeders) ready.push(await prepareFeeder(feeder, wanted, lenient, options, notes))
+  // The first tensor of a batch counts its samples.
+  ready.sort((a, b) => a.axis - b.axis)
+  const skipped = ready.flatMap((feeder) => feeder.skipped)
+  const fixed = fixedBatch(sampled, axisOf)
+  const batchSize = fixed ?? options.batchSize ?? DEFAULT_BATCH
+  const batches = wholeBatches(cutBatches(ready, batchSize), fixed, notes)
+  const constant = ([begin, end]: Batch): [string, Tensor][] =>
+    inputs
+      .filter(({ name }) => Object.hasOwn(constants, name))
+      .map((input) => {
+        const sizes = { samples: end - begin, named: namedSizes(ready, begin, end) }
+        return [
+          input.name,
+          constantTensor(input, constants[input.name]!, sizes, axisAt(batchAxes, input.name)),
+        ]
+      })
+  for (const batch of batches.slice(0, 1)) constant(batch) // refused before anything is read
   return {
-    samples,
-    available,
+    samples: batches.reduce((sum, [begin, end]) => sum + end - begin, 0),
+    available: inFiles - skipped.length,
     skipped,
     batchSize,
     notes,
     async *[Symbol.asyncIterator]() {
-      for (let begin = 0; begin < samples; begin += batchSize) {
-        const end = Math.min(begin + batchSize, samples)
+      for (const [begin, end] of batches) {
         const batch: [string, Tensor][] = []
-        for (const feeder of feeders) batch.push([feeder.input.name, await feeder.read(begin, end)])
-        yield namedTensors(batch)
+        for (const feeder of ready) batch.push([feeder.input.name, await feeder.read(begin, end)])
+        yield namedTensors([...batch, ...constant([begin, end])])
       }
     },
   }
 }
 
-/** The samples that fill batches of the model's fixed size; all of them where it fixes none. */
-function wholeBatches(
-  samples: number,
-  inputs: readonly RunnerInput[],
-  batchSize: number,
-  notes: FeedNote[],
-): number {
-  const left = fixedBatch(inputs) === undefined ? 0 : samples % batchSize
-  if (left === samples && left > 0)
-    throw invalid('data', `at least ${batchSize} samples for the model's fixed batch`, String(samples))
-  if (left > 0)
-    notes.push({
-      code: 'SAMPLES_LEFT_OUT',
-      place: null,
-      text: `the model takes batches of ${batchSize}: the last ${left} of the samples are left out`,
-    })
-  return samples - left
-}
-
-function checkArguments(sources: unknown, inputs: unknown, options: FeedOptions): void {
+function checkArguments(sources: unknown, inputs: readonly RunnerInput[], options: FeedOptions): void {
   for (const [place, value] of Object.entries({ sources, inputs }))
     if (!Array.isArray(value)) throw typeError({ place, expected: 'an array', got: typeof value })
-  const { samples, batchSize, maxBytes, layout, signal } = options
-  for (const [place, value] of Object.entries({ samples, batchSize, maxBytes }))
+  const { samples, batchSize, maxBytes, sampleRate, layout, signal, imageSize } = options
+  for (const [place, value] of Object.entries({ samples, batchSize, maxBytes, sampleRate }))
     if (value !== undefined) checkWhole(place, value, 1)
   if (layout !== undefined) checkName('layout', layout, ['nchw', 'nhwc'])
+  if (imageSize !== undefined && imageSize !== 'own')
+    for (const side of ['width', 'height'] as const) checkWhole(`imageSize.${side}`, imageSize[side], 1)
   checkSignal(signal)
-}
-
-/** Makes the first samples of all inputs ready. Returns the positions of those that are left out. */
-async function prepareAll(
-  feeders: readonly Feeder[],
-  samples: number,
-  { strict = false, maxBytes, signal, samples: wanted }: FeedOptions,
-  notes: FeedNote[],
-): Promise<readonly number[]> {
-  const lenient = !strict && feeders.length === 1
-  const skipped: number[] = []
-  for (const { input, column } of feeders) {
-    const bound = boundOf(input, wanted, maxBytes)
-    const prepared = await column.prepare({ samples, bound, lenient, signal })
-    notes.push(...notesOf(input, column, prepared))
-    skipped.push(...prepared.skipped.map(({ position }) => position))
+  const { constants = {}, batchAxes = {} } = options
+  const names = inputs.map(({ name }) => name)
+  for (const [place, values] of Object.entries({ constants, batchAxes }))
+    for (const name of Object.keys(values))
+      if (!names.includes(name))
+        throw rangeError(place, `names of model inputs (${listed(names)})`, JSON.stringify(cut(name)))
+  for (const { name, dims } of inputs) {
+    const axis = axisAt(batchAxes, name)
+    if (axis !== undefined) checkWhole(`batchAxes, input ${name}`, axis, 0, (dims?.length ?? Infinity) - 1)
   }
-  return skipped
-}
-
-function notesOf({ name, type }: RunnerInput, column: Column, { skipped, sentinel }: Prepared): FeedNote[] {
-  const notes: FeedNote[] = []
-  const { place } = column
-  const [first] = skipped
-  const count = skipped.length
-  if (first !== undefined) {
-    const others = count === 1 ? '' : ` and ${count - 1} more`
-    const text = `${count} of ${column.samples} images cannot be read and ${count === 1 ? 'is' : 'are'} left out: ${cut(first.error.message, 200)}${others}`
-    notes.push({ code: 'IMAGES_SKIPPED', place, text, count })
-  }
-  if (sentinel !== null && isTensorType(type) && isFloatType(type)) {
-    const text = `values down to ${sentinel.toPrecision(2)}, as masks have them, go into input ${name}: layers that read them are fitted to these values more than to the others`
-    notes.push({ code: 'SENTINELS', place, text })
-  }
-  return notes
 }
 
 /**
@@ -207,133 +205,25 @@ export async function loadLabels(source: DataSource, options: ReadOptions = {}):
   return entry.read(Number.POSITIVE_INFINITY, maxBytes)
 }
 
-/** Reads one input's samples in the type and shape that the model takes. */
-interface Feeder {
-  readonly input: RunnerInput
-  readonly column: Column
-  read(begin: number, end: number): Promise<Tensor>
-}
-
-function feederOf(
-  input: RunnerInput,
-  columns: ReadonlyMap<string, Column>,
-  options: FeedOptions,
-  notes: FeedNote[],
-): Feeder {
-  const column = columns.get(input.name)
-  if (column === undefined)
-    throw new GpfqError('INVALID_DATA', {
-      place: 'data',
-      expected: `samples for input ${input.name}`,
-      got: 'none',
-      hint: HINTS['samples-for-input'],
-    })
-  const { place } = column
-  const { type } = input
-  if (!isTensorType(type)) throw invalid(place, `input ${input.name} to take numbers`, type)
-
-  const move = channelMove(column, input, options.layout)
-  const moved = move === undefined ? column.dims : move.dims
-  const sample = fitSample(moved, sampleDims(input))
-  if (sample === null) throw shapeError(column, input, options.layout)
-  const axis = channelAxis(sample, isChannelsLast(sampleDims(input)))
-  if (isFloatType(type)) checkPreprocessing(place, options, axis.channels)
-  if (column.type === 'uint8' && isFloatType(type) && !isPreprocessed(options))
-    notes.push({
-      code: 'NOT_SCALED',
-      place,
-      text: `bytes 0..255 go into the ${type} input ${input.name} as they are`,
-      hint: HINTS['divide-by-255'],
-    })
-
-  return {
-    input,
-    column,
-    async read(begin, end) {
-      const raw = await column.read(begin, end)
-      const batch = end - begin
-      const data = move === undefined ? raw : moveChannels(raw, column.type, { batch, ...move }, move.to)
-      return {
-        type,
-        dims: [batch, ...sample],
-        data: preprocess(place, data, column.type, type, axis, options),
-      }
-    },
-  }
-}
-
-interface ChannelMove {
-  readonly to: 'front' | 'back'
-  readonly channels: number
-  readonly positions: number
-  /** Shape of a sample after the move. */
-  readonly dims: readonly number[]
-}
-
-/** The move that brings a file's images into the model's order of axes; undefined if they are in it already. */
-function channelMove(
-  column: Column,
-  input: RunnerInput,
-  layout: Layout | undefined,
-): ChannelMove | undefined {
-  const [a, b, c] = column.dims
-  const wanted: Layout = isChannelsLast(sampleDims(input)) ? 'nhwc' : 'nchw'
-  const lying: Layout = column.isImages ? 'nchw' : (layout ?? wanted)
-  if (lying === wanted || a === undefined || b === undefined || c === undefined || column.dims.length !== 3)
-    return undefined
-  return wanted === 'nchw'
-    ? { to: 'front', channels: c, positions: a * b, dims: [c, a, b] }
-    : { to: 'back', channels: a, positions: b * c, dims: [b, c, a] }
-}
-
-/** Channels of a sample: the first axis, or the last of a model that takes (height, width, channels). */
-function channelAxis(sample: readonly number[], channelsLast: boolean): ChannelAxis {
-  const axis = channelsLast ? sample.length - 1 : 0
-  return { channels: sample[axis] ?? 1, inner: Math.max(1, elementCount(sample.slice(axis + 1))) }
-}
-
-function shapeError(column: Column, input: RunnerInput, layout: Layout | undefined): GpfqError {
-  const model = sampleDims(input)
-  const [a, b, c] = column.dims
-  const turned = column.dims.length === 3 && a !== undefined && b !== undefined && c !== undefined
-  const other: Layout = isChannelsLast(model) ? 'nchw' : 'nhwc'
-  const turnedDims = turned ? (other === 'nhwc' ? [c, a, b] : [b, c, a]) : []
-  const isOther = layout === undefined && turned && fitSample(turnedDims, model) !== null
-  return new GpfqError('INVALID_DATA', {
-    place: column.place,
-    expected: `shape ${describeShape(input.dims)} for input ${input.name}`,
-    got: shapeText([column.samples, ...column.dims]),
-    ...(isOther && { hint: HINTS[`layout-${other}`] }),
-  })
-}
-
-/** The number of samples, which all columns must have. */
+/** The number of samples, which all inputs must have. */
 function commonCount(feeders: readonly Feeder[]): number {
   const [first] = feeders
-  if (first === undefined) throw invalid('data', 'a model with inputs', 'one without')
-  const { input, column } = first
+  if (first === undefined) throw invalid('data', 'samples of at least one input', 'none')
+  const { input, place, samples } = first
   for (const other of feeders)
-    if (other.column.samples !== column.samples)
+    if (other.samples !== samples)
       throw invalid(
-        other.column.place,
-        `${column.samples} samples for input ${other.input.name}, as for input ${input.name} in ${column.place}`,
-        String(other.column.samples),
+        other.place,
+        `${samples} samples for input ${other.input.name}, as for input ${input.name} in ${place}`,
+        String(other.samples),
       )
   // Elements bound the number of samples: without any, a file of some bytes could declare 2^53 of them.
-  if (feeders.every((feeder) => elementCount(feeder.column.dims) === 0))
-    throw invalid(
-      column.place,
-      'samples with elements',
-      `shape ${shapeText([column.samples, ...column.dims])}`,
-    )
-  return column.samples
-}
-
-/** The batch dimension of the first input that fixes one. */
-function fixedBatch(inputs: readonly RunnerInput[]): number | undefined {
-  return inputs
-    .map((input) => input.dims?.[0])
-    .find((dim): dim is number => typeof dim === 'number' && dim > 0)
+  const [empty, ...others] = feeders.map(({ parts }) =>
+    parts.map(({ column }) => column).find(({ dims }) => elementCount(dims) === 0),
+  )
+  if (empty !== undefined && !others.includes(undefined))
+    throw invalid(empty.place, 'samples with elements', `shape ${shapeText([empty.samples, ...empty.dims])}`)
+  return samples
 }
 
 const invalid = (place: string, expected: string, got: string): GpfqError =>

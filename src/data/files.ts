@@ -11,6 +11,7 @@ import { sizeText } from './bound.js'
 import type { DataSource } from './feeds.js'
 import { isImageName } from './images.js'
 import type { DataFile } from './source.js'
+import { isSoundName } from './wav.js'
 
 /** A file as a byte source. It is read when its bytes are asked for. */
 function fileSource(path: string, folder?: string): DataFile {
@@ -63,7 +64,7 @@ function refused(place: string, expected: string, got: string): GpfqError {
 }
 
 /**
- * Opens a DATA argument: [NAME=]PATH[:ARRAY], where PATH is a file or a folder of images.
+ * Opens a DATA argument: [NAME=]PATH[:ARRAY], where PATH is a file or a folder of images or sounds.
  * @param inputs names of the model's inputs
  * @throws {GpfqError} FILE_ACCESS
  */
@@ -75,7 +76,7 @@ export async function openData(argument: string, inputs: readonly string[] = [])
   } catch (cause) {
     throw accessError(path, 'a file or a folder', cause)
   }
-  const files = isFolder ? await imagesIn(path) : [fileSource(path)]
+  const files = isFolder ? await samplesIn(path) : [fileSource(path)]
   return { name: path, input, array, files }
 }
 
@@ -128,10 +129,10 @@ function isFile(path: string): boolean {
 }
 
 /**
- * The images of a folder and of the folders in it; an image's class is the first folder on the way to it.
+ * The images and sounds of a folder and of the folders in it; an image's class is the first folder on the way to it.
  * @param seen folders that were read: links can lead in a circle
  */
-async function imagesIn(
+async function samplesIn(
   folder: string,
   own?: string,
   seen = new Set<string>(),
@@ -139,8 +140,8 @@ async function imagesIn(
   const found: DataFile[] = []
   for (const name of await namesIn(folder, seen)) {
     const path = join(folder, name)
-    if (isImageName(name)) found.push(fileSource(path, own))
-    else if (await isFolderAt(path)) found.push(...(await imagesIn(path, own ?? name, seen)))
+    if (isImageName(name) || isSoundName(name)) found.push(fileSource(path, own))
+    else if (await isFolderAt(path)) found.push(...(await samplesIn(path, own ?? name, seen)))
   }
   return found
 }

@@ -54,6 +54,22 @@ export async function decodeImage(source: DataFile, maxBytes = IMAGE_BYTES): Pro
  * @throws {GpfqError} INVALID_DATA
  */
 export function checkImage(bytes: Uint8Array, place: string, maxBytes: number): 'JPEG' | 'PNG' {
+  return checkHeader(bytes, place, maxBytes).kind
+}
+
+/**
+ * Width and height of an image, from its header.
+ * @throws {GpfqError} INVALID_DATA as checkImage
+ */
+export function imageSizeOf(
+  bytes: Uint8Array,
+  place: string,
+  maxBytes: number,
+): Pick<Pixels, 'width' | 'height'> {
+  return checkHeader(bytes, place, maxBytes)
+}
+
+function checkHeader(bytes: Uint8Array, place: string, maxBytes: number) {
   const kind = kindOf(bytes)
   if (kind === null)
     throw new GpfqError('INVALID_DATA', {
@@ -73,7 +89,7 @@ export function checkImage(bytes: Uint8Array, place: string, maxBytes: number): 
     throw new GpfqError('INVALID_DATA', { place, expected: 'pixels', got: `${width} × ${height} of them` })
   if (4 * width * height > maxBytes)
     throw tooLarge(place, `the pixels of an image, ${width} × ${height} here`, maxBytes, 4 * width * height)
-  return kind
+  return { kind, width, height }
 }
 
 /**

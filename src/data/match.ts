@@ -7,46 +7,59 @@ import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { ARRAY_BYTES } from './bound.js'
-import { arrayColumn, type Column, imageColumn } from './column.js'
+import { arrayColumn, type Column } from './column.js'
 import type { FeedNote } from './feedNote.js'
-import type { DataSource } from './feeds.js'
+import type { DataSource, FeedOptions } from './feeds.js'
+import { imageColumns } from './imageColumn.js'
 import { isImageName } from './images.js'
 import { cut, listed } from './quote.js'
+import { soundColumns } from './soundColumn.js'
 import { type OpenFile, openArrays, pickEntry } from './source.js'
+import { isSoundName } from './wav.js'
 
 /**
- * The column of each model input, by the input's name. Headers are read and nothing else.
- * @param maxBytes the user's own bound of memory
+ * The columns of each model input, by the input's name: those of several sources follow each other. Headers are read and
+ * nothing else.
+ * @param inputs those that have samples
+ * @param axisOf the axis of an input that counts samples
  * @throws {GpfqError} INVALID_DATA
  */
 export async function matchColumns(
   sources: readonly DataSource[],
   inputs: readonly RunnerInput[],
-  maxBytes: number | undefined,
+  axisOf: (input: RunnerInput) => number,
+  options: FeedOptions,
   notes: FeedNote[],
-): Promise<ReadonlyMap<string, Column>> {
-  const columns = new Map<string, Column>()
-  const add = (input: RunnerInput, column: Column) => {
-    if (columns.has(input.name)) throw invalid(column.place, `one source for input ${input.name}`, 'two')
-    columns.set(input.name, column)
+): Promise<ReadonlyMap<string, readonly Column[]>> {
+  const { maxBytes, sampleRate } = options
+  const columns = new Map<string, readonly Column[]>()
+  const add = (input: RunnerInput, found: readonly Column[]) => {
+    columns.set(input.name, [...(columns.get(input.name) ?? []), ...found])
   }
   for (const source of sources) {
     checkSource(source)
     const [file] = source.files
-    if (file === undefined) throw invalid(source.name, 'JPEG or PNG images', 'a folder without any')
-    if (isImageName(file.name)) {
+    if (file === undefined)
+      throw invalid(source.name, 'JPEG or PNG images, or .wav files', 'a folder without any')
+    if (source.files.some(({ name }) => isImageName(name))) {
       const input = targetOf(source, inputs)
-      add(input, imageColumn(source.files, input, source.name, maxBytes))
+      add(input, await imageColumns(source.files, input, source.name, options))
+      continue
+    }
+    if (isSoundName(file.name)) {
+      const input = targetOf(source, inputs)
+      add(input, await soundColumns(source.files, input, source.name, { sampleRate, notes }))
       continue
     }
     const arrays = await openArrays(file, maxBytes ?? ARRAY_BYTES)
     const isChosen = source.input !== undefined || source.array !== undefined
     const named = isChosen ? [] : namedInputs(arrays, inputs, notes, source.name)
-    for (const input of named)
-      add(input, arrayColumn(pickEntry(arrays, input.name, source.name), source.name))
+    const column = (input: RunnerInput, name = input.name): Column =>
+      arrayColumn(pickEntry(arrays, name, source.name), source.name, axisOf(input))
+    for (const input of named) add(input, [column(input)])
     if (named.length > 0) continue
     const input = targetOf(source, inputs)
-    add(input, arrayColumn(pickEntry(arrays, source.array ?? input.name, source.name), source.name))
+    add(input, [column(input, source.array)])
   }
   return columns
 }

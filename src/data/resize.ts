@@ -14,12 +14,12 @@ interface Taps {
 }
 
 /**
- * Resizes an image to planes (channels, height, width): 3 channels are RGB, 1 is luma (ITU-R 601, as in PIL's mode L).
- * Alpha is left out.
+ * Resizes an image to planes (channels, height, width): 4 channels are RGB and alpha, 3 are RGB, 1 is luma (ITU-R 601, as in
+ * PIL's mode L). Alpha is left out where the network has no channel for it, and 255 where the image has none.
  */
 export function fitImage(
   image: Pixels,
-  size: { readonly channels: 1 | 3; readonly height: number; readonly width: number },
+  size: { readonly channels: 1 | 3 | 4; readonly height: number; readonly width: number },
 ): Uint8Array {
   const { channels, height, width } = size
   const scale = Math.max(height / image.height, width / image.width)
@@ -88,11 +88,14 @@ function resample(
   })
 }
 
-/** Colour channel `c`. A grey image has one channel, which is used for all. */
+/** Channel `c` of red, green, blue and alpha. A grey image has one channel, which is used for all colours. */
 function planeOf(image: Pixels, c: number): Uint8Array {
   const { data, channels } = image
   const out = new Uint8Array(image.width * image.height)
-  for (let i = 0, from = channels < 3 ? 0 : c; i < out.length; i++, from += channels) out[i] = data[from]!
+  const hasAlpha = channels === 2 || channels === 4
+  if (c === 3 && !hasAlpha) return out.fill(255)
+  for (let i = 0, from = c === 3 ? channels - 1 : channels < 3 ? 0 : c; i < out.length; i++, from += channels)
+    out[i] = data[from]!
   return out
 }
 

@@ -1,16 +1,33 @@
 /**
  * Whether the samples of a file fit an input of a model, and in which shape. Shapes are of one sample, without the batch
- * axis. A dimension of the model that is a name or unknown fits any size; an input without a declared shape fits any
+ * axis, which is the first one unless it is said otherwise. A dimension of the model that is a name or unknown fits any size; an input without a declared shape fits any
  * shape.
  */
-import type { RunnerInput } from './tensor.js'
+import { allocateElements } from './elements.js'
+import type { RunnerInput, TensorData, TensorType } from './tensor.js'
 
 /** Dimensions that a model declares: sizes, names, or null if unknown; null for no shape. */
 export type ModelDims = RunnerInput['dims']
 
-/** Shape of one sample of an input. */
-export function sampleDims({ dims }: RunnerInput): ModelDims {
-  return dims === null ? null : dims.slice(1)
+/** Shape of one sample of an input. @param axis that of the batch */
+export function sampleDims({ dims }: RunnerInput, axis = 0): ModelDims {
+  return dims === null ? null : dims.toSpliced(axis, 1)
+}
+
+/** Elements (a, b, inner) in the order (b, a, inner). */
+export function swapLeading(
+  type: TensorType,
+  data: TensorData,
+  a: number,
+  b: number,
+  inner: number,
+): TensorData {
+  const out = allocateElements(type, data.length)
+  for (let i = 0; i < a; i++)
+    for (let j = 0; j < b; j++)
+      for (let k = 0, from = (i * b + j) * inner, to = (j * a + i) * inner; k < inner; k++)
+        out[to + k] = data[from + k]!
+  return out
 }
 
 /**

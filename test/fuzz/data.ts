@@ -17,6 +17,7 @@ import type { RunnerInput } from '#src/tensor/tensor.js'
 import { allocated } from '../data/allocated.js'
 import { concat } from '../data/arrays.js'
 import { npyHeader, pngOf } from '../data/hostile.js'
+import { wavOf } from '../data/sound.js'
 import { randomFrom } from '../random.js'
 
 /** Most bytes that an array may take here, and that any one buffer has: the bound, or the file and some more. */
@@ -40,6 +41,13 @@ const readArray: Read = async (bytes) => {
   for await (const _ of await loadFeeds([{ name: 'a', files: [source(bytes)] }], [INPUT], {
     maxBytes: BOUND,
   }));
+}
+
+/** At a rate of its own, so that lengths in the header are multiplied. */
+const readSound: Read = async (bytes) => {
+  const files = [{ name: 'a.wav', bytes: async () => bytes }]
+  const options = { maxBytes: BOUND, sampleRate: 44100 }
+  for await (const _ of await loadFeeds([{ name: 'a', files }], [INPUT], options));
 }
 
 const matrix = { type: 'float32', dims: [3, 2], data: Float32Array.of(1, 2, 3, 4, 5, 6) } as const
@@ -87,6 +95,14 @@ const KINDS: readonly Kind[] = [
     ],
   },
   { read: async (bytes) => readHeader(bytes), seeds: [jpeg] },
+  {
+    read: readSound,
+    seeds: [
+      wavOf([0.5, -0.5, 0.25]),
+      wavOf([0.5, 1], { tag: 3, bits: 32, channels: 2, extensible: true }),
+      wavOf([0.5, 1, 0], { bits: 24, extra: 3 }),
+    ],
+  },
   { read: async (bytes) => Observations.from(stamped(bytes), 'a'), seeds: [observations()] },
   { read: async (bytes) => solutionFrom(stamped(bytes), 'a'), seeds: [solution()] },
 ]

@@ -1,0 +1,124 @@
+/**
+ * Sound as columns of float32 samples. The files of a source are cut into pieces of the input's length, from the beginning
+ * of each; what is left at its end is not used. Where the model leaves the length open, a file is one sample.
+ */
+import { rangeError } from '../checks.js'
+import { GpfqError } from '../errors.js'
+import { HINTS } from '../hints.js'
+import { describeShape, sampleDims } from '../tensor/shapes.js'
+import type { RunnerInput } from '../tensor/tensor.js'
+import { tooLarge } from './bound.js'
+import type { Column } from './column.js'
+import type { FeedNote } from './feedNote.js'
+import { bytesOf, type DataFile } from './source.js'
+import { isSoundName, resample, resampledLength, type WavLayout, wavLayout, wavValues } from './wav.js'
+
+interface Sound {
+  readonly file: DataFile
+  readonly layout: WavLayout
+  /** Of the file at the rate of the network. */
+  readonly length: number
+}
+
+/**
+ * The sound of a source, in the order of the names of its files.
+ * @param sampleRate that of the network; null to take the files as they are, which must then have one rate
+ * @throws {GpfqError} INVALID_DATA
+ */
+export async function soundColumns(
+  files: readonly DataFile[],
+  input: RunnerInput,
+  place: string,
+  { sampleRate, notes }: { readonly sampleRate: number | undefined; readonly notes: FeedNote[] },
+): Promise<readonly Column[]> {
+  const { fixed, leading } = pieceOf(input, place)
+  const sounds: Sound[] = []
+  for (const file of files.filter(({ name }) => isSoundName(name)).toSorted(byName)) {
+    const layout = wavLayout(await bytesOf(file), file.name)
+    const first = sounds[0]?.layout.rate ?? layout.rate
+    if (sampleRate === undefined && layout.rate !== first)
+      throw new GpfqError('INVALID_DATA', {
+        place: file.name,
+        ...{ expected: `${first} Hz, as the files before it`, got: `${layout.rate} Hz` },
+        hint: HINTS['sample-rate'],
+      })
+    const length = resampledLength(layout.frames, layout.rate, sampleRate ?? layout.rate)
+    sounds.push({ file, layout, length })
+  }
+  const least = fixed ?? 1
+  const long = sounds.filter(({ length }) => length >= least)
+  const [longest = 0] = sounds.map(({ length }) => length).toSorted((a, b) => b - a)
+  if (long.length === 0)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: `${least} samples of sound`,
+      got: String(longest),
+    })
+  if (long.length < sounds.length) {
+    const text = `${sounds.length - long.length} of ${sounds.length} files are shorter than the ${least} samples of input ${input.name} and are left out`
+    notes.push({ code: 'SOUND_LEFT_OUT', place, text })
+  }
+  const column = (part: readonly Sound[], piece: number): Column =>
+    soundColumn(part, piece, [...leading, piece], { place, sampleRate })
+  return fixed === null ? long.map((sound) => column([sound], sound.length)) : [column(long, fixed)]
+}
+
+const byName = (a: DataFile, b: DataFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+
+function soundColumn(
+  sounds: readonly Sound[],
+  piece: number,
+  dims: readonly number[],
+  { place, sampleRate }: { readonly place: string; readonly sampleRate: number | undefined },
+): Column {
+  const counts = sounds.map(({ length }) => Math.floor(length / piece))
+  let pieces: readonly Float32Array[] | undefined
+  return {
+    place,
+    type: 'float32',
+    samples: counts.reduce((sum, count) => sum + count, 0),
+    isImages: false,
+    dims,
+    async prepare({ samples, bound, signal }) {
+      const found: Float32Array[] = []
+      for (const [i, { file, layout }] of sounds.entries()) {
+        if (found.length >= samples) break
+        signal?.throwIfAborted()
+        const count = Math.min(counts[i]!, samples - found.length)
+        const bytes = 4 * (found.length + count) * piece
+        if (bytes > bound) throw tooLarge(place, 'the sound', bound, bytes)
+        const values = wavValues(await bytesOf(file), layout)
+        const resampled = resample(values, layout.rate, sampleRate ?? layout.rate, count * piece)
+        for (let at = 0; at < count * piece; at += piece) found.push(resampled.subarray(at, at + piece))
+      }
+      pieces = found
+      return { skipped: [], sentinel: null }
+    },
+    async read(begin, end) {
+      if (pieces === undefined) throw rangeError('column', 'to be prepared', 'not yet')
+      const out = new Float32Array((end - begin) * piece)
+      for (let i = begin; i < end; i++) out.set(pieces[i]!, (i - begin) * piece)
+      return out
+    },
+  }
+}
+
+/** The length of a sample of sound, null where the model leaves it open, and the axes before it. */
+function pieceOf(
+  input: RunnerInput,
+  place: string,
+): { readonly fixed: number | null; readonly leading: readonly 1[] } {
+  const dims = sampleDims(input) ?? []
+  const [channel, length] = dims.length === 1 ? [1, dims[0]] : dims
+  if (dims.length === 0 || dims.length > 2 || channel !== 1)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: 'a model input (batch, length) or (batch, 1, length) for sound',
+      got: `${input.name} of shape ${describeShape(input.dims)}`,
+      hint: 'give an .npy file instead',
+    })
+  return {
+    fixed: typeof length === 'number' && length > 0 ? length : null,
+    leading: dims.length === 1 ? [] : [1],
+  }
+}
