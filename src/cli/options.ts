@@ -84,6 +84,7 @@ export interface DataValues {
   readonly batchAxis?: Readonly<Record<string, number>>
   readonly imageSize?: ImageSize | 'own'
   readonly sampleRate?: number
+  readonly soundLength?: number
   readonly layout?: Layout
   readonly strict?: boolean
   readonly maxData?: number
@@ -123,6 +124,11 @@ export function addDataOptions(command: Command, defaultSamples?: string): Comma
       'the rate of sound for the model: .wav files of other rates are resampled by linear interpolation (default: the rate of the files)',
       (text) => whole(text, 1),
     )
+    .option(
+      '--sound-length <N>',
+      'samples of a piece of sound where the model leaves the length open (default: all of a file)',
+      (text) => whole(text, 1),
+    )
     .addOption(
       new Option('--layout <order>', 'how images lie in array files (default: as in the model)').choices([
         'nchw',
@@ -144,9 +150,9 @@ export function addMaxDataOption(command: Command): Command {
 
 export function feedOptions(values: DataValues): FeedOptions {
   const { batch, maxData, input, batchAxis, samples, scale, mean, std, layout, strict } = values
-  const { imageSize, sampleRate } = values
+  const { imageSize, sampleRate, soundLength } = values
   return {
-    ...{ samples, scale, mean, std, layout, strict, imageSize, sampleRate },
+    ...{ samples, scale, mean, std, layout, strict, imageSize, sampleRate, soundLength },
     ...{ batchSize: batch, maxBytes: maxData, constants: input, batchAxes: batchAxis },
   }
 }

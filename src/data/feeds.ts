@@ -65,6 +65,8 @@ export interface FeedOptions extends Preprocessing {
   readonly imageSize?: ImageSize | 'own' | undefined
   /** The sampling rate of sound in Hz: files of other rates are resampled. Default: the rate of the files, which must be one. */
   readonly sampleRate?: number | undefined
+  /** Samples of a piece of sound, where the model leaves the length open. Default: all of a file. */
+  readonly soundLength?: number | undefined
   /** The order of axes of images in array files. Default: the model's. */
   readonly layout?: Layout | undefined
   /**
@@ -167,8 +169,8 @@ export async function loadFeeds(
 function checkArguments(sources: unknown, inputs: readonly RunnerInput[], options: FeedOptions): void {
   for (const [place, value] of Object.entries({ sources, inputs }))
     if (!Array.isArray(value)) throw typeError({ place, expected: 'an array', got: typeof value })
-  const { samples, batchSize, maxBytes, sampleRate, layout, signal, imageSize } = options
-  for (const [place, value] of Object.entries({ samples, batchSize, maxBytes, sampleRate }))
+  const { samples, batchSize, maxBytes, sampleRate, soundLength, layout, signal, imageSize } = options
+  for (const [place, value] of Object.entries({ samples, batchSize, maxBytes, sampleRate, soundLength }))
     if (value !== undefined) checkWhole(place, value, 1)
   if (layout !== undefined) checkName('layout', layout, ['nchw', 'nhwc'])
   if (imageSize !== undefined && imageSize !== 'own')

@@ -31,7 +31,7 @@ export async function matchColumns(
   options: FeedOptions,
   notes: FeedNote[],
 ): Promise<ReadonlyMap<string, readonly Column[]>> {
-  const { maxBytes, sampleRate } = options
+  const { maxBytes } = options
   const columns = new Map<string, readonly Column[]>()
   const add = (input: RunnerInput, found: readonly Column[]) => {
     columns.set(input.name, [...(columns.get(input.name) ?? []), ...found])
@@ -48,7 +48,7 @@ export async function matchColumns(
     }
     if (isSoundName(file.name)) {
       const input = targetOf(source, inputs)
-      add(input, await soundColumns(source.files, input, source.name, { sampleRate, notes }))
+      add(input, await soundColumns(source.files, input, source.name, options, notes))
       continue
     }
     const arrays = await openArrays(file, maxBytes ?? ARRAY_BYTES)

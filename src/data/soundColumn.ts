@@ -1,6 +1,6 @@
 /**
  * Sound as columns of float32 samples. The files of a source are cut into pieces of the input's length, from the beginning
- * of each; what is left at its end is not used. Where the model leaves the length open, a file is one sample.
+ * of each; what is left at its end is not used. Where the model leaves the length open and none is given, a file is one sample.
  */
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
@@ -10,6 +10,7 @@ import type { RunnerInput } from '../tensor/tensor.js'
 import { tooLarge } from './bound.js'
 import type { Column } from './column.js'
 import type { FeedNote } from './feedNote.js'
+import type { FeedOptions } from './feeds.js'
 import { bytesOf, type DataFile } from './source.js'
 import { isSoundName, resample, resampledLength, type WavLayout, wavLayout, wavValues } from './wav.js'
 
@@ -22,16 +23,17 @@ interface Sound {
 
 /**
  * The sound of a source, in the order of the names of its files.
- * @param sampleRate that of the network; null to take the files as they are, which must then have one rate
+ * @param options the rate of the network, without which the files must have one rate; the length where the model leaves it open
  * @throws {GpfqError} INVALID_DATA
  */
 export async function soundColumns(
   files: readonly DataFile[],
   input: RunnerInput,
   place: string,
-  { sampleRate, notes }: { readonly sampleRate: number | undefined; readonly notes: FeedNote[] },
+  { sampleRate, soundLength }: Pick<FeedOptions, 'sampleRate' | 'soundLength'>,
+  notes: FeedNote[],
 ): Promise<readonly Column[]> {
-  const { fixed, leading } = pieceOf(input, place)
+  const { fixed, leading } = pieceOf(input, place, soundLength)
   const sounds: Sound[] = []
   for (const file of files.filter(({ name }) => isSoundName(name)).toSorted(byName)) {
     const layout = wavLayout(await bytesOf(file), file.name)
@@ -107,6 +109,7 @@ function soundColumn(
 function pieceOf(
   input: RunnerInput,
   place: string,
+  soundLength: number | undefined,
 ): { readonly fixed: number | null; readonly leading: readonly 1[] } {
   const dims = sampleDims(input) ?? []
   const [channel, length] = dims.length === 1 ? [1, dims[0]] : dims
@@ -117,8 +120,15 @@ function pieceOf(
       got: `${input.name} of shape ${describeShape(input.dims)}`,
       hint: 'give an .npy file instead',
     })
+  const own = typeof length === 'number' && length > 0 ? length : null
+  if (own !== null && soundLength !== undefined && own !== soundLength)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      expected: `pieces of ${own} samples, as input ${input.name} has them`,
+      got: String(soundLength),
+    })
   return {
-    fixed: typeof length === 'number' && length > 0 ? length : null,
+    fixed: own ?? soundLength ?? null,
     leading: dims.length === 1 ? [] : [1],
   }
 }

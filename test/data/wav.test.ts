@@ -106,6 +106,11 @@ describe('sound as samples', () => {
       [2, 5],
       [1, 7],
     ])
+    const pieces = await load([file('a.wav', 5), file('c.wav', 7)], ['N', 'L'], { soundLength: 3 })
+    expect(pieces.batches.map(({ dims }) => dims)).toEqual([[3, 3]])
+    await expect(load([file('a.wav', 5)], ['N', 4], { soundLength: 3 })).rejects.toThrow(
+      'sounds: expected pieces of 4 samples, as input x has them, got 3',
+    )
   })
 
   it('is resampled to a rate that is given, and has one rate otherwise', async () => {
