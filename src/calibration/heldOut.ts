@@ -4,8 +4,9 @@
  * samples, by their numbers alone, so the choice does not depend on how the samples come in batches.
  */
 import { rangeError } from '../checks.js'
-import { allocateElements } from '../tensor/elements.js'
+import { allocateElements, elementCount } from '../tensor/elements.js'
 import { namedTensors, tensorNamed } from '../tensor/named.js'
+import { swapLeading } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput, Tensor, TensorData } from '../tensor/tensor.js'
 import { samplesIn, samplesOf } from './streamTensors.js'
 
@@ -65,20 +66,31 @@ export function splitSamples(
   return { calibration, heldOut: joined(heldOut, axes, samplesIn(batches[0])) }
 }
 
+/** The axis of each input that counts samples. */
+type SampleAxes = ReadonlyMap<string, number>
+
 /**
- * The inputs whose leading axis counts samples; null where samples cannot be taken out of a batch, because the model fixes its
- * size or a tensor has another leading axis. A tensor that is the same in all batches needs none.
+ * The axes that count samples: of an input the first one that the model leaves open and that has their number in all batches.
+ * Null where samples cannot be taken out of a batch, because the model fixes its size or a tensor has no such axis. A tensor
+ * that is the same in all batches needs none.
  */
-function sampleAxes(batches: readonly Feeds[], inputs: readonly RunnerInput[]): ReadonlySet<string> | null {
-  const names = new Set<string>()
-  for (const name of Object.keys(batches[0] ?? {})) {
+function sampleAxes(batches: readonly Feeds[], inputs: readonly RunnerInput[]): SampleAxes | null {
+  const axes = new Map<string, number>()
+  const counts = batches.map((feeds) => samplesIn(feeds))
+  const declared = new Map(inputs.map(({ name, dims }) => [name, dims]))
+  for (const [name, { dims }] of Object.entries(batches[0] ?? {})) {
     const tensors = batches.map((feeds) => tensorNamed(feeds, name))
-    const counts = batches.map((feeds) => samplesIn(feeds))
-    if (tensors.every((tensor, i) => tensor?.dims[0] === counts[i])) names.add(name)
-    else if (tensors.some((tensor) => tensor !== tensors[0])) return null
+    const counting = dims.map((_, axis) => tensors.every((tensor, i) => tensor?.dims[axis] === counts[i]))
+    const isFixed = (axis: number): boolean => typeof declared.get(name)?.[axis] === 'number'
+    const axis = counting.findIndex((counts, at) => counts && !isFixed(at))
+    if (axis >= 0) axes.set(name, axis)
+    else if (
+      counting[0] ? counts.some((count) => count > 1) : tensors.some((tensor) => tensor !== tensors[0])
+    )
+      return null
+    else if (counting[0]) axes.set(name, 0)
   }
-  const isFixed = ({ name, dims }: RunnerInput): boolean => names.has(name) && typeof dims?.[0] === 'number'
-  return batches.some((feeds) => samplesIn(feeds) > 1) && inputs.some(isFixed) ? null : names
+  return axes
 }
 
 function splitBatches(batches: readonly Feeds[], count: number, total: number): SplitSamples {
@@ -92,24 +104,25 @@ function splitBatches(batches: readonly Feeds[], count: number, total: number): 
 }
 
 /** Some samples of a batch. */
-const picked = (feeds: Feeds, axes: ReadonlySet<string>, samples: readonly number[]): Feeds =>
-  changed(feeds, axes, (tensor) => {
-    const { data } = tensor
-    const length = data.length / Math.max(1, tensor.dims[0] ?? 1)
+const picked = (feeds: Feeds, axes: SampleAxes, samples: readonly number[]): Feeds =>
+  changed(feeds, axes, (tensor, axis) => {
+    const data = oneByOne(tensor, axis)
+    const length = data.length / Math.max(1, tensor.dims[axis] ?? 1)
     return stacked(
       tensor,
+      axis,
       samples.map((i) => data.subarray(i * length, (i + 1) * length)),
     )
   })
 
 /** Batches of up to `most` samples, where neighbours have the same shapes: a run of a few samples costs as much as one of many. */
-function joined(batches: readonly Feeds[], axes: ReadonlySet<string>, most: number): readonly Feeds[] {
+function joined(batches: readonly Feeds[], axes: SampleAxes, most: number): readonly Feeds[] {
   const groups: Feeds[][] = []
   let samples = 0
   for (const feeds of batches) {
     const group = groups.at(-1)
     const fits = group !== undefined && samples + samplesIn(feeds) <= most
-    if (fits && shapesOf(group[0]!) === shapesOf(feeds)) group.push(feeds)
+    if (fits && shapesOf(group[0]!, axes) === shapesOf(feeds, axes)) group.push(feeds)
     else {
       groups.push([feeds])
       samples = 0
@@ -117,29 +130,45 @@ function joined(batches: readonly Feeds[], axes: ReadonlySet<string>, most: numb
     samples += samplesIn(feeds)
   }
   return groups.map((group) =>
-    changed(group[0]!, axes, (tensor, name) =>
+    changed(group[0]!, axes, (tensor, axis, name) =>
       stacked(
         tensor,
-        group.map((feeds) => tensorNamed(feeds, name)!.data),
+        axis,
+        group.map((feeds) => oneByOne(tensorNamed(feeds, name)!, axis)),
       ),
     ),
   )
 }
 
-const shapesOf = (feeds: Feeds): string =>
-  JSON.stringify(Object.entries(feeds).map(([name, { type, dims }]) => [name, type, dims.slice(1)]))
+const shapesOf = (feeds: Feeds, axes: SampleAxes): string =>
+  JSON.stringify(
+    Object.entries(feeds).map(([name, { type, dims }]) => {
+      const axis = axes.get(name)
+      return [name, type, axis === undefined ? dims : dims.toSpliced(axis, 1)]
+    }),
+  )
 
 const changed = (
   feeds: Feeds,
-  axes: ReadonlySet<string>,
-  change: (tensor: Tensor, name: string) => Tensor,
+  axes: SampleAxes,
+  change: (tensor: Tensor, axis: number, name: string) => Tensor,
 ): Feeds =>
   namedTensors(
-    Object.entries(feeds).map(([name, tensor]) => [name, axes.has(name) ? change(tensor, name) : tensor]),
+    Object.entries(feeds).map(([name, tensor]) => {
+      const axis = axes.get(name)
+      return [name, axis === undefined ? tensor : change(tensor, axis, name)]
+    }),
   )
 
-/** A tensor of these parts along its leading axis. */
-function stacked({ type, dims: [, ...dims] }: Tensor, parts: readonly TensorData[]): Tensor {
+/** The elements of a tensor, one sample after another. */
+function oneByOne({ type, dims, data }: Tensor, axis: number): TensorData {
+  if (axis === 0) return data
+  const [outer, inner] = [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis + 1))]
+  return swapLeading(type, data, outer, dims[axis] ?? 1, inner)
+}
+
+/** A tensor of samples that lie one after another in these parts. */
+function stacked({ type, dims }: Tensor, axis: number, parts: readonly TensorData[]): Tensor {
   const length = parts.reduce((sum, part) => sum + part.length, 0)
   const out = allocateElements(type, length)
   const bytes = new Uint8Array(out.buffer)
@@ -148,8 +177,11 @@ function stacked({ type, dims: [, ...dims] }: Tensor, parts: readonly TensorData
     bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at)
     at += part.byteLength
   }
-  const sample = dims.reduce((product, dim) => product * dim, 1)
-  return { type, dims: [sample === 0 ? 0 : length / sample, ...dims], data: out }
+  const sample = elementCount(dims.toSpliced(axis, 1))
+  const samples = sample === 0 ? 0 : length / sample
+  if (axis === 0) return { type, dims: dims.with(0, samples), data: out }
+  const [outer, inner] = [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis + 1))]
+  return { type, dims: dims.with(axis, samples), data: swapLeading(type, out, samples, outer, inner) }
 }
 
 /**

@@ -19,41 +19,44 @@ export interface BatchSizes {
 }
 
 /**
- * A constant input for one batch.
+ * A constant input: its tensor for each batch, the same object for batches that follow each other as long as its shape stays.
  * @param axis the one that counts samples, where the model does not say it; undefined for none
- * @throws {GpfqError} INVALID_DATA if the value does not fit the input's type or shape
+ * @throws {GpfqError} INVALID_DATA, from the function too, if the value does not fit the input's type or shape
  */
-export function constantTensor(
+export function constantInput(
   input: RunnerInput,
   value: ConstantValue,
-  { samples, named }: BatchSizes,
   axis: number | undefined,
-): Tensor {
+): (sizes: BatchSizes) => Tensor {
   const { name, type } = input
   const place = `input ${name}`
   if (!isTensorType(type))
     throw new GpfqError('INVALID_DATA', { place, expected: 'an input of numbers', got: type })
   const numbers = numbersOf(value)
-  const sizeOf = (dim: number | string | null, at: number): number => {
-    if (typeof dim === 'number' && dim > 0) return dim
-    if (at === axis) return samples
-    return (typeof dim === 'string' ? named.get(dim) : undefined) ?? 1
-  }
-  const shape = input.dims ?? (typeof value === 'object' ? [numbers.length] : [])
-  const dims = shape.map(sizeOf)
-  const count = elementCount(dims)
-  if (typeof value === 'object' && numbers.length !== count)
-    throw new GpfqError('INVALID_DATA', {
-      place,
-      expected: `one number, or ${count} for shape ${describeShape(input.dims)}, ${shapeText(dims)} here`,
-      got: `${numbers.length} numbers`,
-    })
+  const isList = typeof value === 'object'
   const elements = convertElements(place, Float64Array.from(numbers), 'float64', type)
-  if (typeof value === 'object') return { type, dims, data: elements }
-  const data = allocateElements(type, count)
-  const [element = 0] = elements
-  for (let i = 0; i < count; i++) data[i] = element
-  return { type, dims, data }
+  const shape = input.dims ?? (isList ? [numbers.length] : [])
+  let last: Tensor | undefined
+  return ({ samples, named }) => {
+    const dims = shape.map((dim, at) => {
+      if (typeof dim === 'number' && dim > 0) return dim
+      if (at === axis) return samples
+      return (typeof dim === 'string' ? named.get(dim) : undefined) ?? 1
+    })
+    if (last?.dims.join() === dims.join()) return last
+    const count = elementCount(dims)
+    if (isList && numbers.length !== count)
+      throw new GpfqError('INVALID_DATA', {
+        place,
+        expected: `one number, or ${count} for shape ${describeShape(input.dims)}, ${shapeText(dims)} here`,
+        got: `${numbers.length} numbers`,
+      })
+    const data = isList ? elements : allocateElements(type, count)
+    const [element = 0] = elements
+    if (!isList) for (let i = 0; i < count; i++) data[i] = element
+    last = { type, dims, data }
+    return last
+  }
 }
 
 function numbersOf(value: ConstantValue): readonly number[] {

@@ -20,7 +20,7 @@ import {
   wholeBatches,
 } from './batches.js'
 import { ARRAY_BYTES } from './bound.js'
-import { type ConstantValue, constantTensor } from './constants.js'
+import { type ConstantValue, constantInput } from './constants.js'
 import { type Feeder, feederOf, prepareFeeder, type ReadyFeeder } from './feeder.js'
 import type { FeedNote } from './feedNote.js'
 import type { ImageSize } from './imageColumn.js'
@@ -139,17 +139,17 @@ export async function loadFeeds(
   const fixed = fixedBatch(sampled, axisOf)
   const batchSize = fixed ?? options.batchSize ?? DEFAULT_BATCH
   const batches = wholeBatches(cutBatches(ready, batchSize), fixed, notes)
-  const constant = ([begin, end]: Batch): [string, Tensor][] =>
-    inputs
-      .filter(({ name }) => Object.hasOwn(constants, name))
-      .map((input) => {
-        const sizes = { samples: end - begin, named: namedSizes(ready, begin, end) }
-        return [
-          input.name,
-          constantTensor(input, constants[input.name]!, sizes, axisAt(batchAxes, input.name)),
-        ]
-      })
-  for (const batch of batches.slice(0, 1)) constant(batch) // refused before anything is read
+  const constantInputs = inputs
+    .filter(({ name }) => Object.hasOwn(constants, name))
+    .map((input) => {
+      const { name } = input
+      return { name, tensor: constantInput(input, constants[name]!, axisAt(batchAxes, name)) }
+    })
+  const constantsOf = ([begin, end]: Batch): [string, Tensor][] => {
+    const sizes = { samples: end - begin, named: namedSizes(ready, begin, end) }
+    return constantInputs.map(({ name, tensor }) => [name, tensor(sizes)])
+  }
+  for (const batch of batches.slice(0, 1)) constantsOf(batch) // refused before anything is read
   return {
     samples: batches.reduce((sum, [begin, end]) => sum + end - begin, 0),
     available: inFiles - skipped.length,
@@ -160,7 +160,7 @@ export async function loadFeeds(
       for (const [begin, end] of batches) {
         const batch: [string, Tensor][] = []
         for (const feeder of ready) batch.push([feeder.input.name, await feeder.read(begin, end)])
-        yield namedTensors([...batch, ...constant([begin, end])])
+        yield namedTensors([...batch, ...constantsOf([begin, end])])
       }
     },
   }

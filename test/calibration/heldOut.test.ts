@@ -85,6 +85,22 @@ describe('splitSamples', () => {
     for (const feeds of [...calibration, ...heldOut]) expect(feeds.rate).toBe(rate)
   })
 
+  it.each([['n'], [null]])('takes samples out of a state whose second axis counts them (%s)', (dim) => {
+    const state: RunnerInput = { name: 'state', type: 'float32', dims: [2, dim, 1] }
+    const withState = (feeds: Feeds): Feeds => {
+      const ids = Array.from(feeds.ids!.data, Number)
+      const data = Float32Array.from([...ids, ...ids.map((id) => id + 1000)])
+      return { ...feeds, state: { type: 'float32', dims: [2, ids.length, 1], data } }
+    }
+    for (const own of [[40], [16, 16, 8], [2, 2, 36]]) {
+      const all = batchesOf(own).map(withState)
+      const { calibration, heldOut } = splitSamples(all, null, [...inputs, state])
+      expect(numbersIn(heldOut)).toHaveLength(8)
+      for (const feeds of [...calibration, ...heldOut])
+        expect(feeds.state).toEqual(withState({ ids: feeds.ids! }).state)
+    }
+  })
+
   it('refuses to keep all samples out', () => {
     expect(() => splitSamples(batchesOf([4, 4]), 8, inputs)).toThrow(
       'holdout: expected fewer than the 8 samples, got 8',

@@ -47,6 +47,8 @@ describe('constant inputs', () => {
     ])
     expect(batches[0]?.sr).toEqual({ type: 'int64', dims: [], data: BigInt64Array.of(16000n) })
     expect(batches[1]?.mask).toEqual({ type: 'int64', dims: [2, 4], data: new BigInt64Array(8).fill(1n) })
+    // A tensor that stays the same is one object, so that samples can be taken out of batches.
+    expect(batches[1]?.sr).toBe(batches[0]?.sr)
     // The first tensor of a batch counts its samples.
     expect(Object.keys(batches[0] ?? {})[0]).toBe('x')
   })
