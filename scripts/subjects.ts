@@ -120,6 +120,8 @@ export type Task = PlanModelOptions & {
   readonly samples?: number
   /** Keep the relative output error of each layer. */
   readonly profile?: boolean
+  /** Keep samples out of calibration and judge on them; otherwise methods are compared as they are, on all samples. */
+  readonly judged?: boolean
 }
 
 /** Quantizes a reference model and scores it on its whole test set. */
@@ -127,12 +129,12 @@ export async function measure(
   assets: string,
   subject: Subject,
   runner: Runner,
-  { samples = subject.calibrationSamples, profile = false, ...options }: Task,
+  { samples = subject.calibrationSamples, profile = false, judged = false, ...options }: Task,
 ): Promise<Cell> {
   const opened = await openModel(await readBytes(join(assets, subject.model)))
   const calibration = await calibrationOf(assets, subject, opened.inputs, samples)
-  // Methods are compared as they are, on all samples, without anything that judges and changes them.
-  const { model, report } = await quantizeModel(opened, { holdout: 0, ...options, calibration, runner })
+  const own = judged ? options : { ...options, holdout: 0 }
+  const { model, report } = await quantizeModel(opened, { ...own, calibration, runner })
   return {
     value: await score(assets, subject, runner, model),
     bytes: model.length,
