@@ -103,6 +103,18 @@ export class GpfqError extends Error implements ErrorFacts {
   }
 }
 
+/** The error of a need of memory that is not granted. @param more what takes the most of it */
+export const outOfMemory = (
+  place: string,
+  bytes: number,
+  more: string,
+  hint: string | undefined,
+  cause: unknown,
+): GpfqError => {
+  const problem = `it needs ${Math.ceil(bytes / 2 ** 20)} MiB${more}, which the system does not grant`
+  return new GpfqError('OUT_OF_MEMORY', { place, problem, ...(hint && { hint }) }, { cause })
+}
+
 /** An error of samples, observations or bytes: `<place>: expected <X>, got <Y>; <hint>`. */
 export const invalidData = (place: string, expected: string, got: unknown, hint?: string): GpfqError =>
   new GpfqError('INVALID_DATA', { place, expected, got: String(got), ...(hint && { hint }) })

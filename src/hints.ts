@@ -8,6 +8,7 @@ import { EXCLUDE_OR_SHRINK } from './errors.js'
 /** The words of hints by name: keys of a face's own table for `describeError`. */
 export const HINTS = {
   'exclude-or-shrink': EXCLUDE_OR_SHRINK,
+  'fewer-at-a-time': 'use fewer samples at a time, fewer threads, or onnxruntime-node',
   'other-format': 'try another format, and please report it',
   'seven-bits': 'use codes of 7 bits, 127 levels or fewer',
   'layout-nchw': 'try layout nchw',

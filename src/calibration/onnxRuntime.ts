@@ -145,7 +145,7 @@ async function load(
   } catch (cause) {
     const facts = unknownOperator(model, reasonOf(cause))
     throw facts === null
-      ? failed('loading the model', cause)
+      ? failed('loading the model', cause, `a model of ${mebibytes(model.length)}`)
       : new GpfqError('UNSUPPORTED_MODEL', facts, { cause })
   }
   if (session.inputMetadata === undefined) {
@@ -185,7 +185,8 @@ async function run(
     )
     results = await (fetches === undefined ? session.run(inputs) : session.run(inputs, fetches))
   } catch (cause) {
-    throw failed('running the model', cause)
+    const bytes = Object.values(feeds).reduce((sum, { data }) => sum + data.byteLength, 0)
+    throw failed('running the model', cause, `a run on inputs of ${mebibytes(bytes)}`)
   }
   await yieldSometimes()
   return namedTensors(
@@ -272,12 +273,15 @@ function bitsOf(data: ArrayBufferView): Uint16Array {
 /**
  * ONNX Runtime's error as one of this library. It has only a text, which is read here and nowhere else. When memory runs
  * out, the wasm build throws a bare number.
+ * @param need what takes memory, for an error of memory
  */
-function failed(doing: string, cause: unknown): GpfqError {
+function failed(doing: string, cause: unknown, need: string): GpfqError {
   const reason = reasonOf(cause)
   const facts: ErrorFacts = { place: `ONNX Runtime, ${doing}`, problem: reason }
-  if (/out of memory|allocation failed|could not allocate|bad_alloc/i.test(reason))
-    return new GpfqError('OUT_OF_MEMORY', { ...facts, hint: 'use fewer samples at a time' }, { cause })
+  if (/out of memory|allocation failed|could not allocate|bad_alloc|failed to allocate/i.test(reason)) {
+    const problem = `it finds no memory for ${need}`
+    return new GpfqError('OUT_OF_MEMORY', { ...facts, problem, hint: HINTS['fewer-at-a-time'] }, { cause })
+  }
   const isOpset = /\bopset\b/i.test(reason)
   return new GpfqError('RUNTIME_FAILED', isOpset ? { ...facts, hint: HINTS['convert-opset'] } : facts, {
     cause,
@@ -300,6 +304,8 @@ function reasonOf(cause: unknown): string {
       .join(' ') || text
   )
 }
+
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`
 
 function threadCount(threads: number): string {
   return threads === 1 ? '1 thread' : `${threads} threads`

@@ -11,6 +11,7 @@ import { kebab } from './values.js'
 export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['exclude-or-shrink']]:
     'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
+  [HINTS['fewer-at-a-time']]: 'use a smaller --batch, fewer --threads, or install onnxruntime-node',
   [HINTS['other-format']]: 'try another --format, and please report it',
   [HINTS['seven-bits']]: 'use codes of 7 bits: --levels 127, or fewer',
   [HINTS['layout-nchw']]: 'try --layout nchw',

@@ -2,7 +2,6 @@
  * Groups of options that several commands share, and the checks that they have in common. Values are parsed in values.ts,
  * the options of the methods come from their table in methodOptions.ts.
  */
-import { availableParallelism } from 'node:os'
 import { type Command, Option } from 'commander'
 import type { ConstantValue } from '../data/constants.js'
 import type { FeedOptions, Layout } from '../data/feeds.js'
@@ -17,6 +16,7 @@ import type {
   Radius,
   ScalePer,
 } from '../options.js'
+import { threadsOr } from '../platform/init.js'
 import { flagOf } from './hints.js'
 import { addMethodOptions } from './methodOptions.js'
 import { UsageError } from './usage.js'
@@ -200,5 +200,5 @@ function asUsage(check: () => void): void {
 }
 
 export function chosenThreads(values: { readonly threads?: number }): number {
-  return values.threads ?? availableParallelism()
+  return threadsOr(values.threads)
 }

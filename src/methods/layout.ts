@@ -3,7 +3,7 @@
  * region is in use; regions whose steps do not overlap share memory. The layout is plain data and prints. Code that
  * uses a region gets its address by name and computes no size again.
  */
-import { type Arena, aligned, outOfMemory, type Pointer } from '../wasm/arena.js'
+import { type Arena, aligned, type Pointer } from '../wasm/arena.js'
 
 /** What a plan asks for: bytes during all steps, or during the steps `from` to `to`, both included. */
 export type RegionNeed = number | { readonly bytes: number; readonly from: number; readonly to: number }
@@ -22,13 +22,7 @@ export interface Layout {
   readonly bytes: number
 }
 
-/** What 4 GiB of WebAssembly memory leave when the control blocks are taken off. */
-export const MOST_BYTES = 2 ** 32 - 2 ** 20
-
-/**
- * Places regions, the largest first, each at the lowest offset where no region of the same step lies.
- * @throws GpfqError OUT_OF_MEMORY where the layout is larger than the kernels' memory can be
- */
+/** Places regions, the largest first, each at the lowest offset where no region of the same step lies. */
 export function layOut(needs: Readonly<Record<string, RegionNeed>>): Layout {
   const entries = Object.entries(needs).map(([name, need]) => {
     const own = typeof need === 'number' ? { bytes: need, from: 0, to: Number.MAX_SAFE_INTEGER } : need
@@ -46,11 +40,12 @@ export function layOut(needs: Readonly<Record<string, RegionNeed>>): Layout {
     placed.push(entry)
   }
   const regions = Object.fromEntries(entries.map(({ name, ...region }) => [name, region]))
-  const bytes = Math.max(0, ...entries.map((entry) => entry.offset + entry.bytes))
-  if (bytes <= MOST_BYTES) return { regions, bytes }
-  const largest = entries.reduce((most, entry) => (entry.bytes > most.bytes ? entry : most))
-  throw outOfMemory('memory plan', bytes, ` (most of it ${largest.name})`)
+  return { regions, bytes: Math.max(0, ...entries.map((entry) => entry.offset + entry.bytes)) }
 }
+
+/** The name of a layout's largest region. */
+export const largestOf = ({ regions }: Layout): string | undefined =>
+  Object.keys(regions).sort((a, b) => regions[b]!.bytes - regions[a]!.bytes)[0]
 
 /** The addresses of a layout's regions. */
 export interface Regions {
@@ -60,9 +55,13 @@ export interface Regions {
   bytes(name: string): number
 }
 
-/** Takes a layout's memory from the arena; give it back by `arena.release` of the mark before. */
-export function allocate(arena: Arena, { regions, bytes }: Layout): Regions {
-  const base = arena.allocate(bytes)
+/**
+ * Takes a layout's memory from the arena; give it back by `arena.release` of the mark before.
+ * @throws GpfqError OUT_OF_MEMORY
+ */
+export function allocate(arena: Arena, layout: Layout): Regions {
+  const { regions, bytes } = layout
+  const base = arena.allocate(bytes, ` (most of it ${largestOf(layout)})`)
   const region = (name: string): Region => {
     const found = regions[name]
     if (found === undefined) throw new RangeError(`memory layout: no region is called '${name}'`)

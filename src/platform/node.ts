@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { compileFrom, WITHOUT_FAST } from './compile.js'
+import { addressesLeft, checkThread, MEMORY_HINT, processBytes } from './nodeMemory.js'
 import { listenEither } from './nodeWorker.js'
 import type { Platform } from './platform.js'
 
@@ -23,7 +24,14 @@ export const platform: Platform = {
     return url.protocol === 'file:' ? bytesAt(url) : fetch(url)
   },
   // Without execArgv a worker inherits the flags of the process, and with --input-type or --eval it would not start.
-  startWorker: (url) => new Worker(url ?? new URL('../../worker.cjs', import.meta.url), { execArgv: [] }),
+  startWorker(url) {
+    checkThread()
+    return new Worker(url ?? new URL('../../worker.cjs', import.meta.url), { execArgv: [] })
+  },
   listen: listenEither,
-  availableThreads: () => availableParallelism(),
+  availableThreads: () =>
+    Math.max(1, Math.min(availableParallelism(), Math.floor(addressesLeft() / 2 ** 31))),
+  mostPages: () => Math.min(65536, 2 ** Math.floor(Math.log2(Math.max(1, addressesLeft()) / 2 ** 18))),
+  memoryHint: MEMORY_HINT,
+  processBytes,
 }

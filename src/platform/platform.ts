@@ -18,4 +18,10 @@ export interface Platform {
   /** Makes an endpoint of a worker, for the kinds of workers that the runtime has. */
   readonly listen: Listen
   availableThreads(): number
+  /** Most pages of 64 KiB that a memory should reserve, where the addresses of the process are limited. */
+  readonly mostPages?: () => number
+  /** What to do where no memory can be reserved. */
+  readonly memoryHint?: string
+  /** Most bytes of resident memory that the process ever had; null where the platform does not say it. */
+  readonly processBytes?: () => number | null
 }

@@ -5,10 +5,9 @@
  * Views are made on demand: a grown shared memory has a new buffer, and old views keep the old length.
  */
 import { CONTROL_BYTES } from '../engine/job.js'
-import { EXCLUDE_OR_SHRINK, GpfqError } from '../errors.js'
+import { EXCLUDE_OR_SHRINK, outOfMemory } from '../errors.js'
 
 const PAGE = 65536
-const LIMIT = 65536 * PAGE
 
 /** Bytes up to the next cache line, where a region of memory can begin. */
 export const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64
@@ -38,16 +37,19 @@ export class Arena {
     this.#top = mark
   }
 
-  allocate(bytes: number): Pointer {
+  /**
+   * @param most for messages: what takes the most of it
+   * @throws GpfqError OUT_OF_MEMORY where the memory cannot grow so far
+   */
+  allocate(bytes: number, most = ''): Pointer {
     const at = this.#top
     const top = aligned(at + bytes)
-    if (top > LIMIT) throw outOfMemory('shared memory', top)
     const missing = top - this.#memory.buffer.byteLength
     if (missing > 0) {
       try {
         this.#memory.grow(Math.ceil(missing / PAGE))
       } catch (cause) {
-        throw outOfMemory('shared memory', top, '', { cause })
+        throw outOfMemory('shared memory', top, most, EXCLUDE_OR_SHRINK, cause)
       }
     }
     this.#top = top
@@ -70,15 +72,4 @@ export class Arena {
   bytes(at: Pointer, length: number): Uint8Array {
     return new Uint8Array(this.#memory.buffer, at, length)
   }
-}
-
-/** The error of a need of memory that is too large. @param most what takes the most of it */
-export function outOfMemory(place: string, bytes: number, most = '', options?: ErrorOptions): GpfqError {
-  const facts = {
-    place,
-    expected: 'at most 4096 MiB that the system grants',
-    got: `a need of ${Math.ceil(bytes / 2 ** 20)} MiB${most}`,
-    hint: EXCLUDE_OR_SHRINK,
-  }
-  return new GpfqError('OUT_OF_MEMORY', facts, options)
 }

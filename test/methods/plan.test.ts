@@ -3,9 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Phase, tilesOfPhase } from '#src/engine/job.js'
 import { GpfqError } from '#src/errors.js'
-import type { Layout } from '#src/methods/layout.js'
+import { allocate, type Layout } from '#src/methods/layout.js'
 import { resolveRecipe } from '#src/methods/recipe.js'
 import { patchWork } from '#src/methods/samplePlan.js'
+import { Arena } from '#src/wasm/arena.js'
 import { layerShape, plansOf, record, type Shape } from './recording.js'
 import { busyShare, phaseWork } from './work.js'
 
@@ -91,22 +92,23 @@ describe('the plans', () => {
 
   it('name the memory that a far too large layer needs, and for what, before any work', async () => {
     const absurd = layerShape(64, 60_000, 16, { streamsEqual: true })
-    const failure = (act: () => unknown): GpfqError => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true })
+    const failure = (layout: Layout): GpfqError => {
       try {
-        act()
+        allocate(new Arena(memory), layout)
       } catch (error) {
         if (error instanceof GpfqError) return error
       }
       return expect.fail('expected the plan not to fit')
     }
-    for (const [act, region, matrices] of [
-      [() => plansOf(absurd, 2), 'sums', (4 * 60_000 ** 2) / 2],
-      [() => plansOf({ ...absurd, inputs: 40_000, candidates: 13 }, 2).solve, 'H', 4 * 40_000 ** 2],
+    for (const [{ layout }, region, matrices] of [
+      [plansOf(absurd, 2).samples, 'sums', (4 * 60_000 ** 2) / 2],
+      [plansOf({ ...absurd, inputs: 40_000, candidates: 13 }, 2).solve, 'H', 4 * 40_000 ** 2],
     ] as const) {
-      const { code, got } = failure(act)
+      const { code, problem } = failure(layout)
       expect(code).toBe('OUT_OF_MEMORY')
-      expect(got).toContain(`most of it ${region}`)
-      const mebibytes = Number(/^a need of (\d+) MiB/.exec(got ?? '')?.[1])
+      expect(problem).toContain(`most of it ${region}`)
+      const mebibytes = Number(/it needs (\d+) MiB/.exec(problem ?? '')?.[1])
       expect(mebibytes).toBeGreaterThan(matrices / 2 ** 20)
       expect(mebibytes).toBeLessThan((1.2 * matrices) / 2 ** 20)
     }
