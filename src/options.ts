@@ -346,7 +346,13 @@ export interface QuantizeReport {
     readonly verify: number
     readonly total: number
   }
+  /** Most bytes of the kernels' memory and of the held calibration tensors. ONNX Runtime takes its own besides. */
   readonly peakMemoryBytes: number
+  /**
+   * Most bytes of resident memory that the whole process ever had, ONNX Runtime and the JavaScript engine included; null where
+   * the platform does not say it, as in a page.
+   */
+  readonly processBytes: number | null
 }
 
 /** The plan of one layer. */

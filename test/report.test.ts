@@ -64,6 +64,7 @@ function report(layers: readonly LayerReport[]): QuantizeReport {
     speed: null,
     seconds: { load: 0.1, calibration: 1, quantization: 2, verify: 0.2, total: 3.3 },
     peakMemoryBytes: 5e6,
+    processBytes: 3e8,
   }
 }
 
@@ -167,9 +168,15 @@ describe('the page', () => {
       '2 inputs: their weights were plainly rounded',
       'group:32',
       '1 BatchNormalization nodes',
+      'kernels and held tensors 5.0 MB; the whole process, with ONNX Runtime, 300 MB',
     ])
       expect(page).toContain(words)
   })
+})
+
+test('the memory of the process is left out where the platform does not say it', () => {
+  const page = text(renderReport({ ...whole, report: { ...whole.report, processBytes: null } }))
+  expect(page).toContain('kernels and held tensors 5.0 MB; ONNX Runtime takes its own besides')
 })
 
 describe('the speed', () => {

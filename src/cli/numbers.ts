@@ -6,5 +6,6 @@ export {
   formatPercent,
   formatRunTime,
   formatSeconds,
+  memoryText,
   timesFaster,
 } from '../report/numbers.js'

@@ -319,7 +319,7 @@ function reportFile(file: string, path: string, output: string, report: Quantize
 /** The document of --json. Its keys are stable; the file of --report may have more. */
 function quantizeDocument(model: string, output: string, report: QuantizeReport) {
   const { bytesIn, bytesOut, threads, fastMath, settings, skipped, seconds, heldOut, speed } = report
-  const { peakMemoryBytes } = report
+  const { peakMemoryBytes, processBytes } = report
   const layers = report.layers.map((layer) => ({
     name: layer.name,
     op: layer.op,
@@ -353,5 +353,6 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     heldOut,
     speed,
     peakMemoryBytes,
+    processBytes,
   }
 }

@@ -15,6 +15,7 @@ import {
   formatPercent,
   formatRunTime,
   formatSeconds,
+  memoryText,
   timesFaster,
 } from './numbers.js'
 import { shapeOf } from './progress.js'
@@ -82,7 +83,8 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
       'stdout',
     ),
     ...speedLines(report),
-    `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}; ${report.threads} threads, at most ${formatBytes(report.peakMemoryBytes)} of memory`,
+    `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}; ${report.threads} threads`,
+    `memory: ${memoryText(report)}`,
   ]
 }
 

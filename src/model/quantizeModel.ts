@@ -3,6 +3,7 @@
  * stage of the plan: observe both networks, solve the layers, go on with the network that has them. At the end the written
  * model is loaded back and must compute what the quantized stream computed.
  */
+import { platform } from '#platform'
 import { type StreamPlan, Streams } from '../calibration/streams.js'
 import { verifyModel } from '../calibration/verify.js'
 import { typeError } from '../checks.js'
@@ -302,6 +303,7 @@ async function write(
       speed,
       seconds: progress.seconds(),
       peakMemoryBytes: executor.peakMemoryBytes + streams.peakBytes,
+      processBytes: platform.processBytes?.() ?? null,
     },
   }
 }

@@ -1,5 +1,6 @@
 /** Sizes, times, shares and decibels as text: a few digits with their unit. */
 import type { Settings } from '../model/settings.js'
+import type { QuantizeReport } from '../options.js'
 
 /**
  * Bytes as text, in decimal units.
@@ -12,6 +13,23 @@ export function formatBytes(bytes: number): string {
   const [value, unit] =
     bytes < 1e6 ? [bytes / 1e3, 'kB'] : bytes < 1e9 ? [bytes / 1e6, 'MB'] : [bytes / 1e9, 'GB']
   return `${value < 100 ? value.toFixed(1) : Math.round(value)} ${unit}`
+}
+
+/**
+ * What a run took of memory, and whose it is.
+ * @param report of the run
+ * @example
+ * memoryText({ peakMemoryBytes: 88e6, processBytes: 511e6 })
+ * // 'kernels and held tensors 88.0 MB; the whole process, with ONNX Runtime, 511 MB'
+ */
+export function memoryText({
+  peakMemoryBytes,
+  processBytes,
+}: Pick<QuantizeReport, 'peakMemoryBytes' | 'processBytes'>): string {
+  const own = `kernels and held tensors ${formatBytes(peakMemoryBytes)}`
+  return processBytes === null
+    ? `${own}; ONNX Runtime takes its own besides`
+    : `${own}; the whole process, with ONNX Runtime, ${formatBytes(processBytes)}`
 }
 
 /**

@@ -15,7 +15,7 @@ import type { ReportDocument } from './document.js'
 import { errorPicture, errorText } from './errorPicture.js'
 import { headline, methodName } from './facts.js'
 import { Html, html } from './html.js'
-import { bitsFor, formatBytes, formatDecibels, formatSeconds } from './numbers.js'
+import { bitsFor, formatBytes, formatDecibels, formatSeconds, memoryText } from './numbers.js'
 import { agreementText, agreementWords, sqnrText } from './outputs.js'
 import { sizePicture } from './sizePicture.js'
 import { speedPicture } from './speedPicture.js'
@@ -159,7 +159,7 @@ function runFacts(report: QuantizeReport): readonly (readonly [string, string])[
       `load ${formatSeconds(seconds.load)}, calibration ${formatSeconds(seconds.calibration)}, quantization ${formatSeconds(seconds.quantization)}, verification ${formatSeconds(seconds.verify)}`,
     ],
     ['threads', String(report.threads)],
-    ['memory', `at most ${formatBytes(report.peakMemoryBytes)}`],
+    ['memory', memoryText(report)],
     ['ran in', report.runner],
   ]
 }

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { dirname } from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf'
@@ -50,6 +51,9 @@ describe('gpfq quantize', () => {
     expect(stderr).toMatch(/three\.onnx written\n$/)
     expect(stdout).toMatch(/^layer +shape +bits +format +kernel +error/)
     expect(stdout).toMatch(/times smaller/)
+    expect(stdout).toMatch(
+      /memory: kernels and held tensors [\d.]+ MB; the whole process, with ONNX Runtime, \d+ MB\n$/,
+    )
     expect(files()).toEqual(['three.onnx'])
 
     const again = await gpfq(['quantize', model, ...data, '-o', at('three.onnx')])
@@ -88,6 +92,7 @@ describe('gpfq quantize', () => {
       'heldOut',
       'speed',
       'peakMemoryBytes',
+      'processBytes',
     ]) // prettier-ignore
     expect(document).toMatchObject({
       model,
@@ -103,6 +108,9 @@ describe('gpfq quantize', () => {
       expect(layer.relativeError).toBeGreaterThan(0)
     }
     expect(Object.keys(document.seconds)).toEqual(['load', 'calibration', 'quantization', 'verify', 'total'])
+    // Node alone takes some 40 MB, and ONNX Runtime's code 14.
+    expect(document.processBytes).toBeGreaterThan(document.peakMemoryBytes + 54e6)
+    expect(document.processBytes).toBeLessThan(totalmem())
     const report = JSON.parse(readFileSync(at('r.json'), 'utf8'))
     expect(report.layers[0]).toMatchObject({
       name: document.layers[0].name,
