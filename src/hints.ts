@@ -8,6 +8,15 @@ import { EXCLUDE_OR_SHRINK } from './errors.js'
 /** The words of hints by name: keys of a face's own table for `describeError`. */
 export const HINTS = {
   'exclude-or-shrink': EXCLUDE_OR_SHRINK,
+  'more-memory': 'allow more memory, or exclude the layer',
+  'exclude-layer': 'exclude the layer',
+  'fewer-samples': 'use fewer than 4096 samples, or exclude the layer',
+  'scale-per-neuron': 'use one scale for each neuron, or exclude the layer',
+  'radius-max': 'use radius max without actOrder, or exclude the layer',
+  'plain-path': 'use method gpfq with radius max, without passes and actOrder, or exclude the layer',
+  'plain-path-fewer-samples':
+    'use method gpfq with radius max, without passes and actOrder, and fewer than 4096 samples, or exclude the layer',
+  'plain-rounding': 'use method msq with radius max, which needs no samples, or exclude the layer',
   'fewer-at-a-time': 'use fewer samples at a time, fewer threads, or onnxruntime-node',
   'other-format': 'try another format, and please report it',
   'seven-bits': 'use codes of 7 bits, 127 levels or fewer',

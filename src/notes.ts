@@ -4,6 +4,7 @@
 export type NoteCode =
   | 'DAMPING_RAISED' // H was not positive definite
   | 'BATCHES_RECOMPUTED' // calibration tensors do not fit into the budget
+  | 'BATCHES_CUT' // ONNX Runtime had no memory for batches of the size that was given
   | 'VALUES_ARE_FLOAT' // method frame writes reals
   | 'FAST_MATH' // codes may differ from machine to machine
   | 'FAST_MATH_MISSING' // asked for, and the runtime has none

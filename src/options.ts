@@ -202,6 +202,12 @@ export interface ModelOptions {
   readonly holdout?: number
   /** Fold a BatchNormalization directly after a Conv or Gemm into its weights. Default true. */
   readonly foldBatchNorm?: boolean
+  /**
+   * Most bytes that the plan may take: the model itself, the kernels, held tensors, and what ONNX Runtime reads and returns of
+   * one batch. Layers are solved in ranges of neurons, batches cut and tensors computed again to keep within it; the result
+   * is the same. What ONNX Runtime and the JavaScript engine take for themselves is not in it. Default: no limit.
+   */
+  readonly memory?: number
   /** Aborts the work, also that of planning. */
   readonly signal?: AbortSignal
 }
@@ -380,6 +386,10 @@ export interface PlanLayer {
   readonly kernel: Kernel
   readonly ranges: RangeKind | null
   readonly kernelReason: string
+  /** Bytes of the kernels' memory that the layer takes at least; batches of samples and scratch of threads come on top. */
+  readonly memoryBytes: number
+  /** Ranges of neurons that are solved one after another, so that they fit into memory: the same codes. Mostly 1. */
+  readonly parts: number
   readonly bytesIn: number
   /** Estimate. */
   readonly bytesOut: number

@@ -112,7 +112,9 @@ export function captureSamples(
       patches: perUse,
       random: rule.random,
     })
-    return stride === 1 ? rows : everyRow(rows, stride)
+    // Counted from the first sample, so that the rows do not depend on the batches.
+    const perImage = rows.rows / (image === null ? images : 1)
+    return stride === 1 ? rows : everyRow(rows, stride, (before + (image ?? 0)) * perImage)
   }
 
   /** What the layers read in the quantized network; null where it is what they read in the float one. */
@@ -154,9 +156,9 @@ export function captureSamples(
   return { batches, shape: suits && scale !== undefined ? { ...shape, scale } : shape }
 }
 
-/** Every `stride`-th row. */
-const everyRow = (gather: Gather, stride: number): Gather => {
-  const rowAt = gather.rowAt.filter((_, row) => row % stride === 0)
+/** Every `stride`-th row. @param first rows of earlier batches */
+const everyRow = (gather: Gather, stride: number, first: number): Gather => {
+  const rowAt = gather.rowAt.filter((_, row) => (first + row) % stride === 0)
   return { ...gather, rowAt, rows: rowAt.length, images: 1, convolution: null }
 }
 

@@ -13,7 +13,7 @@ import { HINTS } from '../hints.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
-import type { LoadOptions, Runner, RunnerSession } from './runner.js'
+import { type LoadOptions, type Runner, type RunnerSession, saysNoMemory } from './runner.js'
 import { unknownOperator } from './unknownOperator.js'
 
 type OrtModule = typeof Ort
@@ -278,7 +278,7 @@ function bitsOf(data: ArrayBufferView): Uint16Array {
 function failed(doing: string, cause: unknown, need: string): GpfqError {
   const reason = reasonOf(cause)
   const facts: ErrorFacts = { place: `ONNX Runtime, ${doing}`, problem: reason }
-  if (/out of memory|allocation failed|could not allocate|bad_alloc|failed to allocate/i.test(reason)) {
+  if (saysNoMemory(reason)) {
     const problem = `it finds no memory for ${need}`
     return new GpfqError('OUT_OF_MEMORY', { ...facts, problem, hint: HINTS['fewer-at-a-time'] }, { cause })
   }

@@ -5,6 +5,10 @@
  */
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 
+/** Whether an engine's text says that it found no memory. ONNX Runtime has several, and no code for it. */
+export const saysNoMemory = (reason: string): boolean =>
+  /out of memory|allocation failed|failed to allocate|could not allocate|bad_alloc/i.test(reason)
+
 /** A loaded model. */
 export interface RunnerSession {
   readonly inputs: readonly RunnerInput[]

@@ -47,18 +47,6 @@ export function keptIn({ live, ranges, quantize }: Stage): Set<string> {
   return new Set([...live, ...ranges, ...quantize.flatMap(({ uses }) => uses.map(({ input }) => input))])
 }
 
-/** Most bytes that a stage keeps of one batch, in both streams. */
-export function mostBytes(stages: readonly Stage[], bytesOf: (tensor: string) => number): number {
-  let most = 0
-  for (const stage of stages) {
-    const changed = new Set(stage.changed)
-    let bytes = 0
-    for (const name of keptIn(stage)) bytes += bytesOf(name) * (changed.has(name) ? 2 : 1)
-    most = Math.max(most, bytes)
-  }
-  return most
-}
-
 /** Rounds the tensors of a stage that have a quantizer by now. */
 export function roundIn({ float, quantized }: HeldPair, { ranges }: Stage, { quantizers }: Network): void {
   for (const name of ranges) {

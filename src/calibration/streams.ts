@@ -14,7 +14,6 @@ import type { Stage } from '../onnx/stages.js'
 import { ELEM_TYPES } from '../onnx/tensor.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
-import { checkFloatOutputs } from './finite.js'
 import { roundSamples } from './roundTensor.js'
 import type { Runner, RunnerSession } from './runner.js'
 import { firstSamples, type Shard } from './shard.js'
@@ -26,7 +25,6 @@ import {
   inputBytes,
   keepOnly,
   keptIn,
-  mostBytes,
   notComputed,
   type OutputPair,
   type Pair,
@@ -34,6 +32,7 @@ import {
   runOn,
   samplesIn,
 } from './streamTensors.js'
+import { BATCH_BUDGET, measureTensors, type TensorSizes } from './tensorSizes.js'
 
 export interface RunContext {
   readonly signal: AbortSignal | undefined
@@ -59,7 +58,7 @@ export interface StreamPlan {
 }
 
 /** Bytes of calibration tensors held at most: leaves room for ONNX Runtime and the 4 GiB of the kernels. */
-const BUDGET_BYTES = 1.5 * 2 ** 30
+export const HELD_BYTES = 1.5 * 2 ** 30
 
 interface StageSessions {
   readonly float: RunnerSession | null
@@ -91,7 +90,7 @@ export class Streams {
     float: Network,
     shard: Shard,
     stages: readonly Stage[],
-    budget: number = BUDGET_BYTES,
+    budget: number = HELD_BYTES,
   ) {
     this.#runner = runner
     this.#float = float
@@ -142,35 +141,34 @@ export class Streams {
     return tensor
   }
 
-  /** Runs the first batch once through the float network to learn all sizes, and plans what to hold. Call once, first. */
-  async plan(): Promise<StreamPlan> {
-    const batches = this.#batches
-    const outputs = [...new Set(this.stages.flatMap((stage) => stage.outputs))]
-    const graph = indexGraph(this.#float.float)
-    const session = await this.#load(this.#float, graph.inputs, outputs)
-    const first = freshPair(batches[0] ?? {})
-    let tensors: ReadonlyMap<string, Tensor>
-    try {
-      tensors = await runOn(session, this.#ports, graph.inputs, (tensor) => first.float.get(tensor), outputs)
-    } finally {
-      await session?.close()
-    }
-    checkFloatOutputs(graph, batches[0] ?? {}, tensors)
-    for (const [name, { type }] of tensors) this.#types.set(name, type)
-    const bytesOf = (name: string): number => tensors.get(name)?.data.byteLength ?? 0
-    // Other batches hold as much more as their inputs are larger.
-    const share = mostBytes(this.stages, bytesOf) / Math.max(1, inputBytes(batches[0]))
-    const results = 2 * this.#outputs.reduce((sum, name) => sum + bytesOf(name), 0)
-    const sizes = batches.map((feeds, i) => share * inputBytes(feeds) + (this.#keepsOutputs(i) ? results : 0))
+  /**
+   * Plans what to hold. Call once, first.
+   * @param sizes what a run of the float network on the first batch says (tensorSizes.ts)
+   */
+  async plan(
+    sizes: Promise<TensorSizes> | TensorSizes = measureTensors(
+      this.#runner,
+      this.#float,
+      this.stages,
+      this.#batches[0] ?? {},
+      BATCH_BUDGET,
+    ),
+  ): Promise<StreamPlan> {
+    const { types, held, results } = await sizes
+    for (const [name, type] of types) this.#types.set(name, type)
+    // Every batch holds as much more as its inputs are larger.
+    const bytes = this.#batches.map(
+      (feeds, batch) => (held + (this.#keepsOutputs(batch) ? results : 0)) * inputBytes(feeds),
+    )
     let left = this.#budget
     this.#resident = 0
-    for (const bytes of sizes) {
-      left -= bytes
+    for (const own of bytes) {
+      left -= own
       if (left < 0) break
       this.#resident++
     }
     return {
-      bytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+      bytes: bytes.reduce((sum, own) => sum + own, 0),
       batches: this.batches,
       resident: this.#resident,
     }

@@ -11,6 +11,17 @@ import { kebab } from './values.js'
 export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['exclude-or-shrink']]:
     'leave the layer out with --exclude, or use fewer --samples, --patches or --threads',
+  [HINTS['more-memory']]: 'allow more --memory, or leave the layer out with --exclude',
+  [HINTS['exclude-layer']]: 'leave the layer out with --exclude',
+  [HINTS['fewer-samples']]: 'use --samples below 4096, or leave the layer out with --exclude',
+  [HINTS['scale-per-neuron']]: 'use --scale-per neuron, or leave the layer out with --exclude',
+  [HINTS['radius-max']]: 'use --radius max without --act-order, or leave the layer out with --exclude',
+  [HINTS['plain-path']]:
+    'use --method gpfq --radius max without --passes and --act-order, or leave the layer out with --exclude',
+  [HINTS['plain-path-fewer-samples']]:
+    'use --method gpfq --radius max without --passes and --act-order, and --samples below 4096, or leave the layer out with --exclude',
+  [HINTS['plain-rounding']]:
+    'use --method msq --radius max, which needs no samples, or leave the layer out with --exclude',
   [HINTS['fewer-at-a-time']]: 'use a smaller --batch, fewer --threads, or install onnxruntime-node',
   [HINTS['other-format']]: 'try another --format, and please report it',
   [HINTS['seven-bits']]: 'use codes of 7 bits: --levels 127, or fewer',

@@ -171,6 +171,15 @@ export function addKernelOptions(command: Command): Command {
   )
 }
 
+/** For commands that quantize whole models. */
+export function addMemoryOption(command: Command): Command {
+  return command.option(
+    '--memory <size>',
+    'most memory for the model, the kernels and tensors, as 2G; ONNX Runtime and Node take their own besides (default: no limit)',
+    parseSize,
+  )
+}
+
 /**
  * Checks the options of a whole model.
  * @throws UsageError that names the option as the command line has it

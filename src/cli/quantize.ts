@@ -24,6 +24,7 @@ import {
   addAlphabetOptions,
   addDataOptions,
   addKernelOptions,
+  addMemoryOption,
   checkSettings,
   chosenLevels,
   chosenThreads,
@@ -67,6 +68,7 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly byteInputs?: boolean
   readonly biasCorrection?: boolean
   readonly foldBn: boolean
+  readonly memory?: number
   readonly threads?: number
   readonly fastMath?: boolean
   readonly report?: string
@@ -150,7 +152,7 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
   addJudgingOptions(command)
-  addKernelOptions(command)
+  addMemoryOption(addKernelOptions(command))
     .option('--report <FILE>', 'write the full report: .json for programs, .html with pictures for people')
     .option('--dry-run', 'show what would be done and stop')
     .option('--json', 'print the report as one JSON document to stdout')
@@ -205,6 +207,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       exclude: values.exclude,
       activations: chosenActivations(values),
       biasCorrection: values.biasCorrection,
+      memory: values.memory,
     }),
   }
   const outputs = { '-o': output, '--report': values.report }

@@ -5,7 +5,7 @@
 
 import type { OutputDifference } from '../model/outputDifference.js'
 import { describeNote } from '../notes.js'
-import type { LayerReport, ModelPlan, QuantizeReport } from '../options.js'
+import type { LayerReport, ModelPlan, PlanLayer, QuantizeReport } from '../options.js'
 import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
 import { floatLines } from './floats.js'
 import {
@@ -143,6 +143,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     bitsText(layer, plan.settings),
     layer.format,
     layer.kernel,
+    memoryOf(layer),
     sizes(layer),
   ])
   const table = formatTable(
@@ -153,6 +154,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
       { title: 'bits', align: 'right' },
       { title: 'format' },
       { title: 'kernel' },
+      { title: 'memory', align: 'right', optional: true },
       { title: 'weight size', align: 'right' },
     ],
     rows,
@@ -172,6 +174,11 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     ...notesLines([...plan.notes.map(describeNote), ...budgetNotes(plan)]),
     terminal.paint('bold', `weights ${formatBytes(before)} → ${formatBytes(after)}`, 'stdout'),
   ]
+}
+
+/** What a layer takes of the kernels' memory, and in how many ranges of neurons it is solved where there are several. */
+function memoryOf({ memoryBytes, parts }: PlanLayer): string {
+  return `${formatBytes(memoryBytes)}${parts === 1 ? '' : ` in ${parts} parts`}`
 }
 
 /** A note for plans of mixed precision, whose levels are chosen with the samples. */

@@ -11,9 +11,10 @@
 
 import { PANEL, panelsOf } from '../wasm/kernels.js'
 import { frame } from '../wasm/methodKernels.js'
+import type { WeightShape } from './alphabet.js'
 import { Columns, fromPanels } from './columns.js'
 import type { Engine } from './engine.js'
-import { allocate, layOut } from './layout.js'
+import { allocate, type Layout, layOut } from './layout.js'
 import type { Recipe } from './recipe.js'
 import { type SolveRequest, widestOf } from './solution.js'
 import type { Solver } from './solve.js'
@@ -25,6 +26,21 @@ export const dimensionOf = (inputs: number): number => Math.min(16, 2 * Math.cei
 /** Coefficients of one neuron: F for each run of d weights, the last run padded. */
 export const coefficientsOf = (inputs: number, redundancy: number): number =>
   Math.ceil(inputs / dimensionOf(inputs)) * dimensionOf(inputs) * redundancy
+
+/** The memory of a frame and of the widest layer. */
+export function planFrame(widest: WeightShape, redundancy: number, threads: number): Layout {
+  const { groups, inputs, neurons } = widest
+  const dimension = dimensionOf(inputs)
+  const count = dimension * redundancy
+  const lanes = groups * panelsOf(neurons) * PANEL
+  return layOut({
+    ...columnNeeds(widest, 1),
+    frame: 4 * count * dimension, // (count, dimension) float32
+    coefficients: lanes * coefficientsOf(inputs, redundancy), // [group][neuron panel][coefficient][8] bytes
+    'reconstructed weights': 4 * lanes * panelsOf(inputs) * PANEL, // [group][neuron panel][8·panels][8] float32
+    'frame scratch': threads * count * 32, // [worker][count][8] float32
+  })
+}
 
 /**
  * A solver for all requests, which have the same inputs and groups. Its codes are (groups, coefficients, neurons).
@@ -38,18 +54,8 @@ export function solveFrame(engine: Engine, requests: readonly SolveRequest[], re
   const dimension = dimensionOf(inputs)
   const count = dimension * redundancy // coefficients of one run of weights
   const coefficients = coefficientsOf(inputs, redundancy)
-  const lanes = groups * panelsOf(widest.neurons) * PANEL
   const held = panelsOf(inputs) * PANEL
-  const regions = allocate(
-    arena,
-    layOut({
-      ...columnNeeds(widest, 1),
-      frame: 4 * count * dimension, // (count, dimension) float32
-      coefficients: lanes * coefficients, // [group][neuron panel][coefficient][8] bytes
-      'reconstructed weights': 4 * lanes * held, // [group][neuron panel][8·panels][8] float32
-      'frame scratch': pool.threads * count * 32, // [worker][count][8] float32
-    }),
-  )
+  const regions = allocate(arena, planFrame(widest, redundancy, pool.threads))
   const columns = new Columns(arena, regions, inputs)
   arena.floats(regions.at('frame'), count * dimension).set(harmonicFrame(count, dimension))
   return {

@@ -17,6 +17,7 @@ import type { Network } from '../onnx/network.js'
 import { captureRule } from './captureRule.js'
 import { dominatingInputs, withoutInputs } from './dominating.js'
 import type { Settings } from './settings.js'
+import { solveInRanges } from './solveRanges.js'
 
 /** What the samples that are kept out say of a layer. */
 export interface Judgement {
@@ -83,8 +84,14 @@ export interface Guarded {
   readonly judgements: readonly Judgement[]
 }
 
+/** What is asked of a capture's layers, and in how many ranges of neurons each is solved. */
+export interface Asked {
+  readonly requests: readonly SolveRequest[]
+  readonly parts: readonly number[]
+}
+
 /**
- * @param requests the capture's layers
+ * @param asked the capture's layers
  * @param rounding the same with the scales of rounding
  * @param solved the layers by the plain path
  * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, WORKER_FAILED; the signal's reason
@@ -93,18 +100,19 @@ export async function guard(
   context: GuardContext,
   capture: Capture,
   observations: Observations,
-  requests: readonly SolveRequest[],
+  { requests, parts }: Asked,
   rounding: readonly SolveRequest[],
   solved: SolveResult,
 ): Promise<Guarded> {
   const { settings, executor, signal, streams, network } = context
   const place = placeOf(capture)
   const samples = captureSamples(capture, streams, network, { ...captureRule(settings), heldOut: true })
-  const rounded = (await executor.solve(null, rounding, { recipe: ROUNDING, signal, place })).solutions
+  const options = { recipe: ROUNDING, signal, place }
+  const rounded = (await solveInRanges(executor, null, rounding, parts, options)).solutions
   const own = { ...context, place, samples, observations, dominating: dominatingInputs(observations) }
   const found: { readonly solution: LayerSolution; readonly judgement: Judgement }[] = []
   for (const [i, request] of requests.entries())
-    found.push(await judge(own, request, solved.solutions[i]!, rounded[i]!))
+    found.push(await judge({ ...own, parts: parts[i]! }, request, solved.solutions[i]!, rounded[i]!))
   return {
     rounded,
     solutions: found.map(({ solution }) => solution),
@@ -117,6 +125,8 @@ interface JudgeContext extends GuardContext {
   readonly samples: CapturedSamples
   readonly observations: Observations
   readonly dominating: readonly number[]
+  /** Ranges of neurons that the layer is solved in. */
+  readonly parts: number
 }
 
 interface Candidate {
@@ -133,7 +143,7 @@ async function judge(
   path: LayerSolution,
   rounded: LayerSolution,
 ): Promise<{ readonly solution: LayerSolution; readonly judgement: Judgement }> {
-  const { observations, executor, settings, signal, place } = context
+  const { observations, executor, settings, signal, place, parts } = context
   const { rows, shape } = observations
   const candidate = async (
     kept: Judgement['kept'],
@@ -152,7 +162,7 @@ async function judge(
   if (rows < MANY_ROWS * shape.inputs || scoreOf(plain) > CLEARLY_BETTER) {
     for (const ridge of DAMPINGS) {
       const options = { recipe: settings, ridge, signal, place }
-      const again = await executor.solve(observations, [request], options)
+      const again = await solveInRanges(executor, observations, [request], [parts], options)
       candidates.push(await candidate('damped path', ridge, again.solutions[0]!))
     }
     candidates.push(end)

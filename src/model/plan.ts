@@ -18,6 +18,7 @@ import { planStages } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer, PlanModel } from '../options.js'
 import { checkModel } from './arguments.js'
 import { integerFormatOf, integersOf, kernelOf, kernelsByLayer, type LayerKernel } from './kernels.js'
+import { layerMemories } from './layerMemory.js'
 import { createPauses } from './pauses.js'
 import { integerNotes, modelNotes, shortened } from './planNotes.js'
 import { PLAN_VERSION } from './planVersion.js'
@@ -54,12 +55,21 @@ async function planOf(model: Model, settings: Settings, signal: AbortSignal | un
   await pause()
   const kernels = kernelsByLayer(graph, layers, skipped, levels, settings)
   const integers = integersOf(graph, layers, (layer) => kernels.get(layer)!, settings)
-  const planned: PlanLayer[] = []
+  const planned: Omit<PlanLayer, 'memoryBytes' | 'parts'>[] = []
   for (const layer of layers) {
     await pause()
     const own = planLayer(graph, layer, levels.get(layer) ?? settings.levels, settings, kernels.get(layer)!)
     planned.push({ ...own, fixed: levels.has(layer) })
   }
+  const byName = new Map(planned.map((layer) => [layer.name, layer]))
+  const memories = layerMemories(
+    graph,
+    layers,
+    ({ name }) => byName.get(name)!,
+    integers.tensors,
+    { settings, bytesIn },
+    1,
+  )
   const stages = planStages(graph, layers, integers.tensors)
   await pause()
   return {
@@ -68,7 +78,10 @@ async function planOf(model: Model, settings: Settings, signal: AbortSignal | un
     opset: model.opset,
     bytesIn,
     foldedBatchNorms: folded,
-    layers: planned,
+    layers: planned.map((layer) => {
+      const { bytes, parts } = memories.get(layer.name)!
+      return { ...layer, memoryBytes: bytes, parts }
+    }),
     stages: stages.map(({ ranges, quantize, replay }) => ({
       ranges,
       quantize: quantize.map(({ name }) => name),
@@ -129,7 +142,7 @@ function planLayer(
   levels: number,
   settings: Settings,
   kernel: LayerKernel,
-): Omit<PlanLayer, 'fixed'> {
+): Omit<PlanLayer, 'fixed' | 'memoryBytes' | 'parts'> {
   const blockSize = blockSizeOf(settings.scalePer, layer.inputs)
   const { format, reason, bytes } =
     kernel.kernel === 'int8'
@@ -178,7 +191,7 @@ export function withLevels(
         plan.settings,
         kernelOf(planned),
       ),
-      fixed: planned.fixed,
+      ...{ fixed: planned.fixed, memoryBytes: planned.memoryBytes, parts: planned.parts },
     })),
   }
 }

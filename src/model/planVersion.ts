@@ -1,2 +1,2 @@
 /** Version of the plan's format: a plan of another version is refused. */
-export const PLAN_VERSION = 3
+export const PLAN_VERSION = 4

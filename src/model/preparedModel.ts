@@ -130,8 +130,11 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
 
 /** What a plan that was changed may ask for: an alphabet that exists, paths that divide the inputs, a format that can be. */
 function checkPlanned(graph: GraphIndex, planned: PlanLayer, layer: Layer, settings: Settings): void {
-  const { name, levels, planes, blockSize, format } = planned
+  const { name, levels, planes, blockSize, format, parts } = planned
   const place = (field: string): string => `layer '${name}', ${field}`
+  if (!Number.isInteger(parts) || parts < 1 || parts > layer.neurons) {
+    throw misfit(place('parts'), `an integer from 1 to ${layer.neurons}`, String(parts))
+  }
   if (!Number.isInteger(levels) || levels < 2 || levels > 256) {
     throw misfit(place('levels'), 'an integer from 2 to 256', String(levels))
   }

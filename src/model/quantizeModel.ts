@@ -5,6 +5,7 @@
  */
 import { platform } from '#platform'
 import { type StreamPlan, Streams } from '../calibration/streams.js'
+import { measureTensors, type TensorSizes } from '../calibration/tensorSizes.js'
 import { verifyModel } from '../calibration/verify.js'
 import { typeError } from '../checks.js'
 import { createExecutor } from '../executor/choose.js'
@@ -12,7 +13,7 @@ import type { Executor } from '../executor/executor.js'
 import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
 import type { Network, SolvedLayer } from '../onnx/network.js'
-import { type Model, openModel } from '../onnx/openModel.js'
+import { inputsOf, type Model, openModel } from '../onnx/openModel.js'
 import type {
   ModelPlan,
   PrecisionReport,
@@ -23,8 +24,11 @@ import type {
 import { executorOf } from '../quantizer.js'
 import { VERSION } from '../version.js'
 import { checkBatches, checkModel, checkRun } from './arguments.js'
+import { cutShard, withFittingBatches } from './fittingBatches.js'
+import { layerMemories } from './layerMemory.js'
 import { describeLayer, type LayerErrors } from './layerReport.js'
 import { measureIntegers } from './measureIntegers.js'
+import { tensorBudget } from './memoryBudget.js'
 import { advanceStage, observeStage } from './observeStage.js'
 import { planModel } from './plan.js'
 import { applyBudget, checkBudget, hasBudget } from './precision/budget.js'
@@ -101,27 +105,60 @@ async function carryOut(
   const executor =
     options.quantizer === undefined ? await createExecutor(options) : executorOf(options.quantizer)
   try {
-    const progress = createProgress(planned, options, start)
-    return await run(planned, executor, options, progress)
+    return await run(planned, executor, options, start)
   } finally {
     if (options.quantizer === undefined) await executor.close()
   }
 }
 
 async function run(
+  planned: PlannedModel,
+  executor: Executor,
+  options: RunOptions,
+  start: number,
+): Promise<QuantizeModelResult> {
+  const samples = await readSamples(planned, options)
+  const { total } = samples.shard
+  checkMemory(planned, total)
+  if (hasBudget(planned.plan.settings)) checkBudget(planned)
+  const inputs = inputsOf(planned.float.float)
+  return withFittingBatches(samples.shard, inputs, options.runner.name, async (shard, notes) => {
+    const progress = createProgress(planned, options, start)
+    progress.begin(total)
+    const [first] = shard.batches
+    const sizes =
+      first === undefined
+        ? undefined
+        : await progress.timed('calibration', () =>
+            measureTensors(options.runner, planned.float, planned.stages, first, tensorBudget(planned.plan)),
+          )
+    const cut = sizes === undefined ? shard : cutShard(shard, inputs, sizes.most)
+    const { model, report } = await runOn(
+      planned,
+      { ...samples, shard: cut },
+      sizes,
+      executor,
+      options,
+      progress,
+    )
+    return { model, report: { ...report, notes: [...report.notes, ...notes] } }
+  })
+}
+
+/** The run on batches that fit. @param sizes of the tensors; undefined without batches */
+async function runOn(
   given: PlannedModel,
+  samples: RunSamples,
+  sizes: TensorSizes | undefined,
   executor: Executor,
   options: RunOptions,
   progress: RunProgress,
 ): Promise<QuantizeModelResult> {
   const { runner, signal } = options
-  const samples = await readSamples(given, options)
   const { shard } = samples
-  progress.begin(shard.total)
   let planned = given
   let precision: PrecisionReport | null = null
   if (hasBudget(given.plan.settings)) {
-    checkBudget(given)
     const errors = await progress.timed('quantization', () =>
       surveyErrors(
         given,
@@ -134,16 +171,24 @@ async function run(
     ;({ planned, report: precision } = applyBudget(given, errors))
     progress.replan(planned)
   }
-  const streams = new Streams(runner, planned.float, shard, planned.stages)
+  const { held } = tensorBudget(planned.plan)
+  const streams = new Streams(runner, planned.float, shard, planned.stages, held)
   try {
     const solved =
-      shard.total > 0
-        ? await runStages(planned, streams, samples, executor, signal, progress)
-        : await solveFromWeights(planned, executor, signal, progress)
+      sizes === undefined
+        ? await solveFromWeights(planned, executor, signal, progress)
+        : await runStages(planned, streams, await streams.plan(sizes), samples, executor, signal, progress)
     return await write(planned, solved, { streams, executor, options, progress, precision })
   } finally {
     await streams.close()
   }
+}
+
+/** Samples that are known now can need more memory than the plan counts. @throws GpfqError OUT_OF_MEMORY */
+function checkMemory({ graph, layers, byName, float, plan }: PlannedModel, samples: number): void {
+  const inGraph = layers.map(({ layer }) => layer)
+  const { tensors } = float.integers
+  layerMemories(graph, inGraph, ({ name }) => byName.get(name)!, tensors, plan, samples)
 }
 
 /** The network with all layers solved, and what is known of each. */
@@ -157,16 +202,14 @@ interface SolvedModel {
 async function runStages(
   planned: PlannedModel,
   streams: Streams,
+  held: StreamPlan,
   { isJudged, distinctRows, notes: sampleNotes }: RunSamples,
   executor: Executor,
   signal: AbortSignal | undefined,
   progress: RunProgress,
 ): Promise<SolvedModel> {
   const layers: FinishedLayer[] = []
-  const notes: Note[] = [
-    ...sampleNotes,
-    ...memoryNotes(await progress.timed('calibration', () => streams.plan())),
-  ]
+  const notes: Note[] = [...sampleNotes, ...memoryNotes(held)]
   let network = planned.float
   let errors: LayerErrors = NOTHING_SEEN
   for (const [index, stage] of planned.stages.entries()) {
@@ -189,7 +232,7 @@ async function runStages(
     const solved = await timed('quantization', () =>
       solveStage(planned, stage, observed, executor, {
         ...{ signal, onProgress: at(0.8, 0.2) },
-        ...(isJudged ? { judges: { streams, network } } : { distinctRows }),
+        ...{ distinctRows, judges: isJudged ? { streams, network } : undefined },
       }),
     )
     network = network.with(solved.layers)

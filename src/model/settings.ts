@@ -43,6 +43,8 @@ export interface Settings extends Recipe {
   readonly foldBatchNorm: boolean
   /** Samples that are kept out of calibration; null for an eighth. */
   readonly holdout: number | null
+  /** Null without a limit. */
+  readonly memory: number | null
 }
 
 /** Default of the most sample rows of a convolution. */
@@ -75,6 +77,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
     biasCorrection: options.biasCorrection ?? false,
     foldBatchNorm: options.foldBatchNorm ?? true,
     holdout: options.holdout ?? null,
+    memory: options.memory ?? null,
   }
   checkPatterns('include', settings.include)
   checkPatterns('exclude', settings.exclude)
@@ -89,6 +92,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
   }
   checkWhole('patches', settings.patches, 0)
   if (settings.holdout !== null) checkWhole('holdout', settings.holdout, 0)
+  if (settings.memory !== null) checkWhole('memory', settings.memory, 1)
   checkName('format', settings.format, FORMATS)
   checkActivations(settings)
   checkScalePer(settings.scalePer)

@@ -15,10 +15,12 @@ import {
   type Judgement,
   roundingSettings,
 } from './guard.js'
+import { isJudgeable } from './layerMemory.js'
 import { capturesOf } from './observeStage.js'
 import type { PlannedLayer, PlannedModel } from './preparedModel.js'
 import { biasCorrection, modelWeights, quantizedWeight, requestsFor } from './requests.js'
 import type { Settings } from './settings.js'
+import { solveInRanges } from './solveRanges.js'
 import type { StageObservations } from './stageObservations.js'
 import { type WeightHistogram, weightHistogram } from './weightHistogram.js'
 
@@ -47,7 +49,7 @@ export interface SolveContext {
   readonly onProgress: (fraction: number) => void
   /** Where the samples are that judge the layers; none where they are not judged. */
   readonly judges?: Pick<GuardContext, 'streams' | 'network'> | undefined
-  /** Without judges: share of the rows that differ from each other, by which λ is set; undefined for plain paths. */
+  /** Where nothing judges a layer: share of the rows that differ from each other, by which λ is set; undefined for plain paths. */
   readonly distinctRows?: number | undefined
   /** A capture's layers are about to be solved. */
   readonly onCapture?: (capture: Capture) => void
@@ -89,17 +91,18 @@ async function solveCapture(
   const own = capture.layers.map(({ name }) => byName.get(name)!)
   const observations = stage?.captures.get(own[0]!.name) ?? null
   const requests = own.flatMap((planned) => requestsFor(graph, planned, settings))
-  const ridge = blindRidge(settings, observations, distinctRows)
-  const solved = await executor.solve(observations, requests, {
-    ...{ recipe: settings, ridge, signal, onProgress, place },
-  })
+  const parts = own.map((planned) => planned.parts)
+  const judged = isGuarded(settings) && own.every((planned) => isJudgeable(planned)) ? judges : undefined
+  const ridge = judged === undefined ? blindRidge(settings, observations, distinctRows) : 0
+  const options = { recipe: settings, ridge, signal, onProgress, place }
+  const solved = await solveInRanges(executor, observations, requests, parts, options)
   const guarded =
-    judges !== undefined && observations !== null && isGuarded(settings)
+    judged !== undefined && observations !== null
       ? await guard(
-          { ...judges, settings, executor, signal },
+          { ...judged, settings, executor, signal },
           capture,
           observations,
-          requests,
+          { requests, parts },
           own.flatMap((planned) => requestsFor(graph, planned, roundingSettings(settings))),
           solved,
         )

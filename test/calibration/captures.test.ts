@@ -157,3 +157,49 @@ describe('rows of a weight with two uses', () => {
     for (const batch of [2, 3, 5]) expect(await rowsOf(kind, batch)).toEqual({ rows, segmentRows })
   })
 })
+
+describe('rows that judge a layer', () => {
+  it('are every so many of the samples that are kept out, the same in batches of any size', async () => {
+    const [samples, positions, width] = [6, 701, 3]
+    const runner = await createOrtWebRunner({ threads: 1 })
+    const model = b.model(
+      [b.node('MatMul', ['x', 'w'], ['y'])],
+      [b.noisy('w', [width, 2], 1)],
+      [b.value('x', b.DataType.FLOAT, ['n', positions, width])],
+      ['y'],
+    )
+    const values = b.noise(samples * positions * width, 5)
+    const graph = indexGraph(model)
+    const { layers } = findLayers(graph)
+    const network = Network.of(model)
+    const firstsOf = async (batch: number): Promise<number[]> => {
+      const each = positions * width
+      const heldOut = Array.from({ length: samples / batch }, (_, i): Feeds => {
+        const data = values.slice(i * batch * each, (i + 1) * batch * each)
+        return { x: { type: 'float32', dims: [batch, positions, width], data } }
+      })
+      const streams = new Streams(
+        runner,
+        network,
+        wholeShard(heldOut.slice(0, 1), heldOut),
+        planStages(graph, layers),
+      )
+      await streams.plan()
+      await streams.advance(network, { signal: undefined, onProgress: () => {} })
+      const [capture] = groupByCapture(layers.map((layer) => ({ ...layer, planes: 1, rounded: false })))
+      const { shape, batches } = captureSamples(capture!, streams, network, { ...RULE, heldOut: true })
+      const firsts: number[] = []
+      for await (const { x, gather } of batches())
+        for (const at of gather.rowAt) firsts.push(x[(at + gather.columnAt[0]!) / 4]!)
+      await streams.close()
+      expect(firsts).toHaveLength(shape.rows)
+      return firsts
+    }
+    // 4206 rows, of which a fourth is about 1024.
+    const expected = Array.from(
+      { length: Math.ceil((samples * positions) / 4) },
+      (_, i) => values[4 * i * width]!,
+    )
+    for (const batch of [1, 2, 3, 6]) expect(await firstsOf(batch)).toEqual(expected)
+  })
+})

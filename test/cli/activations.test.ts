@@ -90,7 +90,7 @@ describe('--dry-run', () => {
   it('shows the kernel of each layer, and why', async () => {
     const args = ['quantize', model, '--dry-run', '--quiet', '--activations', '8']
     const { stdout } = await gpfq([...args, '--activations-for', '*conv2*=8'])
-    expect(stdout).toMatch(/^layer +op +shape +bits +format +kernel +weight size\n/)
+    expect(stdout).toMatch(/^layer +op +shape +bits +format +kernel +memory +weight size\n/)
     expect(stdout).toMatch(/conv1 .* packed +float .*\nconv2 .* packed +int8 .*\ndense1 .* float/)
     expect(stdout).toMatch(
       /\npacked \(3 of 4 layers\): .* runs as float\npacked \(1 of 4 layers\): .* into int8 once/,

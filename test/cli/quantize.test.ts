@@ -129,6 +129,17 @@ describe('gpfq quantize', () => {
     expect(files()).toEqual(before)
   })
 
+  it('shows the memory of each layer with --dry-run, and refuses a plan beyond --memory in words', async () => {
+    const shown = await gpfq(['quantize', model, '--dry-run'])
+    expect(shown.stdout).toMatch(/^layer .* memory +weight size\n/)
+    expect(shown.stdout).toMatch(/\ndense1 .* 9\.8 MB +201 kB/)
+    const refused = await gpfq(['quantize', model, '--dry-run', '--memory', '4M'])
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toMatch(
+      /^error: layer 'dense1': its 784 inputs need \d+ MiB .* allow more --memory, or leave the layer out with --exclude\n$/,
+    )
+  })
+
   it('says of a budget that levels are chosen in the run', async () => {
     const note = '--target-bits chooses levels in the run; the plan shows those that it starts from'
     const plan = ['quantize', model, '--dry-run', '--target-bits', '3']

@@ -12,6 +12,7 @@ import { GpfqError } from '../../errors.js'
 import type { Executor } from '../../executor/executor.js'
 import type { Stage } from '../../onnx/stages.js'
 import { captureRule } from '../captureRule.js'
+import { tensorBudget } from '../memoryBudget.js'
 import { capturesOf } from '../observeStage.js'
 import type { PlannedModel } from '../preparedModel.js'
 import { requestsFor } from '../requests.js'
@@ -40,7 +41,7 @@ export async function surveyErrors(
   const { graph, layers, float, stages } = planned
   const errorWeights = new ErrorWeights(graph)
   const floatStages = stages.map((stage) => floatOnly(stage, errorWeights.wanted(stage.nodes)))
-  const streams = new Streams(runner, float, shard, floatStages)
+  const streams = new Streams(runner, float, shard, floatStages, tensorBudget(planned.plan).held)
   const errors = new Map<string, readonly number[]>()
   try {
     await streams.plan()
