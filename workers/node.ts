@@ -4,8 +4,8 @@
  * (`npm run bench -- startup`).
  */
 import { parentPort } from 'node:worker_threads'
-import { expose } from 'comlink'
-import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { connect } from '../src/engine/calls.js'
 import { createWorkerApi } from '../src/engine/worker.js'
+import { nodePort } from '../src/platform/nodeWorker.js'
 
-if (parentPort !== null) expose(createWorkerApi(), nodeEndpoint(parentPort))
+if (parentPort !== null) connect(nodePort(parentPort), createWorkerApi)

@@ -1,6 +1,6 @@
 /**
  * The worker pool: several workers on one shared memory run jobs one after another, in the order in which they were
- * given. Starting a job takes one comlink call to each worker; tiles and stopping go through the control blocks
+ * given. Starting a job takes one call to each worker; tiles and stopping go through the control blocks
  * (job.ts). The caller's thread only awaits, so its event loop stays free.
  *
  * Two jobs are posted to the workers at a time, so that the second starts without waiting for the caller. A job has
@@ -56,7 +56,7 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     await workers.race(idle[block]!)
     check(signal)
     control.fill(0)
-    const answers = workers.remotes().map((remote) => remote.runJob(job, block))
+    const answers = workers.remotes().map((remote) => remote('runJob', job, block))
     nextBlock = 1 - nextBlock
     idle[block] = Promise.allSettled(answers)
     return { end: awaitEnd(answers, control, signal) }

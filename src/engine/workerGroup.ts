@@ -4,11 +4,11 @@
  * completes.
  */
 
-import { type Remote, releaseProxy, wrap } from 'comlink'
 import type { GpfqError } from '../errors.js'
 import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import { createAlarm, workerFailed } from './alarm.js'
+import { connect, type Remote } from './calls.js'
 import type { WorkerApi } from './worker.js'
 
 interface PoolWorker {
@@ -19,7 +19,7 @@ interface PoolWorker {
 export interface WorkerGroup {
   /** The first failure, if there was one. */
   readonly failure: GpfqError | undefined
-  /** The workers as comlink calls them; none are left after the end. */
+  /** Call the workers; none are left after the end. */
   remotes(): Remote<WorkerApi>[]
   /** Settles as `work` does, or rejects with the failure of a worker if that is known first. */
   race<T>(work: Promise<T>): Promise<T>
@@ -46,10 +46,7 @@ export async function startWorkers(
   let terminated: Promise<unknown> = Promise.resolve()
 
   function terminate(): Promise<unknown> {
-    const ends = workers.splice(0).map(({ remote, worker }) => {
-      remote[releaseProxy]()
-      return worker.terminate()
-    })
+    const ends = workers.splice(0).map(({ worker }) => worker.terminate())
     terminated = Promise.all([terminated, ...ends])
     return terminated
   }
@@ -65,9 +62,9 @@ export async function startWorkers(
   try {
     for (let number = 0; number < threads; number++) {
       const worker = await spawnWorker(fail)
-      workers.push({ worker, remote: wrap<WorkerApi>(worker.endpoint) })
+      workers.push({ worker, remote: connect<WorkerApi>(worker.port) })
     }
-    const ready = workers.map(({ remote }, number) => remote.init(module, memory, number, threads))
+    const ready = workers.map(({ remote }, number) => remote('init', module, memory, number, threads))
     await alarm.race(Promise.all(ready)).catch((error) => {
       throw fail(error)
     })

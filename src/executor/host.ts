@@ -1,9 +1,8 @@
 /**
  * The worker's side of an executor in one worker with its own memory, for pages that cannot share memory (hosted.ts is the
- * page's side). The worker requests batches one by one. Values are posted as plain data, and so are errors, because comlink
- * does not keep their class.
+ * page's side). The worker requests batches one by one. Values are posted as plain data.
  */
-import { type ProxyMarked, transfer } from 'comlink'
+import { type Remote, transfer } from '../engine/calls.js'
 import { createInlinePool } from '../engine/inline.js'
 import type { MeasureOptions, OutputSums } from '../methods/measure.js'
 import { Observations } from '../methods/observations.js'
@@ -13,14 +12,15 @@ import type { SampleBatch } from '../methods/samples.js'
 import type { LayerSolution, SolveRequest } from '../methods/solution.js'
 import type { SolveOptions, SolveResult } from '../methods/solve.js'
 import type { Executor } from './executor.js'
-import { describeFailure, type Failure } from './failure.js'
 import { createLocal } from './local.js'
 
-/** The page's side of a call: it gives batches and takes progress. */
-export interface BatchSource {
+/** What the page offers to the host: the batches of the call under way, and what it learns of it. */
+export interface PageApi {
   /** The next batch, null after the last. */
   next(): Promise<SampleBatch | null>
   onProgress(fraction: number): void
+  /** At the end of a call: peak of kernel memory in use so far. */
+  onPeak(bytes: number): void
 }
 
 /** Options without what cannot be posted. */
@@ -33,67 +33,46 @@ export type ObservationData = Pick<Observations, 'shape' | 'rows' | 'first' | 'e
 export const revive = ({ shape, rows, first, exact, sums }: ObservationData): Observations =>
   new Observations(shape, rows, first, exact, sums)
 
-/** The fields of observations, which can be posted. */
-/** The result of a verb or its failure. */
-export interface HostAnswer<T> {
-  readonly outcome: { readonly value: T } | Failure
-  readonly peakMemoryBytes: number
-}
-
-type Source = BatchSource & ProxyMarked
-
 /** The verbs of an executor as the worker offers them. */
 export interface HostApi {
   /** Comes first. @param module the compiled kernels */
   open(module: WebAssembly.Module): Promise<void>
-  observe(
-    shape: SampleShape,
-    source: Source,
-    options: Posted<ObserveOptions>,
-  ): Promise<HostAnswer<ObservationData>>
+  observe(shape: SampleShape, options: Posted<ObserveOptions>): Promise<ObservationData>
   solve(
     observations: ObservationData | null,
-    source: Source,
     requests: readonly SolveRequest[],
     options: Posted<SolveOptions>,
-  ): Promise<HostAnswer<SolveResult>>
+  ): Promise<SolveResult>
   measure(
     shape: SampleShape,
-    source: Source,
     request: SolveRequest,
     solution: LayerSolution,
     options: Posted<MeasureOptions>,
-  ): Promise<HostAnswer<OutputSums>>
+  ): Promise<OutputSums>
   /** Aborts the running call. */
   abort(): void
 }
 
-/** The functions that the worker exposes to the page. */
-export function createHostApi(): HostApi {
+/** The functions that the worker offers to the page. One of the verbs runs at a time. */
+export function createHostApi(page: Remote<PageApi>): HostApi {
   let executor: Executor | undefined
   let abortion = new AbortController()
 
   /** Runs one verb. @param buffers buffers of its value that are transferred, not copied */
-  async function answer<T>(
-    source: Source,
+  async function run<T extends object>(
     act: (on: Executor, run: { signal: AbortSignal; onProgress: (fraction: number) => void }) => Promise<T>,
     buffers: (value: T) => readonly ArrayBufferLike[],
-  ): Promise<HostAnswer<T>> {
+  ): Promise<T> {
     if (executor === undefined) throw new Error('host: open() must be called first')
     abortion = new AbortController()
-    let reported: unknown
     try {
       const value = await act(executor, {
         signal: abortion.signal,
-        onProgress(fraction) {
-          reported = source.onProgress(fraction)
-        },
+        onProgress: (fraction) => void page('onProgress', fraction),
       })
-      await reported // so no report arrives after the answer
-      const owned = buffers(value).filter((buffer) => buffer instanceof ArrayBuffer)
-      return transfer({ outcome: { value }, peakMemoryBytes: executor.peakMemoryBytes }, [...owned])
-    } catch (error) {
-      return { outcome: describeFailure(error), peakMemoryBytes: executor.peakMemoryBytes }
+      return transfer(value, ownBuffers(buffers(value)))
+    } finally {
+      void page('onPeak', executor.peakMemoryBytes)
     }
   }
 
@@ -101,28 +80,30 @@ export function createHostApi(): HostApi {
     async open(module) {
       executor = createLocal('inline', await createInlinePool(module), false)
     },
-    observe: (shape, source, options) =>
-      answer(
-        source,
-        (on, run) => on.observe(shape, batchesOf(source), { ...options, ...run }),
+    observe: (shape, options) =>
+      run(
+        (on, own) => on.observe(shape, batchesOf(page), { ...options, ...own }),
         ({ sums }) => sums.flatMap(({ values, means }) => [values.buffer, means.buffer]),
       ),
-    solve: (observations, source, requests, options) =>
-      answer(
-        source,
-        (on, run) => on.solve(observations && revive(observations), requests, { ...options, ...run }),
+    solve: (observations, requests, options) =>
+      run(
+        (on, own) => on.solve(observations && revive(observations), requests, { ...options, ...own }),
         ({ solutions }) => solutions.flatMap(({ codes, scales }) => [codes.buffer, scales.buffer]),
       ),
-    measure: (shape, source, request, solution, options) =>
-      answer(
-        source,
-        (on, run) => on.measure(shape, batchesOf(source), request, solution, { ...options, ...run }),
+    measure: (shape, request, solution, options) =>
+      run(
+        (on, own) => on.measure(shape, batchesOf(page), request, solution, { ...options, ...own }),
         () => [],
       ),
     abort: () => abortion.abort(),
   }
 }
 
-async function* batchesOf(source: BatchSource): AsyncIterable<SampleBatch> {
-  for (let batch = await source.next(); batch !== null; batch = await source.next()) yield batch
+/** The buffers that can be handed over: those that are not shared, each once. */
+export const ownBuffers = (buffers: readonly (ArrayBufferLike | undefined)[]): ArrayBuffer[] => [
+  ...new Set(buffers.filter((buffer) => buffer instanceof ArrayBuffer)),
+]
+
+async function* batchesOf(page: Remote<PageApi>): AsyncIterable<SampleBatch> {
+  for (let batch = await page('next'); batch !== null; batch = await page('next')) yield batch
 }

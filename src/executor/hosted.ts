@@ -2,8 +2,8 @@
  * The page's side of an executor in one worker (host.ts), for pages that cannot share memory. Each batch is copied once,
  * into buffers that are transferred to the worker. The page computes nothing and is never blocked.
  */
-import { proxy, type Remote, releaseProxy, transfer, wrap } from 'comlink'
 import { createAlarm, workerFailed } from '../engine/alarm.js'
+import { connect, transfer } from '../engine/calls.js'
 import { closedError, createTurns } from '../engine/turns.js'
 import type { Batches } from '../methods/observeOptions.js'
 import type { SampleBatch } from '../methods/samples.js'
@@ -11,15 +11,12 @@ import type { SolveRequest } from '../methods/solution.js'
 import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import type { Executor } from './executor.js'
-import { rebuildFailure } from './failure.js'
-import { type BatchSource, type HostAnswer, type HostApi, revive } from './host.js'
+import { type HostApi, ownBuffers, type PageApi, revive } from './host.js'
 
 interface RunFor {
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((fraction: number) => void) | undefined
 }
-
-type Act<T> = (source: BatchSource & ReturnType<typeof proxy<BatchSource>>) => Promise<HostAnswer<T>>
 
 /**
  * Starts the worker and loads the kernels in it.
@@ -33,48 +30,62 @@ export async function createHosted(
 ): Promise<Executor> {
   const alarm = createAlarm()
   const worker = await spawn((reason) => alarm.raise(workerFailed(reason)))
-  const remote: Remote<HostApi> = wrap<HostApi>(worker.endpoint)
   const turns = createTurns()
+  let source = readBatches([], undefined)
+  let peakMemoryBytes = 0
+  const page: PageApi = {
+    next: () => source.next(),
+    onProgress: (fraction) => source.onProgress(fraction),
+    onPeak(bytes) {
+      peakMemoryBytes = bytes
+    },
+  }
+  const remote = connect<HostApi>(worker.port, () => page)
   let closed = false
   async function close(): Promise<void> {
     if (closed) return
     closed = true
     alarm.raise(closedError())
-    remote[releaseProxy]()
     await worker.terminate()
   }
   try {
-    await alarm.race(remote.open(module))
+    await alarm.race(remote('open', module))
   } catch (error) {
     await close()
     throw error
   }
 
-  let peakMemoryBytes = 0
-
   /** Makes one call of the host in its turn. @throws the error that the verb failed with */
-  const call = <T>(batches: Batches, run: RunFor, act: Act<T>): Promise<T> =>
+  const call = <T>(batches: Batches, run: RunFor, act: () => Promise<T>): Promise<T> =>
     turns.take(() => callNow(batches, run, act), run.signal)
 
-  async function callNow<T>(batches: Batches, { signal, onProgress }: RunFor, act: Act<T>): Promise<T> {
+  async function callNow<T>(
+    batches: Batches,
+    { signal, onProgress }: RunFor,
+    act: () => Promise<T>,
+  ): Promise<T> {
     if (closed) throw closedError()
     signal?.throwIfAborted()
-    const source = readBatches(batches, onProgress)
+    const own = readBatches(batches, onProgress)
+    source = own
     const abort = (): void => {
-      source.end()
-      if (!closed) void remote.abort()
+      own.end()
+      if (!closed) void remote('abort')
     }
     signal?.addEventListener('abort', abort)
     try {
-      const { outcome, ...facts } = await alarm.race(act(proxy(source)))
-      peakMemoryBytes = facts.peakMemoryBytes
+      const value = await alarm.race(
+        act().catch((error: unknown) => {
+          signal?.throwIfAborted()
+          throw own.error ?? error
+        }),
+      )
       signal?.throwIfAborted()
-      if (source.error !== undefined) throw source.error
-      if ('failure' in outcome) throw rebuildFailure(outcome)
-      return outcome.value
+      if (own.error !== undefined) throw own.error
+      return value
     } finally {
       signal?.removeEventListener('abort', abort)
-      source.end()
+      own.end()
     }
   }
 
@@ -86,14 +97,12 @@ export async function createHosted(
       return peakMemoryBytes
     },
     observe: async (shape, batches, { signal, onProgress, ...options }) =>
-      revive(await call(batches, { signal, onProgress }, (source) => remote.observe(shape, source, options))),
+      revive(await call(batches, { signal, onProgress }, () => remote('observe', shape, options))),
     solve: (observations, requests, { signal, onProgress, ...options }) =>
-      call([], { signal, onProgress }, (source) =>
-        remote.solve(observations, source, requests.map(owned), options),
-      ),
+      call([], { signal, onProgress }, () => remote('solve', observations, requests.map(owned), options)),
     measure: (shape, batches, request, solution, { signal, onProgress, ...options }) =>
-      call(batches, { signal, onProgress }, (source) =>
-        remote.measure(shape, source, owned(request), solution, options),
+      call(batches, { signal, onProgress }, () =>
+        remote('measure', shape, owned(request), solution, options),
       ),
     close,
   }
@@ -102,8 +111,8 @@ export async function createHosted(
 /** Copies the weights, because a structured clone of a view copies the whole buffer, which can be much larger. */
 const owned = (request: SolveRequest): SolveRequest => ({ ...request, weights: request.weights.slice() })
 
-interface OpenSource extends BatchSource {
-  /** The error that reading a batch or reporting progress threw, as it was before comlink posts it without its class. */
+interface OpenSource extends Omit<PageApi, 'onPeak'> {
+  /** The error that reading a batch or reporting progress threw, as it was before it is posted. */
   readonly error: unknown
   end(): void
 }
@@ -140,8 +149,7 @@ function readBatches(batches: Batches, onProgress: ((fraction: number) => void) 
         if (step === undefined || step.done === true) return null
         const { x, xq, gather } = step.value
         const copy = { x: x.slice(), xq: xq?.slice() ?? null, gather }
-        const buffers = [copy.x.buffer, copy.xq?.buffer].filter((buffer) => buffer instanceof ArrayBuffer)
-        return transfer(copy, buffers)
+        return transfer(copy, ownBuffers([copy.x.buffer, copy.xq?.buffer]))
       } catch (cause) {
         error = cause
         throw cause

@@ -4,7 +4,7 @@
  * another origin and edge runtimes, where the package cannot find its own files or may not start its own workers.
  */
 import { platform } from '#platform'
-import { checkWhole, typeError } from '../checks.js'
+import { checkWhole } from '../checks.js'
 import { compileFrom, type WasmSource } from './compile.js'
 import { memoizeAsync } from './memoizeAsync.js'
 import { adoptWorker, type SpawnedWorker, type WorkerLike } from './worker.js'
@@ -67,10 +67,8 @@ export const hasWorkers = (): boolean => given.createWorker !== undefined || pla
  * @throws TypeError if createWorker returns no worker
  */
 export async function spawnWorker(onFailure: (reason: string) => void): Promise<SpawnedWorker> {
-  const worker = given.createWorker?.() ?? platform.startWorker?.(given.workerUrl)
-  if (worker === undefined) {
-    throw typeError({ place: 'createWorker', expected: 'a worker', got: 'undefined' })
-  }
+  const { createWorker, workerUrl } = given
+  const worker = createWorker === undefined ? platform.startWorker?.(workerUrl) : createWorker()
   // A worker that exists already is adopted in this tick, so that its first error is not missed.
   return adoptWorker(worker instanceof Promise ? await worker : worker, platform.listen, onFailure)
 }

@@ -4,13 +4,12 @@
  */
 
 import { MessageChannel } from 'node:worker_threads'
-import { expose } from 'comlink'
-import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { connect } from '#src/engine/calls.js'
 import { createPool } from '#src/engine/pool.js'
 import { GpfqError } from '#src/errors.js'
 import type { Executor } from '#src/executor/executor.js'
-import { createHostApi } from '#src/executor/host.js'
+import { createHostApi, type PageApi } from '#src/executor/host.js'
 import { createHosted } from '#src/executor/hosted.js'
 import { createLocal } from '#src/executor/local.js'
 import { Observations } from '#src/methods/observations.js'
@@ -18,6 +17,7 @@ import type { Batches } from '#src/methods/observeOptions.js'
 import { GPFQ } from '#src/methods/recipe.js'
 import type { SampleBatch } from '#src/methods/samples.js'
 import { loadModule } from '#src/platform/init.js'
+import { nodePort } from '#src/platform/nodeWorker.js'
 import { batchesOf, type Dense, randomDense, requestFor } from '../methods/dense.js'
 import { observeAndSolve, type Quantized, type Run } from '../methods/observeAndSolve.js'
 
@@ -27,9 +27,9 @@ let executor: Executor
 beforeEach(async () => {
   executor = await createHosted(await loadModule(), false, async (onFailure) => {
     const { port1, port2 } = new MessageChannel()
-    expose(createHostApi(), nodeEndpoint(port1))
+    connect<PageApi>(nodePort(port1), createHostApi)
     die = onFailure
-    return { endpoint: nodeEndpoint(port2), terminate: async () => port1.close() }
+    return { port: nodePort(port2), hold: () => {}, terminate: async () => port1.close() }
   })
 })
 afterEach(() => executor.close())

@@ -21,6 +21,9 @@ export function describeFailure(error: unknown): Failure {
   return { failure: { name, message, described: { ...factsOf(error), code: error.code } } }
 }
 
+export const isFailure = (value: unknown): value is Failure =>
+  typeof value === 'object' && value !== null && 'failure' in value
+
 export function rebuildFailure({ failure: { name, message, described } }: Failure): Error {
   if (described !== undefined && described.code !== 'INVALID_ARGUMENT') {
     return new GpfqError(described.code, described)
