@@ -76,7 +76,7 @@ export interface LayerResult extends SolvedLayer {
   readonly relativeError: number | null
 }
 
-/** Workers and the memory that they share. Calls may overlap: they take turns. */
+/** Workers and the memory that they share. Calls may overlap: they take turns. Between calls no process is kept alive. */
 export interface Quantizer extends AsyncDisposable {
   readonly threads: number
   /** What the runtime allows: a pool of workers, one worker, or the calling thread; src/executor/executor.ts. */

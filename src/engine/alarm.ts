@@ -32,6 +32,19 @@ export function createAlarm(): Alarm {
   }
 }
 
+/** Seconds that workers have to start: a script can come over a slow line, and a machine can be busy. */
+const START_SECONDS = 60
+
+/** Settles as the start of workers does; raises the alarm if that takes too long. */
+export async function awaitStart<T>(start: Promise<T>, fail: (reason: string) => unknown): Promise<T> {
+  const timer = setTimeout(() => fail(`no answer within ${START_SECONDS} seconds`), 1000 * START_SECONDS)
+  try {
+    return await start
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** The error of a worker that died, did not start or ran a kernel that trapped. @param cause an error or its text */
 export function workerFailed(cause: unknown): GpfqError {
   const facts = { place: 'worker', problem: `failed: ${reasonOf(cause)}`, hint: 'create a new quantizer' }

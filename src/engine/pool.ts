@@ -10,7 +10,7 @@
  */
 
 import { createMemory } from '../platform/memory.js'
-import { CONTROL_BYTES, controlBlocks, type Job, MAX_PHASES, STOP } from './job.js'
+import { CONTROL_BYTES, controlBlocks, doneAt, type Job, MAX_PHASES, STOP, tilesOfPhase } from './job.js'
 import { closedError, createTurns } from './turns.js'
 import { startWorkers } from './workerGroup.js'
 
@@ -41,11 +41,10 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
   /** For each block: settles when no worker reads or writes it any more. */
   const idle: Promise<unknown>[] = blocks.map(() => Promise.resolve())
   let nextBlock = 0
-  let closed = false
+  let running = 0
 
   const check = (signal: AbortSignal | undefined): void => {
     if (workers.failure !== undefined) throw workers.failure
-    if (closed) throw closedError()
     signal?.throwIfAborted()
   }
 
@@ -56,7 +55,9 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
     await workers.race(idle[block]!)
     check(signal)
     control.fill(0)
-    const answers = workers.remotes().map((remote) => remote('runJob', job, block))
+    const answers = workers
+      .remotes()
+      .map((remote) => remote('runJob', job, block).then(() => checkDone(job, control)))
     nextBlock = 1 - nextBlock
     idle[block] = Promise.allSettled(answers)
     return { end: awaitEnd(answers, control, signal) }
@@ -84,20 +85,29 @@ export async function createPool(threads: number, module: WebAssembly.Module): P
   }
 
   async function run(job: Job, options: RunOptions = {}): Promise<void> {
-    const posted = turns.take(() => post(job.slice(0, MAX_PHASES), options))
-    const rest = job.slice(MAX_PHASES)
-    await Promise.all([posted.then(({ end }) => end), rest.length > 0 && run(rest, options)])
+    if (running++ === 0) workers.hold(true)
+    try {
+      const posted = turns.take(() => post(job.slice(0, MAX_PHASES), options))
+      const rest = job.slice(MAX_PHASES)
+      await Promise.all([posted.then(({ end }) => end), rest.length > 0 && run(rest, options)])
+    } finally {
+      if (--running === 0) workers.hold(false)
+    }
   }
 
   async function close(): Promise<void> {
-    closed = true
-    stopAll()
-    await turns.ended()
-    await workers.race(Promise.all(idle)).catch(() => {})
+    workers.fail(closedError())
     await workers.terminate()
   }
 
   return { threads, memory, run, close }
+}
+
+/** Checks that all tiles of a job are done, unless it was stopped. @throws Error if a worker has ended it too early */
+function checkDone(job: Job, control: Int32Array): void {
+  if (Atomics.load(control, STOP) !== 0) return
+  const done = job.every((phase, index) => Atomics.load(control, doneAt(index)) === tilesOfPhase(phase))
+  if (!done) throw new Error('it ended a job before all tiles were done')
 }
 
 /** Sets the stop flag of a control block. */

@@ -4,10 +4,10 @@
  * completes.
  */
 
-import type { GpfqError } from '../errors.js'
+import { GpfqError, isDescribed } from '../errors.js'
 import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
-import { createAlarm, workerFailed } from './alarm.js'
+import { awaitStart, createAlarm, workerFailed } from './alarm.js'
 import { connect, type Remote } from './calls.js'
 import type { WorkerApi } from './worker.js'
 
@@ -23,7 +23,12 @@ export interface WorkerGroup {
   remotes(): Remote<WorkerApi>[]
   /** Settles as `work` does, or rejects with the failure of a worker if that is known first. */
   race<T>(work: Promise<T>): Promise<T>
-  /** Records a failure, unless there was one before, and ends all workers. Returns the first failure. */
+  /** Whether the workers keep the process alive: while a job runs. */
+  hold(busy: boolean): void
+  /**
+   * Records a failure, unless there was one before, and ends all workers. Returns the first failure.
+   * @param reason an error of this library as it is, anything else as WORKER_FAILED
+   */
   fail(reason: unknown): GpfqError
   /** Ends all workers. Resolves when every thread is gone, also when it is called again. */
   terminate(): Promise<unknown>
@@ -51,27 +56,34 @@ export async function startWorkers(
     return terminated
   }
 
+  function hold(busy: boolean): void {
+    for (const { worker } of workers) worker.hold(busy)
+  }
+
   function fail(reason: unknown): GpfqError {
-    failure ??= workerFailed(reason)
+    failure ??= reason instanceof GpfqError ? reason : workerFailed(reason)
     stop()
     alarm.raise(failure)
     void terminate()
     return failure
   }
 
-  try {
+  async function start(): Promise<void> {
     for (let number = 0; number < threads; number++) {
       const worker = await spawnWorker(fail)
       workers.push({ worker, remote: connect<WorkerApi>(worker.port) })
+      if (failure !== undefined) return void (await terminate())
     }
-    const ready = workers.map(({ remote }, number) => remote('init', module, memory, number, threads))
-    await alarm.race(Promise.all(ready)).catch((error) => {
-      throw fail(error)
-    })
+    await Promise.all(workers.map(({ remote }, number) => remote('init', module, memory, number, threads)))
+  }
+
+  try {
+    await awaitStart(alarm.race(start()), fail)
   } catch (error) {
     await terminate()
-    throw error
+    throw failure ?? (isDescribed(error) ? error : workerFailed(error))
   }
+  hold(false)
 
   return {
     get failure() {
@@ -79,6 +91,7 @@ export async function startWorkers(
     },
     remotes: () => workers.map(({ remote }) => remote),
     race: alarm.race,
+    hold,
     fail,
     terminate,
   }

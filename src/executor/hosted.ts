@@ -2,7 +2,7 @@
  * The page's side of an executor in one worker (host.ts), for pages that cannot share memory. Each batch is copied once,
  * into buffers that are transferred to the worker. The page computes nothing and is never blocked.
  */
-import { createAlarm, workerFailed } from '../engine/alarm.js'
+import { awaitStart, createAlarm, workerFailed } from '../engine/alarm.js'
 import { connect, transfer } from '../engine/calls.js'
 import { closedError, createTurns } from '../engine/turns.js'
 import type { Batches } from '../methods/observeOptions.js'
@@ -29,7 +29,8 @@ export async function createHosted(
   spawn: (onFailure: (reason: string) => void) => Promise<SpawnedWorker> = spawnWorker,
 ): Promise<Executor> {
   const alarm = createAlarm()
-  const worker = await spawn((reason) => alarm.raise(workerFailed(reason)))
+  const fail = (reason: string): void => alarm.raise(workerFailed(reason))
+  const worker = await awaitStart(alarm.race(spawn(fail)), fail)
   const turns = createTurns()
   let source = readBatches([], undefined)
   let peakMemoryBytes = 0
@@ -49,7 +50,8 @@ export async function createHosted(
     await worker.terminate()
   }
   try {
-    await alarm.race(remote('open', module))
+    await awaitStart(alarm.race(remote('open', module)), fail)
+    worker.hold(false)
   } catch (error) {
     await close()
     throw error
@@ -73,6 +75,7 @@ export async function createHosted(
       if (!closed) void remote('abort')
     }
     signal?.addEventListener('abort', abort)
+    worker.hold(true)
     try {
       const value = await alarm.race(
         act().catch((error: unknown) => {
@@ -84,6 +87,7 @@ export async function createHosted(
       if (own.error !== undefined) throw own.error
       return value
     } finally {
+      worker.hold(false)
       signal?.removeEventListener('abort', abort)
       own.end()
     }

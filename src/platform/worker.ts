@@ -67,6 +67,7 @@ export function adoptWorker(
     hold: (busy) => (busy ? worker.ref?.() : worker.unref?.()),
     async terminate() {
       closing = true
+      worker.ref?.() // else the process can end before the worker has
       await worker.terminate()
     },
   }
