@@ -22,7 +22,10 @@ const sources = (...names: string[]): string[] => names.map((name) => `src/${nam
 /** From the ground up. */
 const FLOORS: readonly Floor[] = [
   // options.ts has types only, so its code imports nothing.
-  { name: 'ground', holds: sources('errors', 'hints', 'checks', 'notes', 'version', 'random', 'options') },
+  {
+    name: 'ground',
+    holds: sources('errors', 'hints', 'checks', 'aborts', 'notes', 'version', 'random', 'options'),
+  },
   { name: 'tensor', holds: ['src/tensor'] },
   { name: 'platform', holds: ['src/platform'], on: ['ground'] },
   { name: 'engine', holds: ['src/engine'], on: ['ground', 'platform'] },

@@ -3,6 +3,8 @@
  * (outputDifference.ts), their sizes and their times. They are timed after that, on the first batch again and again
  * (src/calibration/speed.ts), so that the times do not depend on how much data there is.
  */
+import { eachUntilAborted } from '../aborts.js'
+import { abortable } from '../calibration/abortable.js'
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { type Speed, samplesOf, timeInTurn } from '../calibration/speed.js'
 import { GpfqError } from '../errors.js'
@@ -73,7 +75,8 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
   checkBytes('float', options.float)
   checkBytes('quantized', options.quantized)
   checkBatches('feeds', options.feeds)
-  const { runner, float, quantized, signal } = options
+  const { float, quantized, signal } = options
+  const runner = abortable(options.runner, signal)
   await (await runner.load(float)).close() // the first load starts ONNX Runtime itself, which is not to be timed
   const first = await timedLoad(runner, float)
   try {
@@ -128,8 +131,7 @@ async function runBoth(
   const differences = names.map(sumDifferences)
   let samples = 0
   let first: Feeds | undefined
-  for await (const batch of feeds) {
-    signal?.throwIfAborted()
+  for await (const batch of eachUntilAborted(signal, feeds)) {
     checkBatch('feeds', batch)
     first ??= batch
     const [ys, zs] = [await float.run(batch, names), await quantized.run(batch, names)]

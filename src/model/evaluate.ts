@@ -6,6 +6,8 @@
  * exponential, the perplexity. A label is first if no other score is larger; of equal scores the earlier class is first,
  * as in numpy's argmax. Scores that are not numbers are refused. Log-sum-exp is computed in float64.
  */
+import { eachUntilAborted } from '../aborts.js'
+import { abortable } from '../calibration/abortable.js'
 import type { Runner, RunnerSession } from '../calibration/runner.js'
 import { GpfqError } from '../errors.js'
 import { elementCount, numberAt, numbersOf } from '../tensor/elements.js'
@@ -78,7 +80,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ClassEvaluatio
   checkBatches('feeds', options.feeds)
   checkBatch('labels', { labels: options.labels })
   const target = labelTarget(options.labels, options.samples)
-  const session = await options.runner.load(options.model)
+  const session = await abortable(options.runner, options.signal).load(options.model)
   try {
     return await evaluateSession(session, target, options)
   } finally {
@@ -96,8 +98,7 @@ async function evaluateSession(
   if (output === undefined) throw invalid('model', 'an output with scores', 'a model without outputs')
   const tally: Tally = { first: 0, firstFive: 0, nll: 0, counted: 0 }
   let samples = 0
-  for await (const batch of feeds) {
-    signal?.throwIfAborted()
+  for await (const batch of eachUntilAborted(signal, feeds)) {
     checkBatch('feeds', batch)
     const scores = tensorNamed(await session.run(batch, [output]), output)
     if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')

@@ -40,13 +40,14 @@ import { resolveSettings, type Settings } from './settings.js'
 export const planModel: PlanModel = async (source, options) => {
   checkModel('model', source)
   const settings = resolveSettings(options)
-  const model = source instanceof Uint8Array ? await openModel(source, options.readExternalData) : source
+  const model =
+    source instanceof Uint8Array ? await openModel(source, options.readExternalData, options.signal) : source
   return planOf(model, settings, options.signal)
 }
 
 async function planOf(model: Model, settings: Settings, signal: AbortSignal | undefined): Promise<ModelPlan> {
   const pause = createPauses(signal)
-  const prepared = await preparedModel(model, settings.foldBatchNorm)
+  const prepared = await preparedModel(model, settings.foldBatchNorm, signal)
   const { graph, folded, bytesIn } = prepared
   await pause()
   const { layers, skipped } = findLayers(graph, settings)

@@ -3,6 +3,7 @@
  * graph indexed. Done once for a model, however often it is planned and quantized.
  */
 import type { ModelProto } from 'onnx-buf'
+import { untilAborted } from '../aborts.js'
 import { GpfqError } from '../errors.js'
 import { chooseKernel } from '../onnx/activations/chooseKernel.js'
 import { withNodeNames } from '../onnx/biasCorrection.js'
@@ -40,8 +41,12 @@ export interface PreparedModel {
 
 const prepared = new WeakMap<Model, Map<boolean, Promise<PreparedModel>>>()
 
-/** @throws GpfqError INVALID_DATA, INVALID_MODEL where external data cannot be had */
-export function preparedModel(model: Model, foldBatchNorm: boolean): Promise<PreparedModel> {
+/** @throws GpfqError INVALID_DATA, INVALID_MODEL where external data cannot be had; the signal's reason */
+export function preparedModel(
+  model: Model,
+  foldBatchNorm: boolean,
+  signal: AbortSignal | undefined,
+): Promise<PreparedModel> {
   const known = prepared.get(model) ?? new Map<boolean, Promise<PreparedModel>>()
   prepared.set(model, known)
   let result = known.get(foldBatchNorm)
@@ -51,7 +56,7 @@ export function preparedModel(model: Model, foldBatchNorm: boolean): Promise<Pre
     // A failed result is not cached; the next call tries again.
     result.catch(() => known.delete(foldBatchNorm))
   }
-  return result
+  return untilAborted(signal, result)
 }
 
 async function prepare(model: Model, foldBatchNorm: boolean): Promise<PreparedModel> {
@@ -96,7 +101,11 @@ export interface PlannedModel {
  * @throws GpfqError INVALID_DATA where the plan is of another version or another model, or was changed to what cannot be
  * @throws RangeError, TypeError for settings out of range
  */
-export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedModel> {
+export async function joinPlan(
+  model: Model,
+  plan: ModelPlan,
+  signal?: AbortSignal | undefined,
+): Promise<PlannedModel> {
   const { settings, version } = plan
   if (version !== PLAN_VERSION) throw misfit('version', String(PLAN_VERSION), String(version))
   const wrong = wrongSetting(settings)
@@ -108,7 +117,7 @@ export async function joinPlan(model: Model, plan: ModelPlan): Promise<PlannedMo
       String(JSON.stringify(got)),
     )
   }
-  const { proto, graph } = await preparedModel(model, settings.foldBatchNorm)
+  const { proto, graph } = await preparedModel(model, settings.foldBatchNorm, signal)
   const found = new Map(findLayers(graph).layers.map((layer) => [layer.name, layer]))
   const layers = plan.layers.map((planned, index): PlannedLayer => {
     const layer = found.get(planned.name)

@@ -4,6 +4,8 @@
  * model is loaded back and must compute what the quantized stream computed.
  */
 import { platform } from '#platform'
+import { untilAborted } from '../aborts.js'
+import { abortable } from '../calibration/abortable.js'
 import { type StreamPlan, Streams } from '../calibration/streams.js'
 import { measureTensors, type TensorSizes } from '../calibration/tensorSizes.js'
 import { verifyModel } from '../calibration/verify.js'
@@ -61,7 +63,8 @@ export const quantizeModel: QuantizeModel = async (source, options) => {
   checkRun(options)
   options.signal?.throwIfAborted()
   const start = performance.now()
-  const model = source instanceof Uint8Array ? await openModel(source, options.readExternalData) : source
+  const model =
+    source instanceof Uint8Array ? await openModel(source, options.readExternalData, options.signal) : source
   return carryOut(model, await planModel(model, options), options, start)
 }
 
@@ -91,7 +94,7 @@ async function carryOut(
   checkRun(options)
   if (options.calibration !== undefined) checkBatches('calibration', options.calibration)
   options.signal?.throwIfAborted()
-  const planned = await joinPlan(model, plan)
+  const planned = await joinPlan(model, plan, options.signal)
   if (options.calibration === undefined && needsCalibration(plan.settings)) {
     throw typeError({
       place: 'calibration',
@@ -102,12 +105,16 @@ async function carryOut(
         'correction nor a target for the levels',
     })
   }
+  const { signal, quantizer } = options
   const executor =
-    options.quantizer === undefined ? await createExecutor(options) : executorOf(options.quantizer)
+    quantizer === undefined
+      ? await untilAborted(signal, createExecutor(options), (late) => late.close())
+      : executorOf(quantizer)
   try {
-    return await run(planned, executor, options, start)
+    const runner = abortable(options.runner, signal)
+    return await run(planned, executor, { ...options, runner }, start)
   } finally {
-    if (options.quantizer === undefined) await executor.close()
+    if (quantizer === undefined) await executor.close()
   }
 }
 

@@ -1,4 +1,5 @@
 /** The samples of a run: read, checked against the model before anything runs, and split into those of calibration and those that judge. */
+import { eachUntilAborted } from '../aborts.js'
 import { checkFeeds } from '../calibration/checkFeeds.js'
 import { samenessOf, splitSamples } from '../calibration/heldOut.js'
 import { type Shard, wholeShard } from '../calibration/shard.js'
@@ -68,8 +69,7 @@ async function read(
   checkBatches(what, source)
   const inputs = inputsOf(float.float)
   const batches: Feeds[] = []
-  for await (const feeds of source) {
-    signal?.throwIfAborted()
+  for await (const feeds of eachUntilAborted(signal, source)) {
     const place = `${what}, batch ${batches.length + 1}`
     checkBatch(place, feeds)
     checkFeeds(place, feeds, inputs)

@@ -4,7 +4,8 @@
  * data is checked before ONNX Runtime starts. External data is read on the first call that needs it.
  */
 import type { ModelProto } from 'onnx-buf'
-import { typeError } from '../checks.js'
+import { untilAborted } from '../aborts.js'
+import { checkSignal, typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import type { RunnerInput, TensorType } from '../tensor/tensor.js'
 import { externalDataPaths, type ReadExternalData, resolveExternalData } from './externalData.js'
@@ -55,7 +56,8 @@ export interface WholeModel {
  * Reads and decodes a model.
  * @param source bytes of an .onnx file, or where they come from
  * @param readExternalData reads a file beside the model by its relative path; needed for models with external data
- * @throws GpfqError INVALID_MODEL, UNSUPPORTED_MODEL; what the source throws passes through
+ * @param signal ends the wait for the source
+ * @throws GpfqError INVALID_MODEL, UNSUPPORTED_MODEL; what the source throws passes through; the signal's reason
  * @example
  * const model = await openModel(new Uint8Array(await file.arrayBuffer()))
  * console.log(model.inputs, model.opset)
@@ -63,8 +65,11 @@ export interface WholeModel {
 export async function openModel(
   source: Uint8Array | ByteSource,
   readExternalData?: ReadExternalData,
+  signal?: AbortSignal,
 ): Promise<Model> {
-  const bytes = await bytesOf(source)
+  checkSignal(signal)
+  signal?.throwIfAborted()
+  const bytes = await untilAborted(signal, bytesOf(source))
   const proto = decodeModel(bytes)
   const externalData = externalDataPaths(proto)
   let resolved: Promise<WholeModel> | undefined
