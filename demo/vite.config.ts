@@ -76,15 +76,7 @@ export default defineConfig({
   optimizeDeps: {
     exclude: ['onnxruntime-web', '@jsquash/jpeg'], // they look for their wasm files beside themselves
     // Workers import these. Vite would find them only when a worker starts, and would then reload the page while it is used.
-    include: [
-      '@bufbuild/protobuf',
-      'comlink',
-      'comlink/dist/esm/node-adapter.mjs',
-      'fast-png',
-      'fflate',
-      'onnx-buf',
-      'uplot',
-    ],
+    include: ['@bufbuild/protobuf', 'comlink', 'fast-png', 'fflate', 'onnx-buf', 'uplot'],
   },
   server: { headers: ISOLATION },
   preview: {

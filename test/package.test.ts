@@ -91,9 +91,12 @@ describe('runtimes', () => {
   const conditions = ['types', 'workerd', 'edge-light', 'browser', 'node', 'default']
   const conditional = { ...manifest.exports, ...manifest.imports }
 
-  test.for(['.', './onnx', '#platform', '#onnxruntime'])('%s names them all, in order', (name) => {
-    expect(Object.keys(conditional[name] ?? {})).toEqual(conditions)
-  })
+  test.for(['.', './onnx', '#platform', '#onnxruntime', '#runtimeThread'])(
+    '%s names them all, in order',
+    (name) => {
+      expect(Object.keys(conditional[name] ?? {})).toEqual(conditions)
+    },
+  )
 
   test.for([
     ['index', 'browser'],

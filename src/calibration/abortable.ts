@@ -12,9 +12,9 @@ export function abortable(runner: Runner, signal: AbortSignal | undefined): Runn
     get name() {
       return runner.name
     },
-    async load(model) {
+    async load(model, options) {
       signal.throwIfAborted()
-      const session = await untilAborted(signal, runner.load(model), (late) => late.close())
+      const session = await untilAborted(signal, runner.load(model, options), (late) => late.close())
       return abortableSession(session, signal)
     },
   }
@@ -25,6 +25,9 @@ function abortableSession(session: RunnerSession, signal: AbortSignal): RunnerSe
   return {
     inputs: session.inputs,
     outputs: session.outputs,
+    get seconds() {
+      return session.seconds
+    },
     async run(feeds, fetches) {
       signal.throwIfAborted()
       const run = fetches === undefined ? session.run(feeds) : session.run(feeds, fetches)

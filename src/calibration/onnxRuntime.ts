@@ -1,6 +1,7 @@
 /**
  * ONNX Runtime as a Runner: the WebAssembly build (browser, Node, Bun, Deno) and the native one. Both are optional to
- * install and are imported when a runner is created. This file imports no Node module, so it runs in a page.
+ * install and are imported when a runner is created. This file imports no Node module, so it runs in a page. Where there are
+ * threads for it, a runner is in one of its own (runtimeThread.ts).
  *
  * Two settings are fixed. The wasm provider is the only one, because its results are the same bytes everywhere and for
  * any thread count we tried. The thread counts are set. All others have their defaults, so that a written model is checked as
@@ -14,6 +15,7 @@ import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput, Tensor, TensorType } from '../tensor/tensor.js'
 import { type LoadOptions, type Runner, type RunnerSession, saysNoMemory } from './runner.js'
+import { type Build, createThreadRunner } from './runtimeThread.js'
 import { unknownOperator } from './unknownOperator.js'
 
 type OrtModule = typeof Ort
@@ -41,9 +43,17 @@ const FATAL_ONLY = 4
  * @example
  * const runner = await createOrtWebRunner({ threads: 4 })
  */
-export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Promise<Runner> {
-  const ort = options.ort ?? (await importWeb())
-  const threads = options.threads ?? 1
+export async function createOrtWebRunner({ ort, threads = 1 }: OrtWebRunnerOptions = {}): Promise<Runner> {
+  const apart = ort === undefined ? await createThreadRunner('web', threads) : null
+  return apart ?? createWebHere(threads, ort)
+}
+
+/** A runner in this thread, which its runs block. */
+export const createOrtHere = (build: Build, threads: number): Promise<Runner> =>
+  build === 'web' ? createWebHere(threads) : createNativeHere(threads)
+
+async function createWebHere(threads: number, given?: OrtModule): Promise<Runner> {
+  const ort = given ?? (await importWeb())
   ort.env.logLevel = 'fatal'
   ort.env.wasm.numThreads = threads
   return {
@@ -66,9 +76,12 @@ export async function createOrtWebRunner(options: OrtWebRunnerOptions = {}): Pro
  * @example
  * const runner = await createOrtNodeRunner({ threads: 4 })
  */
-export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promise<Runner> {
+export async function createOrtNodeRunner({ threads = 1 }: OrtRunnerOptions = {}): Promise<Runner> {
+  return (await createThreadRunner('native', threads)) ?? createNativeHere(threads)
+}
+
+async function createNativeHere(threads: number): Promise<Runner> {
   const ort = await importNative('onnxruntime-node')
-  const threads = options.threads ?? 1
   return {
     name: `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common} (cpu, ${threadCount(threads)})`,
     load: (model, options) =>
@@ -86,16 +99,24 @@ export async function createOrtNodeRunner(options: OrtRunnerOptions = {}): Promi
  * Creates the native runner if onnxruntime-node is installed, else the WebAssembly one.
  * @param options threads
  * @throws GpfqError RUNTIME_MISSING if neither is installed
+ * @function
  * @example
  * const { model, report } = await quantizeModel(bytes, { calibration, runner: await createRunner() })
  */
-export async function createRunner(options: OrtRunnerOptions = {}): Promise<Runner> {
+export const createRunner = (options: OrtRunnerOptions = {}): Promise<Runner> =>
+  createInstalled((build) => (build === 'web' ? createOrtWebRunner(options) : createOrtNodeRunner(options)))
+
+/** The same in this thread, for a process that measures its memory. */
+export const createRunnerHere = ({ threads = 1 }: OrtRunnerOptions): Promise<Runner> =>
+  createInstalled((build) => createOrtHere(build, threads))
+
+async function createInstalled(create: (build: Build) => Promise<Runner>): Promise<Runner> {
   try {
-    return await createOrtNodeRunner(options)
+    return await create('native')
   } catch (error) {
     if (!(error instanceof GpfqError && error.code === 'RUNTIME_MISSING')) throw error
   }
-  return createOrtWebRunner(options)
+  return create('web')
 }
 
 /**

@@ -2,9 +2,13 @@
 /**
  * The `gpfq` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted; 129 and 143 for SIGHUP and SIGTERM.
  * A signal aborts the run by one AbortSignal. A second one, or some seconds, end the process. No output is left half-written.
+ * A process that exits waits for its threads, and ONNX Runtime cannot be stopped within a run: then the process ends itself by
+ * the signal that it got, which a shell shows as the same exit code.
  * An error is one line. GPFQ_DEBUG=1 prints its stack as well.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Command, CommanderError } from 'commander'
+import { endThread } from '../calibration/runtimeThread.js'
 import { systemReason } from '../data/access.js'
 import { removeUnfinished } from '../data/output.js'
 import { isDescribed } from '../errors.js'
@@ -18,26 +22,38 @@ const EXIT = { done: 0, failed: 1, usage: 2 } as const
 /** Signals that end a run, and their exit codes: 128 and the signal's number. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
+type SignalName = keyof typeof SIGNALS
+
 /** Milliseconds after a signal until the process ends, whatever it is doing. */
 const PATIENCE = 5000
 
+/** Milliseconds that the thread of ONNX Runtime gets to end. */
+const LAST_WAIT = 30
+
 class Interrupted extends Error {
   override readonly name = 'Interrupted'
-  readonly exitCode: number
+  readonly signal: SignalName
 
-  constructor(exitCode: number) {
+  constructor(signal: SignalName) {
     super('interrupted')
-    this.exitCode = exitCode
+    this.signal = signal
   }
+}
+
+/** Ends the process by a signal, at once. */
+function endBy(signal: SignalName): void {
+  removeUnfinished()
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
 }
 
 async function main(argv: readonly string[]): Promise<number> {
   const controller = new AbortController()
-  for (const [name, exitCode] of Object.entries(SIGNALS))
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(exitCode)
-      controller.abort(new Interrupted(exitCode))
-      setTimeout(() => process.exit(exitCode), PATIENCE).unref()
+      if (controller.signal.aborted) return endBy(name)
+      controller.abort(new Interrupted(name))
+      setTimeout(endBy, PATIENCE, name).unref()
     })
   process.on('exit', removeUnfinished)
   process.stderr.on('error', () => {}) // a closed stderr does not stop the run
@@ -54,7 +70,11 @@ async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv)
     return EXIT.done
   } catch (error) {
-    return report(error, controller.signal, optionNames(program))
+    const code = report(error, controller.signal, optionNames(program))
+    const reason: unknown = controller.signal.reason
+    if (reason instanceof Interrupted && !(await Promise.race([endThread(), delay(LAST_WAIT)])))
+      endBy(reason.signal)
+    return code
   }
 }
 
@@ -75,7 +95,7 @@ function report(error: unknown, signal: AbortSignal, options: ReadonlySet<string
   const reason: unknown = signal.aborted ? signal.reason : error
   if (reason instanceof Interrupted) {
     terminal.say('interrupted: nothing was written')
-    return reason.exitCode
+    return SIGNALS[reason.signal]
   }
   if (process.env.GPFQ_DEBUG !== undefined && error instanceof Error)
     for (const line of (error.stack ?? error.message).split('\n')) terminal.say(printable(line))

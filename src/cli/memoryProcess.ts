@@ -1,10 +1,10 @@
 /** The process of measureMemory. It is started for one model and ends with it. */
 import { setTimeout } from 'node:timers/promises'
+import { createOrtHere, createRunnerHere } from '../calibration/onnxRuntime.js'
 import { makeNode } from '../onnx/edit.js'
 import { encodeProbe } from '../onnx/probe.js'
 import type { MemoryAnswer, MemoryTask } from './memory.js'
 import { openModel } from './model.js'
-import { openRunner } from './runner.js'
 
 process.once('disconnect', () => process.exit(1)) // the command has ended
 
@@ -17,9 +17,10 @@ process.once('message', async (task: MemoryTask) => {
   }
 })
 
-async function growthOf({ path, feeds, ...choice }: MemoryTask): Promise<number> {
+async function growthOf({ path, feeds, runner: build, threads }: MemoryTask): Promise<number> {
   const bytes = await (await openModel(path)).runnable()
-  const runner = await openRunner(choice)
+  // In this thread: what another one holds for a moment would count too.
+  const runner = await (build === undefined ? createRunnerHere({ threads }) : createOrtHere(build, threads))
   // The first session starts ONNX Runtime itself, which is not the model's.
   const first = await runner.load(encodeNothing())
   await first.run({ x: { type: 'float32', dims: [1], data: new Float32Array(1) } })

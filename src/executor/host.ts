@@ -70,7 +70,7 @@ export function createHostApi(page: Remote<PageApi>): HostApi {
         signal: abortion.signal,
         onProgress: (fraction) => void page('onProgress', fraction),
       })
-      return transfer(value, ownBuffers(buffers(value)))
+      return transfer(value, buffers(value))
     } finally {
       void page('onPeak', executor.peakMemoryBytes)
     }
@@ -98,11 +98,6 @@ export function createHostApi(page: Remote<PageApi>): HostApi {
     abort: () => abortion.abort(),
   }
 }
-
-/** The buffers that can be handed over: those that are not shared, each once. */
-export const ownBuffers = (buffers: readonly (ArrayBufferLike | undefined)[]): ArrayBuffer[] => [
-  ...new Set(buffers.filter((buffer) => buffer instanceof ArrayBuffer)),
-]
 
 async function* batchesOf(page: Remote<PageApi>): AsyncIterable<SampleBatch> {
   for (let batch = await page('next'); batch !== null; batch = await page('next')) yield batch

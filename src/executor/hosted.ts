@@ -11,7 +11,7 @@ import type { SolveRequest } from '../methods/solution.js'
 import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import type { Executor } from './executor.js'
-import { type HostApi, ownBuffers, type PageApi, revive } from './host.js'
+import { type HostApi, type PageApi, revive } from './host.js'
 
 interface RunFor {
   readonly signal?: AbortSignal | undefined
@@ -153,7 +153,7 @@ function readBatches(batches: Batches, onProgress: ((fraction: number) => void) 
         if (step === undefined || step.done === true) return null
         const { x, xq, gather } = step.value
         const copy = { x: x.slice(), xq: xq?.slice() ?? null, gather }
-        return transfer(copy, ownBuffers([copy.x.buffer, copy.xq?.buffer]))
+        return transfer(copy, [copy.x.buffer, copy.xq?.buffer])
       } catch (cause) {
         error = cause
         throw cause

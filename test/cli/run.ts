@@ -1,7 +1,7 @@
 /** Runs the built command in an empty folder of its own, as a shell would. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
@@ -12,6 +12,7 @@ const MAIN = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url
 export const DIGITS = fileURLToPath(new URL('../../demo-data/', import.meta.url))
 
 export interface Run {
+  /** The exit code; of a process that a signal ended 128 and its number, as in a shell. */
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
@@ -29,6 +30,8 @@ export function gpfq(
   options: {
     env?: Record<string, string>
     interruptOn?: RegExp
+    /** Milliseconds between what is waited for and the signal. */
+    interruptAfter?: number
     signal?: NodeJS.Signals
     closeStderr?: boolean
   } = {},
@@ -43,10 +46,13 @@ export function gpfq(
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
-    if (options.interruptOn?.test(stderr)) child.kill(options.signal ?? 'SIGINT')
+    if (options.interruptOn?.test(stderr))
+      setTimeout(() => child.kill(options.signal ?? 'SIGINT'), options.interruptAfter ?? 0)
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (code) => resolve({ code, stdout, stderr }))
+    child.on('close', (code, signal) => {
+      resolve({ code: signal === null ? code : 128 + constants.signals[signal], stdout, stderr })
+    })
   })
 }
