@@ -38,7 +38,7 @@ const FLOORS: readonly Floor[] = [
   { name: 'calibration', holds: ['src/calibration'] },
   { name: 'model', holds: ['src/model'] },
   // Data and reports use the model's types, but no code of it.
-  { name: 'data', holds: ['src/data'], on: ['ground', 'tensor'] },
+  { name: 'data', holds: ['src/data'], on: ['ground', 'tensor', 'platform'] },
   { name: 'report', holds: ['src/report'], on: ['ground'] },
   { name: 'cli', holds: ['src/cli'] },
 ]

@@ -69,9 +69,9 @@ export function arrayColumn({ type, dims, read }: ArrayEntry, place: string, axi
     samples,
     isImages: false,
     dims: sampleDims,
-    async prepare({ samples: wanted, bound }) {
+    async prepare({ samples: wanted, bound, signal }) {
       // Where another axis counts samples, they do not lie together: all are read, and put one after another.
-      const found = await read(axis === 0 ? wanted : Number.POSITIVE_INFINITY, bound)
+      const found = await read(axis === 0 ? wanted : Number.POSITIVE_INFINITY, bound, signal)
       const inner = elementCount(dims.slice(axis + 1))
       tensor =
         axis === 0

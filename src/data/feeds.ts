@@ -76,7 +76,7 @@ export interface FeedOptions extends Preprocessing {
   readonly maxBytes?: number | undefined
   /** An image that cannot be read is an error. Default: it is left out with a note, where images are the only input. */
   readonly strict?: boolean | undefined
-  /** Aborts between images. */
+  /** Aborts while files are read, here and as batches are. */
   readonly signal?: AbortSignal | undefined
 }
 

@@ -5,6 +5,7 @@
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
+import { createPauses } from '../platform/pauses.js'
 import { describeShape, isChannelsLast, sampleDims } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { IMAGE_BYTES, tooLarge } from './bound.js'
@@ -54,15 +55,16 @@ export async function imageColumns(
 ): Promise<readonly Column[]> {
   const images = sortedImages(files)
   const { channels, height, width } = shapeOf(input, place, imageSize)
+  const pause = createPauses(signal)
   const kept: Kept = { images: new Map(), bytes: 0 }
   const columnOf = (group: readonly DataFile[], size: ImageSize): Column =>
-    imageColumn(group, { channels, ...size }, { place, input: input.name, maxBytes, kept })
+    imageColumn(group, { channels, ...size }, { place, input: input.name, maxBytes, kept, signal })
   if (height !== null && width !== null) return [columnOf(images, { height, width })]
 
   const groups: { size: ImageSize; images: DataFile[] }[] = []
   for (const image of images) {
-    signal?.throwIfAborted()
-    const own = await ownSize(image, maxBytes)
+    await pause()
+    const own = await ownSize(image, maxBytes, signal)
     const last = groups.at(-1)
     // An image that cannot be read is refused or left out when samples are made ready, whatever its group.
     const { height: ownHeight, width: ownWidth } = own ?? last?.size ?? SMALLEST
@@ -76,10 +78,14 @@ export async function imageColumns(
 const SMALLEST: ImageSize = { width: OWN_STEP, height: OWN_STEP }
 
 /** The size of an image, rounded down to multiples of OWN_STEP; null if its header cannot be read. */
-async function ownSize(image: DataFile, maxBytes: number): Promise<ImageSize | null> {
+async function ownSize(
+  image: DataFile,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<ImageSize | null> {
   const round = (side: number): number => Math.max(1, Math.floor(side / OWN_STEP)) * OWN_STEP
   try {
-    const { width, height } = imageSizeOf(await bytesOf(image), image.name, maxBytes)
+    const { width, height } = imageSizeOf(await bytesOf(image, signal), image.name, maxBytes)
     return { width: round(width), height: round(height) }
   } catch (error) {
     if (isRefusal(error)) return null
@@ -98,13 +104,15 @@ interface ImageColumnOptions {
   readonly input: string
   readonly maxBytes: number
   readonly kept: Kept
+  readonly signal: AbortSignal | undefined
 }
 
 function imageColumn(
   images: readonly DataFile[],
   size: ImageSize & { readonly channels: 1 | 3 | 4 },
-  { place, input, maxBytes, kept }: ImageColumnOptions,
+  { place, input, maxBytes, kept, signal }: ImageColumnOptions,
 ): Column {
+  const pause = createPauses(signal)
   const length = size.channels * size.height * size.width
   if (length > maxBytes) throw tooLarge(place, `an image for input ${input}`, maxBytes, length)
   let chosen: readonly DataFile[] = images
@@ -113,7 +121,7 @@ function imageColumn(
     if (source === undefined) throw rangeError('image', `an index below ${chosen.length}`, 'another')
     const before = kept.images.get(source)
     if (before !== undefined) return before
-    const planes = fitImage(await decodeImage(source, maxBytes), size)
+    const planes = fitImage(await decodeImage(source, maxBytes, signal), size)
     if (hasRoom()) {
       kept.images.set(source, planes)
       kept.bytes += length
@@ -126,14 +134,14 @@ function imageColumn(
     samples: images.length,
     isImages: true,
     dims: [size.channels, size.height, size.width],
-    async prepare({ samples, lenient, signal }) {
+    async prepare({ samples, lenient }) {
       if (!lenient) return { skipped: [], sentinel: null }
       const good: DataFile[] = []
       const skipped: { position: number; error: GpfqError }[] = []
       for (const [position, image] of images.entries()) {
         if (good.length >= samples) break
-        signal?.throwIfAborted()
-        const error = await refusal(image, maxBytes, hasRoom() ? readOne : null)
+        await pause()
+        const error = await refusal(image, maxBytes, signal, hasRoom() ? readOne : null)
         if (error === null) good.push(image)
         else skipped.push({ position, error })
       }
@@ -142,7 +150,10 @@ function imageColumn(
     },
     async read(begin, end) {
       const batch = new Uint8Array((end - begin) * length)
-      for (let i = begin; i < end; i++) batch.set(await readOne(chosen[i]), (i - begin) * length)
+      for (let i = begin; i < end; i++) {
+        await pause()
+        batch.set(await readOne(chosen[i]), (i - begin) * length)
+      }
       return batch
     },
   }
@@ -152,12 +163,13 @@ function imageColumn(
 async function refusal(
   image: DataFile,
   maxBytes: number,
+  signal: AbortSignal | undefined,
   decode: ((image: DataFile) => Promise<unknown>) | null,
 ): Promise<GpfqError | null> {
   try {
     if (decode !== null) await decode(image)
     else {
-      const bytes = await bytesOf(image)
+      const bytes = await bytesOf(image, signal)
       checkEnd(bytes, checkImage(bytes, image.name, maxBytes), image.name)
     }
     return null

@@ -7,6 +7,7 @@
  */
 import { jpegWasm } from '#jpegWasm'
 import { GpfqError, reasonOf } from '../errors.js'
+import { createPauses } from '../platform/pauses.js'
 import { IMAGE_BYTES, tooLarge } from './bound.js'
 import { readJpegHeader } from './jpeg.js'
 import { decodePngPixels, readPngHeader } from './png.js'
@@ -35,16 +36,22 @@ export function isImageName(name: string): boolean {
 /**
  * Decodes one image. Its first bytes say which format it has, not its name.
  * @param maxBytes most bytes of its pixels, 4 a pixel
+ * @param signal aborts between pieces of it
  * @throws GpfqError INVALID_DATA if it is damaged, too large or of another format; RUNTIME_MISSING if the JPEG decoder is
  * missing
  */
-export async function decodeImage(source: DataFile, maxBytes = IMAGE_BYTES): Promise<Pixels> {
-  const bytes = await bytesOf(source)
+export async function decodeImage(
+  source: DataFile,
+  maxBytes = IMAGE_BYTES,
+  signal?: AbortSignal,
+): Promise<Pixels> {
+  const bytes = await bytesOf(source, signal)
   const place = source.name
   if (checkImage(bytes, place, maxBytes) === 'JPEG') return decodeJpeg(bytes, place)
   try {
-    return await decodePngPixels(bytes)
+    return await decodePngPixels(bytes, createPauses(signal))
   } catch (cause) {
+    signal?.throwIfAborted()
     throw damaged(place, 'PNG', reasonOf(cause), cause)
   }
 }

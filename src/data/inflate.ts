@@ -3,6 +3,7 @@
  * unpacked, so that a stream never takes more memory than was asked for, whatever its headers say.
  */
 import { Inflate, Unzlib } from 'fflate'
+import { atOnce, type Steps } from './steps.js'
 
 /** No deflate stream grows by more than this factor (zlib's technical notes). */
 const LARGEST_RATIO = 1032
@@ -56,7 +57,11 @@ export interface Extent {
  * Unpacks a deflate stream, with zlib's frame around it or without.
  * @throws the decoder's error for a damaged stream
  */
-export function inflate(packed: Uint8Array, frame: 'none' | 'zlib', extent: Extent): Unpacked {
+export const inflate = (packed: Uint8Array, frame: 'none' | 'zlib', extent: Extent): Unpacked =>
+  atOnce(inflateSteps(packed, frame, extent))
+
+/** The same, a piece at each step. */
+export function* inflateSteps(packed: Uint8Array, frame: 'none' | 'zlib', extent: Extent): Steps<Unpacked> {
   const { need, through = need, onPiece } = extent
   const out = new Collector(capacity(packed.length, need))
   const take = (piece: Uint8Array): void => {
@@ -67,15 +72,21 @@ export function inflate(packed: Uint8Array, frame: 'none' | 'zlib', extent: Exte
   for (let at = 0; at < packed.length; at += PIECE) {
     if (out.count > Math.max(need, through)) return { bytes: out.bytes, ended: false }
     stream.push(packed.subarray(at, at + PIECE), at + PIECE >= packed.length)
+    yield
   }
   return { bytes: out.bytes, ended: out.count <= Math.max(need, through) }
 }
 
 /**
  * Unpacks gzip.
+ * @param pause is called between pieces
  * @throws the decoder's error for a damaged stream
  */
-export async function gunzip(packed: Uint8Array, { need, through = need }: Extent): Promise<Unpacked> {
+export async function gunzip(
+  packed: Uint8Array,
+  { need, through = need }: Extent,
+  pause: () => Promise<void> | undefined = () => undefined,
+): Promise<Unpacked> {
   const out = new Collector(capacity(packed.length, need))
   let at = 0
   const pieces = new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -88,6 +99,7 @@ export async function gunzip(packed: Uint8Array, { need, through = need }: Exten
   const reader = pieces.pipeThrough(new DecompressionStream('gzip')).getReader()
   for (;;) {
     const { done, value } = await reader.read()
+    await pause()
     if (done) return { bytes: out.bytes, ended: true }
     out.add(value)
     if (out.count <= Math.max(need, through)) continue

@@ -31,7 +31,7 @@ export async function matchColumns(
   options: FeedOptions,
   notes: FeedNote[],
 ): Promise<ReadonlyMap<string, readonly Column[]>> {
-  const { maxBytes } = options
+  const { maxBytes, signal } = options
   const columns = new Map<string, readonly Column[]>()
   const add = (input: RunnerInput, found: readonly Column[]) => {
     columns.set(input.name, [...(columns.get(input.name) ?? []), ...found])
@@ -51,7 +51,7 @@ export async function matchColumns(
       add(input, await soundColumns(source.files, input, source.name, options, notes))
       continue
     }
-    const arrays = await openArrays(file, maxBytes ?? ARRAY_BYTES)
+    const arrays = await openArrays(file, maxBytes ?? ARRAY_BYTES, signal)
     const isChosen = source.input !== undefined || source.array !== undefined
     const named = isChosen ? [] : namedInputs(arrays, inputs, notes, source.name)
     const column = (input: RunnerInput, name = input.name): Column =>

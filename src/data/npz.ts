@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { ARRAY_BYTES, HEADER_BYTES, tooLarge } from './bound.js'
 import { type ArrayLayout, bytesTo, decodeArray, extentTo, formatNpy, npyLayout, rowsToRead } from './npy.js'
 import { listed } from './quote.js'
+import { atOnce, type Steps } from './steps.js'
 import { readDirectory, unpackMember, type ZipMember } from './zip.js'
 
 export { isZip } from './zip.js'
@@ -32,7 +33,7 @@ export interface OpenNpz extends NpzArchive {
    * The first samples of an array.
    * @param bound most bytes to unpack
    */
-  read(name: string, layout: ArrayLayout, samples: number, bound: number): Tensor
+  read(name: string, layout: ArrayLayout, samples: number, bound: number): Steps<Tensor>
 }
 
 /**
@@ -63,23 +64,23 @@ export function openNpz(bytes: Uint8Array, place = 'npz', maxBytes = ARRAY_BYTES
   }
   const layout = (name: string): ArrayLayout => {
     const member = memberOf(name)
-    const start = unpackMember(bytes, member, place, { need: HEADER_BYTES })
+    const start = atOnce(unpackMember(bytes, member, place, { need: HEADER_BYTES }))
     return npyLayout(start, member.place(place))
   }
-  const read: OpenNpz['read'] = (name, header, samples, bound) => {
+  function* read(name: string, header: ArrayLayout, samples: number, bound: number): Steps<Tensor> {
     const member = memberOf(name)
     const own = member.place(place)
     const rows = rowsToRead(header, samples)
     const need = bytesTo(header, rows)
     if (!(need <= bound) && member.method !== 'stored') throw tooLarge(own, 'the unpacked array', bound, need)
-    const content = unpackMember(bytes, member, place, extentTo(header, rows, bound))
+    const content = yield* unpackMember(bytes, member, place, extentTo(header, rows, bound))
     return decodeArray(header, content, own, rows)
   }
   return {
     names,
     layout,
     read,
-    get: (name) => read(name, layout(name), Number.POSITIVE_INFINITY, maxBytes),
+    get: (name) => atOnce(read(name, layout(name), Number.POSITIVE_INFINITY, maxBytes)),
   }
 }
 

@@ -5,7 +5,8 @@
  */
 import { zlibSync } from 'fflate'
 import type { Pixels } from './images.js'
-import { inflate } from './inflate.js'
+import { inflateSteps } from './inflate.js'
+import { type Steps, withPauses } from './steps.js'
 
 /** Width, height and kind of pixels, as the first chunk says. */
 interface PngHeader {
@@ -59,9 +60,13 @@ export function readPngHeader(bytes: Uint8Array): PngHeader {
  * Decodes an image whose size was checked.
  * @throws the reason why it cannot be decoded
  */
-export async function decodePngPixels(bytes: Uint8Array): Promise<Pixels> {
+export async function decodePngPixels(
+  bytes: Uint8Array,
+  pause: () => Promise<void> | undefined,
+): Promise<Pixels> {
   const { convertIndexedToRgb, decode } = await import('fast-png')
-  const png = decode(rewrite(bytes, readPngHeader(bytes)))
+  const png = decode(await withPauses(rewrite(bytes, readPngHeader(bytes)), pause))
+  await pause()
   const { width, height, depth } = png
   if (png.palette !== undefined) {
     const data = convertIndexedToRgb(png)
@@ -75,7 +80,7 @@ export async function decodePngPixels(bytes: Uint8Array): Promise<Pixels> {
 }
 
 /** The image as the chunks that pixels need, its pixels unpacked. */
-function rewrite(bytes: Uint8Array, header: PngHeader): Uint8Array {
+function* rewrite(bytes: Uint8Array, header: PngHeader): Steps<Uint8Array> {
   const kept = new Map<string, Uint8Array>()
   const parts: Uint8Array[] = []
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -91,7 +96,7 @@ function rewrite(bytes: Uint8Array, header: PngHeader): Uint8Array {
   const palette = kept.get('PLTE')
   if (header.colour === 3 && palette === undefined) throw new RangeError('its palette is missing')
   const need = rawBytes(header)
-  const raw = inflate(concatenate(parts), 'zlib', { need }).bytes
+  const raw = (yield* inflateSteps(concatenate(parts), 'zlib', { need })).bytes
   if (raw.length < need) throw new RangeError(`${raw.length} of ${need} bytes of pixels`)
   return concatenate([
     bytes.subarray(0, SIGNATURE),

@@ -5,6 +5,7 @@
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
+import { createPauses } from '../platform/pauses.js'
 import { describeShape, sampleDims } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { tooLarge } from './bound.js'
@@ -30,13 +31,13 @@ export async function soundColumns(
   files: readonly DataFile[],
   input: RunnerInput,
   place: string,
-  { sampleRate, soundLength }: Pick<FeedOptions, 'sampleRate' | 'soundLength'>,
+  { sampleRate, soundLength, signal }: Pick<FeedOptions, 'sampleRate' | 'soundLength' | 'signal'>,
   notes: FeedNote[],
 ): Promise<readonly Column[]> {
   const { fixed, leading } = pieceOf(input, place, soundLength)
   const sounds: Sound[] = []
   for (const file of files.filter(({ name }) => isSoundName(name)).toSorted(byName)) {
-    const layout = wavLayout(await bytesOf(file), file.name)
+    const layout = wavLayout(await bytesOf(file, signal), file.name)
     const first = sounds[0]?.layout.rate ?? layout.rate
     if (sampleRate === undefined && layout.rate !== first)
       throw new GpfqError('INVALID_DATA', {
@@ -82,14 +83,15 @@ function soundColumn(
     isImages: false,
     dims,
     async prepare({ samples, bound, signal }) {
+      const pause = createPauses(signal)
       const found: Float32Array[] = []
       for (const [i, { file, layout }] of sounds.entries()) {
         if (found.length >= samples) break
-        signal?.throwIfAborted()
+        await pause()
         const count = Math.min(counts[i]!, samples - found.length)
         const bytes = 4 * (found.length + count) * piece
         if (bytes > bound) throw tooLarge(place, 'the sound', bound, bytes)
-        const values = wavValues(await bytesOf(file), layout)
+        const values = wavValues(await bytesOf(file, signal), layout)
         const resampled = resample(values, layout.rate, sampleRate ?? layout.rate, count * piece)
         for (let at = 0; at < count * piece; at += piece) found.push(resampled.subarray(at, at + piece))
       }

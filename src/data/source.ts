@@ -4,9 +4,11 @@
  * as much is unpacked as is asked for.
  */
 
+import { untilAborted } from '../aborts.js'
 import { checkWhole, typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
 import { HINTS } from '../hints.js'
+import { createPauses } from '../platform/pauses.js'
 import type { Tensor, TensorType } from '../tensor/tensor.js'
 import { ARRAY_BYTES, HEADER_BYTES, tooLarge } from './bound.js'
 import { idxLayout, isIdx } from './idx.js'
@@ -23,6 +25,7 @@ import {
 } from './npy.js'
 import { isZip, type NpzArchive, type OpenNpz, openNpz } from './npz.js'
 import { cut, listed } from './quote.js'
+import { withPauses } from './steps.js'
 
 /** A file of data: a name, and a way to read it. */
 export interface DataFile {
@@ -53,8 +56,9 @@ export interface ArrayEntry {
    * The array, or its first samples.
    * @param samples at most as many
    * @param bound most bytes to unpack
+   * @param signal aborts between pieces
    */
-  read(samples: number, bound: number): Promise<Tensor>
+  read(samples: number, bound: number, signal?: AbortSignal): Promise<Tensor>
 }
 
 /** An array file of which headers alone are read. */
@@ -84,13 +88,14 @@ export async function readArrays(source: DataFile, options: ReadOptions = {}): P
  * @param bound most bytes of a gzipped archive, and of an array that its `get` gives
  * @throws {GpfqError} INVALID_DATA
  */
-export async function openArrays(source: DataFile, bound: number): Promise<OpenFile> {
+export async function openArrays(source: DataFile, bound: number, signal?: AbortSignal): Promise<OpenFile> {
   const place = source.name
-  const bytes = await bytesOf(source)
+  const bytes = await bytesOf(source, signal)
   const isPacked = isGzip(bytes)
-  const beginning = isPacked ? await readPacked(bytes, place, { need: HEADER_BYTES }) : bytes
+  const beginning = isPacked ? await readPacked(bytes, place, { need: HEADER_BYTES }, signal) : bytes
   if (isZip(beginning)) {
-    const whole = isPacked ? await readPacked(bytes, place, { need: bound + 1, through: bound }) : bytes
+    const extent = { need: bound + 1, through: bound }
+    const whole = isPacked ? await readPacked(bytes, place, extent, signal) : bytes
     if (whole.length > bound && isPacked) throw tooLarge(place, 'the unpacked archive', bound, null)
     return { kind: 'named', archive: openNpz(whole, place, bound) }
   }
@@ -100,12 +105,12 @@ export async function openArrays(source: DataFile, bound: number): Promise<OpenF
     entry: {
       type: layout.type,
       dims: layout.dims,
-      async read(samples, most) {
+      async read(samples, most, own) {
         const rows = rowsToRead(layout, samples)
         const need = bytesTo(layout, rows)
         if (!isPacked) return decodeArray(layout, bytes, place, rows)
         if (!(need <= most)) throw tooLarge(place, 'the unpacked array', most, need)
-        const content = await readPacked(bytes, place, extentTo(layout, rows, most))
+        const content = await readPacked(bytes, place, extentTo(layout, rows, most), own)
         return decodeArray(layout, content, place, rows)
       },
     },
@@ -131,7 +136,8 @@ export function pickEntry(file: OpenFile, name: string | undefined, place: strin
   const { archive } = file
   const found = pickName(archive.names, name, place)
   const layout = archive.layout(found)
-  const read: ArrayEntry['read'] = async (samples, bound) => archive.read(found, layout, samples, bound)
+  const read: ArrayEntry['read'] = (samples, bound, signal) =>
+    withPauses(archive.read(found, layout, samples, bound), createPauses(signal))
   return { type: layout.type, dims: layout.dims, read }
 }
 
@@ -148,8 +154,8 @@ function pickName(names: readonly string[], name: string | undefined, place: str
 }
 
 /** All bytes of a file, as they lie there. */
-export async function bytesOf(source: DataFile): Promise<Uint8Array> {
-  const bytes: unknown = await source.bytes()
+export async function bytesOf(source: DataFile, signal?: AbortSignal): Promise<Uint8Array> {
+  const bytes: unknown = await untilAborted(signal, source.bytes())
   if (bytes instanceof Uint8Array) return bytes
   throw typeError({ place: source.name, expected: 'bytes() to give a Uint8Array', got: typeof bytes })
 }
@@ -157,10 +163,16 @@ export async function bytesOf(source: DataFile): Promise<Uint8Array> {
 const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b
 
 /** The first bytes of a gzipped file. @throws GpfqError INVALID_DATA if the stream is damaged */
-async function readPacked(bytes: Uint8Array, place: string, extent: Extent): Promise<Uint8Array> {
+async function readPacked(
+  bytes: Uint8Array,
+  place: string,
+  extent: Extent,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
   try {
-    return (await gunzip(bytes, extent)).bytes
+    return (await gunzip(bytes, extent, createPauses(signal))).bytes
   } catch (cause) {
+    signal?.throwIfAborted()
     const problem = 'the gzip data is damaged or cut short'
     throw new GpfqError('INVALID_DATA', { place, problem }, { cause })
   }

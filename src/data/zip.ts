@@ -5,8 +5,9 @@
  */
 import { GpfqError, reasonOf } from '../errors.js'
 import { crc32 } from './crc32.js'
-import { type Extent, inflate } from './inflate.js'
+import { type Extent, inflateSteps } from './inflate.js'
 import { cut } from './quote.js'
+import type { Steps } from './steps.js'
 
 /** An entry of the central directory. */
 export interface ZipMember {
@@ -121,12 +122,12 @@ function findZip64(view: DataView, start: number, length: number): number | null
  * @param place the name of the archive in errors
  * @throws {GpfqError} INVALID_DATA
  */
-export function unpackMember(
+export function* unpackMember(
   bytes: Uint8Array,
   member: ZipMember,
   place: string,
   extent: Extent,
-): Uint8Array {
+): Steps<Uint8Array> {
   const own = member.place(place)
   if (member.isEncrypted) throw new GpfqError('INVALID_DATA', { place: own, problem: 'it is encrypted' })
   if (member.method === 'other')
@@ -140,12 +141,12 @@ export function unpackMember(
   if (member.method === 'stored') {
     // A header alone is no reason to read all of the member.
     const whole = packed.length <= (extent.through ?? extent.need)
-    if (whole) compare(own, member.crc, crc32(packed))
+    if (whole) compare(own, member.crc, yield* crcSteps(packed))
     return packed
   }
   let sum = 0
   try {
-    const { bytes: content, ended } = inflate(packed, 'none', {
+    const { bytes: content, ended } = yield* inflateSteps(packed, 'none', {
       ...extent,
       onPiece: (piece) => {
         sum = crc32(piece, sum)
@@ -156,6 +157,18 @@ export function unpackMember(
   } catch (cause) {
     throw cause instanceof GpfqError ? cause : damaged(own, cause)
   }
+}
+
+/** Bytes of a step of a checksum. */
+const CRC_STEP = 2 ** 20
+
+function* crcSteps(bytes: Uint8Array): Steps<number> {
+  let sum = 0
+  for (let at = 0; at < bytes.length; at += CRC_STEP) {
+    sum = crc32(bytes.subarray(at, at + CRC_STEP), sum)
+    yield
+  }
+  return sum
 }
 
 function packedBytes(bytes: Uint8Array, { header, packed }: ZipMember, place: string): Uint8Array {

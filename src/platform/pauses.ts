@@ -1,5 +1,5 @@
 /** Pauses of long work on the calling thread, so that timers and signals are handled, and an abort is seen. */
-import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
+import { yieldToEventLoop } from './yieldToEventLoop.js'
 
 /** Milliseconds between two pauses: short enough that Ctrl-C feels immediate. */
 const BETWEEN = 20
