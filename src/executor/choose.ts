@@ -1,12 +1,12 @@
-/** Chooses the executor by what the runtime allows. If a page cannot share memory, it warns once and says how to change it. */
+/**
+ * Chooses the executor by what the runtime allows. What few need is loaded when it is needed: one worker for all, and relaxed
+ * SIMD.
+ */
 import { createInlinePool } from '../engine/inline.js'
 import { createPool } from '../engine/pool.js'
-import { loadFastModule } from '../engine/relaxedModule.js'
 import { hasWorkers, loadModule, threadsOr } from '../platform/init.js'
-import { memoizeAsync } from '../platform/memoizeAsync.js'
 import { canShareMemory } from '../platform/memory.js'
 import type { Executor } from './executor.js'
-import { createHosted } from './hosted.js'
 import { createLocal } from './local.js'
 
 /** As in QuantizerOptions: number of worker threads, and whether relaxed SIMD is used. */
@@ -22,18 +22,15 @@ export interface ExecutorOptions {
  */
 export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
   const threads = threadsOr(options.threads)
-  const fast = options.fastMath === true ? await loadFastModule() : null
+  const fast = options.fastMath === true ? await loadFast() : null
   const module = fast ?? (await loadModule())
   const fastMath = fast !== null
   if (!hasWorkers()) return createLocal('inline', await createInlinePool(module), fastMath)
   if (canShareMemory()) return createLocal('pool', await createPool(threads, module), fastMath)
+  const { createHosted, warnOnce } = await import('./hosted.js')
   if (threads > 1) void warnOnce()
   return createHosted(module, fastMath)
 }
 
-const warnOnce = memoizeAsync(async () =>
-  console.warn(
-    'gpfq: this page cannot share memory, so there is one worker only; for more, serve it with ' +
-      'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
-  ),
-)
+const loadFast = async (): Promise<WebAssembly.Module | null> =>
+  (await import('../engine/relaxedModule.js')).loadFastModule()

@@ -9,9 +9,18 @@ import type { Batches } from '../methods/observeOptions.js'
 import type { SampleBatch } from '../methods/samples.js'
 import type { SolveRequest } from '../methods/solution.js'
 import { spawnWorker } from '../platform/init.js'
+import { memoizeAsync } from '../platform/memoizeAsync.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import type { Executor } from './executor.js'
 import { type HostApi, type PageApi, revive } from './host.js'
+
+/** Says once how a page can have more workers. */
+export const warnOnce = memoizeAsync(async () =>
+  console.warn(
+    'gpfq: this page cannot share memory, so there is one worker only; for more, serve it with ' +
+      'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
+  ),
+)
 
 interface RunFor {
   readonly signal?: AbortSignal | undefined
