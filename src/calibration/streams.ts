@@ -17,12 +17,12 @@ import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { roundSamples } from './roundTensor.js'
 import type { Runner, RunnerSession } from './runner.js'
 import { firstSamples, type Shard } from './shard.js'
+import { planHeld, type StreamPlan } from './streamPlan.js'
 import {
   bytesHeld,
   checkSameShape,
   freshPair,
   type HeldPair,
-  inputBytes,
   keepOnly,
   keptIn,
   notComputed,
@@ -48,15 +48,6 @@ export interface AdvanceContext extends RunContext {
   readonly onRange?: (name: string, tensor: Tensor) => void
 }
 
-/** What holding all tensors would take, and what is done about it. */
-export interface StreamPlan {
-  /** Most bytes of live tensors of all batches, if all were held. */
-  readonly bytes: number
-  readonly batches: number
-  /** Batches whose tensors are held; the others are computed again. */
-  readonly resident: number
-}
-
 /** Bytes of calibration tensors held at most: leaves room for ONNX Runtime and the 4 GiB of the kernels. */
 export const HELD_BYTES = 1.5 * 2 ** 30
 
@@ -80,6 +71,8 @@ export class Streams {
   readonly #dims: Map<string, readonly number[]>[]
   readonly #firstSample: number[]
   readonly #outputs: readonly string[]
+  /** Outputs of the model are held where samples judge it, if there is room. */
+  #keepsJudged = false
   #resident = 0
   #stage = -1
   #peakBytes = 0
@@ -154,24 +147,12 @@ export class Streams {
       BATCH_BUDGET,
     ),
   ): Promise<StreamPlan> {
-    const { types, held, results } = await sizes
-    for (const [name, type] of types) this.#types.set(name, type)
-    // Every batch holds as much more as its inputs are larger.
-    const bytes = this.#batches.map(
-      (feeds, batch) => (held + (this.#keepsOutputs(batch) ? results : 0)) * inputBytes(feeds),
-    )
-    let left = this.#budget
-    this.#resident = 0
-    for (const own of bytes) {
-      left -= own
-      if (left < 0) break
-      this.#resident++
-    }
-    return {
-      bytes: bytes.reduce((sum, own) => sum + own, 0),
-      batches: this.batches,
-      resident: this.#resident,
-    }
+    const known = await sizes
+    for (const [name, type] of known.types) this.#types.set(name, type)
+    const { keepsJudged, ...held } = planHeld(this.#batches, this.shard.batches.length, known, this.#budget)
+    this.#keepsJudged = keepsJudged
+    this.#resident = held.resident
+    return held
   }
 
   /** The stage that `advance` runs next. */
@@ -214,14 +195,19 @@ export class Streams {
     for (const held of this.#held.slice(0, this.#resident)) roundIn(held, stage, network)
   }
 
-  /** Tensors that the current stage holds, of one batch. @param network as in the stage's advance */
+  /**
+   * Tensors of one batch that the current stage holds, or outputs of the model, which are computed again if they are not held.
+   * @param network as in the stage's advance
+   */
   async tensors(
     network: Network,
     batch: number,
     names: readonly string[],
   ): Promise<ReadonlyMap<string, Pair>> {
-    const held =
-      batch < this.#resident ? this.#held[batch]! : await this.#chain(network, batch, this.#stage, () => {})
+    const resident = batch < this.#resident ? this.#held[batch]! : freshPair({})
+    const held = names.every((name) => resident.float.has(name))
+      ? resident
+      : await this.#chain(network, batch, this.#stage, () => {}, names)
     return new Map(
       names.map((name) => {
         const float = held.float.get(name)
@@ -283,23 +269,25 @@ export class Streams {
     batch: number,
     last: number,
     visit: (pair: OutputPair) => void,
+    wanted: readonly string[] = [],
   ): Promise<HeldPair> {
     const held = freshPair(this.#batches[batch] ?? {})
     for (let index = 0; index <= last; index++) {
-      await this.#runStage(network, index, batch, held, index === last ? visit : () => {})
-      if (index < last) keepOnly(held, this.#lasting(index, batch))
+      await this.#runStage(network, index, batch, held, index === last ? visit : () => {}, wanted)
+      if (index < last) keepOnly(held, this.#lasting(index, batch, wanted))
     }
     return held
   }
 
-  /** Outputs of the model are read of the first batch, by the last check, and of those kept out. */
+  /** Whether outputs of the model are held: those of the first batch, for the last check, and those that are judged. */
   #keepsOutputs(batch: number): boolean {
-    return batch === 0 || this.isHeldOut(batch)
+    return batch === 0 || (this.isHeldOut(batch) && this.#keepsJudged)
   }
 
   /** What is held after a stage. */
-  #lasting(stage: number, batch: number): Set<string> {
-    return new Set([...this.#stageAt(stage).live, ...(this.#keepsOutputs(batch) ? this.#outputs : [])])
+  #lasting(stage: number, batch: number, wanted: readonly string[] = []): Set<string> {
+    const outputs = this.#keepsOutputs(batch) ? this.#outputs : []
+    return new Set([...this.#stageAt(stage).live, ...outputs, ...wanted])
   }
 
   async #runStage(
@@ -308,6 +296,7 @@ export class Streams {
     batch: number,
     { float, quantized }: HeldPair,
     visit: (pair: OutputPair) => void,
+    wanted: readonly string[] = [],
   ): Promise<void> {
     const stage = this.#stageAt(index)
     const sessions = await this.#sessionsOf(network, index)
@@ -336,7 +325,7 @@ export class Streams {
       if (z !== undefined) quantized.set(name, z)
     }
     roundIn({ float, quantized }, stage, network)
-    keepOnly({ float, quantized }, new Set([...keptIn(stage), ...this.#lasting(index, batch)]))
+    keepOnly({ float, quantized }, new Set([...keptIn(stage), ...this.#lasting(index, batch, wanted)]))
   }
 
   async #sessionsOf(network: Network, index: number): Promise<StageSessions> {

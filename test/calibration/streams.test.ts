@@ -143,6 +143,35 @@ describe('Streams', () => {
     expect(one.bytes).toBeGreaterThan(await plain(1))
   })
 
+  it('computes outputs of the model again for samples that judge it, where there is no room to hold them', async () => {
+    const model = chain(6)
+    for (const name of ['z0', 'z1', 'z2', 'z3']) model.graph!.output.push(b.value(name))
+    const graph = indexGraph(model)
+    const { layers } = findLayers(graph)
+    const judged = async (budget?: number) => {
+      let network = Network.of(model)
+      const shard = wholeShard(feedsOf(2), feedsOf(4).slice(2))
+      const stages = planStages(graph, layers)
+      const streams = new Streams(await createCountingRunner(), network, shard, stages, budget)
+      const plan = await streams.plan()
+      for (const stage of stages) {
+        await streams.advance(network, context)
+        network = network.with(stage.quantize.map((layer) => halvedLayer(graph, layer)))
+        await streams.release()
+      }
+      const held = streams.peakBytes
+      const outputs = [0, 2, 3].map((batch) => streams.tensors(network, batch, graph.computedOutputs))
+      return { plan, held, outputs: await Promise.all(outputs) }
+    }
+    const roomy = await judged()
+    const tight = await judged(roomy.plan.bytes - 1)
+    expect([roomy, tight].map(({ plan }) => plan.resident)).toEqual([4, 4])
+    expect(tight.plan.bytes).toBeLessThan(roomy.plan.bytes)
+    expect(tight.held).toBeLessThan(roomy.held)
+    expect(tight.outputs).toEqual(roomy.outputs)
+    expect(roomy.outputs[2]!.size).toBe(graph.computedOutputs.length)
+  })
+
   it('replays the quantized stream when a weight is tied across depth', async () => {
     const w = b.floats('w', [WIDTH, WIDTH], b.noise(WIDTH * WIDTH, 5))
     const nodes = [

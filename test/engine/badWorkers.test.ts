@@ -61,7 +61,9 @@ describe('a worker that never answers', () => {
   it('ends a job when its pool is closed', async () => {
     await init({
       createWorker: () =>
-        start("port.on('message', ({ id, path }) => { if (path[0] === 'init') port.postMessage({ id, type: 'RAW' }) })"),
+        start(
+          "port.on('message', ({ id, path }) => { if (path[0] === 'init') port.postMessage({ id, type: 'RAW' }) })",
+        ),
     })
     const pool = await createPool(1, module)
     const run = pool.run(longJob(pool, 1))
@@ -70,7 +72,9 @@ describe('a worker that never answers', () => {
 })
 
 it('a worker that ends a job without its tiles is WORKER_FAILED', async () => {
-  await init({ createWorker: () => start("port.on('message', ({ id }) => port.postMessage({ id, type: 'RAW' }))") })
+  await init({
+    createWorker: () => start("port.on('message', ({ id }) => port.postMessage({ id, type: 'RAW' }))"),
+  })
   const pool = await createPool(2, module)
   await expect(pool.run(longJob(pool, 1))).rejects.toMatchObject({
     code: 'WORKER_FAILED',
