@@ -49,7 +49,7 @@ export { describeNote, type Note, type NoteCode } from './notes.js'
 export type { RangeKind } from './onnx/activations/integers.js'
 export type { ReadExternalData } from './onnx/externalData.js'
 export type { FloatAccount, KeptFloats } from './onnx/floatAccount.js'
-export type { Format, Skipped } from './onnx/layer.js'
+export type { Format, LayerOp, Skipped } from './onnx/layer.js'
 export { type ByteSource, type Model, openModel, type WholeModel } from './onnx/openModel.js'
 export type {
   ActivationOptions,

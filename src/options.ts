@@ -14,7 +14,7 @@ import type { WeightHistogram } from './model/weightHistogram.js'
 import type { Note } from './notes.js'
 import type { RangeKind } from './onnx/activations/integers.js'
 import type { FloatAccount } from './onnx/floatAccount.js'
-import type { Format, Skipped } from './onnx/layer.js'
+import type { Format, LayerOp, Skipped } from './onnx/layer.js'
 import type { Model } from './onnx/openModel.js'
 import type { Quantizer } from './quantizer.js'
 import type { Feeds } from './tensor/tensor.js'
@@ -257,12 +257,14 @@ export type ProgressEvent =
 /** The result of one layer. */
 export interface LayerReport {
   readonly name: string
-  readonly op: 'Conv' | 'Gemm' | 'MatMul'
+  readonly op: LayerOp
   readonly weight: string
   readonly inputs: number
   readonly neurons: number
   readonly groups: number
-  /** Number of sample rows that the codes depend on, 0 without calibration. */
+  /** Why the weight is rounded, with the scales of least weight error; null where the method of the run chooses its codes. */
+  readonly rounded: string | null
+  /** Number of sample rows that the codes depend on, 0 without calibration and where the weight is rounded. */
   readonly samples: number
   readonly levels: number
   readonly format: Format
@@ -273,7 +275,10 @@ export interface LayerReport {
   readonly ranges: RangeKind | null
   /** Why the layer has this kernel. */
   readonly kernelReason: string
-  /** ‖Y − Ỹ‖ / ‖Y‖ with the layer's outputs Y in the float and Ỹ in the quantized network; null without calibration. */
+  /**
+   * ‖Y − Ỹ‖ / ‖Y‖ with the layer's outputs Y in the float and Ỹ in the quantized network; null without calibration, and in
+   * the body of an If, Loop or Scan.
+   */
   readonly relativeError: number | null
   readonly sqnrDb: number | null
   /** The same error on samples that are kept out of calibration; null without them. */
@@ -364,13 +369,15 @@ export interface QuantizeReport {
 /** The plan of one layer. */
 export interface PlanLayer {
   readonly name: string
-  readonly op: 'Conv' | 'Gemm' | 'MatMul'
+  readonly op: LayerOp
   readonly weight: string
   readonly groups: number
   /** Per group. */
   readonly inputs: number
   /** Per group. */
   readonly neurons: number
+  /** As in LayerReport. */
+  readonly rounded: string | null
   readonly levels: number
   /** Whether levelsFor fixes the levels of this layer, so mixed precision does not change them. */
   readonly fixed: boolean

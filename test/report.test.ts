@@ -24,6 +24,7 @@ function layer(name: string, relativeError: number | null, bytesOut = 1000): Lay
     inputs: 27,
     neurons: 16,
     groups: 1,
+    rounded: null,
     samples: relativeError === null ? 0 : 4096,
     levels: 3,
     format: 'packed',

@@ -45,6 +45,7 @@ export function kernelsByLayer(
     planStages(graph, layers).flatMap(({ quantize, replay }) => (replay ? quantize : [])),
   )
   const choose = (layer: Layer, kernel: AskedKernel): LayerKernel => {
+    if (layer.unsampled.length > 0) return float('its weight is also read where no integer kernel can stand')
     if (replayed.has(layer)) return float('its weight is used again on what follows from it')
     const shape = {
       levels: levels.get(layer) ?? settings.levels,

@@ -1,5 +1,6 @@
 /** What is reported of a layer, once its codes are chosen and as far as its error is known. */
 import { type OutputErrors, relativeOf } from '../calibration/outputErrors.js'
+import { outputsOf } from '../onnx/layer.js'
 import type { LayerReport } from '../options.js'
 import type { FinishedLayer } from './solveStage.js'
 
@@ -19,11 +20,11 @@ export function describeLayer(
 ): LayerReport {
   const { name, op, weight, inputs, neurons, groups, levels, format, formatReason, codeBits, bytesIn } =
     planned
-  const { kernel, ranges, kernelReason } = planned
-  const outputs = planned.layer.uses.map(({ output }) => output)
+  const { kernel, ranges, kernelReason, rounded } = planned
+  const outputs = outputsOf(planned.layer)
   const relativeError = relativeOf(errors.of(outputs))
   return {
-    ...{ name, op, weight, inputs, neurons, groups, samples, levels, format, formatReason },
+    ...{ name, op, weight, inputs, neurons, groups, rounded, samples, levels, format, formatReason },
     ...{ kernel, ranges, kernelReason },
     relativeError,
     sqnrDb: relativeError === null ? null : sqnrDb(relativeError),

@@ -116,7 +116,7 @@ function nothingToQuantize(prepared: PreparedModel, skipped: readonly Skipped[])
   const more = why.length > MOST_REASONS ? `; and ${why.length - MOST_REASONS} more` : ''
   return new GpfqError('NOTHING_TO_QUANTIZE', {
     place: 'model',
-    expected: 'at least one Conv, Gemm or MatMul with constant weights',
+    expected: 'at least one Conv, Gemm, MatMul, LSTM, GRU or RNN with constant weights',
     got:
       why.length === 0
         ? 'none'
@@ -149,9 +149,9 @@ function planLayer(
     kernel.kernel === 'int8'
       ? integerFormat(layer, levels, integerFormatOf(settings.format))
       : chooseFormat(graph, layer, levels, blockSize, settings.format)
-  const { name, op, weight, groups, inputs, neurons } = layer
+  const { name, op, weight, groups, inputs, neurons, rounded } = layer
   return {
-    ...{ name, op, weight, groups, inputs, neurons, levels, blockSize },
+    ...{ name, op, weight, groups, inputs, neurons, rounded, levels, blockSize },
     planes: planesOf(layer, settings),
     codeBits: codeBits(layer, levels, blockSize, settings),
     format,
@@ -163,8 +163,13 @@ function planLayer(
 }
 
 /** Bits a weight of codes and scales: of one neuron, since all are alike. */
-function codeBits({ inputs }: Layer, levels: number, blockSize: number, { redundancy }: Settings): number {
-  const codes = redundancy === null ? inputs : coefficientsOf(inputs, redundancy)
+function codeBits(
+  { inputs, rounded }: Layer,
+  levels: number,
+  blockSize: number,
+  { redundancy }: Settings,
+): number {
+  const codes = redundancy === null || rounded !== null ? inputs : coefficientsOf(inputs, redundancy)
   return (codes * Math.log2(levels) + 32 * Math.ceil(inputs / blockSize)) / inputs
 }
 

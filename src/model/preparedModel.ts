@@ -170,8 +170,15 @@ function checkIntegers(graph: GraphIndex, planned: PlanLayer, layer: Layer, sett
   throw misfit(`layer '${name}', ranges`, String(possible.ranges), String(ranges))
 }
 
-const describeLayer = ({ op, weight, groups, inputs, neurons }: Omit<Layer, 'name' | 'uses'>): string =>
-  `${op} of '${weight}', ${groups} × ${inputs} × ${neurons}`
+const describeLayer = ({
+  op,
+  weight,
+  groups,
+  inputs,
+  neurons,
+  rounded,
+}: Omit<Layer, 'name' | 'uses' | 'unsampled'>): string =>
+  `${op} of '${weight}', ${groups} × ${inputs} × ${neurons}${rounded === null ? '' : ', rounded'}`
 
 const misfit = (place: string, expected: string, got: string): GpfqError =>
   new GpfqError('INVALID_DATA', { place: `plan, ${place}`, expected, got, hint: 'plan the model again' })

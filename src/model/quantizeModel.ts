@@ -43,7 +43,7 @@ import { guardNotes, jumpNotes } from './resultNotes.js'
 import { createProgress, type RunProgress } from './runProgress.js'
 import { type RunSamples, readSamples } from './runSamples.js'
 import { needsCalibration } from './settings.js'
-import { type FinishedLayer, solveStage } from './solveStage.js'
+import { type FinishedLayer, type SolvedStage, solveRounded, solveStage } from './solveStage.js'
 import { NOTHING_SEEN } from './stageObservations.js'
 
 export { planModel } from './plan.js'
@@ -207,6 +207,17 @@ interface SolvedModel {
   readonly notes: readonly Note[]
 }
 
+/** Solves the weights that are rounded: all later layers are then quantized on what these give. */
+const roundFirst = (
+  planned: PlannedModel,
+  executor: Executor,
+  signal: AbortSignal | undefined,
+  { timed, layersStart }: RunProgress,
+): Promise<SolvedStage> =>
+  timed('quantization', () =>
+    solveRounded(planned, executor, { signal, onLayer: (name) => layersStart({ layers: [{ name }] }) }),
+  )
+
 async function runStages(
   planned: PlannedModel,
   streams: Streams,
@@ -216,9 +227,10 @@ async function runStages(
   signal: AbortSignal | undefined,
   progress: RunProgress,
 ): Promise<SolvedModel> {
-  const layers: FinishedLayer[] = []
-  const notes: Note[] = [...sampleNotes, ...memoryNotes(held)]
-  let network = planned.float
+  const rounded = await roundFirst(planned, executor, signal, progress)
+  const layers = [...rounded.layers]
+  const notes = [...sampleNotes, ...memoryNotes(held), ...rounded.notes]
+  let network = planned.float.with(rounded.layers)
   let errors: LayerErrors = NOTHING_SEEN
   for (const [index, stage] of planned.stages.entries()) {
     const at = (from: number, share: number) => (fraction: number) =>
@@ -261,10 +273,12 @@ async function solveFromWeights(
   signal: AbortSignal | undefined,
   progress: RunProgress,
 ): Promise<SolvedModel> {
-  const layers: FinishedLayer[] = []
-  const notes: Note[] = []
-  let network = planned.float
+  const rounded = await roundFirst(planned, executor, signal, progress)
+  const layers = [...rounded.layers]
+  const notes = [...rounded.notes]
+  let network = planned.float.with(rounded.layers)
   const errors = NOTHING_SEEN
+  progress.done(rounded.layers, errors)
   for (const [index, stage] of planned.stages.entries()) {
     const solved = await progress.timed('quantization', () =>
       solveStage(planned, stage, null, executor, {

@@ -2,19 +2,27 @@
 import { dequantize, type Scales, scalesFor } from '../methods/alphabet.js'
 import { meanDifference } from '../methods/biasDifference.js'
 import type { Observations } from '../methods/observations.js'
+import { GPFQ, type Recipe } from '../methods/recipe.js'
 import type { LayerSolution, SolveRequest } from '../methods/solution.js'
 import { floatAttribute } from '../onnx/attributes.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { QuantizedWeight } from '../onnx/layer.js'
 import { readWeights } from '../onnx/layers.js'
+import type { Radius } from '../options.js'
 import type { PlannedLayer } from './preparedModel.js'
 import type { Settings } from './settings.js'
+
+/** How weights that are rounded get their scales, and their codes. */
+export const ROUNDED: { readonly recipe: Recipe; readonly radius: Radius } = {
+  recipe: { ...GPFQ, method: 'msq' },
+  radius: { rule: 'mse' },
+}
 
 /** What a method is asked for one layer, at each of some numbers of levels; its weights are read once. */
 export function requestsFor(
   graph: GraphIndex,
   planned: PlannedLayer,
-  settings: Settings,
+  settings: Pick<Settings, 'radius' | 'scalePer'>,
   alphabets: readonly number[] = [planned.levels],
 ): readonly SolveRequest[] {
   const { layer, planes, index, unit } = planned

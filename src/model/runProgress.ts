@@ -1,5 +1,5 @@
 /** The progress of a run: events for the caller, and the time that each part takes. */
-import type { Capture } from '../calibration/captures.js'
+import { outputsOf } from '../onnx/layer.js'
 import type { Stage } from '../onnx/stages.js'
 import type { QuantizeReport, RunOptions } from '../options.js'
 import { describeLayer, type LayerErrors } from './layerReport.js'
@@ -15,7 +15,7 @@ export interface RunProgress {
   /** The levels are chosen; the stages follow. */
   replan(planned: PlannedModel): void
   stage(index: number, fraction: number): void
-  readonly layersStart: (capture: Capture) => void
+  readonly layersStart: (capture: { readonly layers: readonly { readonly name: string }[] }) => void
   /** Reports the layers whose outputs a stage has computed. */
   measured(stage: Stage, layers: readonly FinishedLayer[], errors: LayerErrors): void
   /** Reports all layers that are not reported yet. */
@@ -65,7 +65,7 @@ export function createProgress(given: PlannedModel, { onProgress }: RunOptions, 
     measured(stage, layers, errors) {
       const outputs = new Set(stage.measured)
       report(
-        layers.filter(({ layer }) => layer.uses.some(({ output }) => outputs.has(output))),
+        layers.filter(({ layer }) => outputsOf(layer).some((output) => outputs.has(output))),
         errors,
       )
     },

@@ -2,6 +2,7 @@
 import { type Capture, placeOf } from '../calibration/captures.js'
 import type { Executor } from '../executor/executor.js'
 import type { Observations } from '../methods/observations.js'
+import type { LayerSolution, SolveRequest } from '../methods/solution.js'
 import { zeroShare } from '../methods/sparse.js'
 import type { Note } from '../notes.js'
 import type { QuantizedWeight } from '../onnx/layer.js'
@@ -18,7 +19,7 @@ import {
 import { isJudgeable } from './layerMemory.js'
 import { capturesOf } from './observeStage.js'
 import type { PlannedLayer, PlannedModel } from './preparedModel.js'
-import { biasCorrection, modelWeights, quantizedWeight, requestsFor } from './requests.js'
+import { biasCorrection, modelWeights, quantizedWeight, ROUNDED, requestsFor } from './requests.js'
 import type { Settings } from './settings.js'
 import { solveInRanges } from './solveRanges.js'
 import type { StageObservations } from './stageObservations.js'
@@ -79,6 +80,56 @@ export async function solveStage(
   return { layers, notes }
 }
 
+/**
+ * The layers whose weights are rounded: they have no samples, and are solved before the first stage.
+ * @throws GpfqError OUT_OF_MEMORY, WORKER_FAILED; the signal's reason
+ */
+export async function solveRounded(
+  planned: PlannedModel,
+  executor: Executor,
+  { signal, onLayer }: { readonly signal: AbortSignal | undefined; readonly onLayer: (name: string) => void },
+): Promise<SolvedStage> {
+  const layers: FinishedLayer[] = []
+  const notes: Note[] = []
+  const { scalePer } = planned.plan.settings
+  for (const own of planned.layers.filter(({ rounded }) => rounded !== null)) {
+    onLayer(own.name)
+    const start = performance.now()
+    const place = `layer '${own.name}'`
+    const requests = requestsFor(planned.graph, own, { scalePer, radius: ROUNDED.radius })
+    const { solutions, ...solved } = await executor.solve(null, requests, {
+      ...{ recipe: ROUNDED.recipe, signal, place },
+    })
+    const seconds = (performance.now() - start) / 1000
+    const layer = finished(own, requests[0]!, solutions[0]!)
+    layers.push({
+      ...layer,
+      ...{ samples: 0, deadInputs: 0, judgement: null, rounded: layer.quantized, seconds },
+    })
+    notes.push(...solved.notes.map((note) => ({ ...note, place })))
+  }
+  return { layers, notes }
+}
+
+/** What the codes of a layer say. */
+function finished(
+  planned: PlannedLayer,
+  request: SolveRequest,
+  solution: LayerSolution,
+): Pick<FinishedLayer, 'planned' | 'layer' | 'quantized' | 'zeros' | 'weights'> {
+  const quantized = quantizedWeight(planned, solution)
+  const { values } = quantized
+  return {
+    ...{ planned, layer: planned.layer, quantized },
+    zeros:
+      values === undefined
+        ? zeroShare(quantized.codes, quantized.levels)
+        : values.reduce((zeros, value) => zeros + Number(value === 0), 0) / values.length,
+    weights:
+      values === undefined ? weightHistogram(modelWeights(planned, request), quantized, planned.layer) : null,
+  }
+}
+
 async function solveCapture(
   { graph, byName, plan: { settings } }: PlannedModel,
   capture: Capture,
@@ -88,11 +139,11 @@ async function solveCapture(
 ): Promise<SolvedStage> {
   const start = performance.now()
   const place = placeOf(capture)
-  const own = capture.layers.map(({ name }) => byName.get(name)!)
-  const observations = stage?.captures.get(own[0]!.name) ?? null
-  const requests = own.flatMap((planned) => requestsFor(graph, planned, settings))
-  const parts = own.map((planned) => planned.parts)
-  const judged = isGuarded(settings) && own.every((planned) => isJudgeable(planned)) ? judges : undefined
+  const layersOf = capture.layers.map(({ name }) => byName.get(name)!)
+  const observations = stage?.captures.get(layersOf[0]!.name) ?? null
+  const requests = layersOf.flatMap((planned) => requestsFor(graph, planned, settings))
+  const parts = layersOf.map((planned) => planned.parts)
+  const judged = isGuarded(settings) && layersOf.every((planned) => isJudgeable(planned)) ? judges : undefined
   const ridge = judged === undefined ? blindRidge(settings, observations, distinctRows) : 0
   const options = { recipe: settings, ridge, signal, onProgress, place }
   const solved = await solveInRanges(executor, observations, requests, parts, options)
@@ -103,32 +154,23 @@ async function solveCapture(
           capture,
           observations,
           { requests, parts },
-          own.flatMap((planned) => requestsFor(graph, planned, roundingSettings(settings))),
+          layersOf.flatMap((planned) => requestsFor(graph, planned, roundingSettings(settings))),
           solved,
         )
       : null
-  const seconds = (performance.now() - start) / 1000 / own.length
-  const layers = own.map((planned, i): FinishedLayer => {
-    const [request, solution] = [requests[i]!, (guarded ?? solved).solutions[i]!]
-    const quantized = quantizedWeight(planned, solution)
-    const { values } = quantized
+  const seconds = (performance.now() - start) / 1000 / layersOf.length
+  const layers = layersOf.map((planned, i): FinishedLayer => {
+    const request = requests[i]!
+    const own = finished(planned, request, (guarded ?? solved).solutions[i]!)
     return {
-      ...{ planned, layer: planned.layer, quantized, seconds },
+      ...{ ...own, seconds },
       judgement: guarded?.judgements[i] ?? (ridge > 0 ? damped(ridge) : null),
       rounded: guarded && quantizedWeight(planned, guarded.rounded[i]!),
       samples: observations?.rows ?? 0,
       deadInputs: solved.deadInputs,
-      zeros:
-        values === undefined
-          ? zeroShare(quantized.codes, quantized.levels)
-          : values.reduce((zeros, value) => zeros + Number(value === 0), 0) / values.length,
-      weights:
-        values === undefined
-          ? weightHistogram(modelWeights(planned, request), quantized, planned.layer)
-          : null,
       ...(settings.biasCorrection &&
         observations !== null && {
-          correction: biasCorrection(graph, planned, observations, request, quantized),
+          correction: biasCorrection(graph, planned, observations, request, own.quantized),
         }),
     }
   })

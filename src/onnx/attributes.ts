@@ -8,6 +8,7 @@ import {
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
   type NodeProto,
+  type TensorProto,
 } from 'onnx-buf'
 import { GpfqError } from '../errors.js'
 
@@ -76,6 +77,11 @@ export function intsAttr(name: string, values: readonly number[]): AttributeProt
 /** A new attribute with one float. */
 export function floatAttr(name: string, value: number): AttributeProto {
   return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value })
+}
+
+/** A new attribute with one tensor. */
+export function tensorAttr(name: string, value: TensorProto): AttributeProto {
+  return create(AttributeProtoSchema, { name, type: AttributeType.TENSOR, t: value })
 }
 
 /** The attributes of a node with one float set; the node itself is not changed. */

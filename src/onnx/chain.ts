@@ -1,6 +1,7 @@
 /**
- * The nodes between a stored weight and the node that uses it. Exporters put Transpose, Reshape, Flatten, Cast and Identity
- * nodes there, or a Constant node in place of the initializer. `traceChain` follows such a chain back to the stored values;
+ * The nodes between a stored weight and the node that uses it. Exporters put Transpose, Reshape, Flatten, Squeeze,
+ * Unsqueeze, Cast and Identity nodes there, or a Constant node in place of the initializer. `traceChain` follows such a chain
+ * back to the stored values;
  * `applyChain` computes what arrives at its end. Nothing else is evaluated: a weight that is computed in any other way
  * cannot be quantized.
  */
@@ -74,7 +75,15 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
   return chain
 }
 
-const LINKS: ReadonlySet<string> = new Set(['Identity', 'Transpose', 'Reshape', 'Flatten', 'Cast'])
+const LINKS: ReadonlySet<string> = new Set([
+  'Identity',
+  'Transpose',
+  'Reshape',
+  'Flatten',
+  'Unsqueeze',
+  'Squeeze',
+  'Cast',
+])
 
 /** The node that makes the tensor, if a chain goes on through it. */
 function linkBefore(graph: GraphIndex, tensor: string): number | undefined {
@@ -142,6 +151,15 @@ function extended(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | str
       const at = axis < 0 ? axis + dims.length : axis
       return withDims(chain, [sizeOf(dims.slice(0, at)), sizeOf(dims.slice(at))])
     }
+    case 'Unsqueeze':
+    case 'Squeeze': {
+      const given = node.input[1] ?? ''
+      const axes = given === '' ? intsAttribute(node, 'axes') : constantAxes(graph, given)
+      if (axes === null) return `its weight goes through a ${node.opType} along axes that are not constant`
+      const shape = node.opType === 'Squeeze' ? squeezed(dims, axes) : axes && unsqueezed(dims, axes)
+      if (!shape) return `its weight [${dims}] does not fit the axes of a ${node.opType}`
+      return withDims(chain, shape)
+    }
     case 'Cast': {
       const elemType = intAttribute(node, 'to', DataType.UNDEFINED)
       if (!isFloatType(elemType)) return `its weight is cast to ${typeName(elemType)}`
@@ -155,6 +173,35 @@ function extended(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | str
 /** The chain with the same values in another shape. */
 function withDims(chain: Chain, dims: readonly number[]): Chain {
   return { ...chain, dims, reshapes: chain.reshapes + Number(dims.join() !== chain.dims.join()) }
+}
+
+/** Axes out of a constant tensor; null where there are none, or too many. */
+function constantAxes(graph: GraphIndex, tensor: string): number[] | null {
+  const axes = graph.constant(tensor)
+  return axes === undefined || countOf(axes) > MOST_AXES ? null : readInts(axes)
+}
+
+/** Axes as places among `rank`; null if one is out of range or twice there. */
+function placesOf(axes: readonly number[], rank: number): ReadonlySet<number> | null {
+  const places = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)))
+  return places.size === axes.length && [...places].every((axis) => axis >= 0 && axis < rank) ? places : null
+}
+
+/** The dims without axes of length 1: the given ones, or all of them. */
+function squeezed(dims: readonly number[], axes: readonly number[] | undefined): number[] | null {
+  if (axes === undefined) return dims.filter((dim) => dim !== 1)
+  const places = placesOf(axes, dims.length)
+  if (places === null || [...places].some((axis) => dims[axis] !== 1)) return null
+  return dims.filter((_, axis) => !places.has(axis))
+}
+
+/** The dims with more axes of length 1, at the given places of the result. */
+function unsqueezed(dims: readonly number[], axes: readonly number[]): number[] | null {
+  const rank = dims.length + axes.length
+  const places = placesOf(axes, rank)
+  if (places === null || rank > MOST_AXES) return null
+  let next = 0
+  return Array.from({ length: rank }, (_, axis) => (places.has(axis) ? 1 : (dims[next++] ?? 1)))
 }
 
 /** The chain with its values moved. A transposition directly behind another one becomes one with it. */
@@ -214,6 +261,18 @@ export function chainPositions(chain: Chain): Int32Array {
     if (step.kind === 'transpose')
       positions = transpose(positions, step.dims, step.perm, new Int32Array(positions.length))
   return positions
+}
+
+/**
+ * Values at the end of a chain, as they are stored.
+ * @param positions where each is stored, as chainPositions gives them
+ */
+export function applyPositions(positions: Int32Array, values: Float32Array): Float32Array {
+  const stored = new Float32Array(values.length)
+  positions.forEach((position, i) => {
+    stored[position] = values[i] as number
+  })
+  return stored
 }
 
 function transpose<T extends Float32Array | Int32Array>(

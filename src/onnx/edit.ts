@@ -14,7 +14,7 @@ import {
 import type { GraphIndex } from './graph.js'
 import { graphOf, shallowCopy } from './model.js'
 import { captures } from './subgraphs.js'
-import { tensorNames } from './tensorNames.js'
+import { freshNames, tensorNames } from './tensorNames.js'
 import { valueInfo } from './valueInfo.js'
 
 /** Up to this IR version every initializer must be declared as a graph input, too. */
@@ -28,26 +28,23 @@ export class GraphEdit {
   readonly #after = new Map<number, NodeProto[]>() // the last one first
   readonly #initializers = new Map<string, TensorProto>()
   readonly #overwritten = new Map<string, TensorProto>()
+  readonly #computed = new Set<string>() // initializers that nodes make now
   readonly #retyped = new Map<string, number>()
   readonly #shared = new Map<string, string>()
   readonly #front: NodeProto[] = []
   readonly #names: Set<string>
-  readonly #suffixes = new Map<string, number>() // the next to try, by stem: all below are taken
+  readonly #fresh: (stem: string) => string
   #temporaries = 0
 
   constructor(graph: GraphIndex) {
     this.graph = graph
     this.#names = new Set(tensorNames(graph))
+    this.#fresh = freshNames(this.#names)
   }
 
   /** A tensor name that the model does not have yet: `stem`, or `stem` with a number. */
   fresh(stem: string): string {
-    let name = stem
-    let n = this.#suffixes.get(stem) ?? 2
-    while (this.#names.has(name)) name = `${stem}_${n++}`
-    this.#suffixes.set(stem, n)
-    this.#names.add(name)
-    return name
+    return this.#fresh(stem)
   }
 
   /** A fresh name for a tensor between two nodes: short, because every written node contains some. */
@@ -71,6 +68,12 @@ export class GraphEdit {
   /** Replaces an initializer for all of its readers. */
   overwrite(tensor: TensorProto): void {
     this.#overwritten.set(tensor.name, tensor)
+  }
+
+  /** Lets nodes make a tensor that was an initializer, in front of all other nodes but those that were put there earlier. */
+  replaceInitializer(tensor: string, nodes: readonly NodeProto[]): void {
+    this.#computed.add(tensor)
+    for (const node of nodes) this.#front.push(node)
   }
 
   /** The name of a constant that several nodes use: made once per key. @param stem of the name; by default the key */
@@ -165,7 +168,8 @@ export class GraphEdit {
       ]
     })
     const { kept, read } = this.#dropUnread([...this.#front, ...edited])
-    const dropped = (tensor: string) => this.graph.consumers(tensor).length > 0 && !read.has(tensor)
+    const dropped = (tensor: string) =>
+      this.#computed.has(tensor) || (this.graph.consumers(tensor).length > 0 && !read.has(tensor))
     const added = [...this.#initializers.values()].filter(({ name }) => read.has(name))
     const graph = shallowCopy(old)
     graph.node = kept
@@ -184,9 +188,8 @@ export class GraphEdit {
       ]
     const made = new Set(kept.flatMap(({ output }) => output))
     const removed = (tensor: string) =>
-      this.graph.producer(tensor) !== undefined
-        ? !made.has(tensor)
-        : this.graph.initializer(tensor) && dropped(tensor)
+      !made.has(tensor) &&
+      (this.graph.producer(tensor) !== undefined || (this.graph.initializer(tensor) && dropped(tensor)))
     graph.valueInfo = old.valueInfo.filter(({ name }) => !removed(name))
     const model = shallowCopy(this.graph.model)
     model.graph = graph

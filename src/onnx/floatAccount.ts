@@ -4,10 +4,12 @@
  * depth, and of the functions of the model, so that the bytes add up to all float bytes of the file.
  */
 import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto } from 'onnx-buf'
+import { flatGraph, type Home } from './flatGraph.js'
 import type { GraphIndex } from './graph.js'
 import type { Layer, Skipped } from './layer.js'
 import { floatCopies } from './layers.js'
 import { graphOf, isDefaultDomain } from './model.js'
+import { isRecurrent } from './recurrentView.js'
 import { byteLengthOf, countOf, isFloatType } from './tensor.js'
 
 /** A float tensor that stays as it is. */
@@ -47,21 +49,27 @@ export interface AccountedModel {
  */
 export function accountFloats(model: AccountedModel): FloatAccount {
   const { file, graph, layers, renamed } = model
+  const flat = flatGraph(graph)
   const copies = new Map(floatCopies(graph, layers).map(({ weight, reader }) => [weight, reader]))
-  const weights = new Map(layers.map(({ weight }) => [renamed.get(weight) ?? weight, weight]))
-  const reasonOf = reasons(model)
+  const stored = layers.map(({ weight }) => weight)
+  const inGraph = stored.filter((weight) => flat.home(weight).graph === 0)
+  const inBodies = new Set(stored.filter((weight) => flat.home(weight).graph > 0))
+  const weights = new Map(inGraph.map((weight) => [renamed.get(weight) ?? weight, weight]))
+  const reasonOf = reasons(flat.index, model)
   const kept: KeptFloats[] = []
   let quantized = 0
-  for (const { name, inside, bytes } of floatTensors(file)) {
-    const weight = inside === '' ? weights.get(name) : undefined
+  for (const { name: own, home, inside, bytes } of floatTensors(file)) {
+    const name = home === null ? undefined : flat.nameOf(home)
+    const weight = home?.graph === 0 ? weights.get(home.name) : undefined
     const copy = weight === undefined ? undefined : copies.get(weight)
-    if (weight !== undefined && copy === undefined) quantized += bytes
+    const isWeight = weight !== undefined || (name !== undefined && inBodies.has(name))
+    if (isWeight && copy === undefined) quantized += bytes
     else
       kept.push({
-        place: inside === '' ? `'${name}'` : `'${name}' in ${inside}`,
+        place: inside === '' ? `'${own}'` : `'${own}' in ${inside}`,
         bytes,
         reason:
-          inside !== ''
+          name === undefined
             ? `it is inside ${inside}`
             : copy === undefined
               ? reasonOf(name)
@@ -77,14 +85,20 @@ interface FloatTensor {
   readonly name: string
   /** The body or the function that it is in; empty for the graph itself. */
   readonly inside: string
+  /** Where it is defined; null in a function. */
+  readonly home: Home | null
   readonly bytes: number
 }
 
 function floatTensors(model: ModelProto): readonly FloatTensor[] {
   const found: FloatTensor[] = []
+  let graphs = 0 // numbered as in flatGraph
+  let at: number | null = null
+  const count = (name: string, inside: string, bytes: number) =>
+    found.push({ name, inside, home: at === null ? null : { graph: at, name }, bytes })
   const add = (tensor: TensorProto | undefined, name: string, inside: string) => {
     if (tensor === undefined || !isFloatType(tensor.dataType)) return
-    found.push({ name, inside, bytes: byteLengthOf(tensor.dataType, countOf(tensor)) ?? 0 })
+    count(name, inside, byteLengthOf(tensor.dataType, countOf(tensor)) ?? 0)
   }
   const addAttribute = (attribute: AttributeProto, node: NodeProto, inside: string) => {
     const name = node.output[0] || node.name
@@ -93,28 +107,38 @@ function floatTensors(model: ModelProto): readonly FloatTensor[] {
       add(sparse?.values, name, inside)
     const own = node.opType === 'Constant' && isDefaultDomain(node.domain)
     const floats = own ? attribute.floats.length + Number(attribute.name === 'value_float') : 0
-    if (floats > 0) found.push({ name, inside, bytes: 4 * floats })
+    if (floats > 0) count(name, inside, 4 * floats)
     const body = inside === '' ? `the body of ${node.opType} '${node.name || name}'` : inside
-    for (const graph of [attribute.g, ...attribute.graphs]) if (graph !== undefined) visit(graph, body)
+    for (const graph of [attribute.g, ...attribute.graphs]) if (graph !== undefined) visitBody(graph, body)
   }
   const visitNodes = (nodes: readonly NodeProto[], inside: string) => {
     for (const node of nodes) for (const attribute of node.attribute) addAttribute(attribute, node, inside)
+  }
+  const visitBody = (body: GraphProto, inside: string) => {
+    const around = at
+    if (around !== null) at = ++graphs
+    visit(body, inside)
+    at = around
   }
   const visit = ({ initializer, sparseInitializer, node }: GraphProto, inside: string) => {
     for (const tensor of initializer) add(tensor, tensor.name, inside)
     for (const { values } of sparseInitializer) add(values, values?.name ?? '', inside)
     visitNodes(node, inside)
   }
+  at = 0
   visit(graphOf(model), '')
+  at = null
   for (const { domain, name, node } of model.functions)
     visitNodes(node, `the function ${domain === '' ? '' : `${domain}.`}${name}`)
   return found
 }
 
 /** Why a tensor of the graph stays float: by the node that reads it, behind nodes of constants. */
-function reasons({ graph, layers, skipped }: AccountedModel): (tensor: string) => string {
+function reasons(graph: GraphIndex, { layers, skipped }: AccountedModel): (tensor: string) => string {
   const skippedNodes = new Map(skipped.map(({ name, reason }) => [name, reason]))
-  const layerNodes = new Set(layers.flatMap(({ uses }) => uses.map(({ node }) => node)))
+  const layerNodes = new Set(
+    layers.flatMap(({ uses, unsampled }) => [...uses, ...unsampled].map(({ node }) => node)),
+  )
   const readerBehind = new Map<number, string | undefined>()
   const readerOf = (tensor: string): string | undefined => {
     if (graph.isOutput(tensor)) return 'it is an output of the model'
@@ -129,7 +153,7 @@ function reasons({ graph, layers, skipped }: AccountedModel): (tensor: string) =
     const { opType, domain } = graph.nodes[index]!
     const reason = skippedNodes.get(name)
     if (reason !== undefined) return `'${name}': ${reason}`
-    if (layerNodes.has(name)) return `it is the bias of '${name}'`
+    if (layerNodes.has(name) && !isRecurrent(graph.nodes[index]!)) return `it is the bias of '${name}'`
     return `${isDefaultDomain(domain) ? '' : `${domain}.`}${opType} '${name}' reads it`
   }
   for (const node of graph.order.toReversed())

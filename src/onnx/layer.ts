@@ -39,16 +39,40 @@ export interface LayerUse {
   readonly sampling: Sampling
 }
 
-/** One weight and all the nodes that use it: quantized once, on the samples of all its uses. */
+/** One node that reads a layer's weight and gives no sample rows: a recurrent one, or one in the body of another node. */
+export interface UnsampledUse {
+  readonly node: string // node name, unique among those of all bodies, too
+  /** The node of the graph that it is, or that holds it. */
+  readonly holder: string
+  /** Tensors of the graph that the node computes: none in a body. */
+  readonly outputs: readonly string[]
+}
+
+/** Operators with weights. The weights of others than the first three are rounded. */
+export type LayerOp = 'Conv' | 'Gemm' | 'MatMul' | 'LSTM' | 'GRU' | 'RNN'
+
+/**
+ * One weight and all the nodes that use it: quantized once, on the samples of all its uses. Without a use that gives
+ * samples it is rounded. With one that gives none, its values are replaced where they are stored, for all nodes alike.
+ */
 export interface Layer {
-  readonly name: string // name of the first node that uses it
-  readonly op: 'Conv' | 'Gemm' | 'MatMul'
+  readonly name: string // name of the first node that uses it, with the name of the operand if it has several
+  readonly op: LayerOp
   readonly weight: string // name of the initializer (or Constant output) the values come from
   readonly groups: number
   readonly inputs: number // per group
   readonly neurons: number // per group
   readonly uses: readonly LayerUse[]
+  readonly unsampled: readonly UnsampledUse[]
+  /** Why the weight is rounded, as text for people; null where path following reaches it. */
+  readonly rounded: string | null
 }
+
+/** The tensors of the graph that show the error of a layer. */
+export const outputsOf = ({ uses, unsampled }: Pick<Layer, 'uses' | 'unsampled'>): readonly string[] => [
+  ...uses.map(({ output }) => output),
+  ...unsampled.flatMap(({ outputs }) => outputs),
+]
 
 /** A node with weights that is not quantized. `reason` is text for people. */
 export interface Skipped {

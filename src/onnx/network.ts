@@ -8,9 +8,12 @@ import type { ModelProto } from 'onnx-buf'
 import { dequantize } from '../methods/alphabet.js'
 import { type ActivationQuantizers, type IntegerPlan, NO_INTEGERS } from './activations/integers.js'
 import { correctBiases } from './biasCorrection.js'
+import { GraphEdit } from './edit.js'
 import { indexGraph } from './graph.js'
 import type { Format, Layer, QuantizedWeight } from './layer.js'
+import { allViewsOf, homeOf } from './layers.js'
 import { extractSegment, type PortNames, portNames, type SegmentInput } from './segment.js'
+import { replaceStored, storedValues } from './storedWeights.js'
 import { type WrittenModel, writeQuantized } from './writeQuantized.js'
 
 /** A layer and what was found for it. */
@@ -32,13 +35,13 @@ export class Network {
   readonly quantizers: ActivationQuantizers
   /** Names of what segments take and give. */
   readonly names: PortNames
-  /** The float model with corrected biases. */
-  readonly #corrected: ModelProto
+  /** The float model with corrected biases, and with the weights that are replaced where they are stored. */
+  readonly #changed: ModelProto
   readonly #values: ReadonlyMap<string, Float32Array>
 
   private constructor(
     float: ModelProto,
-    corrected: ModelProto,
+    changed: ModelProto,
     solved: ReadonlyMap<string, SolvedLayer>,
     values: ReadonlyMap<string, Float32Array>,
     integers: IntegerPlan,
@@ -49,7 +52,7 @@ export class Network {
     this.integers = integers
     this.quantizers = quantizers
     this.names = names
-    this.#corrected = corrected
+    this.#changed = changed
     this.solved = solved
     this.#values = values
   }
@@ -83,17 +86,18 @@ export class Network {
     for (const entry of layers) {
       const { layer, quantized } = entry
       solved.set(layer.name, entry)
-      values.set(layer.name, dequantize(quantized, layer))
+      if (layer.unsampled.length === 0) values.set(layer.name, dequantize(quantized, layer))
     }
     // A layer that is solved again keeps nothing of its former correction.
     const replaces = solved.size < this.solved.size + layers.length
-    let corrected = replaces ? this.float : this.#corrected
-    for (const { layer, correction } of replaces ? solved.values() : layers) {
-      if (correction !== undefined) corrected = correctBiases(corrected, layer, correction)
+    const entries = replaces ? [...solved.values()] : layers
+    let changed = withStored(replaces ? this.float : this.#changed, entries)
+    for (const { layer, correction } of entries) {
+      if (correction !== undefined) changed = correctBiases(changed, layer, correction)
     }
     const { float, integers } = this
     return new Network(
-      ...([float, corrected, solved, values, integers] as const),
+      ...([float, changed, solved, values, integers] as const),
       new Map([...this.quantizers, ...quantizers]),
       this.names,
     )
@@ -107,7 +111,7 @@ export class Network {
   segment(inputs: readonly SegmentInput[], outputs: readonly string[]): Uint8Array {
     const rounded = (layer: string): boolean => this.#isDynamic(layer)
     const { names } = this
-    return extractSegment(this.#corrected, inputs, outputs, { weights: this.#values, rounded, names })
+    return extractSegment(this.#changed, inputs, outputs, { weights: this.#values, rounded, names })
   }
 
   /** The network as a model of its own, each layer's weight in its format. @param formats by layer name */
@@ -128,4 +132,19 @@ export class Network {
   #isDynamic(layer: string): boolean {
     return this.integers.layers.get(layer) === 'dynamic'
   }
+}
+
+/** The model with the quantized values of those layers whose weights are replaced where they are stored. */
+function withStored(model: ModelProto, entries: readonly SolvedLayer[]): ModelProto {
+  const stored = entries.filter(({ layer }) => layer.unsampled.length > 0)
+  if (stored.length === 0) return model
+  const graph = indexGraph(model)
+  const edit = new GraphEdit(graph)
+  replaceStored(
+    edit,
+    stored.map(({ layer, quantized }) =>
+      storedValues(edit, homeOf(graph, layer), allViewsOf(graph, layer)[0]!, dequantize(quantized, layer)),
+    ),
+  )
+  return edit.finish()
 }

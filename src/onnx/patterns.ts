@@ -7,9 +7,9 @@ import { GpfqError } from '../errors.js'
 import { compileGlob, runGlob } from './glob.js'
 import type { Layer, Skipped } from './layer.js'
 
-/** Names that a pattern can match: those of the layer's nodes and of its weight. */
-function namesOf(layer: Layer): string[] {
-  return [...layer.uses.map(({ node }) => node), layer.weight]
+/** Names that a pattern can match: its own, those of its nodes, and that of its weight. */
+function namesOf({ name, uses, unsampled, weight }: Layer): string[] {
+  return [...new Set([name, ...uses.map(({ node }) => node), ...unsampled.map(({ node }) => node), weight])]
 }
 
 /** A test whether a name equals the pattern or matches it as a glob, which is compiled once. */

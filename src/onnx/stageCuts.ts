@@ -30,16 +30,22 @@ export function cutStages(
   return pieces
 }
 
+/** Nodes of the graph that compute something else once a layer is quantized, each once. */
+export function nodesOf(graph: GraphIndex, { uses, unsampled }: Layer): readonly number[] {
+  const names = [...uses.map(({ node }) => node), ...unsampled.map(({ holder }) => holder)]
+  return [...new Set(names.map((name) => graph.nodeNamed(name) as number))]
+}
+
 class Cutter {
   readonly #graph: GraphIndex
   readonly #layers: readonly Layer[]
-  readonly #layerOf = new Map<number, number>() // node → its layer
+  readonly #layersOf = new Map<number, number[]>() // node → the layers whose weights it reads
   readonly #waiting: number[] // inputs that each layer waits for
   readonly #waiters = new Map<string, number[]>() // tensor → layers that wait for it
   readonly #ranged: ReadonlyMap<string, number>
   readonly #unfixed: Set<string>
   readonly #missing: Int32Array // tensors that each node waits for
-  readonly #blocked = new Set<number>() // nodes of layers that are not quantized
+  readonly #blocked = new Map<number, number>() // nodes of layers that are not quantized → how many of their layers
   readonly #released = new Set<number>() // layers with a node that ran as float
   readonly #early = new Heap() // positions of blocked nodes that could run
   #run: number[] = [] // nodes that can run
@@ -62,10 +68,11 @@ class Cutter {
         if (list === undefined) this.#waiters.set(input, [i])
         else list.push(i)
       }
-      for (const { node } of uses) {
-        const index = graph.nodeNamed(node) as number
-        this.#layerOf.set(index, i)
-        this.#blocked.add(index)
+      for (const node of this.#nodesOf(i)) {
+        const own = this.#layersOf.get(node)
+        if (own === undefined) this.#layersOf.set(node, [i])
+        else own.push(i)
+        this.#blocked.set(node, (this.#blocked.get(node) ?? 0) + 1)
       }
       if (inputs.size === 0) this.#ready.push(i)
       return inputs.size
@@ -92,7 +99,7 @@ class Cutter {
       if (position === undefined) break
       const early = this.#graph.order[position] as number
       if (!this.#blocked.delete(early)) continue
-      this.#released.add(this.#layerOf.get(early) as number)
+      for (const layer of this.#layersOf.get(early) ?? []) this.#released.add(layer)
       this.#run.push(early)
       this.#advance(nodes)
     }
@@ -104,11 +111,7 @@ class Cutter {
       this.#unfixed.delete(tensor)
       this.#readable(tensor)
     }
-    for (const layer of ready)
-      for (const use of this.#layers[layer]!.uses) {
-        const node = this.#graph.nodeNamed(use.node) as number
-        if (this.#blocked.delete(node) && this.#missing[node] === 0) this.#run.push(node)
-      }
+    for (const layer of ready) for (const node of this.#nodesOf(layer)) this.#unblock(node)
     this.done = ready.length === 0 && ranges.length === 0
     return {
       nodes,
@@ -116,6 +119,17 @@ class Cutter {
       ranges,
       replay: ready.some((layer) => this.#released.has(layer)),
     }
+  }
+
+  #nodesOf(layer: number): readonly number[] {
+    return nodesOf(this.#graph, this.#layers[layer]!)
+  }
+
+  /** One of the layers of a node is quantized. */
+  #unblock(node: number): void {
+    const left = (this.#blocked.get(node) ?? 0) - 1
+    if (left > 0) this.#blocked.set(node, left)
+    else if (this.#blocked.delete(node) && this.#missing[node] === 0) this.#run.push(node)
   }
 
   /** Runs what can run. */

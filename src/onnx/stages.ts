@@ -19,9 +19,9 @@
  * which can be more than the graph has tensors. They are made when the first of them is read: a run holds those tensors.
  */
 import type { GraphIndex } from './graph.js'
-import type { Layer } from './layer.js'
+import { type Layer, outputsOf } from './layer.js'
 import { nonNumericValues } from './nonNumeric.js'
-import { cutStages, type Piece } from './stageCuts.js'
+import { cutStages, nodesOf, type Piece } from './stageCuts.js'
 
 /** What runs, and what is quantized, between two sets of tensors. */
 export interface Stage {
@@ -46,7 +46,8 @@ export interface Stage {
 }
 
 /**
- * The stages of a graph in the order in which they run; the last one quantizes nothing.
+ * The stages of a graph in the order in which they run; the last one quantizes nothing. Layers that are rounded belong to no
+ * stage: they are quantized before the first one.
  * @param ranged tensors with a range of their own
  */
 export function planStages(
@@ -54,7 +55,12 @@ export function planStages(
   layers: readonly Layer[],
   ranged: readonly string[] = [],
 ): Stage[] {
-  const pieces = cutStages(graph, layers, ranged)
+  const rounded = layers.filter((layer) => layer.rounded !== null)
+  const pieces = cutStages(
+    graph,
+    layers.filter((layer) => layer.rounded === null),
+    ranged,
+  )
   const stageOf = new Map<string, number>() // tensor → stage that makes it; graph inputs: −1
   for (const input of graph.inputs) stageOf.set(input, -1)
   const made = pieces.map(({ nodes }) => nodes.flatMap((node) => madeBy(graph, node)))
@@ -67,7 +73,7 @@ export function planStages(
     lazy(() => inputsOf(graph, nodes, stage, stageOf, nonNumeric)),
   )
   const measurable = measuredFrom(layers, pieces)
-  const held = heldTensors(graph, pieces, stageOf, neededUntil)
+  const held = heldTensors(graph, pieces, rounded, stageOf, neededUntil)
   return pieces.map(({ nodes, quantize, ranges, replay }, stage) => ({
     nodes,
     get inputs() {
@@ -152,7 +158,10 @@ function measuredFrom(layers: readonly Layer[], pieces: readonly Piece[]): Map<s
     pieces.flatMap(({ quantize }, stage) => quantize.map((layer): [Layer, number] => [layer, stage])),
   )
   return new Map(
-    layers.flatMap((layer) => layer.uses.map(({ output }) => [output, stages.get(layer) ?? pieces.length])),
+    layers.flatMap((layer) => {
+      const from = layer.rounded === null ? (stages.get(layer) ?? pieces.length) : -1
+      return outputsOf(layer).map((output) => [output, from] as const)
+    }),
   )
 }
 
@@ -165,13 +174,14 @@ interface Held {
 function heldTensors(
   graph: GraphIndex,
   pieces: readonly Piece[],
+  rounded: readonly Layer[],
   stageOf: ReadonlyMap<string, number>,
   neededUntil: ReadonlyMap<string, number>,
 ): () => readonly Held[] {
   return lazy(() => {
     const born = pieces.map((): string[] => [])
     for (const [tensor, stage] of stageOf) if (neededUntil.has(tensor)) born[Math.max(0, stage)]!.push(tensor)
-    const differing = new Differing(graph, pieces)
+    const differing = new Differing(graph, pieces, rounded)
     const alive = new Set<string>()
     return pieces.map((_, stage) => {
       for (const tensor of born[stage]!) alive.add(tensor)
@@ -197,9 +207,10 @@ class Differing {
   readonly #stageOf = new Map<number, number>()
   readonly #quantized = new Set<number>() // nodes of the layers quantized in earlier stages
 
-  constructor(graph: GraphIndex, pieces: readonly Piece[]) {
+  constructor(graph: GraphIndex, pieces: readonly Piece[], rounded: readonly Layer[]) {
     this.#graph = graph
     this.#pieces = pieces
+    for (const layer of rounded) for (const node of nodesOf(graph, layer)) this.#quantized.add(node)
     pieces.forEach(({ nodes }, stage) => {
       for (const node of nodes) this.#stageOf.set(node, stage)
     })
@@ -213,8 +224,7 @@ class Differing {
   advance(stage: number): void {
     const before = this.#pieces[stage - 1]
     for (const layer of before?.quantize ?? [])
-      for (const use of layer.uses) {
-        const node = this.#graph.nodeNamed(use.node) as number
+      for (const node of nodesOf(this.#graph, layer)) {
         this.#quantized.add(node)
         // Its early nodes ran as float, and what they made is computed again.
         if (before?.replay && (this.#stageOf.get(node) ?? stage) < stage) this.#mark(node, stage - 1)

@@ -49,8 +49,10 @@ function freeNames(node: NodeProto): readonly string[] {
   return [...free]
 }
 
-/** Names that a body defines; a name can be there twice. */
-function definedIn(body: GraphProto): readonly string[] {
+/** Names that a graph defines; a name can be there twice. */
+export function definedIn(
+  body: Pick<GraphProto, 'input' | 'initializer' | 'sparseInitializer' | 'node'>,
+): readonly string[] {
   return [
     ...body.input.map(({ name }) => name),
     ...body.initializer.map(({ name }) => name),

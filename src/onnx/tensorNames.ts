@@ -50,3 +50,16 @@ export function freshIn(isTaken: (name: string) => boolean, stem: string): strin
   for (let n = 2; isTaken(name); n++) name = `${stem}_${n}`
   return name
 }
+
+/** Gives names that are not taken, and takes them: `stem`, or `stem` with a number. Many names of one stem take linear time. */
+export function freshNames(taken: Set<string>): (stem: string) => string {
+  const suffixes = new Map<string, number>() // the next to try, by stem: all below are taken
+  return (stem) => {
+    let name = stem
+    let n = suffixes.get(stem) ?? 2
+    while (taken.has(name)) name = `${stem}_${n++}`
+    suffixes.set(stem, n)
+    taken.add(name)
+    return name
+  }
+}

@@ -1,8 +1,8 @@
 /**
- * Why a node that holds weights, beside Conv, Gemm and MatMul, is not a layer: operators that are not quantized, operators of
- * other domains, functions of the model and bodies of If, Loop and Scan with layers inside.
+ * Why a node that holds weights is not a layer: operators that are not quantized, operators of other domains, and functions of
+ * the model with layers inside.
  */
-import type { GraphProto, ModelProto, NodeProto } from 'onnx-buf'
+import type { ModelProto, NodeProto } from 'onnx-buf'
 import type { GraphIndex } from './graph.js'
 import { isDefaultDomain } from './model.js'
 import { subgraphs } from './subgraphs.js'
@@ -13,9 +13,6 @@ import { isLayerOp } from './weightView.js'
 const UNTREATED: ReadonlyMap<string, string> = new Map([
   ['ConvTranspose', 'a transposed convolution is not quantized'],
   ['DeformConv', 'a deformable convolution is not quantized'],
-  ['RNN', 'recurrent layers are not quantized'],
-  ['GRU', 'recurrent layers are not quantized'],
-  ['LSTM', 'recurrent layers are not quantized'],
   ['QLinearConv', 'it is quantized already'],
   ['QLinearMatMul', 'it is quantized already'],
   ['ConvInteger', 'it is quantized already'],
@@ -30,7 +27,6 @@ export function whyUntreated(graph: GraphIndex, index: number): string | undefin
   if (reason !== undefined) return reason
   if (functionsWithLayers(graph.model).has(keyOf(node.domain, node.opType)))
     return 'it calls a function of the model that has layers inside'
-  if (subgraphs(node).some(hasLayers)) return `the layers inside its ${node.opType} body are not quantized`
   if (graph.isConstantNode(index)) return undefined
   if (!isDefaultDomain(node.domain))
     return node.input.some((tensor) => isMatrix(graph, tensor))
@@ -50,10 +46,6 @@ function isTable(graph: GraphIndex, tensor: string): boolean {
 function isMatrix(graph: GraphIndex, tensor: string): boolean {
   const stored = graph.constant(tensor)
   return stored !== undefined && isFloatType(stored.dataType) && stored.dims.length >= 2
-}
-
-function hasLayers(body: GraphProto): boolean {
-  return body.node.some((node) => isLayerOp(node) || subgraphs(node).some(hasLayers))
 }
 
 const known = new WeakMap<ModelProto, ReadonlySet<string>>()

@@ -12,20 +12,20 @@ import { GpfqError } from '../errors.js'
 import { intAttribute, intsAttribute, stringAttribute } from './attributes.js'
 import { type Chain, traceChain } from './chain.js'
 import type { GraphIndex } from './graph.js'
-import type { Layer, Sampling } from './layer.js'
+import type { LayerOp, Sampling } from './layer.js'
 import { isDefaultDomain } from './model.js'
 import { dimsOf, sizeOf } from './tensor.js'
 
 /** One node and the weight that it reads. */
 export interface WeightView {
-  readonly op: Layer['op']
+  readonly op: LayerOp
   readonly node: number
   /** Tensor that becomes sample rows. */
   readonly input: string
   readonly output: string
   readonly sampling: Sampling
   /** Position of the weight among the node's inputs, and the tensor there. */
-  readonly operand: 0 | 1
+  readonly operand: number
   readonly tensor: string
   readonly chain: Chain
   readonly layout: 'neurons-first' | 'inputs-first'
@@ -39,8 +39,8 @@ export function firstNode(views: readonly WeightView[]): number {
   return views.reduce((first, { node }) => Math.min(first, node), Number.POSITIVE_INFINITY)
 }
 
-/** Whether a node has an operator that is quantized. */
-export function isLayerOp(node: NodeProto): node is NodeProto & { opType: Layer['op'] } {
+/** Whether a node has an operator whose inputs become sample rows. */
+export function isLayerOp(node: NodeProto): node is NodeProto & { opType: 'Conv' | 'Gemm' | 'MatMul' } {
   return isDefaultDomain(node.domain) && ['Conv', 'Gemm', 'MatMul'].includes(node.opType)
 }
 
@@ -72,7 +72,7 @@ export function viewWeight(graph: GraphIndex, index: number): WeightView | strin
   if (typeof shape === 'string') return shape
   if (node.opType !== 'MatMul') checkBias(graph, index, shape.groups * shape.neurons)
   return {
-    op: node.opType as Layer['op'],
+    op: node.opType as LayerOp,
     node: index,
     input: operand === 0 ? b : a,
     output: node.output[0] ?? '',

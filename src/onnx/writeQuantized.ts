@@ -5,6 +5,7 @@
  *
  * A weight is emitted once, in the layout of its first node. Nodes that read it in another shape or orientation get it by
  * Reshape and Transpose. The values are written as the node reads them, without the chain that led to the old initializer.
+ * A weight that also nodes without samples read is written where it is stored, in the graph or in a body, under its own name.
  */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { type ModelProto, NodeProtoSchema, StringStringEntryProtoSchema, TensorProtoSchema } from 'onnx-buf'
@@ -16,16 +17,17 @@ import { intsAttr } from './attributes.js'
 import { addToBias } from './bias.js'
 import { GraphEdit } from './edit.js'
 import { emitFloat } from './formats/float.js'
-import { emitNBits, planNBits } from './formats/nbits.js'
+import { emitNBits, NO_NBITS, planNBits } from './formats/nbits.js'
 import { emitPacked } from './formats/packed.js'
 import { emitQdq, planQdq } from './formats/qdq.js'
 import { type Emitted, WeightWriter } from './formats/weightWriter.js'
 import { type GraphIndex, indexGraph } from './graph.js'
 import type { Format, Layer, QuantizedWeight } from './layer.js'
-import { viewsOf } from './layers.js'
+import { allViewsOf, homeOf, viewsOf } from './layers.js'
 import { opsetOf, shallowCopy, withOpset } from './model.js'
 import { raiseOpset } from './opset.js'
 import { METADATA_KEY } from './quantizedAlready.js'
+import { emitStored, type Replacement, replaceStored } from './storedWeights.js'
 import { firstNode, type WeightView } from './weightView.js'
 
 /** A layer, its quantized weight, and the format to write it in. */
@@ -74,13 +76,17 @@ export function writeQuantized(
   writeQuantizers(edit, integers, new Set(viewsWith('static').map(({ node }) => node)))
   const dynamicInputs = quantizeDynamically(edit, viewsWith('dynamic'))
   const bytes = new Map<string, number>()
+  const stored: Replacement[] = []
   for (const { layer, quantized, format, qdq, ranges } of plans) {
     checkShapes(layer, quantized)
     if (quantized.values !== undefined && format !== 'float')
       throw impossible(layer, format, 'its values are reals; float holds them')
     const views = viewsOf(graph, layer)
+    const first = allViewsOf(graph, layer)[0]!
+    const home = homeOf(graph, layer)
     const correction = biasCorrections.get(layer.name)
-    const writer = new WeightWriter(edit, opset, views[0]!, ranges === undefined ? undefined : SHORT)
+    const short = ranges === undefined ? undefined : SHORT
+    const writer = new WeightWriter(edit, opset, first, short, home.graph > 0)
     if (ranges !== undefined) {
       if (format !== 'packed' && format !== 'qdq')
         throw impossible(layer, format, 'a layer on integers is packed or qdq')
@@ -94,6 +100,7 @@ export function writeQuantized(
     }
     if (correction !== undefined) for (const view of views) addToBias(edit, view, correction)
     if (format === 'nbits') {
+      if (layer.unsampled.length > 0) throw impossible(layer, format, NO_NBITS)
       const plan = planNBits(views, (index) => edit.node(index), quantized.levels, quantized.blockSize)
       if (typeof plan === 'string') throw impossible(layer, format, plan)
       bytes.set(layer.name, bytesOf(emitNBits(writer, views, quantized, plan)))
@@ -105,9 +112,14 @@ export function writeQuantized(
         : format === 'packed'
           ? emitPacked(writer, quantized)
           : emitFloat(writer, quantized)
-    rewire(writer, views, emitted)
+    if (layer.unsampled.length === 0) rewire(writer, views, emitted)
+    else {
+      emitStored(writer, first.chain, emitted.output, home.name)
+      stored.push({ home, nodes: writer.nodes, constants: writer.constants })
+    }
     bytes.set(layer.name, bytesOf({ ...emitted, nodes: writer.nodes }))
   }
+  replaceStored(edit, stored)
   let written = raiseOpset(edit.finish(), opset)
   if (entries.some(({ format }) => format === 'nbits') && !imports(written, 'com.microsoft'))
     written = withOpset(written, 'com.microsoft', 1)
@@ -153,7 +165,7 @@ function inLayoutOf(view: WeightView, emitted: string, writer: WeightWriter): st
 }
 
 function qdqPlan(graph: GraphIndex, { layer, quantized }: QuantizedEntry) {
-  const plan = planQdq(graph.model, viewsOf(graph, layer), quantized.levels, quantized.blockSize)
+  const plan = planQdq(graph.model, allViewsOf(graph, layer), quantized.levels, quantized.blockSize)
   if (typeof plan === 'string') throw impossible(layer, 'qdq', plan)
   return plan
 }

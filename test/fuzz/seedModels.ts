@@ -148,6 +148,26 @@ function others(): ModelProto {
   return model
 }
 
+function recurrent(): ModelProto {
+  const rows = (name: string, seed: number) => b.noisy(name, [2, 32, 8], seed)
+  const branch = (weight: string) =>
+    b.graph([b.node('GRU', ['t', 'wg', weight], ['', 'g'], { hidden_size: 8 })], [], [], ['g'])
+  return b.model(
+    [
+      b.node('LSTM', ['x', 'w', 'r'], ['', 'h'], { hidden_size: 8, direction: 'bidirectional' }),
+      b.node('Unsqueeze', ['k', 'axis'], ['ku']),
+      b.node('RNN', ['h', 'ku', 'ku'], ['t'], { hidden_size: 8 }),
+      b.node('If', ['c'], ['y'], { then_branch: branch('wg'), else_branch: branch('rg') }),
+    ],
+    [
+      ...[rows('w', 1), rows('r', 2), square('k', 3), b.ints('axis', [1], [0])],
+      ...[b.noisy('wg', [1, 24, 8], 4), b.noisy('rg', [1, 24, 8], 5)],
+    ],
+    [b.value('x', b.DataType.FLOAT, ['t', 'n', 8]), b.value('c', b.DataType.BOOL, [])],
+    ['y', 'h'],
+  )
+}
+
 function external(): ModelProto {
   const model = b.model([dense('w', 'x', 'y')], [square('w', 1)], [x()], ['y'])
   const [w] = model.graph!.initializer
@@ -169,6 +189,7 @@ export const seedModels = (): readonly ModelProto[] => [
   chains(),
   bodies(),
   others(),
+  recurrent(),
   external(),
   ...Object.values(CASES).map((layer, i) => {
     const { nodes, constants } = layer.nodes('x', 'w', 'y')

@@ -60,6 +60,37 @@ function nested(n: number): ModelProto {
   )
 }
 
+/** Bodies in bodies with layers: `n` at the bottom, of weights of their own and of one around them. */
+function layersInBodies(n: number): ModelProto {
+  let body: GraphProto = b.graph(
+    times(n, (i) => [layer('x', `w${i}`, `a${i}`), layer('x', 'w', `b${i}`)]).flat(),
+    times(n, (i) => weight(`w${i}`)),
+    [],
+    ['a0'],
+  )
+  for (let level = 0; level < 28; level++)
+    body = b.graph([b.node('If', ['c'], [`i${level}`], { then_branch: body })], [], [], [`i${level}`])
+  return b.model(
+    [b.node('If', ['c'], ['z'], { then_branch: body }), layer('x', 'w', 'y')],
+    [weight('w')],
+    ['x', b.value('c', b.DataType.BOOL, [])],
+    ['y', 'z'],
+  )
+}
+
+/** `n` bodies side by side that define the same names and read one weight. */
+const bodiesOfOneName = (n: number): ModelProto =>
+  b.model(
+    times(n, (i) => {
+      const nodes = [layer('x', 'own', 'm'), layer('m', 'w', 'same')]
+      const body = b.graph(nodes, [weight('own')], [], ['same'])
+      return b.node('If', ['c'], [`z${i}`], { then_branch: body, else_branch: body }, 'same')
+    }),
+    [weight('w')],
+    ['x', b.value('c', b.DataType.BOOL, [])],
+    times(n, (i) => `z${i}`),
+  )
+
 function functions(n: number): ModelProto {
   const model = net(
     [
@@ -231,6 +262,19 @@ const SHAPES: Readonly<Record<string, (n: number) => ModelProto>> = {
       [`m${n - 1}`],
     ),
   'bodies in bodies that read from outside': nested,
+  'layers in bodies in bodies': layersInBodies,
+  'bodies with the same names': bodiesOfOneName,
+  'recurrent layers in a chain': (n) =>
+    net(
+      times(n, (i) =>
+        b.node('RNN', [i === 0 ? 'x' : `h${i - 1}`, `w${i}`, 'r'], [`h${i}`], { hidden_size: 2 }),
+      ),
+      [
+        ...times(n, (i) => b.floats(`w${i}`, [1, 2, 2], [1, 2, 3, 4])),
+        b.floats('r', [1, 2, 2], [1, 2, 3, 4]),
+      ],
+      [`h${n - 1}`],
+    ),
   'functions that call functions': functions,
 }
 
@@ -265,6 +309,9 @@ describe('an account, formats, segments and a written model do twice the operati
     'constants in a chain',
     'nodes of one name',
     'bodies in bodies that read from outside',
+    'layers in bodies in bodies',
+    'bodies with the same names',
+    'recurrent layers in a chain',
     'functions that call functions',
   ])
     it(name, async () => {
@@ -274,18 +321,18 @@ describe('an account, formats, segments and a written model do twice the operati
         const { layers, skipped } = findLayers(graph)
         accountFloats({ file, graph, layers, skipped, renamed: new Map() })
         for (const own of layers) formatsFor(graph, own, 15, own.inputs)
-        const network = Network.of(file)
+        const solved = layers.map((own) => ({
+          layer: own,
+          quantized: randomQuantized(own, 15, own.inputs, false, 1),
+        }))
+        const network = Network.of(file).with(solved)
         for (const { inputs, outputs } of planStages(graph, layers))
           if (outputs.length > 0)
             network.segment(
               inputs.map((input) => ({ name: input, elemType: b.DataType.FLOAT })),
               outputs,
             )
-        const entries = layers.map((own) => ({
-          layer: own,
-          quantized: randomQuantized(own, 15, own.inputs, false, 1),
-          format: 'float' as const,
-        }))
+        const entries = solved.map((own) => ({ ...own, format: 'float' as const }))
         encodeModel(writeQuantized(file, entries).model)
       })
     })

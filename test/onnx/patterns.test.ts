@@ -11,6 +11,8 @@ const layer = (name: string, weight: string): Layer => ({
   inputs: 1,
   neurons: 1,
   uses: [{ node: name, input: 'x', output: 'y', sampling: { kind: 'rows' } }],
+  unsampled: [],
+  rounded: null,
 })
 const LAYERS = [
   layer('/layer1/layer1.0/conv1/Conv', 'layer1.0.conv1.weight'),

@@ -50,7 +50,8 @@ function budgetOf(planned: PlannedModel, errorOf: (layer: string, v: number) => 
         cost: costOf(variants[v]!.layers[i]!),
         error: errorOf(layer.name, v),
       }))
-      const open = layer.fixed ? own.filter(({ levels }) => levels === layer.levels) : own
+      const open =
+        layer.fixed || layer.rounded !== null ? own.filter(({ levels }) => levels === layer.levels) : own
       const fixed = { levels: layer.levels, cost: costOf(layer), error: 0 }
       return { name: layer.name, options: open.length > 0 ? open : [fixed] }
     }),
@@ -88,7 +89,7 @@ export function applyBudget(
   planned: PlannedModel,
   errors: ReadonlyMap<string, readonly number[]>,
 ): { readonly planned: PlannedModel; readonly report: PrecisionReport } {
-  const { layers, tables, target, unit } = budgetOf(planned, (name, v) => errors.get(name)![v]!)
+  const { layers, tables, target, unit } = budgetOf(planned, (name, v) => errors.get(name)?.[v] ?? 0)
   const choice = choosePrecision(layers, target * unit, tables)
   const chosen = new Map([...choice.chosen].map(([name, { levels }]) => [name, levels]))
   return {

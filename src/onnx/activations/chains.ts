@@ -6,6 +6,7 @@
 import type { NodeProto } from 'onnx-buf'
 import { stringAttribute } from '../attributes.js'
 import type { GraphIndex } from '../graph.js'
+import type { LayerOp } from '../layer.js'
 import { isDefaultDomain } from '../model.js'
 import { dimsOf, readScalar, sizeOf } from '../tensor.js'
 
@@ -81,7 +82,7 @@ export function activated(graph: GraphIndex, tensor: string): string {
  * The tensor that a layer hands on: its output, behind the bias of a MatMul (an Add of one constant that alone reads it) and
  * behind a Relu or Clip.
  */
-export function layerResult(graph: GraphIndex, op: 'Conv' | 'Gemm' | 'MatMul', output: string): string {
+export function layerResult(graph: GraphIndex, op: LayerOp, output: string): string {
   const reader = op === 'MatMul' ? soleReader(graph, output) : undefined
   return activated(
     graph,

@@ -6,9 +6,9 @@
 import { TensorProto_DataType as DataType } from 'onnx-buf'
 import type { GraphIndex } from '../graph.js'
 import type { Format, Layer } from '../layer.js'
-import { viewsOf } from '../layers.js'
+import { allViewsOf } from '../layers.js'
 import { byteLengthOf } from '../tensor.js'
-import { nbitsBytes, planNBits } from './nbits.js'
+import { NO_NBITS, nbitsBytes, planNBits } from './nbits.js'
 import { packedBytes, planPacking, unpackingBytes } from './packed.js'
 import { planQdq, qdqBytes } from './qdq.js'
 
@@ -36,7 +36,7 @@ export function formatsFor(
   levels: number,
   blockSize: number,
 ): FormatOption[] {
-  const views = viewsOf(graph, layer)
+  const views = allViewsOf(graph, layer)
   const { groups, inputs } = layer
   const neurons = groups * layer.neurons
   const count = neurons * inputs
@@ -54,7 +54,10 @@ export function formatsFor(
   })
 
   const qdq = planQdq(graph.model, views, levels, blockSize)
-  const nbits = planNBits(views, (index) => graph.nodes[index]!, levels, blockSize)
+  const nbits =
+    layer.unsampled.length > 0
+      ? NO_NBITS
+      : planNBits(views, (index) => graph.nodes[index]!, levels, blockSize)
   return [
     {
       format: 'packed',

@@ -19,6 +19,9 @@ import { type Emitted, packBits, signedCodes, type WeightWriter } from './weight
 /** Block sizes of ONNX Runtime's CPU kernels. */
 const BLOCK_SIZES = [256, 128, 64, 32, 16] as const
 
+/** Why a weight that is replaced where it is stored cannot have the format. */
+export const NO_NBITS = 'MatMulNBits replaces nodes, and only those that calibration reaches'
+
 /** How the codes of a layer are stored. */
 export interface NBitsPlan {
   readonly bits: 2 | 4 | 8

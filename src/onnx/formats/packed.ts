@@ -91,8 +91,7 @@ export function packDigits(
 export function emitPacked(writer: WeightWriter, quantized: QuantizedWeight): Emitted {
   const scales = writer.scales(quantized)
   if (scales.per !== 'block') {
-    const ones = new Array<number>(writer.neuronsFirst ? writer.dims.length - 1 : 0).fill(1)
-    const scaleDims = scales.per === 'layer' ? [] : [writer.neurons, ...ones]
+    const scaleDims = scales.per === 'layer' ? [] : writer.scaleDims
     return writer.done(
       scaled(
         writer,

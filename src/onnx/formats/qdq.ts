@@ -90,7 +90,13 @@ export function emitQdq(
   const scales = writer.scales(quantized)
   const values = scales.values.map((scale) => scale * factor)
   const matrix = writer.neuronsFirst ? [writer.neurons, writer.inputs] : [writer.inputs, writer.neurons]
-  const dims = scales.per === 'block' ? matrix : writer.dims
+  // One scale a neuron belongs to one axis, which the neurons of several groups need not be.
+  const axis = writer.neuronsFirst ? writer.scaleDims.indexOf(writer.neurons) : writer.dims.length - 1
+  const dims = scales.per === 'block' || (scales.per === 'neuron' && axis < 0) ? matrix : writer.dims
+  const inDims = (output: string) =>
+    writer.done(
+      dims === writer.dims || writer.dims.length === 2 ? output : writer.reshape(output, writer.dims),
+    )
   const signed = Int16Array.from(writer.codes(quantized), of)
   const input = writer.constant(integers(writer.name(type.name), type, dims, signed))
   const scale = (shape: readonly number[]) =>
@@ -104,14 +110,11 @@ export function emitQdq(
     case 'layer':
       return writer.done(dequantize([], []))
     case 'neuron':
-      return writer.done(
-        dequantize([writer.neurons], [intAttr('axis', writer.neuronsFirst ? 0 : dims.length - 1)]),
-      )
+      return inDims(dequantize([writer.neurons], [intAttr('axis', Math.max(0, axis))]))
     case 'block': {
       const shape = writer.neuronsFirst ? [writer.neurons, scales.blocks] : [scales.blocks, writer.neurons]
-      const axis = intAttr('axis', writer.neuronsFirst ? 1 : 0)
-      const output = dequantize(shape, [axis, intAttr('block_size', scales.size)])
-      return writer.done(writer.dims.length === 2 ? output : writer.reshape(output, writer.dims))
+      const along = intAttr('axis', writer.neuronsFirst ? 1 : 0)
+      return inDims(dequantize(shape, [along, intAttr('block_size', scales.size)]))
     }
   }
 }

@@ -8,7 +8,7 @@ import { TensorProto_DataType as DataType } from 'onnx-buf'
 import { intAttr } from '../attributes.js'
 import { type GraphEdit, makeNode } from '../edit.js'
 import type { QuantizedWeight } from '../layer.js'
-import { makeInts } from '../tensor.js'
+import { makeInts, sizeOf } from '../tensor.js'
 import { toNodeLayout, type WeightView } from '../weightView.js'
 
 /** The nodes and constants that replace a weight; `output` is the tensor to read. */
@@ -39,12 +39,14 @@ export class WeightWriter {
   readonly constants: TensorProto[] = []
   readonly #stem: string
   readonly #temporaries: string | undefined
+  readonly #inBody: boolean
 
   /**
    * @param view the node that the weight is written for: its layout, dims and element type
    * @param temporaries stem of names between nodes
+   * @param inBody whether the caller puts the constants into a body; by default they become initializers of the graph
    */
-  constructor(edit: GraphEdit, opset: number, view: WeightView, temporaries?: string) {
+  constructor(edit: GraphEdit, opset: number, view: WeightView, temporaries?: string, inBody = false) {
     this.edit = edit
     this.opset = opset
     this.view = view
@@ -55,6 +57,7 @@ export class WeightWriter {
     this.inputs = view.inputs
     this.#stem = view.chain.source
     this.#temporaries = temporaries
+    this.#inBody = inBody
   }
 
   /** A fresh name for a constant. */
@@ -65,7 +68,15 @@ export class WeightWriter {
   /** Adds an initializer and returns its name. */
   constant(tensor: TensorProto): string {
     this.constants.push(tensor)
-    return this.edit.add(tensor)
+    return this.#inBody ? tensor.name : this.edit.add(tensor)
+  }
+
+  /** Shape of one scale a neuron that broadcasts to `dims`: a dim of 1 for each axis behind those of the neurons. */
+  get scaleDims(): readonly number[] {
+    if (!this.neuronsFirst) return [this.neurons]
+    let axes = 1
+    while (axes < this.dims.length && sizeOf(this.dims.slice(0, axes)) < this.neurons) axes++
+    return this.dims.map((length, axis) => (axis < axes ? length : 1))
   }
 
   /** Appends a node and returns its output. */
