@@ -22,6 +22,7 @@ export type NoteCode =
   | 'ROUNDING_IS_BETTER' // an output of the network loses less by rounding
   | 'QUANTIZED_ALREADY' // the model was quantized before, and the float model is wanted
   | 'OUTPUT_JUMPS' // the written model differs in an output that optimizations of the runtime change too
+  | 'IF_RESOLVED' // one branch of an If is left
   | 'WEIGHTS_EXTREME' // weights at the ends of what float32 holds
 
 /** Something a caller should know of a run that is not an error. */

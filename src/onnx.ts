@@ -40,6 +40,7 @@ export {
   evaluate,
   type SequenceEvaluation,
 } from './model/evaluate.js'
+export type { GivenInput } from './model/givenInputs.js'
 export type { Judgement, PathFault } from './model/guard.js'
 export type { OutputDifference, OutputKind } from './model/outputDifference.js'
 export { planModel, quantizeModel, quantizePlanned } from './model/quantizeModel.js'

@@ -7,6 +7,7 @@ import type { Runner } from './calibration/runner.js'
 import type { Speed } from './calibration/speed.js'
 import type { VerifiedOutput } from './calibration/verify.js'
 import type { METHOD_TABLE } from './methods/methods.js'
+import type { GivenInput } from './model/givenInputs.js'
 import type { Judgement } from './model/guard.js'
 import type { OutputDifference } from './model/outputDifference.js'
 import type { Settings } from './model/settings.js'
@@ -208,6 +209,12 @@ export interface ModelOptions {
    * is the same. What ONNX Runtime and the JavaScript engine take for themselves is not in it. Default: no limit.
    */
   readonly memory?: number
+  /**
+   * Values that inputs of the model always have, by name. An If whose condition follows from them is replaced by the branch
+   * that runs, so that its layers are calibrated: the written model then holds this branch only, and still takes the input.
+   * Batches of calibration need not hold these inputs.
+   */
+  readonly inputs?: Feeds
   /** Aborts the work, also that of planning. */
   readonly signal?: AbortSignal
 }
@@ -411,6 +418,8 @@ export interface ModelPlan {
   readonly version: number
   /** Every option with defaults filled in. */
   readonly settings: Settings
+  /** Values that inputs always have, as text. */
+  readonly inputs: readonly GivenInput[]
   readonly opset: number
   /** Bytes of the model's file and its external data. */
   readonly bytesIn: number

@@ -18,6 +18,7 @@ import { planStages } from '../onnx/stages.js'
 import type { ModelPlan, PlanLayer, PlanModel } from '../options.js'
 import { createPauses } from '../platform/pauses.js'
 import { checkModel } from './arguments.js'
+import { type GivenInput, givenInputs, resolvedModel, resolvedNotes } from './givenInputs.js'
 import { integerFormatOf, integersOf, kernelOf, kernelsByLayer, type LayerKernel } from './kernels.js'
 import { layerMemories } from './layerMemory.js'
 import { integerNotes, modelNotes, shortened } from './planNotes.js'
@@ -42,11 +43,18 @@ export const planModel: PlanModel = async (source, options) => {
   const settings = resolveSettings(options)
   const model =
     source instanceof Uint8Array ? await openModel(source, options.readExternalData, options.signal) : source
-  return planOf(model, settings, options.signal)
+  const inputs = givenInputs(options.inputs ?? {}, model.inputs)
+  return planOf(model, settings, inputs, options.signal)
 }
 
-async function planOf(model: Model, settings: Settings, signal: AbortSignal | undefined): Promise<ModelPlan> {
+async function planOf(
+  source: Model,
+  settings: Settings,
+  inputs: readonly GivenInput[],
+  signal: AbortSignal | undefined,
+): Promise<ModelPlan> {
   const pause = createPauses(signal)
+  const { model, resolved } = await resolvedModel(source, inputs)
   const prepared = await preparedModel(model, settings.foldBatchNorm, signal)
   const { graph, folded, bytesIn } = prepared
   await pause()
@@ -76,6 +84,7 @@ async function planOf(model: Model, settings: Settings, signal: AbortSignal | un
   return {
     version: PLAN_VERSION,
     settings,
+    inputs,
     opset: model.opset,
     bytesIn,
     foldedBatchNorms: folded,
@@ -96,7 +105,11 @@ async function planOf(model: Model, settings: Settings, signal: AbortSignal | un
       skipped: [...skipped, ...prepared.keptBatchNorms],
       renamed: prepared.renamed,
     }),
-    notes: [...modelNotes(model.externalData, prepared, layers), ...integerNotes(graph, settings, integers)],
+    notes: [
+      ...resolvedNotes(inputs, resolved),
+      ...modelNotes(model.externalData, prepared, layers),
+      ...integerNotes(graph, settings, integers),
+    ],
   }
 }
 

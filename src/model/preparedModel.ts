@@ -19,6 +19,7 @@ import { planStages, type Stage } from '../onnx/stages.js'
 import { checkValues } from '../onnx/tensor.js'
 import type { ModelPlan, PlanLayer } from '../options.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
+import { resolvedModel } from './givenInputs.js'
 import { integersOf } from './kernels.js'
 import { PLAN_VERSION } from './planVersion.js'
 import { unitFor } from './requests.js'
@@ -102,7 +103,7 @@ export interface PlannedModel {
  * @throws RangeError, TypeError for settings out of range
  */
 export async function joinPlan(
-  model: Model,
+  source: Model,
   plan: ModelPlan,
   signal?: AbortSignal | undefined,
 ): Promise<PlannedModel> {
@@ -117,6 +118,7 @@ export async function joinPlan(
       String(JSON.stringify(got)),
     )
   }
+  const { model } = await resolvedModel(source, plan.inputs)
   const { proto, graph } = await preparedModel(model, settings.foldBatchNorm, signal)
   const found = new Map(findLayers(graph).layers.map((layer) => [layer.name, layer]))
   const layers = plan.layers.map((planned, index): PlannedLayer => {

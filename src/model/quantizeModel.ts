@@ -373,12 +373,13 @@ async function write(
   }
 }
 
-/** The layers as rounding gives them, where all were judged. */
+/** The layers as rounding gives them, where all that are not rounded anyway were judged. */
 function roundedLayers(layers: readonly FinishedLayer[]): readonly SolvedLayer[] | null {
   const rounded = layers.flatMap(({ layer, rounded }) =>
     rounded === null ? [] : [{ layer, quantized: rounded }],
   )
-  return rounded.length === layers.length ? rounded : null
+  const isCompared = layers.some(({ planned }) => planned.rounded === null)
+  return isCompared && rounded.length === layers.length ? rounded : null
 }
 
 function settingNotes(

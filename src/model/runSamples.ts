@@ -12,6 +12,7 @@ import type { RunOptions } from '../options.js'
 import { yieldToEventLoop } from '../platform/yieldToEventLoop.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { checkBatch, checkBatches } from './arguments.js'
+import { givenTensors, withGiven } from './givenInputs.js'
 import type { PlannedModel } from './preparedModel.js'
 
 export interface RunSamples {
@@ -61,17 +62,19 @@ const noSample = (place: string): GpfqError =>
 /** Batches as they come. */
 async function read(
   what: string,
-  { float }: PlannedModel,
+  { float, plan }: PlannedModel,
   source: RunOptions['calibration'],
   signal: AbortSignal | undefined,
 ): Promise<readonly Feeds[]> {
   if (source === undefined) return []
   checkBatches(what, source)
+  const given = givenTensors(plan.inputs)
   const inputs = inputsOf(float.float)
   const batches: Feeds[] = []
-  for await (const feeds of eachUntilAborted(signal, source)) {
+  for await (const batch of eachUntilAborted(signal, source)) {
     const place = `${what}, batch ${batches.length + 1}`
-    checkBatch(place, feeds)
+    checkBatch(place, batch)
+    const feeds = withGiven(place, batch, given)
     checkFeeds(place, feeds, inputs)
     batches.push(feeds)
     await yieldToEventLoop()

@@ -36,7 +36,7 @@ export interface FinishedLayer extends SolvedLayer {
   readonly weights: WeightHistogram | null
   /** What samples that are kept out say; null where there are none. */
   readonly judgement: Judgement | null
-  /** The weight as rounding gives it, where the layer was judged. */
+  /** The weight as rounding gives it, where the layer was judged or is rounded anyway. */
   readonly rounded: QuantizedWeight | null
 }
 
@@ -102,10 +102,7 @@ export async function solveRounded(
     })
     const seconds = (performance.now() - start) / 1000
     const layer = finished(own, requests[0]!, solutions[0]!)
-    layers.push({
-      ...layer,
-      ...{ samples: 0, deadInputs: 0, judgement: null, rounded: layer.quantized, seconds },
-    })
+    layers.push({ ...layer, samples: 0, deadInputs: 0, judgement: null, rounded: layer.quantized, seconds })
     notes.push(...solved.notes.map((note) => ({ ...note, place })))
   }
   return { layers, notes }

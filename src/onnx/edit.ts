@@ -18,7 +18,7 @@ import { freshNames, tensorNames } from './tensorNames.js'
 import { valueInfo } from './valueInfo.js'
 
 /** Up to this IR version every initializer must be declared as a graph input, too. */
-const IR_WITH_DECLARED_INITIALIZERS = 3
+export const IR_WITH_DECLARED_INITIALIZERS = 3
 
 /** Collects edits of one graph; `finish` makes the changed model. */
 export class GraphEdit {
