@@ -177,7 +177,8 @@ describe('recurrent layers', () => {
 
   it('are rounded whatever the method of the run, and say what they lose and why', async () => {
     const model = recurrent('GRU', 1, 13)
-    const { model: written, report } = await quantizeModel(encodeModel(model), { calibration: [x], runner })
+    const options = { calibration: [x], runner, holdout: 0 }
+    const { model: written, report } = await quantizeModel(encodeModel(model), options)
     await expectSame(written, twinOf(model, 15), x)
     for (const layer of report.layers) {
       expect(layer.rounded).toMatch(/feeds its results back/)
@@ -264,7 +265,7 @@ describe('recurrent layers', () => {
     model.graph!.initializer.push(b.ints('axis', [1], [0]), b.noisy('K', [HIDDEN, 4], 8))
     model.graph!.output.push(b.value('z'))
     const calibration = Array.from({ length: 4 }, (_, i) => ({ x: feedOf([7, 2, INPUTS], 20 + i) }))
-    const { report } = await quantizeModel(encodeModel(model), { calibration, runner })
+    const { report } = await quantizeModel(encodeModel(model), { calibration, runner, holdout: 0 })
     const [w, r, head] = report.layers
     expect([w?.rounded === null, r?.rounded === null, head?.rounded]).toEqual([false, false, null])
     expect(head?.samples).toBe(8)
@@ -401,6 +402,7 @@ describe('layers in bodies', () => {
     const { report, model: written } = await quantizeModel(encodeModel(model), {
       calibration: [feeds(true), feeds(true)],
       runner,
+      holdout: 0,
     })
     const rounded = report.layers.filter((layer) => layer.rounded !== null)
     expect(rounded.map(({ rounded: why, relativeError }) => [why, relativeError])).toContainEqual([
@@ -433,7 +435,7 @@ describe('layers in bodies', () => {
       const alone = await quantizeModel(
         encodeModel(graph([b.node('Cast', ['c'], ['z'], { to: 1 })], ['y', 'z'])),
         {
-          ...{ calibration, runner, format: 'float' },
+          ...{ calibration, runner, holdout: 0, format: 'float' },
         },
       )
       const [layer] = findLayers(indexGraph(decodeModel(alone.model))).layers
@@ -447,6 +449,7 @@ describe('layers in bodies', () => {
         const { model: written, report } = await quantizeModel(encodeModel(model), {
           calibration,
           runner,
+          holdout: 0,
           format,
         })
         expect(report.layers.map(({ name, rounded, samples }) => [name, rounded, samples])).toEqual([
@@ -495,13 +498,13 @@ describe('inputs that always have one value', () => {
 
   it('choose a branch, which is then calibrated; the plan is JSON and says so', async () => {
     const source = await openModel(encodeModel(model))
-    const plan = await planModel(source, { inputs: { sr } })
+    const plan = await planModel(source, { inputs: { sr }, holdout: 0 })
     expect(plan.layers.map(({ weight, rounded }) => [weight, rounded])).toEqual([['w8', null]])
     expect(plan.notes.map(describeNote)).toEqual([
       "If 'if': the written model holds its else branch only, which runs with sr = 8000",
     ])
     const calibration = [{ x: feedOf([9, 6], 71) }]
-    const options = { calibration, runner }
+    const options = { calibration, runner, holdout: 0 }
     const { model: written, report } = await quantizePlanned(
       source,
       JSON.parse(JSON.stringify(plan)),
