@@ -25,7 +25,7 @@ import { openModel } from './model.js'
 import { formatBytes } from './numbers.js'
 import { inspectPart, partLines } from './observations.js'
 import { shapeOf } from './progress.js'
-import { kernelLines, skippedLines } from './report.js'
+import { kernelLines, roundedLines, skippedLines } from './report.js'
 import { formatTable } from './table.js'
 import { printable } from './terminal.js'
 
@@ -56,6 +56,8 @@ interface Inspection {
     readonly neurons: number
     /** Nodes that read the weight. */
     readonly uses: readonly string[]
+    /** Why the weight would be rounded; null where calibration reaches it. */
+    readonly rounded: string | null
     /** Formats that can store it, at LEVELS values and one scale per neuron. */
     readonly formats: readonly FormatOption[]
   })[]
@@ -135,6 +137,7 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   terminal.result('')
   terminal.result('kernel with quantize --activations 8:')
   for (const line of kernelLines(layers)) terminal.result(`  ${line}`)
+  for (const line of roundedLines(layers)) terminal.result(line)
   for (const line of skippedLines(skipped)) terminal.result(line)
   for (const line of floatLines(inspection.floats)) terminal.result(line)
 }
@@ -183,10 +186,11 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
 }
 
 function describeLayer(graph: GraphIndex, layer: Layer, kernel: LayerKernel): Inspection['layers'][number] {
-  const { name, op, weight, groups, inputs, neurons, uses } = layer
+  const { name, op, weight, groups, inputs, neurons, uses, unsampled, rounded } = layer
   return {
     ...{ name, op, weight, groups, inputs, neurons },
-    uses: uses.map(({ node }) => node),
+    uses: [...uses, ...unsampled].map(({ node }) => node),
+    rounded,
     formats: formatsFor(graph, layer, LEVELS, inputs),
     ...kernel,
   }

@@ -14,7 +14,7 @@ import { renderReport } from '../report/page.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { calibrationReason } from './calibration.js'
 import { type CommandContext, printJson } from './command.js'
-import { openFeeds, openSources } from './data.js'
+import { openFeeds, openSources, switchInputs } from './data.js'
 import { checkDistinct } from './distinct.js'
 import { quantizedShare } from './floats.js'
 import { chosenMethod } from './methodOptions.js'
@@ -223,7 +223,8 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
   }
   const model = await openModel(path)
-  const plan = await planModel(model, { ...settings, signal: context.signal })
+  const inputs = switchInputs(model.inputs, values.input)
+  const plan = await planModel(model, { ...settings, inputs, signal: context.signal })
   echo(terminal, path, values, plan)
   if (values.dryRun) {
     if (values.json) printJson(terminal, { model: path, ...plan })
@@ -329,6 +330,7 @@ function quantizeDocument(model: string, output: string, report: QuantizeReport)
     inputs: layer.inputs,
     neurons: layer.neurons,
     groups: layer.groups,
+    rounded: layer.rounded,
     samples: layer.samples,
     levels: layer.levels,
     codeBits: layer.codeBits,

@@ -72,6 +72,7 @@ export function reportLines(report: QuantizeReport, terminal: Terminal): readonl
     'shape: inputs×neurons; error: ‖Y − Ỹ‖ / ‖Y‖ of the layer’s outputs, float network against quantized so far; SQNR: −20·log10 of it',
     ...formatLines(report.layers),
     ...(report.settings.activations === null ? [] : kernelLines(report.layers)),
+    ...roundedLines(report.layers),
     ...skippedLines(report.skipped),
     ...floatLines(report.floats, LEAST_LISTED),
     ...notesLines(report.notes.map(describeNote)),
@@ -169,6 +170,7 @@ export function planLines(plan: ModelPlan, terminal: Terminal): readonly string[
     ...(folded === 0 ? [] : [`${folded} BatchNormalization nodes are folded into the weights before them`]),
     ...formatLines(plan.layers),
     ...(plan.settings.activations === null ? [] : kernelLines(plan.layers)),
+    ...roundedLines(plan.layers),
     ...skippedLines(plan.skipped),
     ...floatLines(plan.floats, LEAST_LISTED),
     ...notesLines([...plan.notes.map(describeNote), ...budgetNotes(plan)]),
@@ -219,12 +221,25 @@ function formatLines(layers: readonly Pick<LayerReport, 'format' | 'formatReason
 export function kernelLines(
   layers: readonly Pick<LayerReport, 'name' | 'kernel' | 'kernelReason'>[],
 ): string[] {
+  return reasonLines(layers, ({ kernel, kernelReason }) => `${kernel}: ${kernelReason}`)
+}
+
+/** Why weights are rounded, with the layers of each reason. */
+export function roundedLines(layers: readonly Pick<LayerReport, 'name' | 'rounded'>[]): string[] {
+  return reasonLines(layers, ({ rounded }) => (rounded === null ? null : `rounded: ${rounded}`))
+}
+
+function reasonLines<T extends Pick<LayerReport, 'name'>>(
+  layers: readonly T[],
+  reasonOf: (layer: T) => string | null,
+): string[] {
   const groups = new Map<string, string[]>()
-  for (const { name, kernel, kernelReason } of layers) {
-    const reason = `${kernel}: ${kernelReason}`
+  for (const layer of layers) {
+    const reason = reasonOf(layer)
+    if (reason === null) continue
     const names = groups.get(reason)
-    if (names === undefined) groups.set(reason, [name])
-    else names.push(name)
+    if (names === undefined) groups.set(reason, [layer.name])
+    else names.push(layer.name)
   }
   return [...groups].map(([reason, names]) =>
     printable(`${reason} (${names.length === layers.length ? 'all layers' : names.join(', ')})`),

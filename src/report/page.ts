@@ -138,6 +138,7 @@ export function layerFacts(layer: LayerReport): readonly (readonly [title: strin
       ? []
       : ([['Always zero', `${layer.deadInputs} inputs: their weights were plainly rounded`]] as const)),
     ['Size', `${formatBytes(layer.bytesIn)} → ${formatBytes(layer.bytesOut)}`],
+    ...(layer.rounded === null ? [] : ([['Rounded', layer.rounded]] as const)),
     ['Stored as', `${layer.format}: ${layer.formatReason}`],
     ['Runs on', `${layer.kernel === 'int8' ? 'integers' : 'floats'}: ${layer.kernelReason}`],
     ...(layer.ranges === null ? [] : ([['Range of its inputs', RANGE_WORDS[layer.ranges]]] as const)),

@@ -154,4 +154,39 @@ describe('inputs', () => {
       )
     }
   })
+
+  it('that choose the branch of an If, which the written model then holds alone', async () => {
+    const branch = (weight: string, seed: number) =>
+      b.graph(
+        [b.node('MatMul', ['x', weight], ['m'], {}, weight)],
+        [b.noisy(weight, [WIDTH, WIDTH], seed)],
+        [],
+        ['m'],
+      )
+    const branches = { then_branch: branch('w16', 1), else_branch: branch('w8', 2) }
+    const model = b.model(
+      [b.node('Equal', ['sr', 'rate'], ['c']), b.node('If', ['c'], ['y'], branches, 'if')],
+      [b.ints('rate', [], [16000])],
+      [b.value('x', FLOAT, ['N', WIDTH]), b.value('sr', INT64, [])],
+      ['y'],
+    )
+    writeFileSync(at('rates.onnx'), encodeModel(model))
+    const run = ['quantize', at('rates.onnx'), '--json', '--input', 'sr=8000']
+    const { notes } = JSON.parse((await gpfq([...run, '--dry-run'])).stdout)
+    expect(notes).toContainEqual({
+      code: 'IF_RESOLVED',
+      place: "If 'if'",
+      text: 'the written model holds its else branch only, which runs with sr = 8000',
+    })
+    const { stdout, code } = await gpfq([...run, '--calib', `x=${at('x.wav')}`, '-o', at('8k.onnx')])
+    expect(code).toBe(0)
+    const { layers } = JSON.parse(stdout)
+    expect(layers.map(({ name, rounded }: { name: string; rounded: null }) => [name, rounded])).toEqual([
+      ['w8', null],
+    ])
+    const both = await gpfq(['quantize', at('rates.onnx'), '--dry-run'])
+    expect(both.stdout).toContain(
+      "rounded: it is in the body of If 'if', whose tensors calibration does not see",
+    )
+  })
 })

@@ -49,5 +49,8 @@ function randomOptions(random: Random): PlanModelOptions {
     ...(random.chance(0.2) && { levelsFor: [{ pattern, levels: 3 }] }),
     ...(random.chance(0.1) && { perChannel: true }),
     ...(random.chance(0.1) && { biasCorrection: true }),
+    ...(random.chance(0.3) && {
+      inputs: { c: { type: 'bool', dims: [], data: Uint8Array.of(random.pick([0, 1])) } },
+    }),
   }
 }
