@@ -1,10 +1,14 @@
 /**
  * The state of the page and the actions that change it. The session asks the worker; components read the state and call
- * the actions. An answer to a model or to settings that have changed since the question is dropped.
+ * the actions. An answer to a model or to settings that have changed since the question is dropped. A question that is
+ * not wanted any more is given up at once: if the worker does not end it within PATIENCE, the worker is ended, and the
+ * next question starts another.
  */
-import { proxy, type Remote, wrap } from 'comlink'
+import { proxy, type Remote } from 'comlink'
 import type { LayerReport, ModelPlan } from 'gpfq/onnx'
 import type {
+  Chosen,
+  ChosenData,
   DataSummary,
   Failure,
   JobApi,
@@ -15,10 +19,13 @@ import type {
   RunEvent,
   RunResult,
 } from './job/protocol.ts'
+import { JobWorker } from './jobWorker.ts'
 import { DEFAULT_PREPROCESSING, DEFAULT_SETTINGS } from './pageSettings.ts'
 
 /** Files that the visitor chose, and the worker's summary of them. */
 export interface Choice<T> {
+  /** Counts the choices. */
+  readonly id: number
   readonly files: readonly File[] | null
   readonly busy: boolean
   readonly summary: T | null
@@ -45,6 +52,7 @@ export interface State {
   readonly calibration: Choice<DataSummary>
   readonly test: Choice<DataSummary>
   readonly plan: ModelPlan | null
+  readonly planning: boolean
   readonly planFailure: Failure | null
   readonly settings: PageSettings
   readonly preprocessing: Preprocessing
@@ -52,7 +60,7 @@ export interface State {
   readonly run: RunState
 }
 
-const NOTHING = { files: null, busy: false, summary: null, failure: null } as const
+const NOTHING = { id: 0, files: null, busy: false, summary: null, failure: null } as const
 
 const IDLE: RunState = {
   status: 'idle',
@@ -68,13 +76,23 @@ const IDLE: RunState = {
 
 /** More threads make a run in a page no faster, and each holds memory. */
 const MOST_THREADS = 8
-/** Milliseconds that a worker has to stop. After that it is inside a long run of the network, and is ended. */
-const PATIENCE = 600
+/** Milliseconds that a worker has to end a question. After that it is inside a long computation, and is ended. */
+const PATIENCE = 100
+
+/** Failures that may leave the worker without memory, or ONNX Runtime without a state. */
+const DISABLING: ReadonlySet<string> = new Set([
+  'OUT_OF_MEMORY',
+  'RUNTIME_FAILED',
+  'WORKER_FAILED',
+  'UNEXPECTED',
+])
 
 export class Session {
   #state: State
-  #job: Job
-  readonly #turn: Turns = { model: 0, calibration: 0, test: 0, plan: 0, run: 0 }
+  #job = new JobWorker()
+  #choices = 0
+  readonly #turn: Record<Question, number> = { model: 0, calibration: 0, test: 0, plan: 0, run: 0 }
+  readonly #open = new Map<Question, Promise<unknown>>()
   readonly #listeners = new Set<() => void>()
 
   constructor(threaded: boolean) {
@@ -85,13 +103,13 @@ export class Session {
       calibration: NOTHING,
       test: NOTHING,
       plan: null,
+      planning: false,
       planFailure: null,
       settings: { ...DEFAULT_SETTINGS, threads },
       preprocessing: DEFAULT_PREPROCESSING,
       compare: true,
       run: IDLE,
     }
-    this.#job = startJob()
   }
 
   get state(): State {
@@ -113,61 +131,65 @@ export class Session {
   }
 
   async chooseModel(files: readonly File[]): Promise<void> {
-    this.#stop()
-    this.#turn.calibration++
-    this.#turn.test++
-    this.#turn.plan++
-    this.#set({
-      model: { ...NOTHING, files, busy: true },
-      calibration: NOTHING,
-      test: NOTHING,
-      plan: null,
-      planFailure: null,
-      preprocessing: DEFAULT_PREPROCESSING,
-      run: IDLE,
-    })
-    const outcome = await this.#ask('model', (job) => job.openModel(files))
+    const chosen = { id: ++this.#choices, files }
+    this.#startAgain({ ...NOTHING, ...chosen, busy: true })
+    const outcome = await this.#ask('model', (job) => job.openModel(chosen))
     if (outcome === null) return
     this.#set({ model: { ...this.#state.model, busy: false, ...settled(outcome) } })
     if (outcome.ok) await this.#replan()
   }
 
+  cancelModel(): void {
+    this.#startAgain(NOTHING)
+  }
+
+  /** Gives up all questions, and everything that was chosen for an earlier model. */
+  #startAgain(model: Choice<ModelSummary>): void {
+    this.#giveUp('model', 'calibration', 'test', 'plan', 'run')
+    this.#set({
+      ...{ model, calibration: NOTHING, test: NOTHING },
+      ...{ plan: null, planning: false, planFailure: null },
+      ...{ preprocessing: DEFAULT_PREPROCESSING, run: IDLE },
+    })
+  }
+
   /** Opens the network for handwritten digits of the package, with its data. */
   async chooseExample(): Promise<void> {
-    this.#set({ model: { ...NOTHING, busy: true } })
+    const loading: Choice<ModelSummary> = { ...NOTHING, id: ++this.#choices, busy: true }
+    this.#startAgain(loading)
     const outcome = await asOutcome(async () => (await import('./example.ts')).loadExample())
+    if (this.#state.model !== loading) return
     if (!outcome.ok) return this.#set({ model: { ...NOTHING, failure: outcome.failure } })
     const { model, calibration, test, preprocessing } = outcome.value
     await this.chooseModel([model])
     const chosen = this.#state.model
     if (chosen.files?.[0] !== model || chosen.summary === null) return
     this.#set({ preprocessing })
-    await Promise.all([this.chooseCalibration([calibration]), this.chooseTest([test])])
+    await Promise.all([this.chooseData('calibration', [calibration]), this.chooseData('test', [test])])
   }
 
-  async chooseCalibration(files: readonly File[] | null): Promise<void> {
-    this.#stop()
-    this.#set({ calibration: { ...NOTHING, files, busy: files !== null }, run: IDLE })
+  /** @param files null takes the data away */
+  async chooseData(kind: DataKind, files: readonly File[] | null): Promise<void> {
+    this.#giveUp(kind, 'run')
     const { preprocessing } = this.#state
-    const outcome = await this.#ask('calibration', (job) => job.openCalibration(files, preprocessing))
-    if (outcome !== null)
-      this.#set({ calibration: { ...this.#state.calibration, busy: false, ...settled(outcome) } })
-  }
-
-  async chooseTest(files: readonly File[] | null): Promise<void> {
-    this.#stop()
-    this.#set({ test: { ...NOTHING, files, busy: files !== null } })
-    const { preprocessing } = this.#state
-    const outcome = await this.#ask('test', (job) => job.openTest(files, preprocessing))
-    if (outcome !== null) this.#set({ test: { ...this.#state.test, busy: false, ...settled(outcome) } })
+    const model = chosenOf(this.#state.model)
+    const chosen = { id: ++this.#choices, files: files ?? [], preprocessing }
+    // The results of a run stay where the test data alone has changed.
+    const run = kind === 'calibration' || this.#state.run.status === 'running' ? IDLE : this.#state.run
+    this.#set({ [kind]: { ...NOTHING, id: chosen.id, files, busy: files !== null }, run })
+    if (files === null || model === null) return
+    const outcome = await this.#ask(kind, (job) =>
+      kind === 'test' ? job.openTest(model, chosen) : job.openCalibration(model, chosen),
+    )
+    if (outcome !== null) this.#set({ [kind]: { ...this.#state[kind], busy: false, ...settled(outcome) } })
   }
 
   async changePreprocessing(change: Partial<Preprocessing>): Promise<void> {
     this.#set({ preprocessing: { ...this.#state.preprocessing, ...change } })
     const { calibration, test } = this.#state
     await Promise.all([
-      calibration.files !== null && this.chooseCalibration(calibration.files),
-      test.files !== null && this.chooseTest(test.files),
+      calibration.files !== null && this.chooseData('calibration', calibration.files),
+      test.files !== null && this.chooseData('test', test.files),
     ])
   }
 
@@ -189,38 +211,55 @@ export class Session {
   }
 
   async #askForPlan(): Promise<void> {
-    if (this.#state.model.summary === null) return
+    const model = chosenOf(this.#state.model)
+    if (model === null) return
     const { settings } = this.#state
-    const outcome = await this.#ask('plan', (job) => job.plan(settings))
+    this.#set({ planning: true })
+    const outcome = await this.#ask('plan', (job) => job.plan(model, settings))
     if (outcome === null) return
-    this.#set(
-      outcome.ok ? { plan: outcome.value, planFailure: null } : { plan: null, planFailure: outcome.failure },
-    )
+    const [plan, planFailure] = outcome.ok ? [outcome.value, null] : [null, outcome.failure]
+    this.#set({ plan, planFailure, planning: false })
   }
 
-  /** Carries out the plan that the page shows. If a plan is being computed, waits for it. */
+  /** The next run plans first. */
+  cancelPlan(): void {
+    this.#giveUp('plan')
+    this.#set({ plan: null, planning: false, planFailure: null })
+  }
+
+  /** Carries out the plan that the page shows. If there is none, waits for it. */
   async run(): Promise<void> {
-    this.#stop()
-    const turn = this.#turn.run
+    this.#giveUp('run')
+    const waiting = this.#turn.run
     const started = performance.now()
     this.#set({ run: { ...IDLE, status: 'running', doing: 'starting' } })
+    if (this.#state.plan === null && !this.#state.planning) void this.#replan()
     await this.#planned()
-    if (turn !== this.#turn.run) return
-    const { plan, settings, compare } = this.#state
-    if (plan === null) return this.#set({ run: IDLE })
-    const listen = (event: RunEvent): void => {
-      if (this.#running === answer) this.#hear(event, started)
+    if (waiting !== this.#turn.run) return
+    const { plan, settings, compare, calibration, test } = this.#state
+    const model = chosenOf(this.#state.model)
+    if (plan === null || model === null) return this.#set({ run: IDLE })
+    const request = {
+      ...{ plan, settings, compare, model },
+      ...{ calibration: this.#chosenData(calibration), test: this.#chosenData(test) },
     }
-    const answer = this.#ask('run', (job) => job.run({ plan, settings, compare }, proxy(listen)))
-    this.#running = answer
+    const listen = (event: RunEvent): void => {
+      if (turn === this.#turn.run && this.#state.run.status === 'running') this.#hear(event, started)
+    }
+    const answer = this.#ask('run', (job) => job.run(request, proxy(listen)))
+    const turn = this.#turn.run
     const outcome = await answer
     if (outcome === null) return
-    this.#running = null
     if (outcome.ok) {
       // The sizes of layers are final when the file is written.
       const own = new Map(outcome.value.document.report.layers.map((layer) => [layer.name, layer]))
       this.#setRun({ status: 'done', fraction: 1, result: outcome.value, current: null, own })
     } else this.#setRun({ status: 'failed', failure: outcome.failure, current: null })
+  }
+
+  #chosenData(choice: Choice<DataSummary>): ChosenData | null {
+    const chosen = chosenOf(choice)
+    return chosen && { ...chosen, preprocessing: this.#state.preprocessing }
   }
 
   /** Waits until the plan fits the settings, which may change meanwhile. */
@@ -247,111 +286,72 @@ export class Session {
   }
 
   /** Ends the run: the page shows it at once, the worker stops within PATIENCE. */
-  cancel(): void {
+  cancelRun(): void {
     if (this.#state.run.status !== 'running') return
+    this.#giveUp('run')
     this.#setRun({ status: 'cancelled', current: null, secondsLeft: null })
-    this.#stop()
   }
 
-  #stopping: Promise<void> = Promise.resolve()
-  /** The current run. Other questions are short and are not stopped. */
-  #running: Promise<unknown> | null = null
+  /** Settles when the worker is free of the questions that were given up, or is ended. */
+  #freed: Promise<void> = Promise.resolve()
 
-  /** Stops the current run. The worker has stopped as well when `#stopping` settles. */
-  #stop(): void {
-    this.#turn.run++
-    if (this.#state.run.status === 'running') this.#set({ run: IDLE })
-    const running = this.#running
-    if (running === null) return
-    this.#running = null
-    const stopped = this.#stopping
-    this.#stopping = (async () => {
-      await stopped
+  /** Gives up open questions of these kinds. Others are asked again if the worker has to be ended. */
+  #giveUp(...kinds: readonly Question[]): void {
+    const open = kinds.flatMap((kind) => this.#open.get(kind) ?? [])
+    for (const kind of kinds) {
+      this.#turn[kind]++
+      this.#open.delete(kind)
+    }
+    if (open.length === 0) return
+    const before = this.#freed
+    this.#freed = (async () => {
+      await before
+      const job = this.#job
+      if (kinds.includes('run')) void job.remote.cancel()
       const late = new Promise<'late'>((resolve) => setTimeout(resolve, PATIENCE, 'late'))
-      void this.#job.remote.cancel()
-      if ((await Promise.race([running, late])) === 'late') await this.#restart()
+      if ((await Promise.race([Promise.all(open), late])) === 'late') job.end()
     })()
   }
 
   /**
-   * Ends the worker with all its threads, starts another and opens the same files in it. Files that were still being
-   * opened are left out: #ask repeats those questions.
-   */
-  async #restart(): Promise<void> {
-    this.#job.end()
-    this.#job = startJob()
-    const { remote, died } = this.#job
-    const { model, calibration, test, preprocessing } = this.#state
-    const open = async <T>({ files, busy }: Choice<T>, ask: (files: readonly File[]) => Promise<unknown>) => {
-      if (files !== null && !busy) await Promise.race([ask(files), died])
-    }
-    await open(model, (files) => remote.openModel(files))
-    await open(calibration, (files) => remote.openCalibration(files, preprocessing))
-    await open(test, (files) => remote.openTest(files, preprocessing))
-  }
-
-  /**
    * Asks the worker, and once more if the worker is ended meanwhile. The answer is null if a later question of the same
-   * kind has replaced it, or the run has been stopped.
+   * kind has replaced it, or it was given up.
    */
   async #ask<T>(
-    kind: keyof Turns,
+    kind: Question,
     question: (job: Remote<JobApi>) => Promise<Outcome<T>>,
   ): Promise<Outcome<T> | null> {
     const turn = ++this.#turn[kind]
     const wanted = (): boolean => turn === this.#turn[kind]
     for (;;) {
-      await this.#stopping
+      await this.#freed
       if (!wanted()) return null
-      const { remote, died, ended } = this.#job
-      const outcome = await Promise.race([question(remote), died, ended])
+      if (this.#job.gone) this.#job = new JobWorker()
+      const job = this.#job
+      const answer = Promise.race([question(job.remote), job.died, job.ended])
+      this.#open.set(kind, answer)
+      const outcome = await answer
       if (!wanted()) return null
-      if (outcome !== 'ended') return outcome
+      this.#open.delete(kind)
+      if (outcome === 'ended') continue
+      if (!outcome.ok && DISABLING.has(outcome.failure.code)) job.end()
+      return outcome
     }
   }
 }
 
-/** Counters of the questions of each kind. A question is current while its number is the latest. */
-interface Turns {
-  model: number
-  calibration: number
-  test: number
-  plan: number
-  run: number
-}
+/** What the worker is asked. A question is current while its number in #turn is the latest of its kind. */
+type Question = 'model' | 'plan' | 'run' | DataKind
 
-interface Job {
-  readonly remote: Remote<JobApi>
-  /** Settles if the worker's script does not load or throws outside of a call; no question is answered then. */
-  readonly died: Promise<Outcome<never>>
-  /** Settles when the worker is ended; open questions stay without an answer. */
-  readonly ended: Promise<'ended'>
-  end(): void
-}
+export type DataKind = 'calibration' | 'test'
 
-function startJob(): Job {
-  const worker = new Worker(new URL('./job/worker.ts', import.meta.url), { type: 'module', name: 'gpfq' })
-  const died = new Promise<Outcome<never>>((resolve) => {
-    worker.addEventListener('error', ({ message }) => resolve(broken(message ?? '')), { once: true })
-  })
-  const ending = new AbortController()
-  const ended = new Promise<'ended'>((resolve) => {
-    ending.signal.addEventListener('abort', () => resolve('ended'))
-  })
-  const end = () => {
-    worker.terminate()
-    ending.abort()
-  }
-  return { remote: wrap<JobApi>(worker), died, ended, end }
+/** What was chosen and could be read; null otherwise. */
+function chosenOf({ id, files, summary }: Choice<unknown>): Chosen | null {
+  return files === null || summary === null ? null : { id, files }
 }
 
 function settled<T>(outcome: Outcome<T | null>): { summary: T | null; failure: Failure | null } {
   return outcome.ok ? { summary: outcome.value, failure: null } : { summary: null, failure: outcome.failure }
-}
-
-function broken(reason: string): Outcome<never> {
-  const detail = reason === '' ? 'Its script did not load. Reload the page to try again.' : reason
-  return { ok: false, failure: { code: 'WORKER_FAILED', title: 'The page’s worker stopped', detail } }
 }
 
 async function asOutcome<T>(act: () => Promise<T>): Promise<Outcome<T>> {

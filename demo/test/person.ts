@@ -1,6 +1,5 @@
 /** Steps of a visitor, by the words on the page, and a fixture that records requests to other origins and errors. */
 import { readFile } from 'node:fs/promises'
-import { availableParallelism, loadavg } from 'node:os'
 import { test as base, expect, type Locator, type Page } from '@playwright/test'
 
 interface Watched {
@@ -95,39 +94,24 @@ export async function download(page: Page, label: string): Promise<{ name: strin
   return { name: file.suggestedFilename(), bytes: await readFile(await file.path()) }
 }
 
-/** Tasks that took the page's main thread longer than LONGEST, in milliseconds. */
+/** Tasks of the page's main thread by processor time in milliseconds, from the browser's trace. */
 export interface LongTasks {
-  /** Elapsed time, by the page's PerformanceObserver. */
-  readonly observed: readonly number[]
-  /** Processor time of the thread, by the browser's trace. */
+  /** Those longer than LONGEST. */
   readonly computed: readonly number[]
   readonly longestComputed: number
 }
 
 const LONGEST = 50
-const KEY = 'longTasks'
 
-/**
- * Watches the main thread during `act`. On a busy machine a task takes long because the thread waits for a processor; the
- * trace has the time that the thread computed.
- */
+/** Watches the main thread during `act`. */
 export async function watchMainThread(page: Page, act: () => Promise<unknown>): Promise<LongTasks> {
-  await page.evaluate((key) => {
-    const durations: number[] = []
-    Reflect.set(globalThis, key, durations)
-    new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) durations.push(duration)
-    }).observe({ type: 'longtask' })
-  }, KEY)
   const browser = page.context().browser()
   if (browser === null) throw new Error('expected a browser of its own')
   await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline', '__metadata'] })
   await act()
-  await page.waitForTimeout(200) // entries come with a delay
   const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: readonly TraceEvent[] }
-  const observed = await page.evaluate((key): number[] => Reflect.get(globalThis, key), KEY)
   const computed = computedTasks(trace.traceEvents)
-  return { observed, computed: computed.filter((ms) => ms > LONGEST), longestComputed: Math.max(...computed) }
+  return { computed: computed.filter((ms) => ms > LONGEST), longestComputed: Math.max(...computed) }
 }
 
 interface TraceEvent {
@@ -151,15 +135,8 @@ function computedTasks(events: readonly TraceEvent[]): readonly number[] {
   return tasks.map(({ tdur = 0 }) => tdur / 1000)
 }
 
-/** Expects no long task: by processor time always, by elapsed time on an idle machine. */
-export function expectSmooth({ observed, computed, longestComputed }: LongTasks, idle: boolean): void {
-  const machine = idle ? '' : ' on a busy machine'
-  console.log(
-    `long tasks: ${observed.length} observed${machine}; longest computed ${longestComputed.toFixed(1)} ms`,
-  )
+/** Expects no long task, by processor time: on a busy machine a thread waits. */
+export function expectSmooth({ computed, longestComputed }: LongTasks): void {
+  console.log(`longest task of the main thread: ${longestComputed.toFixed(1)} ms of processor time`)
   expect(computed).toEqual([])
-  if (idle) expect(observed).toEqual([])
 }
-
-/** Whether the machine has been idle for the last minute. */
-export const isIdle = (): boolean => (loadavg()[0] ?? 0) < 0.5 * availableParallelism()

@@ -1,5 +1,6 @@
 /**
- * A real network on the page against the same run in Node: the same bytes, in about the same time, with a responsive page.
+ * A real network on the page against the same run in Node: the same bytes, with a responsive page. `npm run bench -- web`
+ * has the times.
  * Needs the models and images of the accuracy tables (in GPFQ_ASSETS, or beside the repository).
  */
 import { createHash } from 'node:crypto'
@@ -8,7 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { loadFeeds } from 'gpfq/data'
 import { createOrtWebRunner, openModel, quantizeModel } from 'gpfq/onnx'
-import { download, expect, expectSmooth, isIdle, quantize, test, watchMainThread } from './person.ts'
+import { download, expect, expectSmooth, quantize, test, watchMainThread } from './person.ts'
 
 const assets = process.env.GPFQ_ASSETS ?? fileURLToPath(new URL('../../../shared/assets', import.meta.url))
 const MODEL = `${assets}/models/cifar10-resnet20.onnx`
@@ -16,12 +17,10 @@ const IMAGES = `${assets}/cifar10/train5k-images.npy.gz`
 const PREPROCESSING = { scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
 const SAMPLES = 512
 const THREADS = 2
-/** The most that the page may take, in units of the time in Node. */
-const SLOWER = 1.3
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
-async function inNode(): Promise<{ hash: string; seconds: number }> {
+async function hashInNode(): Promise<string> {
   const opened = await openModel(new Uint8Array(await readFile(MODEL)))
   const source = {
     name: IMAGES,
@@ -32,15 +31,15 @@ async function inNode(): Promise<{ hash: string; seconds: number }> {
     samples: SAMPLES,
   })
   const runner = await createOrtWebRunner({ threads: THREADS })
-  const { model, report } = await quantizeModel(opened, { calibration, runner, threads: THREADS })
-  return { hash: sha256(model), seconds: report.seconds.total }
+  const { model } = await quantizeModel(opened, { calibration, runner, threads: THREADS })
+  return sha256(model)
 }
 
 test.describe('resnet20', () => {
   test.skip(!existsSync(MODEL), `needs ${MODEL}`)
-  test.describe.configure({ retries: 2, timeout: 300_000 }) // other programs disturb the times
+  test.describe.configure({ timeout: 300_000 })
 
-  test('4 bits from 512 images: bytes and time as in Node, no long task', async ({ page }) => {
+  test('4 bits from 512 images: bytes as in Node, no long task', async ({ page }) => {
     await page.goto('./')
     await page.getByLabel('Choose an ONNX model').setInputFiles(MODEL)
     await page.getByLabel('Choose calibration data').setInputFiles(IMAGES)
@@ -57,21 +56,12 @@ test.describe('resnet20', () => {
     await page.getByText('More settings').click()
     await fill('Threads', String(THREADS))
     await page.getByLabel('Round as well').uncheck()
-    const idle = isIdle()
-    const long = await watchMainThread(page, () => quantize(page))
+    expectSmooth(await watchMainThread(page, () => quantize(page)))
     const { bytes } = await download(page, 'Download the model')
     const report = JSON.parse((await download(page, 'Report as JSON')).bytes.toString()) as {
-      seconds: { total: number }
       threads: number
     }
-    const node = await inNode()
-    const ratio = report.seconds.total / node.seconds
-    console.log(
-      `resnet20: page ${report.seconds.total.toFixed(1)} s, Node ${node.seconds.toFixed(1)} s, ratio ${ratio.toFixed(2)}`,
-    )
     expect(report.threads).toBe(THREADS)
-    expect(sha256(bytes)).toBe(node.hash)
-    expectSmooth(long, idle)
-    expect(ratio).toBeLessThanOrEqual(SLOWER)
+    expect(sha256(bytes)).toBe(await hashInNode())
   })
 })

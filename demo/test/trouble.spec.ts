@@ -2,6 +2,7 @@
 import { mkdtemp, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Page, Worker } from '@playwright/test'
 import { bytesOf, denseModel, noise, npy } from './files.ts'
 import { chooseFiles, expect, openExample, quantize, test, upload } from './person.ts'
 
@@ -78,6 +79,37 @@ test('a worker whose script does not load', async ({ page, watched }) => {
   await chooseFiles(page, 'Choose an ONNX model', [upload('own.onnx', bytesOf(denseModel(16, 2)))])
   await expect(page.getByRole('alert')).toContainText('The page’s worker stopped')
   watched.complaints.length = 0 // the browser reports the script that it could not load
+})
+
+/** The page's own worker; kernels and ONNX Runtime have workers as well. */
+async function jobWorker(page: Page): Promise<Worker> {
+  for (const worker of page.workers())
+    if ((await worker.evaluate(() => self.name)).startsWith('gpfq ')) return worker
+  throw new Error('expected the worker of the page')
+}
+
+test('a worker that ends in the middle of a run is replaced, and the next run works', async ({ page }) => {
+  await page.goto('./')
+  await chooseFiles(page, 'Choose an ONNX model', [upload('wide.onnx', bytesOf(denseModel(512, 12)))])
+  await chooseFiles(page, 'Choose calibration data', [upload('x.npy', npy([512, 512], noise(512 * 512)))])
+  await expect(page.getByRole('button', { name: 'Quantize' })).toBeEnabled()
+  const worker = await jobWorker(page)
+  await page.getByRole('button', { name: 'Quantize' }).click()
+  await expect(page.getByText(/choosing values for layer/)).toBeVisible()
+  await worker.evaluate(() => self.close())
+  const alert = page.getByRole('alert')
+  await expect(alert).toContainText('The page’s worker stopped')
+  await expect(alert).toContainText('It ran out of memory or crashed')
+  await quantize(page)
+  await expect(alert).toBeHidden()
+})
+
+test('a worker that ends between questions is replaced without a word', async ({ page }) => {
+  await openExample(page)
+  const worker = await jobWorker(page)
+  await worker.evaluate(() => self.close())
+  await expect.poll(() => page.workers().length).toBe(0)
+  await quantize(page)
 })
 
 test('a size that even the smallest alphabets exceed', async ({ page }) => {

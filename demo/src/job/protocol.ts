@@ -76,7 +76,20 @@ export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly failure: Failure }
 
+/** Files that the visitor chose, under a number that no other choice has: a worker opens them once, a new worker again. */
+export interface Chosen {
+  readonly id: number
+  readonly files: readonly File[]
+}
+
+export interface ChosenData extends Chosen {
+  readonly preprocessing: Preprocessing
+}
+
 export interface RunRequest {
+  readonly model: Chosen
+  readonly calibration: ChosenData | null
+  readonly test: ChosenData | null
   /** The plan that the page shows. The run carries it out. */
   readonly plan: ModelPlan
   /** The settings that the plan was made from. */
@@ -98,15 +111,15 @@ export type RunEvent =
   | { readonly type: 'layer-start'; readonly name: string }
   | { readonly type: 'layer-done'; readonly rounded: boolean; readonly layer: LayerReport }
 
+/** Questions carry the files that they are about, so that a new worker can answer them as well. */
 export interface JobApi {
-  openModel(files: readonly File[]): Promise<Outcome<ModelSummary>>
-  plan(settings: PageSettings): Promise<Outcome<ModelPlan>>
-  /** Null takes the data away. */
-  openCalibration(
-    files: readonly File[] | null,
-    preprocessing: Preprocessing,
-  ): Promise<Outcome<DataSummary | null>>
-  openTest(files: readonly File[] | null, preprocessing: Preprocessing): Promise<Outcome<DataSummary | null>>
+  /** Answers when the worker holds the lock of its own name, which it keeps as long as it lives. */
+  holdLock(): Promise<void>
+  openModel(model: Chosen): Promise<Outcome<ModelSummary>>
+  plan(model: Chosen, settings: PageSettings): Promise<Outcome<ModelPlan>>
+  openCalibration(model: Chosen, data: ChosenData): Promise<Outcome<DataSummary>>
+  openTest(model: Chosen, data: ChosenData): Promise<Outcome<DataSummary>>
   run(request: RunRequest, onEvent: (event: RunEvent) => void): Promise<Outcome<RunResult>>
+  /** Ends the run between two runs of the network. */
   cancel(): void
 }

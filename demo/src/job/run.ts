@@ -4,7 +4,6 @@
  */
 import {
   evaluate,
-  GpfqError,
   type ProgressEvent,
   type QuantizeReport,
   quantizeModel,
@@ -29,7 +28,10 @@ export interface RunInputs {
   readonly onEvent: (event: RunEvent) => void
 }
 
-export async function run({ plan, settings, compare }: RunRequest, inputs: RunInputs): Promise<RunResult> {
+export async function run(
+  { plan, settings, compare }: Pick<RunRequest, 'plan' | 'settings' | 'compare'>,
+  inputs: RunInputs,
+): Promise<RunResult> {
   const { test, calibration, runner, signal } = inputs
   const { model, summary } = inputs.chosen
   const steps = new Steps(inputs.onEvent, {
@@ -170,13 +172,4 @@ class Steps {
       else if (event.type === 'verify') this.progress(step, 1, `${prefix}checking the written model`)
     }
   }
-}
-
-export function needModel(chosen: ChosenModel | null): ChosenModel {
-  if (chosen !== null) return chosen
-  throw new GpfqError('INVALID_MODEL', {
-    place: 'model',
-    problem: 'none is chosen',
-    hint: 'choose a model first',
-  })
 }

@@ -1,6 +1,7 @@
 /**
- * The page's worker: holds the model and the data, plans and runs. ONNX Runtime computes on the thread that calls it, so
- * it runs here and not on the page's thread; it is loaded at the first run. Kernels of gpfq have threads of their own.
+ * The page's worker: reads, plans and runs, and keeps the model and the data that it read last. ONNX Runtime computes on
+ * the thread that calls it, so it runs here and not on the page's thread; it is loaded at the first run. Kernels of gpfq
+ * have threads of their own. The page may end this worker at any moment.
  */
 import { expose } from 'comlink'
 import { createOrtWebRunner, planModel, type Runner } from 'gpfq/onnx'
@@ -8,69 +9,88 @@ import { optionsOf } from '../pageSettings.ts'
 import { type Data, readData } from './data.ts'
 import { outcomeOf } from './failure.ts'
 import { type ChosenModel, readModel } from './model.ts'
-import type { JobApi, Outcome } from './protocol.ts'
-import { needModel, run } from './run.ts'
+import type { Chosen, ChosenData, JobApi } from './protocol.ts'
+import { run } from './run.ts'
 
-let model: ChosenModel | null = null
-let calibration: Data | null = null
-let test: Data | null = null
+/** A choice that is being opened, or is open. */
+interface Opened<T> {
+  readonly id: number
+  readonly value: Promise<T>
+}
+
+let model: Opened<ChosenModel> | null = null
+const data: Record<'calibration' | 'test', Opened<Data> | null> = { calibration: null, test: null }
 let runner: Promise<Runner> | null = null
 let running: AbortController | null = null
 
 let opening: Promise<unknown> = Promise.resolve()
 
-/** Opens one after the other, so that the last request decides and no data of an earlier model stays. */
-function inTurn<T>(open: () => Promise<T>): Promise<Outcome<T>> {
-  const outcome = opening.then(() => outcomeOf(open))
-  opening = outcome
-  return outcome
+/** Opens one after the other, so that a choice is held only after the one that it replaces is let go. */
+function inTurn<T>(open: () => Promise<T>): Promise<T> {
+  const opened = opening.then(open)
+  opening = opened.catch(() => undefined)
+  return opened
+}
+
+function modelOf(chosen: Chosen): Promise<ChosenModel> {
+  if (model?.id === chosen.id) return model.value
+  data.calibration = data.test = null
+  model = { id: chosen.id, value: inTurn(() => readModel(chosen.files)) }
+  return model.value
+}
+
+function dataOf(kind: 'calibration' | 'test', chosen: Chosen, { id, ...given }: ChosenData): Promise<Data> {
+  const opened = data[kind]
+  if (opened?.id === id) return opened.value
+  const { files, preprocessing } = given
+  const first = modelOf(chosen)
+  const labels = kind === 'test'
+  const samples = labels ? undefined : preprocessing.samples
+  const value = inTurn(async () => {
+    const { summary } = await first
+    return readData(files, summary.inputs, preprocessing, { labels, samples })
+  })
+  data[kind] = { id, value }
+  return value
 }
 
 const api: JobApi = {
-  openModel: (files) =>
-    inTurn(async () => {
-      model = calibration = test = null
-      model = await readModel(files)
-      return model.summary
+  holdLock: () =>
+    new Promise((resolve) => {
+      void navigator.locks?.request(self.name, () => {
+        resolve()
+        return new Promise(() => undefined)
+      })
     }),
 
-  plan: (settings) => outcomeOf(async () => planModel(needModel(model).model, optionsOf(settings))),
+  openModel: (chosen) => outcomeOf(async () => (await modelOf(chosen)).summary),
 
-  openCalibration: (files, preprocessing) =>
-    inTurn(async () => {
-      calibration = null
-      if (files === null) return null
-      const wanted = { labels: false, samples: preprocessing.samples }
-      calibration = await readData(files, needModel(model).summary.inputs, preprocessing, wanted)
-      return calibration.summary
-    }),
+  plan: (chosen, settings) =>
+    outcomeOf(async () => planModel((await modelOf(chosen)).model, optionsOf(settings))),
 
-  openTest: (files, preprocessing) =>
-    inTurn(async () => {
-      test = null
-      if (files === null) return null
-      const wanted = { labels: true, samples: undefined }
-      test = await readData(files, needModel(model).summary.inputs, preprocessing, wanted)
-      return test.summary
-    }),
+  openCalibration: (chosen, given) =>
+    outcomeOf(async () => (await dataOf('calibration', chosen, given)).summary),
+
+  openTest: (chosen, given) => outcomeOf(async () => (await dataOf('test', chosen, given)).summary),
 
   run: (request, onEvent) =>
     outcomeOf(async () => {
       running?.abort()
       const abort = new AbortController()
       running = abort
-      await opening
-      onEvent({ type: 'progress', fraction: 0, doing: 'starting ONNX Runtime' })
-      runner ??= createOrtWebRunner({ threads: request.settings.threads })
+      const { signal } = abort
       try {
-        return await run(request, {
-          chosen: needModel(model),
-          calibration,
-          test,
-          runner: await runner,
-          signal: abort.signal,
-          onEvent,
-        })
+        const chosen = await modelOf(request.model)
+        const open = (kind: 'calibration' | 'test') => {
+          const given = request[kind]
+          if (given === null) data[kind] = null
+          return given === null ? null : dataOf(kind, request.model, given)
+        }
+        const [calibration, test] = await Promise.all([open('calibration'), open('test')])
+        signal.throwIfAborted()
+        onEvent({ type: 'progress', fraction: 0, doing: 'starting ONNX Runtime' })
+        runner ??= createOrtWebRunner({ threads: request.settings.threads })
+        return await run(request, { chosen, calibration, test, runner: await runner, signal, onEvent })
       } finally {
         if (running === abort) running = null
       }

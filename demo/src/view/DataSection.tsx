@@ -3,7 +3,7 @@ import type { DataSummary, Preprocessing } from '../job/protocol.ts'
 import type { Choice, Session } from '../session.ts'
 import type { SectionProps } from './App.tsx'
 import { NumberField, NumbersField } from './fields.tsx'
-import { Drop, Problem } from './parts.tsx'
+import { Busy, Drop, Problem } from './parts.tsx'
 
 const ACCEPT = '.npy,.npz,.gz,.png,.jpg,.jpeg,image/png,image/jpeg'
 const KINDS = 'images, or a NumPy file (.npy, .npz)'
@@ -21,7 +21,8 @@ export function DataSection({ session, state }: SectionProps) {
         label="Choose calibration data"
         hint={`or drop it here: ${KINDS}`}
         choice={calibration}
-        onFiles={(files) => void session.chooseCalibration(files)}
+        onFiles={(files) => void session.chooseData('calibration', files)}
+        onCancel={() => void session.chooseData('calibration', null)}
       />
       {unscaled && (
         <p class="notice">
@@ -42,8 +43,9 @@ export function DataSection({ session, state }: SectionProps) {
         label="Choose labelled test data"
         hint="an .npz with labels in it, or inputs and a second file with “label” in its name"
         choice={test}
-        onFiles={(files) => void session.chooseTest(files)}
-        onRemove={() => void session.chooseTest(null)}
+        onFiles={(files) => void session.chooseData('test', files)}
+        onCancel={() => void session.chooseData('test', null)}
+        onRemove={() => void session.chooseData('test', null)}
       />
     </section>
   )
@@ -113,10 +115,11 @@ interface DataChoiceProps {
   readonly hint: string
   readonly choice: Choice<DataSummary>
   readonly onFiles: (files: readonly File[]) => void
+  readonly onCancel: () => void
   readonly onRemove?: () => void
 }
 
-function DataChoice({ label, hint, choice, onFiles, onRemove }: DataChoiceProps) {
+function DataChoice({ label, hint, choice, onFiles, onCancel, onRemove }: DataChoiceProps) {
   const { busy, summary, failure } = choice
   return (
     <>
@@ -155,6 +158,7 @@ function DataChoice({ label, hint, choice, onFiles, onRemove }: DataChoiceProps)
           </div>
         </div>
       )}
+      {busy && <Busy doing="Reading the data" onCancel={onCancel} />}
       <Problem failure={failure} />
     </>
   )

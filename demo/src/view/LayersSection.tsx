@@ -3,14 +3,21 @@ import type { LayerReport, ModelPlan } from 'gpfq/onnx'
 import { errorText, formatBytes, shapeText } from 'gpfq/report'
 import { memo } from 'preact/compat'
 import type { SectionProps } from './App.tsx'
-import { Notes, Problem } from './parts.tsx'
+import { Busy, Notes, Problem } from './parts.tsx'
 
-export function LayersSection({ state }: SectionProps) {
-  const { plan, planFailure, run } = state
+/** Rows and items that are shown at most: a page of a hundred thousand rows does not answer for seconds. */
+const MOST = 1000
+
+export function LayersSection({ session, state }: SectionProps) {
+  const { plan, planning, planFailure, run } = state
   const started = run.status !== 'idle'
   return (
     <section aria-labelledby="layers">
       <h2 id="layers">Layers</h2>
+      {planning && <Busy doing="Planning" onCancel={() => session.cancelPlan()} />}
+      {plan === null && !planning && planFailure === null && (
+        <p class="quiet">Planning was cancelled. “Quantize” plans first.</p>
+      )}
       <Problem failure={planFailure} />
       {plan !== null && (
         <>
@@ -29,7 +36,7 @@ export function LayersSection({ state }: SectionProps) {
               </tr>
             </thead>
             <tbody>
-              {plan.layers.map((layer) => (
+              {plan.layers.slice(0, MOST).map((layer) => (
                 <Row
                   key={layer.name}
                   layer={layer}
@@ -46,11 +53,17 @@ export function LayersSection({ state }: SectionProps) {
               ))}
             </tbody>
           </table>
+          <More than={plan.layers} />
           <LeftOut plan={plan} />
         </>
       )}
     </section>
   )
+}
+
+function More({ than }: { readonly than: readonly unknown[] }) {
+  if (than.length <= MOST) return null
+  return <p class="quiet">and {(than.length - MOST).toLocaleString('en')} more</p>
 }
 
 interface RowProps {
@@ -108,12 +121,13 @@ function LeftOut({ plan: { skipped, notes, layers, settings } }: { readonly plan
         <details open={skipped.length <= 4}>
           <summary>Left as they are</summary>
           <ul class="plain">
-            {skipped.map(({ name, reason }) => (
+            {skipped.slice(0, MOST).map(({ name, reason }) => (
               <li key={name}>
                 <b>{name}</b>: {reason}
               </li>
             ))}
           </ul>
+          <More than={skipped} />
         </details>
       )}
       <details>
@@ -124,7 +138,7 @@ function LeftOut({ plan: { skipped, notes, layers, settings } }: { readonly plan
               <b>{format}</b>: {formatReason}
             </li>
           ))}
-          {kernels.map(({ name, kernel, kernelReason }) => (
+          {kernels.slice(0, MOST).map(({ name, kernel, kernelReason }) => (
             <li key={name}>
               <b>{name}</b> on {kernel === 'int8' ? 'integers' : 'floats'}: {kernelReason}
             </li>

@@ -2,7 +2,7 @@
 import type { RunnerInput } from 'gpfq/onnx'
 import { formatBytes } from 'gpfq/report'
 import type { SectionProps } from './App.tsx'
-import { Drop, Problem } from './parts.tsx'
+import { Busy, Drop, Problem } from './parts.tsx'
 
 export function ModelSection({ session, state }: SectionProps) {
   const { busy, summary, failure } = state.model
@@ -23,11 +23,7 @@ export function ModelSection({ session, state }: SectionProps) {
               <span class="quiet">a small network that reads handwritten digits, with its data</span>
             </button>
           </div>
-          {busy && (
-            <p class="quiet" role="status">
-              Reading…
-            </p>
-          )}
+          {busy && <Busy doing="Reading the model" onCancel={() => session.cancelModel()} />}
         </>
       ) : (
         <div class="chosen">

@@ -28,7 +28,7 @@ export function RunSection({ session, state }: SectionProps) {
       </h2>
       <div class="actions">
         {running ? (
-          <button ref={button} type="button" class="main" key="cancel" onClick={() => session.cancel()}>
+          <button ref={button} type="button" class="main" key="cancel" onClick={() => session.cancelRun()}>
             Cancel
           </button>
         ) : (
@@ -81,9 +81,11 @@ function commandFor({ model, calibration, settings, preprocessing }: State): str
   return commandOf(model.summary?.name ?? 'model.onnx', images ? ['images/'] : data, settings, preprocessing)
 }
 
-function whatIsMissing({ plan, planFailure, calibration, test, settings }: State): string | null {
-  if (planFailure !== null) return 'With these settings there is nothing to do.'
-  if (plan === null || calibration.busy || test.busy) return 'Reading…'
+function whatIsMissing({ plan, planning, planFailure, calibration, test, settings }: State): string | null {
+  if (planFailure !== null && planFailure.code !== 'WORKER_FAILED')
+    return 'With these settings there is nothing to do.'
+  if (plan === null && planning) return 'Planning…'
+  if (calibration.busy || test.busy) return 'Reading…'
   if (calibration.summary !== null) return null
   return needsCalibration(settings) ? 'Choose calibration data first.' : null
 }

@@ -1,7 +1,7 @@
 /** Parts that sections share: a failure, notes, an area to drop files on, a picture of the report, a list of facts. */
 import { describeNote, type Note } from 'gpfq/onnx'
 import type { Html } from 'gpfq/report'
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { Failure } from '../job/protocol.ts'
 import { droppedFiles } from './droppedFiles.ts'
 
@@ -13,6 +13,35 @@ export function Problem({ failure }: { readonly failure: Failure | null }) {
         <b>{failure.title}.</b>
       </p>
       <p>{failure.detail}</p>
+    </div>
+  )
+}
+
+/** Milliseconds until a wait is shown. Most end sooner, and would flicker. */
+const NOTICED = 300
+
+interface BusyProps {
+  /** What is going on, with a capital. */
+  readonly doing: string
+  readonly onCancel: () => void
+}
+
+/** A wait that can be cancelled. */
+export function Busy({ doing, onCancel }: BusyProps) {
+  const [noticed, setNoticed] = useState(false)
+  useEffect(() => {
+    const timer = setTimeout(setNoticed, NOTICED, true)
+    return () => clearTimeout(timer)
+  }, [])
+  if (!noticed) return null
+  return (
+    <div class="busy">
+      <p class="quiet" role="status">
+        {doing}…
+      </p>
+      <button type="button" onClick={onCancel}>
+        Cancel<span class="visually-hidden"> {doing.toLowerCase()}</span>
+      </button>
     </div>
   )
 }
