@@ -10,7 +10,7 @@ import type { TimingTask } from './timing.js'
 import type { PageTask, TimingWindow } from './timingPage.js'
 
 /** The system's Chromium where there is one, else Playwright's own. */
-const system = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const system = process.env.GPFQ_CHROMIUM ?? '/usr/bin/chromium'
 const executable = existsSync(system) ? system : chromium.executablePath()
 
 export interface TimingBrowser {
@@ -23,7 +23,7 @@ export interface TimingBrowser {
 /** Starts Chromium. Null, with the reason on the console, where there is none. */
 export async function openTimingBrowser(): Promise<TimingBrowser | null> {
   if (!existsSync(executable)) {
-    console.error(`skipped: the table of Chromium; expected it at ${executable}; name another by CHROMIUM`)
+    console.error(`skipped: the table of Chromium; expected it at ${executable}; name another by GPFQ_CHROMIUM`)
     return null
   }
   const { origin, addressOf, close } = await serve()

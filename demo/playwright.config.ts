@@ -9,7 +9,7 @@ export const PORT = 4273
 export const BARE_PORT = 4274
 
 /** The system's Chromium where there is one, else Playwright's own. */
-const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const chromium = process.env.GPFQ_CHROMIUM ?? '/usr/bin/chromium'
 const serve = (port: number) => ({
   command: `npx vite preview demo --port ${port} --strictPort`,
   cwd: new URL('..', import.meta.url).pathname,
@@ -28,7 +28,7 @@ export default defineConfig({
   expect: { timeout: 20_000 },
   workers: 1, // threads are what is tested: one page at a time has the machine
   forbidOnly: process.env.CI !== undefined,
-  reporter: [['list']],
+  reporter: [['list'], ['json', { outputFile: '../node_modules/.cache/gpfq/page.json' }]],
   use: {
     baseURL: `http://localhost:${PORT}/`,
     viewport: { width: 1280, height: 900 },
