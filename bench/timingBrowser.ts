@@ -23,7 +23,9 @@ export interface TimingBrowser {
 /** Starts Chromium. Null, with the reason on the console, where there is none. */
 export async function openTimingBrowser(): Promise<TimingBrowser | null> {
   if (!existsSync(executable)) {
-    console.error(`skipped: the table of Chromium; expected it at ${executable}; name another by GPFQ_CHROMIUM`)
+    console.error(
+      `skipped: the table of Chromium; expected it at ${executable}; name another by GPFQ_CHROMIUM`,
+    )
     return null
   }
   const { origin, addressOf, close } = await serve()
