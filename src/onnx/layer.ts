@@ -49,7 +49,10 @@ export interface UnsampledUse {
 }
 
 /** Operators with weights. The weights of others than the first three are rounded. */
-export type LayerOp = 'Conv' | 'Gemm' | 'MatMul' | 'LSTM' | 'GRU' | 'RNN'
+export type LayerOp =
+  | ('Conv' | 'Gemm' | 'MatMul')
+  | ('LSTM' | 'GRU' | 'RNN')
+  | ('ConvTranspose' | 'FusedMatMul' | 'Attention')
 
 /**
  * One weight and all the nodes that use it: quantized once, on the samples of all its uses. Without a use that gives

@@ -3,13 +3,14 @@
  * the nodes that hold weights but cannot be quantized. findLayers (layers.ts) chooses among them.
  *
  * Calibration sees the inputs of the graph's Conv, Gemm and MatMul nodes alone. Other nodes give no samples: recurrent ones,
- * which feed their results back, and all in the body of an If, Loop or Scan. Weights that only such nodes read are rounded. A
+ * which feed their results back, those of otherView.ts, and all in the body of an If, Loop or Scan. Weights that only such nodes read are rounded. A
  * weight with such a reader is replaced where it is stored, so all of its readers must be layers that read it in one way.
  */
 import { chainPositions } from './chain.js'
 import { type FlatGraph, flatGraph } from './flatGraph.js'
 import type { GraphIndex } from './graph.js'
 import type { Layer, Skipped } from './layer.js'
+import { viewOther } from './otherView.js'
 import { readersBeside } from './readersBeside.js'
 import { isRecurrent, operandName, viewRecurrent } from './recurrentView.js'
 import { readFloats } from './tensor.js'
@@ -73,12 +74,8 @@ class Scanner {
   scan(): LayerScan {
     const { index } = this.#flat
     for (const node of index.order) {
-      const found = isLayerOp(index.nodes[node]!)
-        ? [viewWeight(index, node)]
-        : isRecurrent(index.nodes[node]!)
-          ? viewRecurrent(index, node)
-          : (whyUntreated(index, node) ?? [])
-      for (const view of typeof found === 'string' ? [found] : found) {
+      const found = this.#viewsOf(node)
+      for (const view of found) {
         const reason = typeof view === 'string' ? view : this.#place(view)
         if (reason !== null) this.#skip(node, reason)
       }
@@ -103,12 +100,23 @@ class Scanner {
     }
   }
 
+  /** How a node reads its weights, or why one cannot be quantized; empty for a node without weights. */
+  #viewsOf(node: number): readonly (WeightView | string)[] {
+    const { index } = this.#flat
+    if (isRecurrent(index.nodes[node]!)) return viewRecurrent(index, node)
+    const view = isLayerOp(index.nodes[node]!) ? viewWeight(index, node) : undefined
+    if (view !== undefined && typeof view !== 'string') return [view]
+    const found = viewOther(index, node) ?? view ?? whyUntreated(index, node)
+    return found === undefined ? [] : [found]
+  }
+
   #skip(node: number, reason: string): void {
     this.#skipped.push({ name: this.#flat.index.names[node]!, reason })
   }
 
-  #isSampled({ node, op }: WeightView): boolean {
-    return node < this.#graph.nodes.length && (op === 'Conv' || op === 'Gemm' || op === 'MatMul')
+  #isSampled({ node, op, chain }: WeightView): boolean {
+    if (node >= this.#graph.nodes.length) return false
+    return op === 'Gemm' || op === 'MatMul' || (op === 'Conv' && chain.dims.length <= 4)
   }
 
   /** Puts a view to those that read the weight in the same way. @returns why it is not quantized, or null */
@@ -192,6 +200,10 @@ class Scanner {
   }
 
   #whyRounded({ node, op }: WeightView): string {
+    if (node < this.#graph.nodes.length && !isRecurrent(this.#flat.index.nodes[node]!))
+      return op === 'Conv'
+        ? 'calibration takes no rows of 3-D convolutions'
+        : `calibration takes no rows of ${op}`
     if (node < this.#graph.nodes.length)
       return `${op} feeds its results back, which path following does not reach`
     const holder = this.#flat.holder(node)

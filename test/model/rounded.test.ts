@@ -2,7 +2,8 @@
  * Weights that are rounded because calibration sees no rows of what reads them: recurrent layers, and layers in the bodies of
  * If, Loop and Scan. The written model must compute what the float model computes with the rounded weights of a float64 twin.
  */
-import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf'
+import { create } from '@bufbuild/protobuf'
+import { type ModelProto, type NodeProto, OperatorSetIdProtoSchema, type TensorProto } from 'onnx-buf'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
@@ -272,6 +273,58 @@ describe('recurrent layers', () => {
     // What the head loses includes what the recurrent layer before it loses.
     expect(head!.relativeError).toBeGreaterThan(0.2 * w!.relativeError!)
   })
+})
+
+describe('other operators without sample rows', () => {
+  const microsoft = (node: NodeProto): NodeProto => Object.assign(node, { domain: 'com.microsoft' })
+  const CASES: Readonly<
+    Record<string, { node: NodeProto; x: number[]; w: number[]; neurons: number; columns: boolean }>
+  > = {
+    'ConvTranspose, in groups': {
+      node: b.node('ConvTranspose', ['x', 'w'], ['y'], { group: 2, strides: [2, 2] }),
+      ...{ x: [2, 4, 5, 5], w: [4, 3, 3, 3], neurons: 4, columns: false },
+    },
+    'Conv in 3-D, in groups': {
+      node: b.node('Conv', ['x', 'w'], ['y'], { group: 2 }),
+      ...{ x: [2, 4, 5, 5, 5], w: [6, 2, 2, 3, 3], neurons: 6, columns: false },
+    },
+    FusedMatMul: {
+      node: microsoft(b.node('FusedMatMul', ['x', 'w'], ['y'], { alpha: { float: 0.5 } })),
+      ...{ x: [2, 3, 8], w: [8, 5], neurons: 5, columns: true },
+    },
+    'FusedMatMul with transB': {
+      node: microsoft(b.node('FusedMatMul', ['x', 'w'], ['y'], { transB: 1 })),
+      ...{ x: [2, 3, 8], w: [5, 8], neurons: 5, columns: false },
+    },
+    Attention: {
+      node: microsoft(b.node('Attention', ['x', 'w', 'bias'], ['y'], { num_heads: 2 })),
+      ...{ x: [2, 3, 8], w: [8, 24], neurons: 24, columns: true },
+    },
+  }
+  for (const [name, { node, x, w, neurons, columns }] of Object.entries(CASES))
+    it(name, async () => {
+      const count = w.reduce((product, dim) => product * dim, 1)
+      const model = b.model([node], [b.noisy('w', w, 80), b.noisy('bias', [24], 81)], [b.value('x')], ['y'])
+      model.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n }))
+      const twin = withWeights(model, (tensor) => {
+        if (tensor.name !== 'w') return undefined
+        const values = readFloats(tensor)
+        return columns ? roundColumns(values, neurons, 15) : roundRows(values, count / neurons, 15)
+      })
+      for (const format of ['packed', 'qdq'] as const) {
+        const { model: written, report } = await quantizeModel(encodeModel(model), {
+          ...UNSAMPLED,
+          format,
+          runner,
+        })
+        expect(report.layers[0]).toMatchObject({
+          op: node.opType,
+          format,
+          rounded: expect.stringMatching(/calibration takes no rows/),
+        })
+        await expectSame(written, twin, { x: feedOf(x, 82) })
+      }
+    })
 })
 
 describe('layers in bodies', () => {
