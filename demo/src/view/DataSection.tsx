@@ -124,13 +124,7 @@ function DataChoice({ label, hint, choice, onFiles, onCancel, onRemove }: DataCh
   return (
     <>
       {summary === null ? (
-        <Drop
-          label={busy ? 'Reading…' : label}
-          hint={hint}
-          accept={ACCEPT}
-          disabled={busy}
-          onFiles={onFiles}
-        />
+        <Drop label={label} hint={hint} accept={ACCEPT} disabled={busy} onFiles={onFiles} />
       ) : (
         <div class="chosen">
           <p>
