@@ -75,6 +75,7 @@ export type {
   QuantizeReport,
   Radius,
   RunOptions,
+  SampleWeights,
   ScalePer,
   Sparsity,
 } from './options.js'

@@ -158,6 +158,9 @@ export interface ActivationOptions {
   readonly for?: readonly KernelFor[]
 }
 
+/** How much each sample row of a layer counts: as it is, or divided by its norm in the float network, so that all count alike. */
+export type SampleWeights = 'none' | 'norm'
+
 /** Options of a whole model besides those of the method. */
 export interface ModelOptions {
   /** Bytes of an ONNX external data file, by the relative path that the model names. */
@@ -186,6 +189,12 @@ export interface ModelOptions {
    * without overlap, drawn with replacement by `seed`; 1 takes all of these patches.
    */
   readonly randomPatches?: number
+  /**
+   * `norm` divides every sample row of a layer, in both networks, by ‖x‖, the norm of the row in the float network, before H and G
+   * are summed: for samples of very unequal size in front of a logarithm or a normalization. Convolutions then take patches
+   * instead of correlations. Means for bias correction and measured errors are of the rows as they are. Default 'none'.
+   */
+  readonly sampleWeights?: SampleWeights
   /** Convolutions: one path for each channel of a kernel, as in 2010.15979, instead of one for all. Default false. */
   readonly perChannel?: boolean
   /** Globs over node or weight names: only matching layers are quantized. A glob without a match is an error. */

@@ -58,6 +58,8 @@ export interface CaptureRule {
   /** All of G, not its lower triangle alone. */
   readonly wholeG: boolean
   readonly means: boolean
+  /** Rows are divided by their norms; default false. */
+  readonly weighted?: boolean
   /** Samples that are kept out of calibration, instead of those of calibration. */
   readonly heldOut?: boolean
 }
@@ -147,12 +149,14 @@ export function captureSamples(
     const rows = own.reduce((sum, batch) => sum + gather(uses[0]!, batch, null).rows, 0)
     stride = Math.max(1, Math.floor(rows / JUDGED_ROWS))
   }
-  const known = { inputs, groups, streamsEqual, wholeG: rule.wholeG, means: rule.means }
+  const { wholeG, means, weighted = false } = rule
+  const known = { inputs, groups, streamsEqual, wholeG, means, weighted }
   const shape = shapeOf(streams, own, uses, (use, batch) => gather(use, batch, null), known)
   const { correlation, segmentRows } = shape
   const scale = streamsEqual || rounded ? undefined : stepOf(uses, network)
   // The end of a segment passes over all sums: where one has less than a block of rows, that takes more than integers save.
-  const suits = correlation === undefined && segmentRows >= BLOCK && segmentRows <= MOST_INTEGER_ROWS
+  const suits =
+    correlation === undefined && !weighted && segmentRows >= BLOCK && segmentRows <= MOST_INTEGER_ROWS
   return { batches, shape: suits && scale !== undefined ? { ...shape, scale } : shape }
 }
 
@@ -193,7 +197,7 @@ function shapeOf(
   batches: readonly number[],
   uses: readonly LayerUse[],
   gather: (use: LayerUse, batch: number) => Gather,
-  known: Pick<SampleShape, 'inputs' | 'groups' | 'streamsEqual' | 'wholeG' | 'means'>,
+  known: Pick<SampleShape, 'inputs' | 'groups' | 'streamsEqual' | 'wholeG' | 'means' | 'weighted'>,
 ): SampleShape {
   const sizes = { rows: 0, batchBytes: 0, batchPaddedBytes: 0, batchRows: 0 }
   const convolutions = new Map<string, Convolution | null>()
@@ -219,5 +223,8 @@ function shapeOf(
     segmentRows: perSample * segmentSamples(streams.shard.total),
   }
   const [convolution = null, ...others] = convolutions.values()
-  return convolution !== null && others.length === 0 ? preferCorrelation(shape, convolution) : shape
+  // Rows with weights of their own are no correlations.
+  return convolution !== null && others.length === 0 && !known.weighted
+    ? preferCorrelation(shape, convolution)
+    : shape
 }

@@ -97,6 +97,8 @@ export interface PartInspection {
   /** All of G, or its lower triangle alone. */
   readonly wholeG: boolean
   readonly means: boolean
+  /** Rows are divided by their norms. */
+  readonly weighted: boolean
   /** Its patches are summed as correlations of channels. */
   readonly correlations: boolean
   /** The first sample is among them, so that it cannot follow another part of more than one segment. */
@@ -108,7 +110,7 @@ export interface PartInspection {
 export function inspectPart(path: string, bytes: Uint8Array): PartInspection | null {
   if (!isContainer(bytes)) return null
   const { shape, rows, first, exact } = Observations.from(bytes, path)
-  const { kind, inputs, groups, segmentRows, streamsEqual, wholeG, means, convolution } = shape
+  const { kind, inputs, groups, segmentRows, streamsEqual, wholeG, means, weighted, convolution } = shape
   return {
     observations: path,
     bytes: bytes.length,
@@ -116,7 +118,7 @@ export function inspectPart(path: string, bytes: Uint8Array): PartInspection | n
     segments: Math.ceil(rows / segmentRows),
     quantized: !streamsEqual,
     wholeG: streamsEqual || wholeG,
-    ...{ means, correlations: convolution !== null, first, exact },
+    ...{ means, weighted, correlations: convolution !== null, first, exact },
   }
 }
 
@@ -126,6 +128,7 @@ export function partLines(part: PartInspection): readonly string[] {
   const streams = part.quantized ? 'the samples in the quantized network differ (Xq ≠ X)' : 'Xq = X'
   const sums = part.kind === 'rows' ? 'Xq itself' : part.quantized ? 'H and G' : 'H'
   const lower = part.wholeG ? '' : ', of G the lower triangle alone'
+  const weights = part.weighted ? ' of rows divided by their norms' : ''
   const means = part.means ? ', sums by input' : ''
   const shifts = part.correlations ? ', as correlations of channels' : ''
   return [
@@ -133,7 +136,7 @@ export function partLines(part: PartInspection): readonly string[] {
     `inputs    ${groups === 1 ? '' : `${groups} groups of `}${inputs}`,
     `rows      ${rows}, ${segments} ${segments === 1 ? 'segment' : 'segments'} of ${segmentRows}${rows % segmentRows > 0 ? ', the last one not whole' : ''}`,
     `samples   ${streams}`,
-    `holds     ${sums}${lower}${means}${shifts}`,
+    `holds     ${sums}${lower}${weights}${means}${shifts}`,
     ...(part.first && segments > 1 ? ['place     first: its segments are summed already'] : []),
     ...(part.exact
       ? []

@@ -6,9 +6,16 @@ import type { FeedSet } from '../data/feeds.js'
 import { splitData } from '../data/files.js'
 import { checkOutput, writeBytes } from '../data/output.js'
 import { planModel, quantizePlanned } from '../model/quantizeModel.js'
-import { needsCalibration, resolveSettings, type Settings } from '../model/settings.js'
+import { needsCalibration, resolveSettings, SAMPLE_WEIGHTS, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
-import type { ActivationOptions, ActivationRanges, KernelFor, ModelPlan, QuantizeReport } from '../options.js'
+import type {
+  ActivationOptions,
+  ActivationRanges,
+  KernelFor,
+  ModelPlan,
+  QuantizeReport,
+  SampleWeights,
+} from '../options.js'
 import { describeSetting } from '../report/describeSetting.js'
 import { renderReport } from '../report/page.js'
 import type { RunnerInput } from '../tensor/tensor.js'
@@ -54,6 +61,7 @@ interface QuantizeValues extends AlphabetValues, DataValues {
   readonly output?: string
   readonly format?: Format | 'auto'
   readonly patches?: number
+  readonly sampleWeights?: SampleWeights
   readonly randomPatches?: number
   readonly perChannel?: boolean
   readonly holdout?: number
@@ -92,20 +100,9 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--calib <DATA...>', `calibration inputs: ${DATA}`)
     .option('-o, --output <OUT.onnx>', 'the quantized model to write')
   addAlphabetOptions(command)
-  command
+  addRowOptions(command)
     .addOption(
       new Option('--format <name>', 'how weights are stored in the file (default: auto)').choices(FORMATS),
-    )
-    .option('--patches <N>', 'at most N sample rows per convolution, 0 for all (default: 32768)', (text) =>
-      whole(text, 0),
-    )
-    .addOption(
-      new Option(
-        '--random-patches <p>',
-        'instead: share p of the patches that do not overlap, drawn by --seed, 1 for all',
-      )
-        .argParser(positiveNumber)
-        .conflicts('patches'),
     )
     .option('--per-channel', 'each channel of a convolution its own path, as in arXiv 2010.15979')
     .option('--include <GLOB>', 'only layers whose node or weight name matches (repeatable)', collectGlob)
@@ -162,6 +159,28 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .action((model: string, values: QuantizeValues) => runQuantize(model, values, context))
 }
 
+/** Which sample rows of a layer count, and how much. */
+function addRowOptions(command: Command): Command {
+  return command
+    .option('--patches <N>', 'at most N sample rows per convolution, 0 for all (default: 32768)', (text) =>
+      whole(text, 0),
+    )
+    .addOption(
+      new Option(
+        '--random-patches <p>',
+        'instead: share p of the patches that do not overlap, drawn by --seed, 1 for all',
+      )
+        .argParser(positiveNumber)
+        .conflicts('patches'),
+    )
+    .addOption(
+      new Option(
+        '--sample-weights <name>',
+        'norm: sample rows of a layer count alike, whatever their size (default: none)',
+      ).choices(SAMPLE_WEIGHTS),
+    )
+}
+
 function addJudgingOptions(command: Command): void {
   command
     .option(
@@ -201,6 +220,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       format: values.format,
       patches: values.patches,
       randomPatches: values.randomPatches,
+      sampleWeights: values.sampleWeights,
       perChannel: values.perChannel,
       holdout: values.holdout,
       include: values.include,

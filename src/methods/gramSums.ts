@@ -82,7 +82,7 @@ export class GramSums {
   }
 
   #accumulate(rows: number, ends: boolean): Phase[] {
-    const { streamsEqual, groups, wholeG, means, scale = 0 } = this.#shape
+    const { streamsEqual, groups, wholeG, means, weighted, scale = 0 } = this.#shape
     const { panels, edge } = this.#plan
     const { x, xq } = this.#packer
     const { h, g, length } = this.#layout
@@ -102,11 +102,10 @@ export class GramSums {
     const own = scale === 0 ? xq : this.#regions.at('paired samples')
     return [
       ...(scale === 0 ? [] : [[kernels.pairRows({ from: xq, to: own, rows, panels: columns, scale })]]),
-      [
-        sum(own, own, h, false, scale ** 2),
-        ...(streamsEqual ? [] : [sum(x, xq, g, wholeG, 0)]),
-        ...(means ? (streamsEqual ? [x] : [x, xq]).map(inputs) : []),
-      ],
+      // Means are those of the samples as they are, so they come before weights.
+      ...(means ? [(streamsEqual ? [x] : [x, xq]).map(inputs)] : []),
+      ...(weighted && rows > 0 ? [[kernels.weighRows({ x, xq, rows, panels, groups })]] : []),
+      [sum(own, own, h, false, scale ** 2), ...(streamsEqual ? [] : [sum(x, xq, g, wholeG, 0)])],
     ]
   }
 }

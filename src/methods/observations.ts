@@ -34,6 +34,8 @@ export interface ObservationShape {
   readonly wholeG: boolean
   /** Sums of X and Xq by input, for bias correction. */
   readonly means: boolean
+  /** H and G are sums of rows that are divided by the norm of the row of X (assembly/weigh.ts); means are not. */
+  readonly weighted: boolean
   /** Rows of a segment. */
   readonly segmentRows: number
   /** The convolution whose correlations are summed instead of patches; null for patches and dense layers. */
@@ -86,6 +88,9 @@ export const channelLayout = (
 
 const KIND: ContainerKind = { letters: 'OBSV', version: 1, name: 'observations' }
 
+/** The kind in bytes: 0 for gram, 1 for rows, and this for gram of weighted rows. */
+const WEIGHTED = 2
+
 /** Most inputs, groups and rows that a file may name: far beyond what fits into memory, and exact in float64. */
 const MOST = 2 ** 31
 const MOST_ROWS = 2 ** 53 - 1
@@ -119,11 +124,11 @@ export class Observations {
   /** The observations as bytes: a file, a message (container.ts has the format). */
   get bytes(): Uint8Array<ArrayBuffer> {
     const { shape, rows, first, exact, sums } = this
-    const { kind, inputs, groups, streamsEqual, wholeG, means, segmentRows, convolution } = shape
+    const { kind, inputs, groups, streamsEqual, wholeG, means, weighted, segmentRows, convolution } = shape
     return packContainer(
       KIND,
       [
-        ...[kind === 'rows', inputs, groups, streamsEqual, wholeG, means, segmentRows],
+        ...[weighted ? WEIGHTED : kind === 'rows', inputs, groups, streamsEqual, wholeG, means, segmentRows],
         ...[rows, first, exact, sums.length],
         ...convolutionNumbers(convolution),
       ],
@@ -139,7 +144,8 @@ export class Observations {
    */
   static from(bytes: Uint8Array, place = 'observations'): Observations {
     const reader = openContainer(place, KIND, bytes)
-    const kind: ObservationShape['kind'] = reader.flag('kind') ? 'rows' : 'gram'
+    const form = reader.whole('kind', 0, WEIGHTED)
+    const kind: ObservationShape['kind'] = form === 1 ? 'rows' : 'gram'
     const inputs = reader.whole('inputs', 1, MOST)
     const known = {
       ...{ kind, inputs },
@@ -147,6 +153,7 @@ export class Observations {
       streamsEqual: reader.flag('streamsEqual'),
       wholeG: reader.flag('wholeG'),
       means: reader.flag('means'),
+      weighted: form === WEIGHTED,
       segmentRows: reader.whole('segmentRows', 1, MOST_ROWS),
     }
     const rows = reader.whole('rows', 0, MOST_ROWS)

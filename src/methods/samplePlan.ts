@@ -20,6 +20,8 @@ export interface SampleShape {
   readonly wholeG: boolean
   /** Sum X and Xq by input, too: for bias correction. */
   readonly means: boolean
+  /** Every row is divided by the norm of the row of X; default false. Not with scale or correlation. */
+  readonly weighted?: boolean
   /** Rows of a segment of the canonical sum (observations.ts). */
   readonly segmentRows: number
   /** Largest batch: bytes of the tensor, of its padded copy, rows. */
@@ -68,11 +70,12 @@ export const observationShape = ({
   streamsEqual,
   wholeG,
   means,
+  weighted = false,
   segmentRows,
   correlation,
 }: SampleShape): ObservationShape => ({
   kind: 'gram',
-  ...{ inputs, groups, streamsEqual, wholeG: wholeG && !streamsEqual, means, segmentRows },
+  ...{ inputs, groups, streamsEqual, wholeG: wholeG && !streamsEqual, means, weighted, segmentRows },
   convolution: correlation?.convolution ?? null,
 })
 

@@ -14,7 +14,14 @@ import {
   resolveScales,
 } from '../methods/recipe.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
-import type { ActivationOptions, AnyPlanOptions, PlanModelOptions, Radius, ScalePer } from '../options.js'
+import type {
+  ActivationOptions,
+  AnyPlanOptions,
+  PlanModelOptions,
+  Radius,
+  SampleWeights,
+  ScalePer,
+} from '../options.js'
 import { activationsOf, checkActivations } from './activationSettings.js'
 import { checkOptions, checkPatterns, checkRules } from './arguments.js'
 
@@ -34,6 +41,7 @@ export interface Settings extends Recipe {
   readonly patches: number
   /** Share of patches that are drawn at random; null where patches are spread evenly. */
   readonly randomPatches: number | null
+  readonly sampleWeights: SampleWeights
   readonly perChannel: boolean
   readonly include: readonly string[]
   readonly exclude: readonly string[]
@@ -49,6 +57,9 @@ export interface Settings extends Recipe {
 
 /** Default of the most sample rows of a convolution. */
 const PATCHES = 32768
+
+/** How sample rows count. */
+export const SAMPLE_WEIGHTS: readonly SampleWeights[] = ['none', 'norm']
 
 /** Default of the levels: 4 bits. */
 const LEVELS = 15
@@ -70,6 +81,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
     format: methodEntry(recipe.method).codesOfWeights ? (options.format ?? 'auto') : realsFormat(options),
     patches: options.patches ?? PATCHES,
     randomPatches: options.randomPatches ?? null,
+    sampleWeights: options.sampleWeights ?? 'none',
     perChannel: options.perChannel ?? false,
     include: options.include ?? [],
     exclude: options.exclude ?? [],
@@ -94,6 +106,7 @@ export function resolveSettings(options: AnyPlanOptions): Settings {
   if (settings.holdout !== null) checkWhole('holdout', settings.holdout, 0)
   if (settings.memory !== null) checkWhole('memory', settings.memory, 1)
   checkName('format', settings.format, FORMATS)
+  checkName('sampleWeights', settings.sampleWeights, SAMPLE_WEIGHTS)
   checkActivations(settings)
   checkScalePer(settings.scalePer)
   checkRadius(settings.radius)

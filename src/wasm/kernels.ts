@@ -172,6 +172,18 @@ export function sumInputs(a: {
   return task('sumInputs', [a.a, a.c, a.total, a.rows, panelBytes, blockBytes], a.panels, 4)
 }
 
+/** Divides sample rows by the norm of the row of x (assembly/weigh.ts). */
+export function weighRows(a: {
+  x: Pointer
+  xq: Pointer
+  rows: number
+  panels: number
+  groups: number
+}): Task {
+  const items = Math.ceil(a.rows / BLOCK) * a.groups * 8
+  return task('weighRows', [a.x, a.xq, a.rows, a.panels, a.groups], items, 64 / a.panels)
+}
+
 /** Copies the lower triangle of full symmetric matrices to the upper one (assembly/gram.ts). */
 export function mirror(a: { matrix: Pointer; panels: number; groups: number }): Task {
   return task('mirror', [a.matrix, a.panels], a.groups * a.panels, 256 / a.panels)

@@ -271,6 +271,7 @@ describe('gpfq inspect', () => {
       quantized: true,
       wholeG: true,
       means: false,
+      weighted: false,
       correlations: false,
       first: false,
       exact: true,

@@ -130,6 +130,7 @@ function readHeader(bytes: Uint8Array): void {
 function observations(): Uint8Array {
   const shape = {
     ...({ kind: 'gram', inputs: 2, groups: 1, streamsEqual: true, wholeG: false, means: true } as const),
+    weighted: false,
     ...{ segmentRows: 4096, convolution: null },
   }
   return new Observations(shape, 0, true, true, []).bytes

@@ -41,6 +41,8 @@ const OF_MODELS: Readonly<Record<string, AnyPlanOptions>> = {
   '--activations': { activations: { bits: 8 } },
   '--patches': { patches: 100 },
   '--random-patches': { randomPatches: 0.5 },
+  '--holdout': { holdout: 8 },
+  '--sample-weights': { sampleWeights: 'norm' },
 }
 
 const OPTIONS: Readonly<Record<string, AnyPlanOptions>> = { ...OF_LAYERS, ...OF_MODELS }

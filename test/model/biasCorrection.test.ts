@@ -202,26 +202,31 @@ const quantize = async (model: Uint8Array, calibration: Feeds[], options: PlanMo
   ).model
 
 describe('the mean outputs of a corrected layer are those of the float network', () => {
-  it.each(Object.keys(KINDS))('%s', async (name) => {
-    const kind = KINDS[name]!
-    const bytes = encodeModel(modelOf(kind))
-    const calibration = feedsOf(kind.input, [5, 9, 2])
-    const observe = vi.spyOn(executorOf(quantizer), 'observe')
-    const options = { patches: 0, ...kind.options }
-    const corrected = await quantize(bytes, calibration, { ...options, biasCorrection: true })
-    const shapes = observe.mock.calls.map(([shape]) => shape)
-    observe.mockRestore()
-    expect(shapes).toHaveLength(2)
-    expect(shapes[1]).toMatchObject({ means: true, streamsEqual: false })
-    if (kind.correlations !== undefined) expect(shapes[1]!.correlation !== undefined).toBe(kind.correlations)
+  it.each(Object.keys(KINDS).flatMap((name) => [[name, 'none'] as const, [name, 'norm'] as const]))(
+    '%s, sample weights %s',
+    async (name, sampleWeights) => {
+      const kind = KINDS[name]!
+      const bytes = encodeModel(modelOf(kind))
+      const calibration = feedsOf(kind.input, [5, 9, 2])
+      const observe = vi.spyOn(executorOf(quantizer), 'observe')
+      const options = { patches: 0, sampleWeights, ...kind.options }
+      const corrected = await quantize(bytes, calibration, { ...options, biasCorrection: true })
+      const shapes = observe.mock.calls.map(([shape]) => shape)
+      observe.mockRestore()
+      expect(shapes).toHaveLength(2)
+      const weighted = sampleWeights === 'norm'
+      expect(shapes[1]).toMatchObject({ means: true, streamsEqual: false, weighted })
+      if (kind.correlations !== undefined)
+        expect(shapes[1]!.correlation !== undefined).toBe(kind.correlations && !weighted)
 
-    const plain = await quantize(bytes, calibration, options)
-    const [float, withIt, without] = await Promise.all(
-      [bytes, corrected, plain].map(async (model) => means(await outputs(model, calibration), kind.axis)),
-    )
-    expect(furthest(without!, float!)).toBeGreaterThan(3e-3)
-    expect(furthest(withIt!, float!)).toBeLessThan(3e-6)
-  })
+      const plain = await quantize(bytes, calibration, options)
+      const [float, withIt, without] = await Promise.all(
+        [bytes, corrected, plain].map(async (model) => means(await outputs(model, calibration), kind.axis)),
+      )
+      expect(furthest(without!, float!)).toBeGreaterThan(3e-3)
+      expect(furthest(withIt!, float!)).toBeLessThan(3e-6)
+    },
+  )
 })
 
 describe('rows that are sampled', () => {

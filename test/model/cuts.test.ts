@@ -219,6 +219,7 @@ describe('a small model', () => {
     // Segments of the dense layers and of the convolution with stride 2 are shorter than a block.
     expect(await onIntegersAt({ activations })).toEqual(["layer 'first'", "layer 'second'"])
     expect(await onIntegersAt({})).toEqual([])
+    expect(await onIntegersAt({ activations, sampleWeights: 'norm' })).toEqual([])
   })
 
   it('gives the same bytes with the vertex walk, which keeps the rows, and refuses too many of them', async () => {

@@ -82,6 +82,7 @@ const OPTIONS: Readonly<Record<string, PlanModelOptions>> = {
     format: 'float',
   },
   'a budget': { targetBits: 3.5 },
+  'rows that count alike, a ridge': { sampleWeights: 'norm', damping: 0.1 },
   'random patches, each channel a path': { randomPatches: 0.5, seed: 9, perChannel: true, levels: 3 },
   sparsity: { sparsity: { rule: 'soft', value: 0.02 }, radius: { rule: 'median', factor: 2 }, patches: 64 },
   'no samples': { method: 'msq', radius: { rule: 'max' }, format: 'qdq', levels: 15 },

@@ -24,6 +24,7 @@ const shapes: fc.Arbitrary<ObservationShape> = fc.record({
   streamsEqual: fc.boolean(),
   wholeG: fc.boolean(),
   means: fc.boolean(),
+  weighted: fc.boolean(),
   segmentRows: fc.integer({ min: 1, max: 20 }),
   convolution: fc.constantFrom(null, CONVOLUTION),
 })
@@ -208,7 +209,7 @@ describe('bytes that are not observations of a stage', () => {
 
 const SHAPE: ObservationShape = {
   ...{ kind: 'gram', inputs: 6, groups: 1, streamsEqual: false, wholeG: true, means: false },
-  ...{ segmentRows: 4, convolution: null },
+  ...{ segmentRows: 4, weighted: false, convolution: null },
 }
 
 describe('merging', () => {
