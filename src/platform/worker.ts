@@ -8,7 +8,9 @@ type Listener = (event: unknown) => void
 
 /** What keeps a process alive while it is there, unless it is told not to: workers in Node and Bun. */
 interface Held {
+  /** Keeps the process alive. */
   ref?(): void
+  /** Lets the process end. */
   unref?(): void
 }
 
