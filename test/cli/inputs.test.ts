@@ -52,7 +52,7 @@ describe('inputs', () => {
       JSON.parse(text).layers.map(({ relativeError }: { relativeError: number }) => relativeError)
     const given = await quantize(path, ...data, '--calib', `state=${at('state.npy')}`)
     expect(given).toMatchObject({ code: 0 })
-    expect(JSON.parse(given.stdout).layers[0]?.samples).toBe(40)
+    expect(JSON.parse(given.stdout).layers[0]?.samples).toBe(32)
     expect(errors(given.stdout)[0]).toBe(errors(zeros.stdout)[0])
     expect(errors(given.stdout)[1]).not.toBe(errors(zeros.stdout)[1])
     const bytes = readFileSync(at('o.onnx'))
