@@ -77,3 +77,13 @@ test('the main thread is never kept for more than 50 ms while it runs', async ({
   await expect(page.getByRole('button', { name: 'Quantize' })).toBeEnabled()
   expectSmooth(await watchMainThread(page, () => quantize(page)))
 })
+
+test('the plan of a model of 3,000 layers does not keep the main thread', async ({ page }) => {
+  await page.goto('./')
+  const long = await watchMainThread(page, async () => {
+    await chooseFiles(page, 'Choose an ONNX model', [upload('long.onnx', bytesOf(denseModel(2, 3000)))])
+    await expect(page.getByText('3000 layers will be quantized')).toBeVisible()
+    await expect(page.getByText('and 2,500 more', { exact: true })).toBeVisible()
+  })
+  expectSmooth(long)
+})

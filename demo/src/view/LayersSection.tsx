@@ -6,7 +6,7 @@ import type { SectionProps } from './App.tsx'
 import { Busy, Notes, Problem } from './parts.tsx'
 
 /** Rows and items that are shown at most: a page of a hundred thousand rows does not answer for seconds. */
-const MOST = 1000
+const MOST = 500
 
 export function LayersSection({ session, state }: SectionProps) {
   const { plan, planning, planFailure, run } = state
