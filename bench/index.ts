@@ -21,6 +21,7 @@ import { benchQdq } from './qdq.js'
 import { benchThreadsModel } from './scheduler.js'
 import { benchSizes, benchStartup } from './startup.js'
 import { markdown, type Table } from './table.js'
+import { benchWeb } from './web.js'
 import { denseWork } from './work.js'
 
 const { values, positionals } = parseArgs({
@@ -55,6 +56,7 @@ const all: Record<string, () => Promise<readonly (Table | null)[]>> = {
   sizes: async () => [await benchSizes()],
   int8: () => benchInt8(short),
   'int8-forms': () => benchInt8Forms(short),
+  web: async () => (short ? [] : [await benchWeb(threads, Math.ceil(repetitions / 2))]),
   formats: async () => [await benchFormats(short ? 2 : 15, short ? 128 : 1024)],
   qdq: async () => [await benchQdq(short ? 2 : 50, short ? 128 : 1024)],
 }
