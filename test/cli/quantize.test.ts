@@ -18,6 +18,7 @@ const LAYER_KEYS = [
   'inputs',
   'neurons',
   'groups',
+  'rounded',
   'samples',
   'levels',
   'codeBits',
