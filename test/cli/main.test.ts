@@ -29,7 +29,7 @@ describe('gpfq', () => {
       ['radius', 'search'],
       ['method', 'gpfq'],
       ['passes', '0; beacon 5, --preset best 3'],
-      ['damping', '0.01'],
+      ['damping', '0; gptq 0.01; qronos 0.01'],
       ['seed', '0'],
       ['alignment', '1'],
       ['redundancy', '4'],
@@ -74,7 +74,7 @@ describe('gpfq', () => {
     [['quantize', model, '--dry-run', '--target-bits', '9'], /--target-bits: expected a number from 2 to 8/],
     [['quantize', model, '--dry-run', '--target-size', '3'], /--target-size: expected a share above 0/],
     [['quantize', model, '--dry-run', '--random-patches', '2'], /--random-patches: expected a share above 0/],
-    [['quantize', model, '--dry-run', '--damping', '1'], /--damping: expected a method that has it/],
+    [['quantize', model, '--dry-run', '--redundancy', '4'], /--redundancy: expected a method that has it/],
     [
       ['quantize', model, '--dry-run', '--method', 'beacon', '--scale-per', 'layer'],
       /--scale-per: expected 'neuron'/,
@@ -105,8 +105,8 @@ describe('gpfq', () => {
       /--scales .*: expected another file than -o/,
     ],
     [
-      ['layer', '--weights', 'w.npy', '--inputs', 'i.npy', '-o', at('c.npy'), '--damping', '1'],
-      /--damping: expected a method that has it/,
+      ['layer', '--weights', 'w.npy', '--inputs', 'i.npy', '-o', at('c.npy'), '--redundancy', '4'],
+      /--redundancy: expected a method that has it/,
     ],
     [['eval', model], /required option '--data <DATA\.\.\.>' not specified/],
     [['layer', '--weights', 'w.npy'], /-o CODES\.npy: expected a file to write, got none/],
