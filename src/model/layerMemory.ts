@@ -15,10 +15,12 @@ import { needsOf, needsWholeG } from '../methods/solve.js'
 import { columnNeeds, planSolve } from '../methods/solvePlan.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer } from '../onnx/layer.js'
+import { nodesOf } from '../onnx/stageCuts.js'
 import type { ModelPlan, PlanLayer } from '../options.js'
 import { PANEL, panelsOf } from '../wasm/kernels.js'
 import { isGuarded } from './guard.js'
 import { mostKernelBytes } from './memoryBudget.js'
+import { roundedSettings } from './requests.js'
 import type { Settings } from './settings.js'
 
 /** What the memory of a layer follows from, besides the settings. */
@@ -213,7 +215,8 @@ export function layerMemories(
     layers.map((layer) => {
       const own = planned(layer)
       const streamsEqual = own.ranges === null && !layer.uses.some(({ input }) => differing.has(input))
-      return [layer.name, layerMemory({ ...own, streamsEqual }, settings, samples, most)]
+      const used = layer.rounded === null ? settings : roundedSettings(settings)
+      return [layer.name, layerMemory({ ...own, streamsEqual }, used, samples, most)]
     }),
   )
 }
@@ -228,7 +231,8 @@ export function differingTensors(
   layers: readonly Layer[],
   ranged: readonly string[],
 ): ReadonlySet<string> {
-  const differing = new Set([...ranged, ...layers.flatMap(({ uses }) => uses.map(({ output }) => output))])
+  const made = layers.flatMap((layer) => nodesOf(graph, layer).flatMap((node) => graph.nodes[node]!.output))
+  const differing = new Set([...ranged, ...made])
   for (const node of graph.order) {
     if (!graph.reads(node).some((tensor) => differing.has(tensor))) continue
     for (const output of graph.nodes[node]!.output) differing.add(output)

@@ -18,6 +18,14 @@ export const ROUNDED: { readonly recipe: Recipe; readonly radius: Radius } = {
   radius: { rule: 'mse' },
 }
 
+/** The settings of a run, with those of weights that are rounded: without samples, and so without H and G. */
+export const roundedSettings = (settings: Settings): Settings => ({
+  ...settings,
+  ...ROUNDED.recipe,
+  radius: ROUNDED.radius,
+  biasCorrection: false,
+})
+
 /** What a method is asked for one layer, at each of some numbers of levels; its weights are read once. */
 export function requestsFor(
   graph: GraphIndex,

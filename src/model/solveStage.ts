@@ -19,7 +19,14 @@ import {
 import { isJudgeable } from './layerMemory.js'
 import { capturesOf } from './observeStage.js'
 import type { PlannedLayer, PlannedModel } from './preparedModel.js'
-import { biasCorrection, modelWeights, quantizedWeight, ROUNDED, requestsFor } from './requests.js'
+import {
+  biasCorrection,
+  modelWeights,
+  quantizedWeight,
+  ROUNDED,
+  requestsFor,
+  roundedSettings,
+} from './requests.js'
 import type { Settings } from './settings.js'
 import { solveInRanges } from './solveRanges.js'
 import type { StageObservations } from './stageObservations.js'
@@ -91,15 +98,14 @@ export async function solveRounded(
 ): Promise<SolvedStage> {
   const layers: FinishedLayer[] = []
   const notes: Note[] = []
-  const { scalePer } = planned.plan.settings
+  const settings = roundedSettings(planned.plan.settings)
   for (const own of planned.layers.filter(({ rounded }) => rounded !== null)) {
     onLayer(own.name)
     const start = performance.now()
     const place = `layer '${own.name}'`
-    const requests = requestsFor(planned.graph, own, { scalePer, radius: ROUNDED.radius })
-    const { solutions, ...solved } = await executor.solve(null, requests, {
-      ...{ recipe: ROUNDED.recipe, signal, place },
-    })
+    const requests = requestsFor(planned.graph, own, settings)
+    const options = { recipe: ROUNDED.recipe, signal, place }
+    const { solutions, ...solved } = await solveInRanges(executor, null, requests, [own.parts], options)
     const seconds = (performance.now() - start) / 1000
     const layer = finished(own, requests[0]!, solutions[0]!)
     layers.push({ ...layer, samples: 0, deadInputs: 0, judgement: null, rounded: layer.quantized, seconds })

@@ -327,6 +327,18 @@ describe('other operators without sample rows', () => {
     })
 })
 
+it('a rounded weight needs no memory for H, however many inputs it has', async () => {
+  const model = b.model(
+    [b.node('Conv', ['x', 'w'], ['y'])],
+    [b.noisy('w', [2, 1500, 3, 3, 3], 90)],
+    [b.value('x')],
+    ['y'],
+  )
+  const { layers } = await planModel(encodeModel(model), {})
+  expect(layers[0]!.inputs).toBe(40500)
+  expect(layers[0]!.memoryBytes).toBeLessThan(40500 ** 2)
+})
+
 describe('layers in bodies', () => {
   const N = 6
   const dense = (from: string, weight: string, to: string, name = `${to}_node`) =>
