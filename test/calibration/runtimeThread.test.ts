@@ -95,8 +95,9 @@ it('timers go on while a model runs, and an abort does not wait for it', async (
 })
 
 it('a thread that dies is an error of its calls, and the next model starts another', async () => {
-  const session = await runner.load(net)
-  const pending = expect(session.run(batch(x))).rejects.toMatchObject({ code: 'RUNTIME_FAILED' })
+  const { model, feeds } = longModel(8) // so long that it is under way when the thread dies
+  const session = await runner.load(model)
+  const pending = expect(session.run(feeds)).rejects.toMatchObject({ code: 'RUNTIME_FAILED' })
   await threads
     .filter(({ threadId }) => threadId > 0)
     .at(0)
