@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { compileFrom, WITHOUT_FAST } from './compile.js'
-import { addressesLeft, checkThread, MEMORY_HINT, processBytes } from './nodeMemory.js'
+import { addressesLeft, checkThread, MEMORY_HINT, mostPages, processBytes } from './nodeMemory.js'
 import { listenEither } from './nodeWorker.js'
 import type { Platform } from './platform.js'
 
@@ -30,8 +30,8 @@ export const platform: Platform = {
   },
   listen: listenEither,
   availableThreads: () =>
-    Math.max(1, Math.min(availableParallelism(), Math.floor(addressesLeft() / 2 ** 31))),
-  mostPages: () => Math.min(65536, 2 ** Math.floor(Math.log2(Math.max(1, addressesLeft()) / 2 ** 18))),
+    Math.max(1, Math.min(availableParallelism(), Math.floor(addressesLeft() / 2 ** 33))),
+  mostPages,
   memoryHint: MEMORY_HINT,
   processBytes,
 }

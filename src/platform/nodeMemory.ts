@@ -19,13 +19,36 @@ export function addressesLeft(): number {
   return limit === null || taken === null ? Number.POSITIVE_INFINITY : limit - 1024 * taken
 }
 
-/** Addresses for another thread: itself 520 MiB in Node 20 to 24, and its kernels. */
-const THREAD_BYTES = 3 * 2 ** 28
+/** Addresses of a thread in Node 20 to 24. */
+const THREAD_BYTES = 520 * 2 ** 20
+
+/** What a thread needs to start: itself, and its code. */
+const START_BYTES = 3 * 2 ** 28
 
 /** @throws GpfqError OUT_OF_MEMORY where there are no addresses for another thread, which would end the process */
 export function checkThread(): void {
-  if (addressesLeft() < THREAD_BYTES)
-    throw outOfMemory('worker thread', THREAD_BYTES, ' of addresses', MEMORY_HINT, undefined)
+  if (addressesLeft() < START_BYTES)
+    throw outOfMemory('worker thread', START_BYTES, ' of addresses', MEMORY_HINT, undefined)
+}
+
+/** What V8 gives ONNX Runtime where 4 GiB are not to be had: as many of four such steps as there are. */
+const STEP_BYTES = 1020 * 2 ** 20
+
+/** What code and arrays need beside the memories. */
+const REST_BYTES = 400 * 2 ** 20
+
+/**
+ * Most pages of the kernels' memory: 4 GiB, or under a limit at most a third of the addresses, such that a thread and ONNX
+ * Runtime have theirs, and code and arrays find enough behind its reservation.
+ */
+export function mostPages(): number {
+  const left = addressesLeft()
+  const sizes = [32, 31, 30, 29, 28, 27].map((bits) => 2 ** bits)
+  const leavesRest = (bytes: number): boolean => {
+    const after = left - THREAD_BYTES - bytes
+    return after >= 4 * STEP_BYTES + REST_BYTES || after % STEP_BYTES >= REST_BYTES
+  }
+  return (sizes.find((bytes) => bytes <= left / 3 && leavesRest(bytes)) ?? sizes.at(-1)!) / 2 ** 16
 }
 
 function numberIn(file: string, pattern: RegExp): number | null {

@@ -11,7 +11,7 @@ const MAIN = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url
 const inFolder = temporaryFolder()
 
 /** Quantizes the digit network with so many GiB of addresses. */
-const quantizeWithin = (gibibytes: number, nodeOptions: string): Promise<{ code: number; stderr: string }> =>
+const quantizeWithin = (gibibytes: number, nodeOptions: string): Promise<{ code: unknown; stderr: string }> =>
   new Promise((resolve) => {
     const args = [
       'quantize',
@@ -27,7 +27,8 @@ const quantizeWithin = (gibibytes: number, nodeOptions: string): Promise<{ code:
         ...['-o', inFolder(`${gibibytes}.onnx`), '--quiet', '--force'],
       ]),
       { env: { ...process.env, NODE_OPTIONS: nodeOptions } },
-      (error, _, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stderr }),
+      // A process that ends by a signal has no code.
+      (error, _, stderr) => resolve({ code: error === null ? 0 : (error.signal ?? error.code), stderr }),
     )
   })
 
