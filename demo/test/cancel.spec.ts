@@ -73,6 +73,7 @@ test.describe('a long model', () => {
   }
 
   test('is cancelled while it is read', async ({ page }) => {
+    await slowDown(page, 'openModel', 3000)
     await page.goto('./')
     const smooth = await watchMainThread(page, async () => {
       await chooseFiles(page, 'Choose an ONNX model', long)

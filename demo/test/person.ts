@@ -65,7 +65,7 @@ export async function chooseFiles(
 /** Blocks the page's worker for some milliseconds when it gets this question, as a large model does. */
 export async function slowDown(
   page: Page,
-  question: 'plan' | 'openCalibration',
+  question: 'openModel' | 'plan' | 'openCalibration',
   milliseconds: number,
 ): Promise<void> {
   const listener = `addEventListener('message', ({ data }) => {

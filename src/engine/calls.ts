@@ -4,7 +4,7 @@
  * class of an error and none of its fields, so what a function throws travels as data (failure.ts). A call is posted at
  * once, and calls arrive in the order of their posts.
  */
-import { type Endpoint, expose, transfer as handOver, wrap } from 'comlink'
+import { type Endpoint, expose, transfer as handOver, releaseProxy, wrap } from 'comlink'
 import type { Port } from '../platform/worker.js'
 import { describeFailure, isFailure, rebuildFailure } from './failure.js'
 
@@ -16,6 +16,12 @@ export type Remote<Theirs> = <Name extends keyof Theirs & string>(
 
 type ArgumentsOf<F> = F extends (...args: infer Arguments) => unknown ? Arguments : never
 type ResultOf<F> = F extends (...args: never[]) => infer Result ? Awaited<Result> : never
+
+/** The other end. */
+export type Connection<Theirs> = Remote<Theirs> & {
+  /** Ends the connection: else all that it refers to stays in memory until two collections of garbage later. */
+  release(): void
+}
 
 /** Functions by their names, as messages have them. */
 type Named = Record<string, (...args: unknown[]) => Promise<never>>
@@ -31,7 +37,7 @@ export const transfer = <T extends object>(value: T, buffers: readonly (ArrayBuf
 export function connect<Theirs>(
   { post, listen }: Port,
   offer?: (remote: Remote<Theirs>) => object,
-): Remote<Theirs> {
+): Connection<Theirs> {
   const endpoint: Endpoint = {
     postMessage: (message, buffers = []) =>
       post(
@@ -47,15 +53,15 @@ export function connect<Theirs>(
     removeEventListener() {},
   }
   const theirs = wrap<Named>(endpoint)
-  const remote: Remote<Theirs> = async (name, ...args) => {
+  const call: Remote<Theirs> = async (name, ...args) => {
     try {
       return await theirs[name]!(...args)
     } catch (error) {
       throw isFailure(error) ? rebuildFailure(error) : error
     }
   }
-  if (offer !== undefined) expose(answering(offer(remote)), endpoint)
-  return remote
+  if (offer !== undefined) expose(answering(offer(call)), endpoint)
+  return Object.assign(call, { release: () => theirs[releaseProxy]() })
 }
 
 /** The functions, with what they throw as data. */

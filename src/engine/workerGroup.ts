@@ -8,12 +8,12 @@ import { GpfqError, isDescribed } from '../errors.js'
 import { spawnWorker } from '../platform/init.js'
 import type { SpawnedWorker } from '../platform/worker.js'
 import { awaitStart, createAlarm, workerFailed } from './alarm.js'
-import { connect, type Remote } from './calls.js'
+import { type Connection, connect, type Remote } from './calls.js'
 import type { WorkerApi } from './worker.js'
 
 interface PoolWorker {
   readonly worker: SpawnedWorker
-  readonly remote: Remote<WorkerApi>
+  readonly remote: Connection<WorkerApi>
 }
 
 export interface WorkerGroup {
@@ -51,7 +51,10 @@ export async function startWorkers(
   let terminated: Promise<unknown> = Promise.resolve()
 
   function terminate(): Promise<unknown> {
-    const ends = workers.splice(0).map(({ worker }) => worker.terminate())
+    const ends = workers.splice(0).map(({ worker, remote }) => {
+      remote.release()
+      return worker.terminate()
+    })
     terminated = Promise.all([terminated, ...ends])
     return terminated
   }

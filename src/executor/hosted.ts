@@ -56,6 +56,7 @@ export async function createHosted(
     if (closed) return
     closed = true
     alarm.raise(closedError())
+    remote.release()
     await worker.terminate()
   }
   try {

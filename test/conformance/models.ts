@@ -3,6 +3,7 @@
  * activations are rounded to 8 bits as well, in every form and with every rule of ranges. What comes back is the bytes of the
  * written models.
  */
+import { createQuantizer } from 'gpfq'
 import { type ActivationOptions, type Feeds, type Format, quantizeModel, type Runner } from 'gpfq/onnx'
 import { reals } from '../random.js'
 
@@ -78,18 +79,24 @@ export async function quantizeModels(
     residual: samples([3, 10, 10], 700),
     attention: samples([6, 32], 800),
   }
-  for (const { name, model, options, integers } of CASES) {
-    const result = await quantizeModel(models[model], {
-      holdout: 0,
-      ...options,
-      ...{ runner, threads, calibration: calibration[model] },
-    })
-    for (const kind of ['static', 'dynamic'] as const) {
-      const found = result.report.layers.filter(({ ranges }) => ranges === kind).length
-      if (found !== integers[kind])
-        throw new Error(`${name}: expected ${integers[kind]} layers with ${kind} ranges, got ${found}`)
+  // One quantizer for all: runtimes free the memories of others late, and can have only so many.
+  const quantizer = await createQuantizer({ threads })
+  try {
+    for (const { name, model, options, integers } of CASES) {
+      const result = await quantizeModel(models[model], {
+        holdout: 0,
+        ...options,
+        ...{ runner, quantizer, calibration: calibration[model] },
+      })
+      for (const kind of ['static', 'dynamic'] as const) {
+        const found = result.report.layers.filter(({ ranges }) => ranges === kind).length
+        if (found !== integers[kind])
+          throw new Error(`${name}: expected ${integers[kind]} layers with ${kind} ranges, got ${found}`)
+      }
+      await visit(name, result.model)
     }
-    await visit(name, result.model)
+  } finally {
+    await quantizer.close()
   }
 }
 
