@@ -1,7 +1,8 @@
 /**
- * `npm run judged`: the table of docs/JUDGED.md. What judging on samples kept out of calibration is worth, where samples are
+ * `npm run judged` writes docs/JUDGED.md: what judging on samples kept out of calibration is worth, where samples are
  * plenty and where they are few: the reference models on their whole test sets, with all samples and no judging, and with the
- * default. Resumable like `npm run accuracy`: finished cells are stored in docs/judged.json.
+ * default. Resumable like `npm run accuracy`: finished cells are stored in docs/judged.json, and the page has the rows that are
+ * finished.
  */
 import { writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -38,10 +39,10 @@ async function main(): Promise<void> {
           row.push(format(subject, cell))
         }
         lines.push(`| ${subject.name} | ${levels} | ${count} | ${row.join(' | ')} |`)
+        await writeFile(join('docs', 'JUDGED.md'), page(lines, runner.name))
       }
     }
   }
-  await writeFile(join('docs', 'JUDGED.md'), page(lines, runner.name))
 }
 
 const format = ({ name }: Subject, { value }: Cell): string =>

@@ -26,7 +26,7 @@ export const heldOutOf = (samples: number): number =>
 /**
  * @param wanted samples to keep out; null for the default
  * @param inputs those of the model: where it takes batches of one size only, whole batches are kept out
- * @throws RangeError where no sample would be left
+ * @throws RangeError where no sample would be left, or none can be kept out
  */
 export function splitSamples(
   batches: readonly Feeds[],
@@ -39,7 +39,7 @@ export function splitSamples(
   const count = wanted ?? heldOutOf(total)
   if (count === 0) return { calibration: batches, heldOut: [] }
   const axes = sampleAxes(batches, inputs)
-  if (axes === null) return splitBatches(batches, count, total)
+  if (axes === null) return splitBatches(batches, count, total, wanted !== null)
   const isHeldOut = (sample: number): boolean =>
     Math.floor(((sample + 1) * count) / total) > Math.floor((sample * count) / total)
   const calibration: Feeds[] = []
@@ -93,8 +93,15 @@ function sampleAxes(batches: readonly Feeds[], inputs: readonly RunnerInput[]): 
   return axes
 }
 
-function splitBatches(batches: readonly Feeds[], count: number, total: number): SplitSamples {
+function splitBatches(
+  batches: readonly Feeds[],
+  count: number,
+  total: number,
+  isAsked: boolean,
+): SplitSamples {
   const wanted = Math.min(batches.length - 1, Math.round((count * batches.length) / total))
+  if (isAsked && wanted === 0)
+    throw rangeError('holdout', 'enough samples for a whole batch, since batches cannot be cut', count)
   const isHeldOut = (_: Feeds, batch: number): boolean =>
     Math.floor(((batch + 1) * wanted) / batches.length) > Math.floor((batch * wanted) / batches.length)
   return {

@@ -66,7 +66,10 @@ function thread(start: NonNullable<typeof startThread>): Remote<RuntimeApi> {
     }
   }
   current = call
-  terminate = () => worker.terminate()
+  terminate = () => {
+    remote.release()
+    return worker.terminate()
+  }
   return call
 }
 

@@ -39,7 +39,7 @@ import { surveyErrors } from './precision/survey.js'
 import { joinPlan, type PlannedModel } from './preparedModel.js'
 import { judgeOutputs } from './quality.js'
 import { fixRanges } from './ranges.js'
-import { guardNotes, jumpNotes } from './resultNotes.js'
+import { guardNotes, jumpNotes, memoryNotes, settingNotes } from './resultNotes.js'
 import { createProgress, type RunProgress } from './runProgress.js'
 import { type RunSamples, readSamples } from './runSamples.js'
 import { needsCalibration } from './settings.js'
@@ -295,14 +295,6 @@ async function solveFromWeights(
   return { network, layers, errors, notes }
 }
 
-function memoryNotes({ bytes, batches, resident }: StreamPlan): readonly Note[] {
-  if (resident === batches) return []
-  const text =
-    `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: ${batches - resident} of ${batches} batches are ` +
-    'computed again at every stage instead of held, which is slower; fewer samples avoid it'
-  return [{ code: 'BATCHES_RECOMPUTED', place: null, text }]
-}
-
 /** Writes the model, loads it back, and says what was done. */
 async function write(
   planned: PlannedModel,
@@ -380,27 +372,4 @@ function roundedLayers(layers: readonly FinishedLayer[]): readonly SolvedLayer[]
   )
   const isCompared = layers.some(({ planned }) => planned.rounded === null)
   return isCompared && rounded.length === layers.length ? rounded : null
-}
-
-function settingNotes(
-  { settings }: ModelPlan,
-  wantsFastMath: boolean,
-  hasFastMath: boolean,
-): readonly Note[] {
-  const notes: Note[] = []
-  if (settings.method === 'frame') {
-    const text =
-      'frame: the file holds float32 values, as large as before; bits are what their codes and scales would take'
-    notes.push({ code: 'VALUES_ARE_FLOAT', place: null, text })
-  }
-  if (wantsFastMath && hasFastMath) {
-    const text =
-      'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
-    notes.push({ code: 'FAST_MATH', place: null, text })
-  }
-  if (wantsFastMath && !hasFastMath) {
-    const text = 'fastMath: the runtime has no relaxed SIMD, or a faulty one; the standard kernels ran'
-    notes.push({ code: 'FAST_MATH_MISSING', place: null, text })
-  }
-  return notes
 }

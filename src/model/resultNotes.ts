@@ -1,7 +1,11 @@
-/** Notes of what a run found of its result: layers that were guarded, outputs that lose more than by rounding, or that jump. */
+/**
+ * Notes of a run: what its settings and its memory meant, layers that were guarded, and outputs that lose more than by rounding
+ * or that jump.
+ */
+import type { StreamPlan } from '../calibration/streamPlan.js'
 import type { VerifiedOutput } from '../calibration/verify.js'
 import type { Note } from '../notes.js'
-import type { HeldOutReport, LayerReport } from '../options.js'
+import type { HeldOutReport, LayerReport, ModelPlan } from '../options.js'
 import type { PathFault } from './guard.js'
 
 /** What a user can do about it. */
@@ -74,3 +78,36 @@ export const jumpNotes = (verified: readonly VerifiedOutput[]): readonly Note[] 
     const text = `differs by ${found} from what calibration computed; it jumps, since optimizations of the runtime alone change it by ${(100 * jump).toPrecision(2)} %: try the file on your data`
     return [{ code: 'OUTPUT_JUMPS', place: `output '${output}'`, text }]
   })
+
+/** Batches whose tensors are not held. */
+export function memoryNotes({ bytes, batches, resident }: StreamPlan): readonly Note[] {
+  if (resident === batches) return []
+  const text =
+    `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: ${batches - resident} of ${batches} batches are ` +
+    'computed again at every stage instead of held, which is slower; fewer samples avoid it'
+  return [{ code: 'BATCHES_RECOMPUTED', place: null, text }]
+}
+
+/** What a caller should know of the settings. @param hasFastMath whether relaxed SIMD ran */
+export function settingNotes(
+  { settings }: ModelPlan,
+  wantsFastMath: boolean,
+  hasFastMath: boolean,
+): readonly Note[] {
+  const notes: Note[] = []
+  if (settings.method === 'frame') {
+    const text =
+      'frame: the file holds float32 values, as large as before; bits are what their codes and scales would take'
+    notes.push({ code: 'VALUES_ARE_FLOAT', place: null, text })
+  }
+  if (wantsFastMath && hasFastMath) {
+    const text =
+      'fastMath: codes at near-ties may differ from those of another machine, and from those without it'
+    notes.push({ code: 'FAST_MATH', place: null, text })
+  }
+  if (wantsFastMath && !hasFastMath) {
+    const text = 'fastMath: the runtime has no relaxed SIMD, or a faulty one; the standard kernels ran'
+    notes.push({ code: 'FAST_MATH_MISSING', place: null, text })
+  }
+  return notes
+}

@@ -78,6 +78,14 @@ describe('splitSamples', () => {
     ])
   })
 
+  it('says so where not one batch can be kept out', () => {
+    const fixed = [{ name: 'x', type: 'float32', dims: [4, WIDTH] }]
+    expect(splitSamples(batchesOf([4]), null, fixed).heldOut).toEqual([])
+    expect(() => splitSamples(batchesOf([4, 4, 4, 4]), 1, fixed)).toThrow(
+      'holdout: expected enough samples for a whole batch, since batches cannot be cut, got 1',
+    )
+  })
+
   it('leaves a tensor without samples as it is', () => {
     const rate = { type: 'int64', dims: [], data: BigInt64Array.of(16000n) } as const
     const { calibration, heldOut } = splitSamples(batchesOf([20, 20], { rate }), null, inputs)
