@@ -3,7 +3,8 @@
 /** What a note is about. */
 export type NoteCode =
   | 'DAMPING_RAISED' // H was not positive definite
-  | 'BATCHES_RECOMPUTED' // calibration tensors do not fit into the budget
+  | 'BATCHES_RECOMPUTED' // calibration tensors fit neither into the budget nor into a temporary file
+  | 'TENSORS_IN_FILE' // calibration tensors beyond the budget are in a temporary file
   | 'BATCHES_CUT' // ONNX Runtime had no memory for batches of the size that was given
   | 'VALUES_ARE_FLOAT' // method frame writes reals
   | 'FAST_MATH' // codes may differ from machine to machine

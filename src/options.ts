@@ -214,8 +214,8 @@ export interface ModelOptions {
   readonly foldBatchNorm?: boolean
   /**
    * Most bytes that the plan may take: the model itself, the kernels, held tensors, and what ONNX Runtime reads and returns of
-   * one batch. Layers are solved in ranges of neurons, batches cut and tensors computed again to keep within it; the result
-   * is the same. What ONNX Runtime and the JavaScript engine take for themselves is not in it. Default: no limit.
+   * one batch. Layers are solved in ranges of neurons, batches cut and tensors put into a temporary file to keep within it; the
+   * result is the same. What ONNX Runtime and the JavaScript engine take for themselves is not in it. Default: no limit.
    */
   readonly memory?: number
   /**

@@ -3,23 +3,25 @@
  * by side over all batches, stage by stage, each node once per stream: linear in depth. Only tensors that are still needed
  * are held, and of some batches the outputs of the model. Where nothing before a tensor is quantized, it is computed and held once.
  *
- * Tensors are held within a budget. Batches beyond it keep only their inputs and are computed again, by the same segments
- * and so to the same bytes, whenever a stage needs them: slower, never different. Which network the quantized stream runs is
- * an argument of every call, not a state of the streams.
+ * Tensors are held in memory within a budget, and beyond it in a temporary file (heldTensors.ts). Where there is none, batches
+ * keep only their inputs and are computed again, by the same segments and so to the same bytes, whenever a stage needs them:
+ * slower, never different. Which network the quantized stream runs is an argument of every call, not a state of the streams.
  */
+import { openScratch } from '#scratch'
 import { rangeError } from '../checks.js'
 import { indexGraph } from '../onnx/graph.js'
 import type { Network } from '../onnx/network.js'
 import type { Stage } from '../onnx/stages.js'
-import { ELEM_TYPES } from '../onnx/tensor.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
+import { HeldTensors } from './heldTensors.js'
 import { roundSamples } from './roundTensor.js'
-import type { Runner, RunnerSession } from './runner.js'
+import type { Runner } from './runner.js'
+import type { OpenScratch } from './scratch.js'
 import { firstSamples, type Shard } from './shard.js'
+import { StageSessions } from './stageSessions.js'
 import { planHeld, type StreamPlan } from './streamPlan.js'
 import {
-  bytesHeld,
   checkSameShape,
   freshPair,
   type HeldPair,
@@ -51,11 +53,6 @@ export interface AdvanceContext extends RunContext {
 /** Bytes of calibration tensors held at most: leaves room for ONNX Runtime and the 4 GiB of the kernels. */
 export const HELD_BYTES = 1.5 * 2 ** 30
 
-interface StageSessions {
-  readonly float: RunnerSession | null
-  readonly quantized: RunnerSession | null
-}
-
 export class Streams {
   readonly shard: Shard
   /** Batches that are kept out of calibration. */
@@ -65,25 +62,29 @@ export class Streams {
   readonly #runner: Runner
   readonly #float: Network
   readonly #budget: number
-  readonly #held: HeldPair[]
-  readonly #sessions = new Map<number, StageSessions>()
+  readonly #held: HeldTensors
+  readonly #openScratch: OpenScratch
+  readonly #sessions: StageSessions
   readonly #types = new Map<string, Tensor['type']>()
   readonly #dims: Map<string, readonly number[]>[]
   readonly #firstSample: number[]
   readonly #outputs: readonly string[]
   /** Outputs of the model are held where samples judge it, if there is room. */
   #keepsJudged = false
-  #resident = 0
   #stage = -1
-  #peakBytes = 0
 
-  /** @param float the float network */
+  /**
+   * @param float the float network
+   * @param budget bytes of tensors in memory
+   * @param scratch where tensors beyond the budget go
+   */
   constructor(
     runner: Runner,
     float: Network,
     shard: Shard,
     stages: readonly Stage[],
     budget: number = HELD_BYTES,
+    scratch: OpenScratch = openScratch,
   ) {
     this.#runner = runner
     this.#float = float
@@ -95,7 +96,9 @@ export class Streams {
     this.#batches = batches
     for (const [name, { type }] of Object.entries(batches[0] ?? {})) this.#types.set(name, type)
     this.#budget = budget
-    this.#held = batches.map(freshPair)
+    this.#held = new HeldTensors(batches)
+    this.#openScratch = scratch
+    this.#sessions = new StageSessions(runner, float, (name) => this.#typeOf(name))
     this.#dims = batches.map(
       (batch) => new Map(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
     )
@@ -122,9 +125,14 @@ export class Streams {
     return batch >= this.shard.batches.length
   }
 
-  /** Most bytes of tensors ever held. */
+  /** Most bytes of tensors that were ever held in memory. */
   get peakBytes(): number {
-    return this.#peakBytes
+    return this.#held.peakBytes
+  }
+
+  /** Batches that are computed again in every stage. */
+  get recomputed(): number {
+    return this.#held.recomputed
   }
 
   /** A model input as it was fed. */
@@ -151,7 +159,7 @@ export class Streams {
     for (const [name, type] of known.types) this.#types.set(name, type)
     const { keepsJudged, ...held } = planHeld(this.#batches, this.shard.batches.length, known, this.#budget)
     this.#keepsJudged = keepsJudged
-    this.#resident = held.resident
+    await this.#held.plan(held.resident, this.#openScratch)
     return held
   }
 
@@ -174,8 +182,12 @@ export class Streams {
     const stage = this.#stageAt(index)
     for (let batch = 0; batch < this.batches; batch++) {
       signal?.throwIfAborted()
-      const held = batch < this.#resident ? this.#held[batch]! : null
-      if (held !== null) await this.#runStage(network, index, batch, held, onOutput)
+      const held = await this.#held.load(batch, stage.inputs)
+      if (held !== null) {
+        await this.#runStage(network, index, batch, held, onOutput)
+        await this.#held.store(batch, held)
+        this.#held.keepOnly(batch, this.#kept(index, batch))
+      }
       const { float, quantized } = held ?? (await this.#chain(network, batch, index, onOutput))
       for (const [name, { dims }] of float) this.#dims[batch]!.set(name, dims)
       for (const name of this.isHeldOut(batch) ? [] : stage.ranges) {
@@ -184,15 +196,20 @@ export class Streams {
       }
       onProgress((batch + 1) / this.batches)
     }
-    const bytes = this.#held.reduce((sum, held) => sum + bytesHeld(held), 0)
-    this.#peakBytes = Math.max(this.#peakBytes, bytes)
+    this.#held.count()
     return stage
   }
 
   /** Tensors of the current stage that got a quantizer are read rounded from here on. @param network has the quantizers */
-  fix(network: Network): void {
+  async fix(network: Network): Promise<void> {
     const stage = this.#stageAt(this.#stage)
-    for (const held of this.#held.slice(0, this.#resident)) roundIn(held, stage, network)
+    for (let batch = 0; batch < this.batches && stage.ranges.length > 0; batch++) {
+      const held = await this.#held.load(batch, stage.ranges)
+      if (held === null) continue
+      const rounded = { float: held.float, quantized: new Map(held.quantized) }
+      roundIn(rounded, stage, network)
+      await this.#held.replace(batch, rounded.quantized)
+    }
   }
 
   /**
@@ -204,10 +221,11 @@ export class Streams {
     batch: number,
     names: readonly string[],
   ): Promise<ReadonlyMap<string, Pair>> {
-    const resident = batch < this.#resident ? this.#held[batch]! : freshPair({})
-    const held = names.every((name) => resident.float.has(name))
-      ? resident
-      : await this.#chain(network, batch, this.#stage, () => {}, names)
+    const known = await this.#held.load(batch, names)
+    const held =
+      known !== null && names.every((name) => known.float.has(name))
+        ? known
+        : await this.#chain(network, batch, this.#stage, () => {}, names)
     return new Map(
       names.map((name) => {
         const float = held.float.get(name)
@@ -226,41 +244,33 @@ export class Streams {
 
   /** Whether the quantized stream's tensor can differ from the float one's at the stage at hand. */
   differs(tensor: string): boolean {
-    return (
-      this.#held.some(({ quantized }) => quantized.has(tensor)) ||
-      this.#stageAt(this.#stage).changed.includes(tensor)
-    )
+    return this.#held.differs(tensor) || this.#stageAt(this.#stage).changed.includes(tensor)
   }
 
   /** Ends the current stage: tensors that no later stage reads are dropped. */
   async release(): Promise<void> {
-    for (const [batch, held] of this.#held.entries()) keepOnly(held, this.#lasting(this.#stage, batch))
-    if (this.#resident === this.batches) await this.close()
+    for (let batch = 0; batch < this.batches; batch++)
+      this.#held.keepOnly(batch, this.#lasting(this.#stage, batch))
+    if (this.#held.recomputed === 0) await this.#sessions.close()
   }
 
   /** Computes the quantized stream again, inputs to here: for weights tied across depth, once they are quantized. */
   async replay(network: Network, { signal, onProgress }: RunContext): Promise<void> {
-    await this.close()
-    const given = new Set(Object.keys(this.#batches[0] ?? {}))
-    for (let batch = 0; batch < this.#resident; batch++) {
+    await this.#sessions.close()
+    for (let batch = 0; batch < this.batches; batch++) {
       signal?.throwIfAborted()
-      const again = await this.#chain(network, batch, this.#stage, () => {})
-      for (const name of this.#lasting(this.#stage, batch)) {
-        const tensor = again.quantized.get(name)
-        if (tensor !== undefined && !given.has(name)) this.#held[batch]!.quantized.set(name, tensor)
-      }
-      onProgress((batch + 1) / this.#resident)
+      if (!this.#held.isHeld(batch)) continue
+      const { quantized } = await this.#chain(network, batch, this.#stage, () => {})
+      const lasting = this.#lasting(this.#stage, batch)
+      await this.#held.replace(batch, new Map([...quantized].filter(([name]) => lasting.has(name))))
+      onProgress((batch + 1) / this.batches)
     }
   }
 
-  /** Closes all sessions. */
+  /** Closes all sessions, and removes the temporary file. */
   async close(): Promise<void> {
-    const open = [...this.#sessions.values()]
-    this.#sessions.clear()
-    for (const { float, quantized } of open) {
-      await float?.close()
-      await quantized?.close()
-    }
+    await this.#sessions.close()
+    await this.#held.close()
   }
 
   /** Stages 0..`last` from the batch's inputs; `visit` sees the last one's outputs. */
@@ -290,6 +300,11 @@ export class Streams {
     return new Set([...this.#stageAt(stage).live, ...outputs, ...wanted])
   }
 
+  /** What is held while a stage's layers are quantized. */
+  #kept(stage: number, batch: number, wanted: readonly string[] = []): Set<string> {
+    return new Set([...keptIn(this.#stageAt(stage)), ...this.#lasting(stage, batch, wanted)])
+  }
+
   async #runStage(
     network: Network,
     index: number,
@@ -299,7 +314,7 @@ export class Streams {
     wanted: readonly string[] = [],
   ): Promise<void> {
     const stage = this.#stageAt(index)
-    const sessions = await this.#sessionsOf(network, index)
+    const sessions = await this.#sessions.of(network, index, stage, () => this.#differing(index))
     const fetches = [...stage.outputs, ...stage.measured]
     const floats = await runOn(sessions.float, this.#ports, stage.inputs, (name) => float.get(name), fetches)
     const samples = this.samples(batch)
@@ -325,40 +340,17 @@ export class Streams {
       if (z !== undefined) quantized.set(name, z)
     }
     roundIn({ float, quantized }, stage, network)
-    keepOnly({ float, quantized }, new Set([...keptIn(stage), ...this.#lasting(index, batch, wanted)]))
+    keepOnly({ float, quantized }, this.#kept(index, batch, wanted))
   }
 
-  async #sessionsOf(network: Network, index: number): Promise<StageSessions> {
-    const known = this.#sessions.get(index)
-    if (known !== undefined) return known
-    const stage = this.#stageAt(index)
-    const fetches = [...new Set([...stage.outputs, ...stage.measured])]
+  /** Tensors of a stage that differ in the quantized stream. */
+  #differing(index: number): readonly string[] {
+    const { outputs, measured, changed } = this.#stageAt(index)
+    const fetches = [...new Set([...outputs, ...measured])]
     // After a replay more can differ than the plan of an earlier stage says: then all of it is fetched.
-    const changed = new Set([...stage.changed, ...stage.measured])
     const replayed = this.stages.slice(0, this.#stage + 1).some(({ replay }, i) => replay && i >= index)
-    const differing = replayed ? fetches : fetches.filter((name) => changed.has(name))
-    const sessions = {
-      float: await this.#load(this.#float, stage.inputs, fetches),
-      // While nothing is quantized, the streams are one.
-      quantized: network.isFloat ? null : await this.#load(network, stage.inputs, differing),
-    }
-    this.#sessions.set(index, sessions)
-    return sessions
-  }
-
-  async #load(
-    network: Network,
-    given: readonly string[],
-    fetches: readonly string[],
-  ): Promise<RunnerSession | null> {
-    if (fetches.length === 0) return null
-    const { roundedInputs } = network
-    const rounded = given.filter((name) => roundedInputs.has(name)).map(this.#float.names.rounded)
-    const names = [...given, ...rounded]
-    const inputs = names.map((name, i) => {
-      return { name, elemType: ELEM_TYPES[i < given.length ? this.#typeOf(name) : 'float32'] }
-    })
-    return this.#runner.load(network.segment(inputs, fetches))
+    const known = new Set([...changed, ...measured])
+    return replayed ? fetches : fetches.filter((name) => known.has(name))
   }
 
   get #ports(): (tensor: string) => string {

@@ -79,7 +79,7 @@ export async function observeStage(
   { signal, onProgress, timed, onCapture }: StageContext,
 ): Promise<StageObservations> {
   const { settings } = planned.plan
-  await timed('calibration', async () => streams.fix(network))
+  await timed('calibration', () => streams.fix(network))
   const kind = needsOf(settings, settings.radius.rule === 'search')
   if (kind === 'none') return NOTHING_SEEN
   const captures = new Map<string, Observations>()

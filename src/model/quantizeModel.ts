@@ -229,7 +229,7 @@ async function runStages(
 ): Promise<SolvedModel> {
   const rounded = await roundFirst(planned, executor, signal, progress)
   const layers = [...rounded.layers]
-  const notes = [...sampleNotes, ...memoryNotes(held), ...rounded.notes]
+  const notes = [...sampleNotes, ...rounded.notes]
   let network = planned.float.with(rounded.layers)
   let errors: LayerErrors = NOTHING_SEEN
   for (const [index, stage] of planned.stages.entries()) {
@@ -263,7 +263,7 @@ async function runStages(
     await streams.release()
   }
   progress.done(layers, errors)
-  return { network, layers, errors, notes }
+  return { network, layers, errors, notes: [...memoryNotes(held, streams.recomputed), ...notes] }
 }
 
 /** Layers whose method looks at no samples, without any. */

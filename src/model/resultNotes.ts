@@ -80,11 +80,17 @@ export const jumpNotes = (verified: readonly VerifiedOutput[]): readonly Note[] 
   })
 
 /** Batches whose tensors are not held. */
-export function memoryNotes({ bytes, batches, resident }: StreamPlan): readonly Note[] {
+/** @param recomputed batches that no file could hold */
+export function memoryNotes({ bytes, batches, resident }: StreamPlan, recomputed: number): readonly Note[] {
   if (resident === batches) return []
+  const need = `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: `
+  if (recomputed === 0) {
+    const text = `${need}those of ${batches - resident} of ${batches} batches were in a temporary file, which is removed`
+    return [{ code: 'TENSORS_IN_FILE', place: null, text }]
+  }
   const text =
-    `calibration tensors need ${Math.ceil(bytes / 2 ** 20)} MiB: ${batches - resident} of ${batches} batches are ` +
-    'computed again at every stage instead of held, which is slower; fewer samples avoid it'
+    `${need}${recomputed} of ${batches} batches were computed again at every stage, because there is no room for a temporary ` +
+    'file; fewer samples avoid it'
   return [{ code: 'BATCHES_RECOMPUTED', place: null, text }]
 }
 

@@ -1,6 +1,8 @@
 /** The two streams against ONNX Runtime running the whole model: linear work, right values, any budget. */
 import type { ModelProto } from 'onnx-buf'
 import { describe, expect, it } from 'vitest'
+import { openScratch } from '#scratch'
+import type { OpenScratch, ScratchFile } from '#src/calibration/scratch.js'
 import { wholeShard } from '#src/calibration/shard.js'
 import { Streams } from '#src/calibration/streams.js'
 import type { OutputPair, Pair } from '#src/calibration/streamTensors.js'
@@ -50,13 +52,27 @@ function halvedLayer(graph: GraphIndex, layer: Layer): SolvedLayer {
 
 const context = { signal: undefined, onProgress: () => {} }
 
+const NO_FILE: OpenScratch = async () => null
+
+/** The package's own file, on a disk that is full after so many bytes. */
+async function smallFile(bytes: number): Promise<ScratchFile> {
+  const file = await openScratch()
+  return {
+    ...file!,
+    async write(at, data) {
+      if (at + data.length > bytes) throw new Error('ENOSPC')
+      await file!.write(at, data)
+    },
+  }
+}
+
 /** Walks through all stages and halves each layer's weights. */
-async function walk(model: ModelProto, feeds: Feeds[], budget?: number) {
+async function walk(model: ModelProto, feeds: Feeds[], budget?: number, scratch?: OpenScratch) {
   const graph = indexGraph(model)
   const { layers } = findLayers(graph)
   const runner = await createCountingRunner()
   let network = Network.of(model)
-  const streams = new Streams(runner, network, wholeShard(feeds), planStages(graph, layers), budget)
+  const streams = new Streams(runner, network, wholeShard(feeds), planStages(graph, layers), budget, scratch)
   const plan = await streams.plan()
   const planned = new Map(runner.runs)
   const measured: string[] = []
@@ -71,9 +87,10 @@ async function walk(model: ModelProto, feeds: Feeds[], budget?: number) {
     await streams.release()
   }
   const last = (await streams.tensors(network, 0, graph.outputs)).get(graph.outputs[0]!)!
+  const { recomputed } = streams
   await streams.close()
   const runs = new Map([...runner.runs].map(([name, count]) => [name, count - (planned.get(name) ?? 0)]))
-  return { graph, plan, runs, measured, outputs, last, runner }
+  return { graph, plan, runs, measured, outputs, last, runner, recomputed }
 }
 
 describe('Streams', () => {
@@ -115,14 +132,33 @@ describe('Streams', () => {
     }
   })
 
-  it('recomputes batches beyond the budget to the same bytes, and says how many', async () => {
+  it('runs every node of a 43-layer chain once, with memory for a third of the batches', async () => {
+    const feeds = feedsOf(9)
+    const whole = await walk(chain(43), feeds)
+    const { plan, runs, recomputed, outputs } = await walk(chain(43), feeds, whole.plan.bytes / 3)
+    expect([plan.resident, recomputed]).toEqual([2, 0])
+    for (const [name, count] of runs) expect(count, name).toBe(2 * feeds.length)
+    expect(outputs).toEqual(whole.outputs)
+  })
+
+  it('computes batches again that find no room in the file any more, to the same bytes', async () => {
+    const feeds = feedsOf(6)
+    const whole = await walk(chain(8), feeds)
+    for (const room of [0, 1000, 2000]) {
+      const limited = await walk(chain(8), feeds, whole.plan.bytes / 3, () => smallFile(room))
+      expect(limited.recomputed).toBeGreaterThan(0)
+      expect(limited.outputs).toEqual(whole.outputs)
+    }
+  })
+
+  it('computes batches beyond the budget again where there is no file, and says how many', async () => {
     const model = chain(6)
     const feeds = feedsOf(4)
     const whole = await walk(model, feeds)
     expect(whole.plan.resident).toBe(4)
     for (const resident of [0, 1, 3]) {
-      const limited = await walk(model, feeds, (whole.plan.bytes / 4) * (resident + 0.5))
-      expect(limited.plan.resident).toBe(resident)
+      const limited = await walk(model, feeds, (whole.plan.bytes / 4) * (resident + 0.5), NO_FILE)
+      expect([limited.plan.resident, limited.recomputed]).toEqual([resident, 4 - resident])
       limited.outputs.forEach((tensors, batch) => {
         for (const [name, pair] of tensors) {
           expect(pair).toEqual(whole.outputs[batch]!.get(name))
@@ -172,7 +208,10 @@ describe('Streams', () => {
     expect(roomy.outputs[2]!.size).toBe(graph.computedOutputs.length)
   })
 
-  it('replays the quantized stream when a weight is tied across depth', async () => {
+  it.each([
+    ['in memory', undefined],
+    ['in a file', 0],
+  ])('replays the quantized stream when a weight is tied across depth, held %s', async (_, budget) => {
     const w = b.floats('w', [WIDTH, WIDTH], b.noise(WIDTH * WIDTH, 5))
     const nodes = [
       b.node('MatMul', ['x', 'w'], ['a']),
@@ -187,7 +226,7 @@ describe('Streams', () => {
     const feeds = feedsOf(2)
     let network = Network.of(model)
     const stages = planStages(graph, layers)
-    const streams = new Streams(await createCountingRunner(), network, wholeShard(feeds), stages)
+    const streams = new Streams(await createCountingRunner(), network, wholeShard(feeds), stages, budget)
     await streams.plan()
     const values = readWeights(graph, layers[0]!).map((v) => v / 2)
     for (const stage of streams.stages) {

@@ -129,7 +129,7 @@ describe('a limit of memory', () => {
     expect(Math.max(...ran.map(({ samples }) => samples))).toBeLessThan(32)
     for (const { bytes } of ran) expect(bytes).toBeLessThan(memory)
     expect(report.peakMemoryBytes).toBeLessThan(memory)
-    expect(report.notes.map(({ code }) => code)).toEqual(['BATCHES_RECOMPUTED'])
+    expect(report.notes.map(({ code }) => code)).toEqual(['TENSORS_IN_FILE'])
   })
 })
 
