@@ -3,7 +3,7 @@
  * are rounded. So each layer is judged on samples that are kept out of calibration, by the mean over rows of the relative error:
  * rows count alike, whatever their size. Where the path is not clearly better than rounding, or has not many rows, it is solved
  * again with some λ, on H + λ·mean(diag H)·I and G + λ·mean(diag H)·I. That leads from path following (0) to rounding (∞),
- * and the least error wins. Where no samples can be kept out, λ follows from the number of rows.
+ * and the least error wins. Of wide layers, λ is chosen on some neurons. Where no samples can be kept out, λ follows from the number of rows.
  */
 import { type Capture, type CapturedSamples, captureSamples, placeOf } from '../calibration/captures.js'
 import type { Streams } from '../calibration/streams.js'
@@ -18,6 +18,7 @@ import { captureRule } from './captureRule.js'
 import { dominatingInputs, withoutInputs } from './dominating.js'
 import type { Settings } from './settings.js'
 import { solveInRanges } from './solveRanges.js'
+import { someNeurons, someSolved, strideOf } from './someNeurons.js'
 
 /** What the samples that are kept out say of a layer. */
 export interface Judgement {
@@ -143,36 +144,65 @@ async function judge(
   path: LayerSolution,
   rounded: LayerSolution,
 ): Promise<{ readonly solution: LayerSolution; readonly judgement: Judgement }> {
-  const { observations, executor, settings, signal, place, parts } = context
-  const { rows, shape } = observations
-  const candidate = async (
-    kept: Judgement['kept'],
-    damping: number,
-    solution: LayerSolution,
-  ): Promise<Candidate> => ({ kept, damping, solution, errors: await errorsOf(context, request, solution) })
-  const plain = await candidate('path', 0, path)
-  const end = await candidate('rounding', 0, rounded)
-  /** The geometric mean of the errors in units of those of rounding, and never less than the first. */
-  const scoreOf = ({ errors }: Candidate): number => {
-    const ratios = errors.map((error, i) => (error === 0 ? 0 : error / end.errors[i]!))
-    const mean = ratios.reduce((product, ratio) => product * ratio, 1) ** (1 / ratios.length)
-    return Math.max(ratios[0]!, mean)
-  }
+  const { rows, shape } = context.observations
+  const plain = await candidateOf(context, request, 'path', 0, path)
+  const end = await candidateOf(context, request, 'rounding', 0, rounded)
   const candidates = [plain]
-  if (rows < MANY_ROWS * shape.inputs || scoreOf(plain) > CLEARLY_BETTER) {
-    for (const ridge of DAMPINGS) {
-      const options = { recipe: settings, ridge, signal, place }
-      const again = await solveInRanges(executor, observations, [request], [parts], options)
-      candidates.push(await candidate('damped path', ridge, again.solutions[0]!))
-    }
-    candidates.push(end)
+  if (rows < MANY_ROWS * shape.inputs || scoreOf(plain, end) > CLEARLY_BETTER) {
+    const damped = await bestDamped(context, request, plain, end)
+    candidates.push(...(damped === null ? [] : [damped]), end)
   }
-  const best = candidates.reduce((a, b) => (scoreOf(b) < scoreOf(a) ? b : a))
-  const { kept, damping, solution } = best
-  const errors = { kept: best.errors[0]!, path: plain.errors[0]!, rounding: end.errors[0]! }
+  const { kept, damping, solution, errors: own } = leastOf(candidates, end)
+  const errors = { kept: own[0]!, path: plain.errors[0]!, rounding: end.errors[0]! }
   const reasons = kept === 'path' ? [] : await faultsOf(context, request, plain)
   return { solution, judgement: { kept, damping, reasons, errors } }
 }
+
+/** The path with the λ that is best on some of the layer's neurons; null where the plain path or rounding is better there. */
+async function bestDamped(
+  context: JudgeContext,
+  request: SolveRequest,
+  plain: Candidate,
+  end: Candidate,
+): Promise<Candidate | null> {
+  const stride = strideOf(request.shape.neurons)
+  const some = someNeurons(request, stride)
+  const part = ({ kept, solution }: Candidate): Promise<Candidate> =>
+    candidateOf(context, some, kept, 0, someSolved(solution, stride))
+  const [path, rounding] = stride === 1 ? [plain, end] : [await part(plain), await part(end)]
+  const candidates = [path]
+  for (const ridge of DAMPINGS) candidates.push(await dampedPath(context, some, ridge))
+  const best = leastOf([...candidates, rounding], rounding)
+  if (best.kept !== 'damped path') return null
+  return stride === 1 ? best : dampedPath(context, request, best.damping)
+}
+
+async function dampedPath(context: JudgeContext, request: SolveRequest, ridge: number): Promise<Candidate> {
+  const { executor, observations, settings, signal, place, parts } = context
+  const options = { recipe: settings, ridge, signal, place }
+  const { solutions } = await solveInRanges(executor, observations, [request], [parts], options)
+  return candidateOf(context, request, 'damped path', ridge, solutions[0]!)
+}
+
+async function candidateOf(
+  context: JudgeContext,
+  request: SolveRequest,
+  kept: Judgement['kept'],
+  damping: number,
+  solution: LayerSolution,
+): Promise<Candidate> {
+  return { kept, damping, solution, errors: await errorsOf(context, request, solution) }
+}
+
+/** The geometric mean of the errors in units of those of rounding, and never less than the first. */
+function scoreOf({ errors }: Candidate, rounding: Candidate): number {
+  const ratios = errors.map((error, i) => (error === 0 ? 0 : error / rounding.errors[i]!))
+  const mean = ratios.reduce((product, ratio) => product * ratio, 1) ** (1 / ratios.length)
+  return Math.max(ratios[0]!, mean)
+}
+
+const leastOf = (candidates: readonly Candidate[], rounding: Candidate): Candidate =>
+  candidates.reduce((a, b) => (scoreOf(b, rounding) < scoreOf(a, rounding) ? b : a))
 
 async function errorsOf(
   context: JudgeContext,

@@ -135,6 +135,30 @@ describe('the guard', () => {
     expect(plain.report.heldOut).toBeNull()
   })
 
+  it('chooses the damping of a wide layer on some of its neurons, and says the errors of all', async () => {
+    const wide = encodeModel(
+      b.model(
+        [b.node('MatMul', ['x', 'w'], ['y'], {}, 'layer')],
+        [b.noisy('w', [INPUTS, 300], 1)],
+        [b.value('x', b.DataType.FLOAT, ['n', INPUTS])],
+        ['y'],
+      ),
+    )
+    const run = { calibration: batchesOf(correlated(40, 3), 32), runner, quantizer }
+    const { report } = await quantizeModel(wide, run)
+    const { judgement } = report.layers[0]!
+    expect(judgement).toMatchObject({ kept: 'damped path', reasons: ['few rows'] })
+    expect(judgement!.errors!.kept).toBeLessThan(judgement!.errors!.path)
+    expect(judgement!.errors!.kept).toBeLessThan(judgement!.errors!.rounding)
+    const errors = await Promise.all(
+      [0.01, 0.1, 1, 10].map(async (damping) => {
+        const { report } = await quantizeModel(wide, { ...run, damping })
+        return report.layers[0]!.judgement!.errors!.path
+      }),
+    )
+    expect(judgement!.errors!.kept).toBeCloseTo(Math.min(...errors), 5)
+  })
+
   it.each([1, 2, 3])(
     'stays within .2 dB of rounding with %i samples, of which none can be kept out',
     async (rows) => {
