@@ -1,19 +1,19 @@
 /**
  * What the tensors of the float network take, learned from a run: one sample first, so that batches can be chosen that fit
- * into ONNX Runtime's memory, then as many of the first batch as fit, whose outputs must be finite.
+ * into ONNX Runtime's memory, then as many of the first batch as fit, whose outputs must be finite. The network runs stage by
+ * stage, so that no session holds all of its weights and tensors: ONNX Runtime's wasm build never gives memory back.
  */
 import { GpfqError } from '../errors.js'
 import { indexGraph } from '../onnx/graph.js'
 import type { Network } from '../onnx/network.js'
 import { inputsOf } from '../onnx/openModel.js'
 import type { Stage } from '../onnx/stages.js'
-import { ELEM_TYPES } from '../onnx/tensor.js'
-import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { canBeCut, cutFeeds } from './batches.js'
 import { checkFloatOutputs } from './finite.js'
 import type { Runner } from './runner.js'
-import { inputBytes, keptIn, runOn, samplesIn } from './streamTensors.js'
+import { StageSessions } from './stageSessions.js'
+import { freshPair, inputBytes, keepOnly, keptIn, runOn, samplesIn } from './streamTensors.js'
 
 /** Bytes for the tensors of one batch. */
 export interface BatchBudget {
@@ -54,52 +54,78 @@ export async function measureTensors(
   feeds: Feeds,
   budget: BatchBudget,
 ): Promise<TensorSizes> {
-  const outputs = [...new Set(stages.flatMap((stage) => stage.outputs))]
   const graph = indexGraph(float.float)
-  const given = graph.inputs.map((name) => ({
-    name,
-    elemType: ELEM_TYPES[tensorNamed(feeds, name)?.type ?? 'float32'],
-  }))
-  const session = outputs.length === 0 ? null : await runner.load(float.segment(given, outputs))
-  const run = (own: Feeds): Promise<ReadonlyMap<string, Tensor>> =>
-    runOn(session, float.names.port, graph.inputs, (name) => tensorNamed(own, name), outputs)
-  try {
-    const samples = samplesIn(feeds)
-    const one = canBeCut(feeds, inputsOf(float.float)) ? await runOne(run, cutFeeds(feeds, 0, 1)) : null
-    const found = one ?? { feeds, tensors: await run(feeds) }
-    const { perRun, perStage, read, held } = sizesOf(stages, found)
-    const fitting = (bytes: number, each: number): number =>
-      Math.max(1, Math.floor(bytes / Math.max(1, each)))
-    const checked =
-      one === null
-        ? found
-        : await checkedOf(run, feeds, Math.min(samples, fitting(budget.runtime, perRun)), one)
-    checkFloatOutputs(graph, checked.feeds, checked.tensors)
-    return {
-      types: new Map([...found.tensors].map(([name, { type }]) => [name, type])),
-      held: held / Math.max(1, inputBytes(found.feeds)),
-      results: (2 * bytesIn(found, graph.computedOutputs)) / Math.max(1, inputBytes(found.feeds)),
-      most:
-        one === null
-          ? samples
-          : Math.min(fitting(budget.runtime, WITHIN * perStage), fitting(budget.staged, STAGED * read)),
-    }
-  } finally {
-    await session?.close()
+  const run = (own: Feeds): Promise<Ran> => runFloat(runner, float, stages, graph.computedOutputs, own)
+  const samples = samplesIn(feeds)
+  const one = canBeCut(feeds, inputsOf(float.float)) ? await runOne(run, cutFeeds(feeds, 0, 1)) : null
+  const found = one ?? (await run(feeds))
+  const { perStage, read, held } = sizesOf(stages, found)
+  const fitting = (bytes: number, each: number): number => Math.max(1, Math.floor(bytes / Math.max(1, each)))
+  const fits = fitting(budget.runtime, WITHIN * perStage)
+  const checked = one === null ? found : await checkedOf(run, feeds, Math.min(samples, fits), one)
+  checkFloatOutputs(graph, checked.feeds, checked.outputs)
+  const results = [...found.outputs.values()].reduce((bytes, { data }) => bytes + data.byteLength, 0)
+  return {
+    types: found.types,
+    held: held / Math.max(1, inputBytes(found.feeds)),
+    results: (2 * results) / Math.max(1, inputBytes(found.feeds)),
+    most: one === null ? samples : Math.min(fits, fitting(budget.staged, STAGED * read)),
   }
 }
 
-type Run = (feeds: Feeds) => Promise<ReadonlyMap<string, Tensor>>
-
+/** What one run through the float network says. */
 interface Ran {
   readonly feeds: Feeds
-  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly types: ReadonlyMap<string, Tensor['type']>
+  /** Bytes of the inputs and of all tensors that stages return. */
+  readonly bytes: ReadonlyMap<string, number>
+  /** Outputs of the model that it computes. */
+  readonly outputs: ReadonlyMap<string, Tensor>
+}
+
+type Run = (feeds: Feeds) => Promise<Ran>
+
+/** Runs stage after stage; what no later one reads is dropped. */
+async function runFloat(
+  runner: Runner,
+  float: Network,
+  stages: readonly Stage[],
+  computed: readonly string[],
+  feeds: Feeds,
+): Promise<Ran> {
+  const held = freshPair(feeds)
+  const types = new Map([...held.float].map(([name, { type }]) => [name, type]))
+  const bytes = new Map([...held.float].map(([name, { data }]) => [name, data.byteLength]))
+  const sessions = new StageSessions(runner, float, (name) => types.get(name) ?? 'float32')
+  try {
+    for (const [index, stage] of stages.entries()) {
+      const { float: session } = await sessions.of(float, index, stage, () => [])
+      const fetched = [...new Set([...stage.outputs, ...stage.measured])]
+      const find = (name: string): Tensor | undefined => held.float.get(name)
+      const tensors = await runOn(session, float.names.port, stage.inputs, find, fetched)
+      for (const [name, tensor] of tensors) {
+        types.set(name, tensor.type)
+        bytes.set(name, tensor.data.byteLength)
+        held.float.set(name, tensor)
+      }
+      keepOnly(held, new Set([...stage.live, ...computed]))
+      await sessions.close()
+    }
+  } finally {
+    await sessions.close()
+  }
+  return {
+    feeds,
+    types,
+    bytes,
+    outputs: new Map([...held.float].filter(([name]) => computed.includes(name))),
+  }
 }
 
 /** One sample; null where the model cannot run on one, though it declares no size. */
 async function runOne(run: Run, feeds: Feeds): Promise<Ran | null> {
   try {
-    return { feeds, tensors: await run(feeds) }
+    return await run(feeds)
   } catch (error) {
     if (error instanceof GpfqError && error.code === 'RUNTIME_FAILED') return null
     throw error
@@ -107,36 +133,30 @@ async function runOne(run: Run, feeds: Feeds): Promise<Ran | null> {
 }
 
 /** The first samples of a batch, for the check of the outputs. */
-async function checkedOf(run: Run, feeds: Feeds, samples: number, one: Ran): Promise<Ran> {
+function checkedOf(run: Run, feeds: Feeds, samples: number, one: Ran): Promise<Ran> | Ran {
   if (samples === 1) return one
-  const own = samples === samplesIn(feeds) ? feeds : cutFeeds(feeds, 0, samples)
-  return { feeds: own, tensors: await run(own) }
+  return run(samples === samplesIn(feeds) ? feeds : cutFeeds(feeds, 0, samples))
 }
 
-const bytesOf = ({ feeds, tensors }: Ran, name: string): number =>
-  (tensors.get(name) ?? tensorNamed(feeds, name))?.data.byteLength ?? 0
-
-const bytesIn = (ran: Ran, names: Iterable<string>): number =>
-  [...names].reduce((bytes, name) => bytes + bytesOf(ran, name), 0)
-
 /**
- * Bytes of a run's tensors: of all that the run returns, of the largest stage, of the largest that a layer reads, and of what
- * a stage holds of both streams.
+ * Bytes of a run's tensors: of the largest stage, of the largest that a layer reads, and of what a stage holds of both
+ * streams.
  */
 function sizesOf(
   stages: readonly Stage[],
-  ran: Ran,
-): { readonly perRun: number; readonly perStage: number; readonly read: number; readonly held: number } {
-  const { feeds, tensors } = ran
-  const sum = (names: Iterable<string>): number => bytesIn(ran, names)
+  { bytes, feeds }: Ran,
+): { readonly perStage: number; readonly read: number; readonly held: number } {
+  const bytesOf = (name: string): number => bytes.get(name) ?? 0
+  const sum = (names: Iterable<string>): number =>
+    [...names].reduce((total, name) => total + bytesOf(name), 0)
+  const given = new Set(Object.keys(feeds))
   let [perStage, read, held] = [0, 0, 0]
   for (const stage of stages) {
     perStage = Math.max(perStage, sum(new Set([...stage.inputs, ...stage.outputs, ...stage.measured])))
-    for (const { uses } of stage.quantize)
-      for (const { input } of uses) read = Math.max(read, bytesOf(ran, input))
+    for (const { uses } of stage.quantize) for (const { input } of uses) read = Math.max(read, bytesOf(input))
     const changed = new Set(stage.changed)
-    const kept = [...keptIn(stage)].filter((name) => tensors.has(name))
+    const kept = [...keptIn(stage)].filter((name) => !given.has(name))
     held = Math.max(held, sum(kept) + sum(kept.filter((name) => changed.has(name))))
   }
-  return { perRun: inputBytes(feeds) + sum(tensors.keys()), perStage, read, held }
+  return { perStage, read, held }
 }
