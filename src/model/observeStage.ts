@@ -66,7 +66,7 @@ export async function advanceStage(
 }
 
 /**
- * Observes the layers of the stage that the streams are at.
+ * Observes the layers of the stage that the streams are at, once its ranges are fixed (Streams.fix).
  * @param network with the quantizers of the stage's tensors
  * @returns the observations of each capture
  * @throws GpfqError INVALID_DATA, OUT_OF_MEMORY, RUNTIME_FAILED, WORKER_FAILED; the signal's reason
@@ -79,7 +79,6 @@ export async function observeStage(
   { signal, onProgress, timed, onCapture }: StageContext,
 ): Promise<StageObservations> {
   const { settings } = planned.plan
-  await timed('calibration', () => streams.fix(network))
   const kind = needsOf(settings, settings.radius.rule === 'search')
   if (kind === 'none') return NOTHING_SEEN
   const captures = new Map<string, Observations>()

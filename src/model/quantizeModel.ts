@@ -1,21 +1,19 @@
 /**
- * The main job: an ONNX model and calibration samples in, a smaller ONNX model and a report of what was lost out. For each
- * stage of the plan: observe both networks, solve the layers, go on with the network that has them. At the end the written
- * model is loaded back and must compute what the quantized stream computed.
+ * The main job: an ONNX model and calibration samples in, a smaller ONNX model and a report of what was lost out. stageLoop.ts
+ * goes through the stages of the plan. At the end the written model is loaded back and must compute what the quantized stream
+ * computed.
  */
 import { platform } from '#platform'
 import { untilAborted } from '../aborts.js'
 import { abortable } from '../calibration/abortable.js'
-import type { StreamPlan } from '../calibration/streamPlan.js'
 import { Streams } from '../calibration/streams.js'
 import { measureTensors, type TensorSizes } from '../calibration/tensorSizes.js'
 import { verifyModel } from '../calibration/verify.js'
 import { typeError } from '../checks.js'
 import { createExecutor } from '../executor/choose.js'
 import type { Executor } from '../executor/executor.js'
-import type { Note } from '../notes.js'
 import { encodeModel } from '../onnx/model.js'
-import type { Network, SolvedLayer } from '../onnx/network.js'
+import type { SolvedLayer } from '../onnx/network.js'
 import { inputsOf, type Model, openModel } from '../onnx/openModel.js'
 import type {
   ModelPlan,
@@ -29,22 +27,21 @@ import { VERSION } from '../version.js'
 import { checkBatches, checkModel, checkRun } from './arguments.js'
 import { cutShard, withFittingBatches } from './fittingBatches.js'
 import { layerMemories } from './layerMemory.js'
-import { describeLayer, type LayerErrors } from './layerReport.js'
+import { describeLayer } from './layerReport.js'
+import { sampleSteps, weightSteps } from './localSteps.js'
 import { measureIntegers } from './measureIntegers.js'
 import { tensorBudget } from './memoryBudget.js'
-import { advanceStage, observeStage } from './observeStage.js'
 import { planModel } from './plan.js'
 import { applyBudget, checkBudget, hasBudget } from './precision/budget.js'
 import { surveyErrors } from './precision/survey.js'
 import { joinPlan, type PlannedModel } from './preparedModel.js'
 import { judgeOutputs } from './quality.js'
-import { fixRanges } from './ranges.js'
 import { guardNotes, jumpNotes, memoryNotes, settingNotes } from './resultNotes.js'
 import { createProgress, type RunProgress } from './runProgress.js'
 import { type RunSamples, readSamples } from './runSamples.js'
 import { needsCalibration } from './settings.js'
-import { type FinishedLayer, type SolvedStage, solveRounded, solveStage } from './solveStage.js'
-import { NOTHING_SEEN } from './stageObservations.js'
+import type { FinishedLayer } from './solveStage.js'
+import { runStages, type SolvedModel } from './stageLoop.js'
 
 export { planModel } from './plan.js'
 
@@ -182,11 +179,14 @@ async function runOn(
   const { held } = tensorBudget(planned.plan)
   const streams = new Streams(runner, planned.float, shard, planned.stages, held)
   try {
-    const solved =
-      sizes === undefined
-        ? await solveFromWeights(planned, executor, signal, progress)
-        : await runStages(planned, streams, await streams.plan(sizes), samples, executor, signal, progress)
-    return await write(planned, solved, { streams, executor, options, progress, precision })
+    const held = sizes === undefined ? null : await streams.plan(sizes)
+    const context = { executor, signal, progress }
+    const steps =
+      held === null ? weightSteps(planned, context) : sampleSteps(planned, streams, samples, context)
+    const solved = await runStages(planned, steps, progress)
+    const notes = held === null ? [] : [...memoryNotes(held, streams.recomputed), ...samples.notes]
+    const whole = { ...solved, notes: [...notes, ...solved.notes] }
+    return await write(planned, whole, { streams, executor, options, progress, precision })
   } finally {
     await streams.close()
   }
@@ -197,102 +197,6 @@ function checkMemory({ graph, layers, byName, float, plan }: PlannedModel, sampl
   const inGraph = layers.map(({ layer }) => layer)
   const { tensors } = float.integers
   layerMemories(graph, inGraph, ({ name }) => byName.get(name)!, tensors, plan, samples)
-}
-
-/** The network with all layers solved, and what is known of each. */
-interface SolvedModel {
-  readonly network: Network
-  readonly layers: readonly FinishedLayer[]
-  readonly errors: LayerErrors
-  readonly notes: readonly Note[]
-}
-
-/** Solves the weights that are rounded: all later layers are then quantized on what these give. */
-const roundFirst = (
-  planned: PlannedModel,
-  executor: Executor,
-  signal: AbortSignal | undefined,
-  { timed, layersStart }: RunProgress,
-): Promise<SolvedStage> =>
-  timed('quantization', () =>
-    solveRounded(planned, executor, { signal, onLayer: (name) => layersStart({ layers: [{ name }] }) }),
-  )
-
-async function runStages(
-  planned: PlannedModel,
-  streams: Streams,
-  held: StreamPlan,
-  { isJudged, distinctRows, notes: sampleNotes }: RunSamples,
-  executor: Executor,
-  signal: AbortSignal | undefined,
-  progress: RunProgress,
-): Promise<SolvedModel> {
-  const rounded = await roundFirst(planned, executor, signal, progress)
-  const layers = [...rounded.layers]
-  const notes = [...sampleNotes, ...rounded.notes]
-  let network = planned.float.with(rounded.layers)
-  let errors: LayerErrors = NOTHING_SEEN
-  for (const [index, stage] of planned.stages.entries()) {
-    const at = (from: number, share: number) => (fraction: number) =>
-      progress.stage(index, from + share * fraction)
-    const { timed } = progress
-    const onCapture = progress.layersStart
-    const advanced = await advanceStage(planned, streams, network, {
-      ...{ signal, timed, onProgress: at(0, 0.4) },
-    })
-    errors = {
-      errors: errors.errors.with(advanced.errors),
-      heldOutErrors: errors.heldOutErrors.with(advanced.heldOutErrors),
-    }
-    network = network.with([], fixRanges(planned.plan.settings, advanced))
-    const observed = await observeStage(planned, streams, network, executor, {
-      ...{ signal, timed, onCapture, onProgress: at(0.4, 0.4) },
-    })
-    progress.measured(stage, layers, errors)
-    const solved = await timed('quantization', () =>
-      solveStage(planned, stage, observed, executor, {
-        ...{ signal, onProgress: at(0.8, 0.2) },
-        ...{ distinctRows, judges: isJudged ? { streams, network } : undefined },
-      }),
-    )
-    network = network.with(solved.layers)
-    layers.push(...solved.layers)
-    notes.push(...solved.notes)
-    if (stage.replay)
-      await timed('calibration', () => streams.replay(network, { signal, onProgress: () => {} }))
-    await streams.release()
-  }
-  progress.done(layers, errors)
-  return { network, layers, errors, notes: [...memoryNotes(held, streams.recomputed), ...notes] }
-}
-
-/** Layers whose method looks at no samples, without any. */
-async function solveFromWeights(
-  planned: PlannedModel,
-  executor: Executor,
-  signal: AbortSignal | undefined,
-  progress: RunProgress,
-): Promise<SolvedModel> {
-  const rounded = await roundFirst(planned, executor, signal, progress)
-  const layers = [...rounded.layers]
-  const notes = [...rounded.notes]
-  let network = planned.float.with(rounded.layers)
-  const errors = NOTHING_SEEN
-  progress.done(rounded.layers, errors)
-  for (const [index, stage] of planned.stages.entries()) {
-    const solved = await progress.timed('quantization', () =>
-      solveStage(planned, stage, null, executor, {
-        signal,
-        onCapture: progress.layersStart,
-        onProgress: (fraction) => progress.stage(index, fraction),
-      }),
-    )
-    network = network.with(solved.layers)
-    layers.push(...solved.layers)
-    notes.push(...solved.notes)
-    progress.done(solved.layers, errors)
-  }
-  return { network, layers, errors, notes }
 }
 
 /** Writes the model, loads it back, and says what was done. */

@@ -122,6 +122,7 @@ describe('a small model', () => {
       network = network.with([], fixRanges(planned.plan.settings, advanced.reduce(mergeStages)))
       const seen: StageObservations[] = []
       for (const streams of shards) {
+        await streams.fix(network)
         const observed = await observeStage(planned, streams, network, executor, quiet)
         seen.push(stageFrom(stageBytes(observed)))
       }

@@ -79,6 +79,7 @@ async function work(): Promise<void> {
     const fixed = await ranges
     if (!isRanges(fixed)) throw new TypeError('shard: expected quantizers')
     network = network.with([], new Map(fixed.quantizers))
+    await streams.fix(network)
     const answer = message()
     process.send?.(stageBytes(await observeStage(planned, streams, network, executor, quiet)))
     const solved = await answer
