@@ -17,6 +17,7 @@ const FEW = 32
 const WAYS = [
   { name: 'rounding', task: { method: 'msq', radius: { rule: 'mse' } } },
   { name: 'gpfq on all samples', task: {} },
+  { name: 'with damping .1', task: { damping: 0.1 } },
   { name: 'gpfq, judged', task: { judged: true } },
 ] as const
 
@@ -56,7 +57,8 @@ const page = (
 Top-1 in percent on whole test sets, and perplexity for llama (lower is better); the models and data are those of
 [ACCURACY.md](ACCURACY.md), with its noise: about ±0.3 points on 10,000 images, ±1.5 on the 1,000 of mobilenet. Rounding has the
 scales of least weight error. Judged is the default of \`gpfq quantize\`: an eighth of the samples, at least 8 of 32, is kept out
-of calibration and decides between path following, damped paths and rounding for each layer ([METHODS.md](METHODS.md)).
+of calibration and decides between path following, damped paths and rounding for each layer ([METHODS.md](METHODS.md)). Damping .1
+is \`--damping 0.1 --holdout 0\`: the same for all layers.
 
 | model | levels | samples | ${WAYS.map(({ name }) => name).join(' | ')} |
 |---|---|---|---|---|---|

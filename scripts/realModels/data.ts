@@ -51,10 +51,12 @@ async function makeSpeech(folder: string, set: Set): Promise<void> {
     const text = `${SENTENCES[(set === 'calib' ? i : i * 3 + 1) % SENTENCES.length]}. ${SENTENCES[Math.floor(draw(1) * SENTENCES.length)]}`
     const voice = VOICES[(i + (set === 'calib' ? 0 : 3)) % VOICES.length]!
     const spoken = at16kHz(await speak(text, voice, 130 + Math.round(60 * draw(2))), 'espeak-ng')
-    const [pause, gain, noise] = [8000, 0.2 + 0.8 * draw(3), 10 ** (-4.5 + 2.5 * draw(4))]
-    const sound = new Float32Array(spoken.length + 2 * pause)
+    // A wake word is recognised at the end of two seconds.
+    const [before, after] = [32000, 8000]
+    const [gain, noise] = [0.3 + 0.7 * draw(3), 10 ** (-4.5 + 1.5 * draw(4))]
+    const sound = new Float32Array(before + spoken.length + after)
     spoken.forEach((value, k) => {
-      sound[pause + k] = gain * value
+      sound[before + k] = gain * value
     })
     sound.forEach((value, k) => {
       sound[k] = value + noise * gaussian(seed + i, k)
