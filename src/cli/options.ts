@@ -175,7 +175,7 @@ export function addKernelOptions(command: Command): Command {
 export function addMemoryOption(command: Command): Command {
   return command.option(
     '--memory <size>',
-    'most memory for the model, the kernels and tensors, as 2G; ONNX Runtime and Node take their own besides (default: no limit)',
+    'memory that the process should keep to, as 2G; 350 MB of it are left to Node and ONNX Runtime (default: no limit)',
     parseSize,
   )
 }

@@ -55,6 +55,9 @@ import {
   whole,
 } from './values.js'
 
+/** What Node and ONNX Runtime take for themselves. */
+const OWN_BYTES = 350e6
+
 interface QuantizeValues extends AlphabetValues, DataValues {
   readonly calib?: readonly string[]
   readonly test?: readonly string[]
@@ -227,7 +230,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       exclude: values.exclude,
       activations: chosenActivations(values),
       biasCorrection: values.biasCorrection,
-      memory: values.memory,
+      memory: values.memory === undefined ? undefined : Math.max(1, values.memory - OWN_BYTES),
     }),
   }
   const outputs = { '-o': output, '--report': values.report }

@@ -20,24 +20,34 @@ export interface LaidMatrix {
 }
 
 /**
- * Turns the ring's H and G into those of all patches, in place.
+ * Turns the ring's H into that of all patches, in place.
  * @param sum whose sums over pixels are used
  * @param h of the ring, in any layout; its lower triangle is changed
- * @param g of the ring, null where it equals H
  */
-export function combineCorrelations(
+export function combineH(shape: ObservationShape, convolution: Convolution, sum: Sum, h: LaidMatrix): void {
+  const correlation = correlationLayout(shape, convolution)
+  const pixels = sum.values.subarray(sumLayout(shape).pixelH)
+  subtractRing(h, pixels, correlation, true)
+  clearDeadInputs(h, pixels, correlation)
+}
+
+/** The same for G. @param diagonal of the combined H, (groups, inputs) */
+export function combineG(
   shape: ObservationShape,
   convolution: Convolution,
   sum: Sum,
-  h: LaidMatrix,
-  g: LaidMatrix | null,
+  g: LaidMatrix,
+  diagonal: Float32Array,
 ): void {
-  const { pixelH, pixelG } = sumLayout(shape)
-  const correlation = correlationLayout(shape, convolution)
-  const pixels = sum.values.subarray(pixelH)
-  subtractRing(h, pixels, correlation, true)
-  if (g !== null) subtractRing(g, sum.values.subarray(pixelG), correlation, false)
-  clearDeadInputs(h, g, pixels, correlation)
+  subtractRing(g, sum.values.subarray(sumLayout(shape).pixelG), correlationLayout(shape, convolution), false)
+  const { layout, values } = g
+  const { groups, inputs, triangular } = layout
+  for (let row = 0; row < groups * inputs; row++) {
+    if (diagonal[row] !== 0) continue
+    const [group, t] = [Math.floor(row / inputs), row % inputs]
+    const end = triangular ? PANEL * (t >> 3) + PANEL : inputs
+    for (let s = 0; s < end; s++) values[entryAt(layout, group, t, s)] = 0
+  }
 }
 
 /** Sums of X and Xq over all patches, by the same subtraction; the sum's own where there are no correlations. */
@@ -111,7 +121,6 @@ function tapDifferences({ kernel: [height, width] }: Convolution): Int32Array {
 /** Inputs that are zero in all patches get rows and columns of exact zeros. */
 function clearDeadInputs(
   { layout, values: h }: LaidMatrix,
-  g: LaidMatrix | null,
   pixels: Float32Array,
   { taps, panels }: CorrelationLayout,
 ): void {
@@ -122,12 +131,8 @@ function clearDeadInputs(
       // The first shift of a symmetric sum is none: the energy of the channel over all pixels.
       const all = pixels[group * panels * panels * 64 + rowAt(c, panels, false) + PANEL * c]!
       if (!(h[entryAt(layout, group, t, t)]! <= CANCELLED * all)) continue // NaN is left to be found
-      const lower = PANEL * (t >> 3) + PANEL
-      for (let s = 0; s < lower; s++) h[entryAt(layout, group, t, s)] = 0
+      for (let s = 0; s < PANEL * (t >> 3) + PANEL; s++) h[entryAt(layout, group, t, s)] = 0
       for (let i = t - (t % PANEL); i < inputs; i++) h[entryAt(layout, group, i, t)] = 0
-      if (g === null) continue
-      const end = g.layout.triangular ? lower : inputs
-      for (let s = 0; s < end; s++) g.values[entryAt(g.layout, group, t, s)] = 0
     }
   }
 }

@@ -7,7 +7,7 @@ import type { RunOptions } from '../engine/pool.js'
 import type { Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import * as methodKernels from '../wasm/methodKernels.js'
-import { combineCorrelations, type LaidMatrix } from './combineCorrelations.js'
+import { combineG, combineH, type LaidMatrix } from './combineCorrelations.js'
 import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
 import { type Observations, sumLayout } from './observations.js'
@@ -41,33 +41,43 @@ export async function loadMatrices(
   const kernelLayout = stored(triangular)
   const floats = matrixFloats(kernelLayout)
   const sum = observations.total()
+  const { convolution } = observations.shape
   const load = (name: string, from: PanelLayout, offset: number): Pointer => {
-    const pointer = regions.at(ordered ? `${name} as observed` : name)
+    const pointer = regions.at(ordered ? 'as observed' : name)
     const source = sum.values.subarray(offset, offset + matrixFloats(from))
     copyMatrix(from, source, kernelLayout, arena.floats(pointer, floats))
     return pointer
   }
-  const h = load('H', stored(true), layout.h)
-  const g = streamsEqual ? h : load('G', stored(!observations.shape.wholeG), layout.g)
   const laid = (at: Pointer): LaidMatrix => ({ values: arena.floats(at, floats), layout: kernelLayout })
-  const { convolution } = observations.shape
-  if (convolution !== null)
-    combineCorrelations(observations.shape, convolution, sum, laid(h), streamsEqual ? null : laid(g))
+  const h = load('H', stored(true), layout.h)
+  if (convolution !== null) combineH(observations.shape, convolution, sum, laid(h))
   const diagonal = diagonalOf(kernelLayout, arena.floats(h, floats))
-  const mirrored: readonly Phase[] = triangular ? [] : [[kernels.mirror({ matrix: h, panels, groups })]]
-  if (!ordered) {
-    if (mirrored.length > 0) await pool.run(mirrored, options)
-    return { h, g, diagonal, order: null }
+  const order = ordered ? descendingOrder(diagonal, shape, plan.forks) : null
+  if (order !== null)
+    writeOrder(
+      arena.words(regions.at('order of inputs'), groups * panels * kernels.PANEL),
+      order,
+      inputs,
+      groups,
+    )
+  /** Puts a matrix in order, from memory that the next one uses again. */
+  const settle = async (name: string, from: Pointer, before: readonly Phase[] = []): Promise<Pointer> => {
+    const to = regions.at(name)
+    const at = order === null ? 0 : regions.at('order of inputs')
+    const phases: readonly Phase[] =
+      order === null ? before : [...before, [methodKernels.permute({ from, to, order: at, panels, groups })]]
+    if (phases.length > 0) await pool.run(phases, options)
+    return to
   }
-  const order = descendingOrder(diagonal, shape, plan.forks)
-  const at = regions.at('order of inputs')
-  writeOrder(arena.words(at, groups * panels * kernels.PANEL), order, inputs, groups)
-  const to = { h: regions.at('H'), g: regions.at(streamsEqual ? 'H' : 'G') }
-  const permuted = (from: Pointer, target: Pointer): Phase => [
-    methodKernels.permute({ from, to: target, order: at, panels, groups }),
-  ]
-  await pool.run([...mirrored, permuted(h, to.h), ...(streamsEqual ? [] : [permuted(g, to.g)])], options)
-  return { ...to, diagonal: diagonal.map((_, i) => diagonal[i - (i % inputs) + order[i]!]!), order }
+  const ownH = await settle('H', h, triangular ? [] : [[kernels.mirror({ matrix: h, panels, groups })]])
+  let ownG = ownH
+  if (!streamsEqual) {
+    const g = load('G', stored(!observations.shape.wholeG), layout.g)
+    if (convolution !== null) combineG(observations.shape, convolution, sum, laid(g), diagonal)
+    ownG = await settle('G', g)
+  }
+  const inOrder = order === null ? diagonal : diagonal.map((_, i) => diagonal[i - (i % inputs) + order[i]!]!)
+  return { h: ownH, g: ownG, diagonal: inOrder, order }
 }
 
 /**

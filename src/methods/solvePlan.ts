@@ -101,8 +101,8 @@ export function planSolve(shape: SolveShape, threads: number): SolvePlan {
     ...(!streamsEqual && { G: matrix }),
     ...(ordered &&
       during(LOAD, LOAD, {
-        'H as observed': matrix,
-        ...(!streamsEqual && { 'G as observed': matrix }),
+        // H first, then G.
+        'as observed': matrix,
         'order of inputs': 32 * groups * panels,
       })),
     ...columnNeeds(shape, scaleBlocks, candidates, codeCandidates),

@@ -1,8 +1,8 @@
 /**
  * How the memory of a run is shared out. Without the option `memory` the kernels have what WebAssembly can have, and tensors
- * fixed budgets. With it, the model's bytes come off first, the kernels get at most three quarters of the rest, and what
- * the largest layer leaves is shared by the tensors of a batch in ONNX Runtime, those of a batch that the kernels pack, and
- * those that are held.
+ * fixed budgets. With it, the model's bytes come off first, and the kernels get at most half of the rest, because the sums that
+ * they make are kept outside of their memory, too. What the largest layer leaves is shared by the tensors of a batch in ONNX
+ * Runtime, those of a batch that the kernels pack, and those that are held.
  */
 import { HELD_BYTES } from '../calibration/streams.js'
 import { BATCH_BUDGET, type BatchBudget } from '../calibration/tensorSizes.js'
@@ -12,7 +12,10 @@ import type { ModelPlan } from '../options.js'
 const SPARE_BYTES = 2 ** 26
 
 /** Share of the kernels in what a limit leaves beside the model. */
-const KERNELS = 0.75
+const KERNELS = 0.5
+
+/** What a layer's observations take outside of the kernels, in units of what it takes there: H and G, of which solving has copies. */
+const OUTSIDE = 0.5
 
 /** Most bytes of the kernels that a layer may take. */
 export function mostKernelBytes(memory: number | null, modelBytes: number): number {
@@ -31,7 +34,7 @@ export function tensorBudget({ settings: { memory }, layers, bytesIn }: ModelPla
   const { runtime } = BATCH_BUDGET
   const staged = Math.max(0, 2 ** 32 - SPARE_BYTES - kernels)
   if (memory === null) return { runtime, staged, held: HELD_BYTES }
-  const left = Math.max(0, memory - bytesIn - kernels)
+  const left = Math.max(0, memory - bytesIn - (1 + OUTSIDE) * kernels)
   const third = left / 3
   return {
     runtime: Math.min(runtime, third),

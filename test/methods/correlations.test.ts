@@ -6,10 +6,11 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { gatherFor } from '#src/calibration/gather.js'
 import { scalesFor } from '#src/methods/alphabet.js'
-import { combineCorrelations } from '#src/methods/combineCorrelations.js'
+import { combineG, combineH } from '#src/methods/combineCorrelations.js'
 import { preferCorrelation, withCorrelation } from '#src/methods/correlationPlan.js'
 import { sumLayout } from '#src/methods/observations.js'
 import { observe } from '#src/methods/observe.js'
+import { diagonalOf } from '#src/methods/panelMatrix.js'
 import { planSamples, type SampleShape } from '#src/methods/samplePlan.js'
 import { type Convolution, paddedBytes, type SampleBatch } from '#src/methods/samples.js'
 import { gramMatrix } from '#src/reference/gram.js'
@@ -97,13 +98,13 @@ async function correlate(
   const values = total.values.slice()
   const { groups, inputs } = wanted
   const layoutOf = (triangular: boolean) => ({ groups, inputs, triangular })
-  combineCorrelations(
-    observations.shape,
-    convolution,
-    total,
-    { values: values.subarray(h), layout: layoutOf(true) },
-    wanted.streamsEqual ? null : { values: values.subarray(g), layout: layoutOf(!observations.shape.wholeG) },
-  )
+  const ring = { values: values.subarray(h), layout: layoutOf(true) }
+  combineH(observations.shape, convolution, total, ring)
+  const norms = diagonalOf(ring.layout, ring.values)
+  if (!wanted.streamsEqual) {
+    const own = { values: values.subarray(g), layout: layoutOf(!observations.shape.wholeG) }
+    combineG(observations.shape, convolution, total, own, norms)
+  }
   const length = wanted.groups * matrixLength(panels, true)
   const own = values.subarray(h, h + length)
   const diagonal = Array.from({ length: wanted.groups * wanted.inputs }, (_, i) => {
