@@ -19,6 +19,7 @@ export type GpfqErrorCode =
   | 'VERIFY_FAILED' // the written model does not compute what the calibration computed
   | 'FILE_EXISTS' // an output exists and must not be overwritten
   | 'FILE_ACCESS' // a path cannot be read or written
+  | 'CHECKPOINT_DIFFERS' // a checkpoint is of another model, other samples, other options or another version
   | 'CLOSED' // the quantizer was closed before or during the call
 
 /** Every code that an error of this library carries. */

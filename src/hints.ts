@@ -31,6 +31,7 @@ export const HINTS = {
   'sample-rate': 'give the rate of the network with sampleRate, and files of other rates are resampled',
   'max-bytes': 'allow more with maxBytes if the file is right',
   overwrite: 'choose another name, or allow overwriting',
+  'same-or-restart': 'go on with the same, or begin anew with restart',
   'convert-opset': 'convert it with onnx.version_converter first',
 } as const
 

@@ -5,6 +5,7 @@ export type NoteCode =
   | 'DAMPING_RAISED' // H was not positive definite
   | 'BATCHES_RECOMPUTED' // calibration tensors fit neither into the budget nor into a temporary file
   | 'TENSORS_IN_FILE' // calibration tensors beyond the budget are in a temporary file
+  | 'CHECKPOINT_DAMAGED' // a file of a checkpoint was damaged, and computed again
   | 'BATCHES_CUT' // ONNX Runtime had no memory for batches of the size that was given
   | 'VALUES_ARE_FLOAT' // method frame writes reals
   | 'FAST_MATH' // codes may differ from machine to machine

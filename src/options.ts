@@ -7,6 +7,7 @@ import type { Runner } from './calibration/runner.js'
 import type { Speed } from './calibration/speed.js'
 import type { VerifiedOutput } from './calibration/verify.js'
 import type { METHOD_TABLE } from './methods/methods.js'
+import type { Store } from './model/checkpoint/store.js'
 import type { GivenInput } from './model/givenInputs.js'
 import type { Judgement } from './model/guard.js'
 import type { OutputDifference } from './model/outputDifference.js'
@@ -248,6 +249,13 @@ export interface RunOptions {
   readonly threads?: number
   /** Uses relaxed SIMD where the runtime has it: can be faster, but bytes differ between machines. Default false. */
   readonly fastMath?: boolean
+  /**
+   * Where finished stages are kept: the same run again goes on behind them, to the same bytes (docs/RESUME.md). A run with another
+   * model, other samples, options, runtime or version of gpfq is refused.
+   */
+  readonly checkpoint?: Store
+  /** Begins anew, whatever the checkpoint holds. Default false. */
+  readonly restart?: boolean
   readonly signal?: AbortSignal
   /** Called on the way, in order. */
   readonly onProgress?: (event: ProgressEvent) => void
@@ -259,6 +267,8 @@ export type QuantizeModelOptions = PlanModelOptions & RunOptions
 /** What quantizeModel reports while it runs. */
 export type ProgressEvent =
   | { readonly type: 'plan'; readonly layers: number; readonly samples: number }
+  /** The checkpoint holds this run: layers that are finished are taken from it, and reported as the others. */
+  | { readonly type: 'resume' }
   | { readonly type: 'layer-start'; readonly index: number; readonly layers: number; readonly name: string }
   /** Share of the whole run that is done, 0 to 1, and the current phase. */
   | { readonly type: 'progress'; readonly fraction: number; readonly phase: string }

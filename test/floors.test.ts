@@ -46,7 +46,7 @@ const FLOORS: readonly Floor[] = [
 /** What nothing else imports: float64 twins for tests, entries that hand out names, and workers. */
 const APART: readonly Floor[] = [
   { name: 'reference', holds: ['src/reference'], on: ['ground', 'methods'] },
-  { name: 'entries', holds: sources('index', 'onnx') },
+  { name: 'entries', holds: sources('index', 'onnx', 'node') },
   { name: 'workers', holds: ['workers'] },
 ]
 

@@ -37,6 +37,7 @@ export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['sample-rate']]:
     'give the rate of the network with --sample-rate, and files of other rates are resampled',
   [HINTS['max-bytes']]: 'allow more with --max-data if the file is right',
+  [HINTS['same-or-restart']]: 'go on with the same, choose another folder, or begin anew with --restart',
   [HINTS.overwrite]: 'choose another name or add --force',
 }
 
@@ -62,5 +63,11 @@ export function errorLine(error: DescribedError, options: ReadonlySet<string>): 
   const { code, place } = error
   const [name = ''] = /^\w*/.exec(place) ?? []
   const refused = code === 'INVALID_ARGUMENT' && (options.has(name) || FLAGS[name] !== undefined)
-  return short(printable(describeError(error, CLI_HINTS, refused ? flagOf(place) : place)))
+  const shown =
+    code === 'CHECKPOINT_DIFFERS'
+      ? place.replace(/(?<=^checkpoint, )options? ([\w, ]+)$/, (_, names: string) =>
+          names.split(', ').map(flagOf).join(', '),
+        )
+      : place
+  return short(printable(describeError(error, CLI_HINTS, refused ? flagOf(place) : shown)))
 }

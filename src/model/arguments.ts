@@ -47,6 +47,17 @@ export function checkRun(options: {
     throw typeError({ place: 'onProgress', expected: 'a function', got: kindOf(onProgress) })
 }
 
+/** A store of a checkpoint, or none. */
+export function checkStore(store: unknown): void {
+  if (store === undefined || (isObject(store) && has(store, 'get') && has(store, 'set'))) return
+  throw typeError({
+    place: 'checkpoint',
+    expected: 'a store { get, set }',
+    got: kindOf(store),
+    hint: 'folderStore and storageStore make one',
+  })
+}
+
 /** Batches that can be iterated. */
 export function checkBatches(place: string, feeds: unknown): void {
   const isIterable = isObject(feeds) && (Symbol.asyncIterator in feeds || Symbol.iterator in feeds)

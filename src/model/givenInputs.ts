@@ -91,19 +91,19 @@ export function resolvedModel(model: Model, given: readonly GivenInput[]): Promi
 
 async function resolve(model: Model, given: readonly GivenInput[]): Promise<ResolvedModel> {
   const tensors = givenTensors(given)
-  const { proto: whole, bytes } = await model.whole()
+  const whole = await model.whole()
   const feeds = namedTensors(tensors)
   checkFeeds(
     'inputs',
     feeds,
     model.inputs.filter(({ name }) => tensors.has(name)),
   )
-  const { model: proto, resolved } = resolveIfs(whole, tensors)
+  const { model: proto, resolved } = resolveIfs(whole.proto, tensors)
   if (resolved.length === 0) return { model, resolved }
   const own: Model = {
     ...model,
     proto,
-    whole: () => Promise.resolve({ proto, bytes }),
+    whole: () => Promise.resolve({ ...whole, proto }),
     runnable: async () => encodeModel(proto),
   }
   return { model: own, resolved }

@@ -24,7 +24,8 @@ import type {
 } from '../options.js'
 import { executorOf } from '../quantizer.js'
 import { VERSION } from '../version.js'
-import { checkBatches, checkModel, checkRun } from './arguments.js'
+import { checkBatches, checkModel, checkRun, checkStore } from './arguments.js'
+import type { Checkpoint, OpenedCheckpoint } from './checkpoint/checkpoint.js'
 import { cutShard, withFittingBatches } from './fittingBatches.js'
 import { layerMemories } from './layerMemory.js'
 import { describeLayer } from './layerReport.js'
@@ -90,6 +91,7 @@ async function carryOut(
   start: number,
 ): Promise<QuantizeModelResult> {
   checkRun(options)
+  checkStore(options.checkpoint)
   if (options.calibration !== undefined) checkBatches('calibration', options.calibration)
   options.signal?.throwIfAborted()
   const planned = await joinPlan(model, plan, options.signal)
@@ -119,35 +121,69 @@ async function carryOut(
 async function run(
   planned: PlannedModel,
   executor: Executor,
-  options: RunOptions,
+  given: RunOptions,
   start: number,
 ): Promise<QuantizeModelResult> {
-  const samples = await readSamples(planned, options)
+  const opened = await openKept(planned, executor, given)
+  const samples = await readSamples(planned, given)
   const { total } = samples.shard
   checkMemory(planned, total)
   if (hasBudget(planned.plan.settings)) checkBudget(planned)
   const inputs = inputsOf(planned.float.float)
-  return withFittingBatches(samples.shard, inputs, options.runner.name, async (shard, notes) => {
-    const progress = createProgress(planned, options, start)
-    progress.begin(total)
-    const [first] = shard.batches
-    const sizes =
-      first === undefined
-        ? undefined
-        : await progress.timed('calibration', () =>
-            measureTensors(options.runner, planned.float, planned.stages, first, tensorBudget(planned.plan)),
-          )
-    const cut = sizes === undefined ? shard : cutShard(shard, inputs, sizes.most)
-    const { model, report } = await runOn(
-      planned,
-      { ...samples, shard: cut },
-      sizes,
-      executor,
-      options,
-      progress,
-    )
-    return { model, report: { ...report, notes: [...report.notes, ...notes] } }
-  })
+  const checkpoint = (await opened?.begin(samples.shard, given.signal)) ?? null
+  const options =
+    checkpoint === null ? given : { ...given, onProgress: checkpoint.reporting(given.onProgress) }
+  if (checkpoint?.isContinued) given.onProgress?.({ type: 'resume' })
+  const result = await withFittingBatches(
+    samples.shard,
+    inputs,
+    options.runner.name,
+    async (shard, notes) => {
+      const progress = createProgress(planned, options, start)
+      progress.begin(total)
+      const [first] = shard.batches
+      const sizes =
+        first === undefined
+          ? undefined
+          : await progress.timed('calibration', () =>
+              measureTensors(
+                options.runner,
+                planned.float,
+                planned.stages,
+                first,
+                tensorBudget(planned.plan),
+              ),
+            )
+      const cut = sizes === undefined ? shard : cutShard(shard, inputs, sizes.most)
+      const own = { ...samples, shard: cut }
+      const { model, report } = await runOn(planned, own, sizes, { executor, options, progress, checkpoint })
+      return {
+        model,
+        report: { ...report, notes: [...report.notes, ...notes, ...(checkpoint?.notes ?? [])] },
+      }
+    },
+  )
+  await checkpoint?.finish(result.report)
+  return result
+}
+
+/** The checkpoint of a run, null without one. Its code is loaded where one is wanted. */
+async function openKept(
+  planned: PlannedModel,
+  { fastMath }: Executor,
+  { checkpoint: store, restart = false, runner }: RunOptions,
+): Promise<OpenedCheckpoint | null> {
+  if (store === undefined) return null
+  const { openCheckpoint } = await import('./checkpoint/checkpoint.js')
+  return openCheckpoint(planned, { store, restart, runner: runner.name, fastMath })
+}
+
+/** What a run works with. */
+interface RunContext {
+  readonly executor: Executor
+  readonly options: RunOptions
+  readonly progress: RunProgress
+  readonly checkpoint: Checkpoint | null
 }
 
 /** The run on batches that fit. @param sizes of the tensors; undefined without batches */
@@ -155,24 +191,16 @@ async function runOn(
   given: PlannedModel,
   samples: RunSamples,
   sizes: TensorSizes | undefined,
-  executor: Executor,
-  options: RunOptions,
-  progress: RunProgress,
+  { executor, options, progress, checkpoint }: RunContext,
 ): Promise<QuantizeModelResult> {
   const { runner, signal } = options
   const { shard } = samples
   let planned = given
   let precision: PrecisionReport | null = null
   if (hasBudget(given.plan.settings)) {
-    const errors = await progress.timed('quantization', () =>
-      surveyErrors(
-        given,
-        executor,
-        runner,
-        { ...shard, heldOut: [] },
-        { signal, onProgress: progress.survey },
-      ),
-    )
+    const context = { signal, onProgress: progress.survey }
+    const survey = () => surveyErrors(given, executor, runner, { ...shard, heldOut: [] }, context)
+    const errors = await progress.timed('quantization', () => checkpoint?.survey(survey) ?? survey())
     ;({ planned, report: precision } = applyBudget(given, errors))
     progress.replan(planned)
   }
@@ -181,8 +209,9 @@ async function runOn(
   try {
     const held = sizes === undefined ? null : await streams.plan(sizes)
     const context = { executor, signal, progress }
-    const steps =
+    const own =
       held === null ? weightSteps(planned, context) : sampleSteps(planned, streams, samples, context)
+    const steps = checkpoint?.steps(planned, own, progress) ?? own
     const solved = await runStages(planned, steps, progress)
     const notes = held === null ? [] : [...memoryNotes(held, streams.recomputed), ...samples.notes]
     const whole = { ...solved, notes: [...notes, ...solved.notes] }

@@ -50,6 +50,8 @@ export interface Model {
 export interface WholeModel {
   readonly proto: ModelProto
   readonly bytes: number
+  /** Its external data, in the order of `Model.externalData`. */
+  readonly files: readonly Uint8Array[]
 }
 
 /**
@@ -115,7 +117,7 @@ async function readWhole(
   externalData: readonly string[],
   read: ReadExternalData | undefined,
 ): Promise<WholeModel> {
-  let bytes = fileBytes
+  const files: Uint8Array[] = []
   const resolved = await resolveExternalData(proto, async (path) => {
     if (read === undefined)
       throw new GpfqError('INVALID_DATA', {
@@ -124,10 +126,10 @@ async function readWhole(
         hint: 'pass readExternalData',
       })
     const data = await read(path)
-    bytes += data.length
+    files.push(data)
     return data
   })
-  return { proto: resolved, bytes }
+  return { proto: resolved, bytes: files.reduce((sum, { length }) => sum + length, fileBytes), files }
 }
 
 /** What a caller has to feed, with the types and shapes that the file declares. */
