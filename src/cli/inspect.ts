@@ -1,6 +1,6 @@
 /**
  * `gpfq inspect`: the layers of a model, which of them would be quantized, and why the others would not; or what a file of
- * observations holds.
+ * observations holds, or how far the run of a checkpoint came.
  */
 import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
@@ -19,6 +19,7 @@ import { checkValues } from '../onnx/tensor.js'
 import { createPauses } from '../platform/pauses.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
+import { checkpointLines, inspectCheckpoint, isFolder } from './checkpoint.js'
 import { type CommandContext, printJson } from './command.js'
 import { floatLines } from './floats.js'
 import { openModel } from './model.js'
@@ -73,19 +74,28 @@ export function addInspectCommand(program: Command, context: CommandContext): vo
     .command('inspect')
     .summary('layers of a model, what would be quantized and what not and why')
     .description(
-      'Lists the layers of a model and the formats that can store each, or describes observations of a layer. Nothing is run or written.',
+      'Lists the layers of a model and the formats that can store each, describes observations of a layer, or says how far a run with --checkpoint came. Nothing is run or written.',
     )
-    .argument('<FILE>', 'a model (.onnx), or what gpfq layer --observe wrote')
+    .argument(
+      '<FILE>',
+      'a model (.onnx), what gpfq layer --observe wrote, or a folder of quantize --checkpoint',
+    )
     .option('--json', 'print one JSON document to stdout')
     .addHelpText(
       'before',
-      'Examples:\n  gpfq inspect model.onnx\n  gpfq inspect model.onnx --json | jq .layers\n  gpfq inspect part.obs\n',
+      'Examples:\n  gpfq inspect model.onnx\n  gpfq inspect model.onnx --json | jq .layers\n  gpfq inspect part.obs\n  gpfq inspect run1/\n',
     )
     .action((path: string, values: InspectValues) => runInspect(path, values, context))
 }
 
 async function runInspect(path: string, values: InspectValues, context: CommandContext): Promise<void> {
   const terminal = context.terminal()
+  if (isFolder(path)) {
+    const state = await inspectCheckpoint(path)
+    if (values.json) printJson(terminal, { checkpoint: path, ...state })
+    else for (const line of checkpointLines(path, state, terminal)) terminal.result(line)
+    return
+  }
   const bytes = await readBytes(path)
   const part = inspectPart(path, bytes)
   if (part !== null) {

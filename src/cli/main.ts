@@ -94,7 +94,7 @@ function report(error: unknown, signal: AbortSignal, options: ReadonlySet<string
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage // already printed
   const reason: unknown = signal.aborted ? signal.reason : error
   if (reason instanceof Interrupted) {
-    terminal.say('interrupted: nothing was written')
+    terminal.say('interrupted: no output was written')
     return SIGNALS[reason.signal]
   }
   if (process.env.GPFQ_DEBUG !== undefined && error instanceof Error)

@@ -18,7 +18,8 @@ export function showQuantizing(terminal: Terminal): (event: ProgressEvent) => vo
     if (event.type === 'progress') {
       fraction = event.fraction
       doing = event.phase
-    } else if (event.type === 'layer-start')
+    } else if (event.type === 'resume') terminal.say('going on behind the layers that are finished')
+    else if (event.type === 'layer-start')
       doing = `layer ${event.index + 1} of ${event.layers}, ${printable(event.name)}`
     else if (event.type === 'verify') doing = 'checking the written model'
     else if (event.type === 'layer-done' && !terminal.interactive)

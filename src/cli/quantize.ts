@@ -20,6 +20,7 @@ import { describeSetting } from '../report/describeSetting.js'
 import { renderReport } from '../report/page.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { calibrationReason } from './calibration.js'
+import { addCheckpointOptions, type CheckpointValues, checkCheckpoint, keeping } from './checkpoint.js'
 import { type CommandContext, printJson } from './command.js'
 import { openFeeds, openSources, switchInputs } from './data.js'
 import { checkDistinct } from './distinct.js'
@@ -58,7 +59,7 @@ import {
 /** What Node and ONNX Runtime take for themselves. */
 const OWN_BYTES = 350e6
 
-interface QuantizeValues extends AlphabetValues, DataValues {
+interface QuantizeValues extends AlphabetValues, DataValues, CheckpointValues {
   readonly calib?: readonly string[]
   readonly test?: readonly string[]
   readonly output?: string
@@ -152,7 +153,7 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
   addJudgingOptions(command)
-  addMemoryOption(addKernelOptions(command))
+  addCheckpointOptions(addMemoryOption(addKernelOptions(command)))
     .option('--report <FILE>', 'write the full report: .json for programs, .html with pictures for people')
     .option('--dry-run', 'show what would be done and stop')
     .option('--json', 'print the report as one JSON document to stdout')
@@ -244,6 +245,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
       '--test': values.test?.map((argument) => splitData(argument).path),
     })
     for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
+    checkCheckpoint(values)
   }
   const model = await openModel(path)
   const inputs = switchInputs(model.inputs, values.input)
@@ -264,13 +266,16 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: settings.threads })
   terminal.say(setting('runner', runner.name))
-  const { model: bytes, report } = await quantizePlanned(model, plan, {
-    ...settings,
-    ...given({ calibration: feeds, test }),
-    runner,
-    signal: context.signal,
-    onProgress: showQuantizing(terminal),
-  })
+  const { model: bytes, report } = await keeping(values, terminal, (checkpoint) =>
+    quantizePlanned(model, plan, {
+      ...settings,
+      ...given({ calibration: feeds, test }),
+      ...checkpoint,
+      runner,
+      signal: context.signal,
+      onProgress: showQuantizing(terminal),
+    }),
+  )
   terminal.redraw('')
   context.signal.throwIfAborted()
   if (output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')

@@ -19,7 +19,7 @@ it.each([
     writeFileSync(at('labels.npy'), formatNpy({ type: 'int32', dims: [1200], data: new Int32Array(1200) }))
     const args = ['eval', at('long.onnx'), '--data', at('x.npy'), '--labels', at('labels.npy')]
     const run = await gpfq(args, { signal, interruptOn: /gpfq eval: .*samples/, interruptAfter: 1000 })
-    expect(run.stderr).toMatch(/interrupted: nothing was written\n$/)
+    expect(run.stderr).toMatch(/interrupted: no output was written\n$/)
     expect(run).toMatchObject({ code, stdout: '' })
   },
   60_000,

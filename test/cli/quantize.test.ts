@@ -176,7 +176,7 @@ describe('gpfq quantize', () => {
       interruptOn: /\[1\/4\]/,
       signal,
     })
-    expect(stderr).toMatch(/interrupted: nothing was written\n$/)
+    expect(stderr).toMatch(/interrupted: no output was written\n$/)
     expect(code).toBe(exitCode)
     expect(files()).toEqual(before)
   })
