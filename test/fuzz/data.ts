@@ -13,11 +13,18 @@ import { readArrays } from '#src/data/source.js'
 import { isDescribed } from '#src/errors.js'
 import { Observations } from '#src/methods/observations.js'
 import { solutionBytes, solutionFrom } from '#src/methods/solutionBytes.js'
+import { layerBytes, layerFrom } from '#src/model/checkpoint/layerFile.js'
+import { surveyBytes, surveyFrom } from '#src/model/checkpoint/surveyFile.js'
+import { planModel } from '#src/model/plan.js'
+import { joinPlan, type PlannedLayer } from '#src/model/preparedModel.js'
+import { encodeModel } from '#src/onnx/model.js'
+import { openModel } from '#src/onnx/openModel.js'
 import type { RunnerInput } from '#src/tensor/tensor.js'
 import { allocated } from '../data/allocated.js'
 import { concat } from '../data/arrays.js'
 import { npyHeader, pngOf } from '../data/hostile.js'
 import { wavOf } from '../data/sound.js'
+import * as b from '../onnx/build.js'
 import { randomFrom } from '../random.js'
 
 /** Most bytes that an array may take here, and that any one buffer has: the bound, or the file and some more. */
@@ -80,6 +87,8 @@ const jpeg = Uint8Array.of(
   0xd9,
 )
 
+const planned = layerOfPlan()
+
 const KINDS: readonly Kind[] = [
   {
     read: readArray,
@@ -105,6 +114,11 @@ const KINDS: readonly Kind[] = [
   },
   { read: async (bytes) => Observations.from(stamped(bytes), 'a'), seeds: [observations()] },
   { read: async (bytes) => solutionFrom(stamped(bytes), 'a'), seeds: [solution()] },
+  { read: async (bytes) => layerFrom('a', stamped(bytes), 'r', await planned), seeds: [await layer()] },
+  {
+    read: async (bytes) => surveyFrom('a', stamped(bytes), 'r'),
+    seeds: [surveyBytes('r', new Map([['a', [1, 2]]]))],
+  },
 ]
 
 /** A container whose checksum is right again, so that what it says is read (src/methods/container.ts). */
@@ -134,6 +148,22 @@ function observations(): Uint8Array {
     ...{ segmentRows: 4096, convolution: null },
   }
   return new Observations(shape, 0, true, true, []).bytes
+}
+
+async function layerOfPlan(): Promise<PlannedLayer> {
+  const nodes = [b.node('MatMul', ['x', 'w'], ['y'], {}, 'a')]
+  const model = b.model(nodes, [b.noisy('w', [2, 1], 1)], [b.value('x', b.DataType.FLOAT, ['n', 2])], ['y'])
+  const opened = await openModel(encodeModel(model))
+  return (await joinPlan(opened, await planModel(opened, { levels: 3 }))).layers[0]!
+}
+
+async function layer(): Promise<Uint8Array> {
+  const own = await planned
+  const weight = { levels: 3, zero: 1, blockSize: 2, codes: Uint8Array.of(0, 2), scales: Float32Array.of(1) }
+  const weights = { edge: 1, counts: [1], codes: [1, 0, 1] }
+  const reported = { samples: 3, deadInputs: 0, seconds: 0.5, zeros: 0, weights, judgement: null }
+  const parts = { planned: own, layer: own.layer, quantized: weight, rounded: weight }
+  return layerBytes('r', { layer: { ...parts, ...reported }, notes: [] })
 }
 
 function solution(): Uint8Array {

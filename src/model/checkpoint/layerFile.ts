@@ -14,6 +14,7 @@ import type { QuantizedWeight } from '../../onnx/layer.js'
 import type { PathFault } from '../guard.js'
 import type { PlannedLayer } from '../preparedModel.js'
 import type { FinishedLayer } from '../solveStage.js'
+import { field, parsed } from './names.js'
 
 const KIND: ContainerKind = { letters: 'LAYR', version: 1, name: 'a solved layer' }
 
@@ -83,18 +84,9 @@ export const layerText = (place: string, bytes: Uint8Array): LayerText => open(p
 
 function open(place: string, bytes: Uint8Array) {
   const reader = openContainer(place, KIND, bytes)
-  const encoded = reader.bytes(reader.whole('text', 0, bytes.length))
-  const text = parsed(new TextDecoder().decode(encoded))
+  const text = parsed(reader.bytes(reader.whole('text', 0, bytes.length)))
   if (!isLayerText(text)) throw invalidData(place, 'what is known of a layer', 'another text')
   return { reader, text }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }
 
 /**
@@ -140,9 +132,7 @@ export function layerFrom(
 type Check = (value: unknown) => boolean
 
 const has = (value: unknown, checks: Readonly<Record<string, Check>>): boolean =>
-  typeof value === 'object' &&
-  value !== null &&
-  Object.entries(checks).every(([name, check]) => check(Reflect.get(value, name)))
+  Object.entries(checks).every(([name, check]) => check(field(value, name)))
 
 const isNumber: Check = (value) => typeof value === 'number'
 const isText: Check = (value) => typeof value === 'string'

@@ -44,12 +44,10 @@ export async function readRun(bytes: Uint8Array): Promise<RunFile | null> {
 }
 
 const isRun = (value: unknown): value is RunFile =>
-  typeof value === 'object' &&
-  value !== null &&
-  TEXTS.every((name) => typeof Reflect.get(value, name) === 'string') &&
-  typeof Reflect.get(value, 'fastMath') === 'boolean'
+  TEXTS.every((name) => typeof field(value, name) === 'string') &&
+  typeof field(value, 'fastMath') === 'boolean'
 
-/** The value of JSON; null where it is none. */
+/** The value of JSON; null where there is none. */
 export function parsed(bytes: Uint8Array | null): unknown {
   if (bytes === null) return null
   try {
@@ -58,3 +56,7 @@ export function parsed(bytes: Uint8Array | null): unknown {
     return null
   }
 }
+
+/** A field of a value out of JSON. */
+export const field = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined

@@ -1,6 +1,6 @@
 /** How far the run of a checkpoint came, for people. */
 import { type LayerText, layerText } from './layerFile.js'
-import { layerName, PLAN, parsed, REPORT, RUN, type RunFile, readRun } from './names.js'
+import { field, layerName, PLAN, parsed, REPORT, RUN, type RunFile, readRun } from './names.js'
 import type { Store } from './store.js'
 
 /** A layer of the plan, and what is known of it by now. */
@@ -70,9 +70,6 @@ async function readText(
     return null
   }
 }
-
-const field = (value: unknown, name: string): unknown =>
-  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 
 /** A number of a layer's report, if that is of the same run. */
 function numberOf(report: unknown, run: string, name: string): number | null {

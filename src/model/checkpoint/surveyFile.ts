@@ -2,6 +2,7 @@
 import { invalidData } from '../../errors.js'
 import { type ContainerKind, openContainer, packContainer } from '../../methods/container.js'
 import type { surveyErrors } from '../precision/survey.js'
+import { field, parsed } from './names.js'
 
 /** As surveyErrors gives it. */
 export type Survey = Awaited<ReturnType<typeof surveyErrors>>
@@ -20,8 +21,7 @@ export function surveyBytes(run: string, survey: Survey): Uint8Array<ArrayBuffer
  */
 export function surveyFrom(place: string, bytes: Uint8Array, run: string): Survey | null {
   const reader = openContainer(place, KIND, bytes)
-  const text = new TextDecoder().decode(reader.bytes(reader.whole('text', 0, bytes.length)))
-  const value: unknown = JSON.parse(text)
+  const value = parsed(reader.bytes(reader.whole('text', 0, bytes.length)))
   if (!isText(value)) throw invalidData(place, 'the names of layers', 'another text')
   if (value.run !== run) return null
   const total = value.layers.reduce((sum, [, count]) => sum + count, 0)
@@ -42,10 +42,7 @@ interface SurveyText {
 }
 
 const isText = (value: unknown): value is SurveyText =>
-  typeof value === 'object' &&
-  value !== null &&
-  typeof Reflect.get(value, 'run') === 'string' &&
-  isLayers(Reflect.get(value, 'layers'))
+  typeof field(value, 'run') === 'string' && isLayers(field(value, 'layers'))
 
 const isLayers = (value: unknown): boolean =>
   Array.isArray(value) &&
