@@ -103,9 +103,9 @@ export class Checkpoint {
     return {
       ...steps,
       round: () => this.#stage(rounded, steps.round),
-      advance: async (stage, network) => {
+      fix: async (stage, network) => {
         await this.#keepReports()
-        return steps.advance(stage, network)
+        await steps.fix(stage, network)
       },
       solve: async (stage, network) => {
         // In the order in which they are solved: the written model follows it.
