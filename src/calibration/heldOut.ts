@@ -4,10 +4,10 @@
  * samples, by their numbers alone, so the choice does not depend on how the samples come in batches.
  */
 import { rangeError } from '../checks.js'
-import { allocateElements, elementCount } from '../tensor/elements.js'
 import { namedTensors, tensorNamed } from '../tensor/named.js'
-import { swapLeading } from '../tensor/shapes.js'
-import type { Feeds, RunnerInput, Tensor, TensorData } from '../tensor/tensor.js'
+import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
+import { type SampleAxes, sampleAxes } from './sampleAxes.js'
+import { joinSamples, takeSamples } from './sampleRows.js'
 import { samplesIn, samplesOf } from './streamTensors.js'
 
 /** Calibration batches, and batches of the samples that are kept out of them. */
@@ -66,33 +66,6 @@ export function splitSamples(
   return { calibration, heldOut: joined(heldOut, axes, samplesIn(batches[0])) }
 }
 
-/** The axis of each input that counts samples. */
-type SampleAxes = ReadonlyMap<string, number>
-
-/**
- * The axes that count samples: of an input the first one that the model leaves open and that has their number in all batches.
- * Null where samples cannot be taken out of a batch, because the model fixes its size or a tensor has no such axis. A tensor
- * that is the same in all batches needs none.
- */
-function sampleAxes(batches: readonly Feeds[], inputs: readonly RunnerInput[]): SampleAxes | null {
-  const axes = new Map<string, number>()
-  const counts = batches.map((feeds) => samplesIn(feeds))
-  const declared = new Map(inputs.map(({ name, dims }) => [name, dims]))
-  for (const [name, { dims }] of Object.entries(batches[0] ?? {})) {
-    const tensors = batches.map((feeds) => tensorNamed(feeds, name))
-    const counting = dims.map((_, axis) => tensors.every((tensor, i) => tensor?.dims[axis] === counts[i]))
-    const isFixed = (axis: number): boolean => typeof declared.get(name)?.[axis] === 'number'
-    const axis = counting.findIndex((counts, at) => counts && !isFixed(at))
-    if (axis >= 0) axes.set(name, axis)
-    else if (
-      counting[0] ? counts.some((count) => count > 1) : tensors.some((tensor) => tensor !== tensors[0])
-    )
-      return null
-    else if (counting[0]) axes.set(name, 0)
-  }
-  return axes
-}
-
 function splitBatches(
   batches: readonly Feeds[],
   count: number,
@@ -112,37 +85,25 @@ function splitBatches(
 
 /** Some samples of a batch. */
 const picked = (feeds: Feeds, axes: SampleAxes, samples: readonly number[]): Feeds =>
-  changed(feeds, axes, (tensor, axis) => {
-    const data = oneByOne(tensor, axis)
-    const length = data.length / Math.max(1, tensor.dims[axis] ?? 1)
-    return stacked(
-      tensor,
-      axis,
-      samples.map((i) => data.subarray(i * length, (i + 1) * length)),
-    )
-  })
+  changed(feeds, axes, (tensor, axis) => takeSamples(tensor, axis, samples))
 
 /** Batches of up to `most` samples, where neighbours have the same shapes: a run of a few samples costs as much as one of many. */
 function joined(batches: readonly Feeds[], axes: SampleAxes, most: number): readonly Feeds[] {
-  const groups: Feeds[][] = []
+  const groups: [Feeds, ...Feeds[]][] = []
   let samples = 0
   for (const feeds of batches) {
     const group = groups.at(-1)
     const fits = group !== undefined && samples + samplesIn(feeds) <= most
-    if (fits && shapesOf(group[0]!, axes) === shapesOf(feeds, axes)) group.push(feeds)
+    if (fits && shapesOf(group[0], axes) === shapesOf(feeds, axes)) group.push(feeds)
     else {
       groups.push([feeds])
       samples = 0
     }
     samples += samplesIn(feeds)
   }
-  return groups.map((group) =>
-    changed(group[0]!, axes, (tensor, axis, name) =>
-      stacked(
-        tensor,
-        axis,
-        group.map((feeds) => oneByOne(tensorNamed(feeds, name)!, axis)),
-      ),
+  return groups.map(([first, ...others]) =>
+    changed(first, axes, (tensor, axis, name) =>
+      joinSamples([tensor, ...others.map((feeds) => tensorNamed(feeds, name)!)], axis),
     ),
   )
 }
@@ -166,30 +127,6 @@ const changed = (
       return [name, axis === undefined ? tensor : change(tensor, axis, name)]
     }),
   )
-
-/** The elements of a tensor, one sample after another. */
-function oneByOne({ type, dims, data }: Tensor, axis: number): TensorData {
-  if (axis === 0) return data
-  const [outer, inner] = [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis + 1))]
-  return swapLeading(type, data, outer, dims[axis] ?? 1, inner)
-}
-
-/** A tensor of samples that lie one after another in these parts. */
-function stacked({ type, dims }: Tensor, axis: number, parts: readonly TensorData[]): Tensor {
-  const length = parts.reduce((sum, part) => sum + part.length, 0)
-  const out = allocateElements(type, length)
-  const bytes = new Uint8Array(out.buffer)
-  let at = 0
-  for (const part of parts) {
-    bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at)
-    at += part.byteLength
-  }
-  const sample = elementCount(dims.toSpliced(axis, 1))
-  const samples = sample === 0 ? 0 : length / sample
-  if (axis === 0) return { type, dims: dims.with(0, samples), data: out }
-  const [outer, inner] = [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis + 1))]
-  return { type, dims: dims.with(axis, samples), data: swapLeading(type, out, samples, outer, inner) }
-}
 
 /**
  * Whether all samples are equal, or even all values of each input. Reading ends at the first difference.

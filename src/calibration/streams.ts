@@ -151,7 +151,7 @@ export class Streams {
       this.#runner,
       this.#float,
       this.stages,
-      this.#batches[0] ?? {},
+      this.#batches,
       BATCH_BUDGET,
     ),
   ): Promise<StreamPlan> {

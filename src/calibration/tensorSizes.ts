@@ -9,9 +9,10 @@ import type { Network } from '../onnx/network.js'
 import { inputsOf } from '../onnx/openModel.js'
 import type { Stage } from '../onnx/stages.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
-import { canBeCut, cutFeeds } from './batches.js'
+import { cutFeeds } from './batches.js'
 import { checkFloatOutputs } from './finite.js'
 import type { Runner } from './runner.js'
+import { type SampleAxes, sampleAxes } from './sampleAxes.js'
 import { StageSessions } from './stageSessions.js'
 import { freshPair, inputBytes, keepOnly, keptIn, runOn, samplesIn } from './streamTensors.js'
 
@@ -45,24 +46,28 @@ export interface TensorSizes {
 
 /**
  * Runs samples of the first batch once through the float network.
+ * @param batches all of the run: they say which axes count samples
  * @throws GpfqError INVALID_DATA for outputs that are not finite, OUT_OF_MEMORY, RUNTIME_FAILED
  */
 export async function measureTensors(
   runner: Runner,
   float: Network,
   stages: readonly Stage[],
-  feeds: Feeds,
+  batches: readonly Feeds[],
   budget: BatchBudget,
 ): Promise<TensorSizes> {
+  const [feeds = {}] = batches
   const graph = indexGraph(float.float)
   const run = (own: Feeds): Promise<Ran> => runFloat(runner, float, stages, graph.computedOutputs, own)
   const samples = samplesIn(feeds)
-  const one = canBeCut(feeds, inputsOf(float.float)) ? await runOne(run, cutFeeds(feeds, 0, 1)) : null
+  const axes = samples > 1 ? sampleAxes(batches, inputsOf(float.float)) : null
+  const one = axes === null ? null : await runOne(run, cutFeeds(feeds, axes, 0, 1))
   const found = one ?? (await run(feeds))
   const { perStage, read, held } = sizesOf(stages, found)
   const fitting = (bytes: number, each: number): number => Math.max(1, Math.floor(bytes / Math.max(1, each)))
   const fits = fitting(budget.runtime, WITHIN * perStage)
-  const checked = one === null ? found : await checkedOf(run, feeds, Math.min(samples, fits), one)
+  const checked =
+    one === null || axes === null ? found : await checkedOf(run, feeds, axes, Math.min(samples, fits), one)
   checkFloatOutputs(graph, checked.feeds, checked.outputs)
   const results = [...found.outputs.values()].reduce((bytes, { data }) => bytes + data.byteLength, 0)
   return {
@@ -133,9 +138,9 @@ async function runOne(run: Run, feeds: Feeds): Promise<Ran | null> {
 }
 
 /** The first samples of a batch, for the check of the outputs. */
-function checkedOf(run: Run, feeds: Feeds, samples: number, one: Ran): Promise<Ran> | Ran {
+function checkedOf(run: Run, feeds: Feeds, axes: SampleAxes, samples: number, one: Ran): Promise<Ran> | Ran {
   if (samples === 1) return one
-  return run(samples === samplesIn(feeds) ? feeds : cutFeeds(feeds, 0, samples))
+  return run(samples === samplesIn(feeds) ? feeds : cutFeeds(feeds, axes, 0, samples))
 }
 
 /**

@@ -3,8 +3,9 @@
  * finds no memory all the same, the run begins again with batches of half the size, down to single samples. The result is
  * the same whatever the batches.
  */
-import { canBeCut, cutBatches } from '../calibration/batches.js'
+import { cutBatches } from '../calibration/batches.js'
 import { saysNoMemory } from '../calibration/runner.js'
+import { sampleAxes } from '../calibration/sampleAxes.js'
 import type { Shard } from '../calibration/shard.js'
 import { inputBytes, samplesIn } from '../calibration/streamTensors.js'
 import { GpfqError, outOfMemory, reasonOf } from '../errors.js'
@@ -31,8 +32,8 @@ export async function withFittingBatches<T>(
     } catch (error) {
       if (!lacksMemory(error)) throw error
       const batches = [...shard.batches, ...(shard.heldOut ?? [])]
-      const cut = batches.filter((feeds) => canBeCut(feeds, inputs)).map(samplesIn)
-      const most = Math.floor(Math.max(0, ...cut) / 2)
+      const canBeCut = sampleAxes(batches, inputs) !== null
+      const most = canBeCut ? Math.floor(Math.max(0, ...batches.map(samplesIn)) / 2) : 0
       if (most === 0) throw inWords(error, place, batches)
       shard = cutShard(shard, inputs, most)
       const text = `ONNX Runtime finds no memory for larger batches, so these are of ${most} ${most === 1 ? 'sample' : 'samples'}; the result is the same`
@@ -42,11 +43,11 @@ export async function withFittingBatches<T>(
 }
 
 /** The samples in batches of at most so many, where they can be cut. */
-export const cutShard = (shard: Shard, inputs: readonly RunnerInput[], most: number): Shard => ({
-  ...shard,
-  batches: cutBatches(shard.batches, inputs, most),
-  heldOut: cutBatches(shard.heldOut ?? [], inputs, most),
-})
+export function cutShard(shard: Shard, inputs: readonly RunnerInput[], most: number): Shard {
+  const { batches, heldOut = [] } = shard
+  const axes = sampleAxes([...batches, ...heldOut], inputs)
+  return { ...shard, batches: cutBatches(batches, axes, most), heldOut: cutBatches(heldOut, axes, most) }
+}
 
 /** Whether a run of a network found no memory: an error of this library, or one of a runner of the caller's. */
 function lacksMemory(error: unknown): boolean {

@@ -141,16 +141,16 @@ async function run(
     async (shard, notes) => {
       const progress = createProgress(planned, options, start)
       progress.begin(total)
-      const [first] = shard.batches
+      const { batches } = shard
       const sizes =
-        first === undefined
+        batches.length === 0
           ? undefined
           : await progress.timed('calibration', () =>
               measureTensors(
                 options.runner,
                 planned.float,
                 planned.stages,
-                first,
+                batches,
                 tensorBudget(planned.plan),
               ),
             )

@@ -1,8 +1,9 @@
 /** Batches that ONNX Runtime has no memory for are cut, by what a run says of their tensors or when memory is lacking. */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { canBeCut, cutBatches, cutFeeds } from '#src/calibration/batches.js'
+import { cutBatches, cutFeeds } from '#src/calibration/batches.js'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
+import { sampleAxes } from '#src/calibration/sampleAxes.js'
 import { inputBytes } from '#src/calibration/streamTensors.js'
 import { GpfqError } from '#src/errors.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
@@ -133,6 +134,45 @@ describe('a limit of memory', () => {
   })
 })
 
+describe('a network with a rate and a state', () => {
+  const rate = { type: 'float32', dims: [], data: Float32Array.of(2) } as const
+  /** y = Relu(x W + state[1]) V · rate, with the state (2, batch, 8). */
+  const stateful = encodeModel(
+    b.model(
+      [
+        b.node('Gather', ['state', 'one'], ['last'], { axis: 0 }),
+        b.node('MatMul', ['x', 'w'], ['a']),
+        b.node('Add', ['a', 'last'], ['s']),
+        b.node('Relu', ['s'], ['r']),
+        b.node('MatMul', ['r', 'v'], ['z']),
+        b.node('Mul', ['z', 'rate'], ['y']),
+      ],
+      [b.ints('one', [], [1]), b.noisy('w', [8, 8], 1), b.noisy('v', [8, 4], 2)],
+      [
+        b.value('x', b.DataType.FLOAT, ['n', 8]),
+        b.value('state', b.DataType.FLOAT, [2, 'n', 8]),
+        b.value('rate', b.DataType.FLOAT, []),
+      ],
+      ['y'],
+    ),
+  )
+  const batch = (samples: number, seed: number): Feeds => ({
+    x: { type: 'float32', dims: [samples, 8], data: b.noise(8 * samples, seed) },
+    state: { type: 'float32', dims: [2, samples, 8], data: b.noise(16 * samples, seed + 1) },
+    rate: { ...rate, data: Float32Array.of(2) },
+  })
+
+  it('gets smaller batches too where memory is short, with the same bytes', async () => {
+    const run = { calibration: [batch(24, 1), batch(17, 3)], threads: 1 }
+    const whole = await quantizeModel(stateful, { ...run, runner: inner })
+    const { runner, ran } = refusing(4, BAD_ALLOC)
+    const { model, report } = await quantizeModel(stateful, { ...run, runner })
+    expect(Buffer.compare(model, whole.model)).toBe(0)
+    expect(Math.max(...ran.map(({ samples }) => samples))).toBeLessThan(5)
+    expect(report.notes.map(({ code }) => code)).toContain('BATCHES_CUT')
+  })
+})
+
 describe('cutting', () => {
   const inputs = [{ name: 'x', type: 'float32', dims: ['n', 2] }]
   const feeds: Feeds = {
@@ -140,7 +180,8 @@ describe('cutting', () => {
   }
 
   it('gives views of the samples in order, the last batch with what is left', () => {
-    const cut = cutBatches([feeds, cutFeeds(feeds, 0, 2)], inputs, 2)
+    const axes = new Map([['x', 0]])
+    const cut = cutBatches([feeds, cutFeeds(feeds, axes, 0, 2)], axes, 2)
     expect(cut.map(({ x }) => [x!.dims, [...x!.data]])).toEqual([
       ...[
         [
@@ -164,11 +205,24 @@ describe('cutting', () => {
     expect(cut.every(({ x }) => x!.data.buffer === feeds.x!.data.buffer)).toBe(true)
   })
 
-  it('leaves what does not count the samples on its first axis, and models of one size', () => {
-    const state: Feeds = { ...feeds, h: { type: 'float32', dims: [2, 5], data: new Float32Array(10) } }
-    expect(canBeCut(feeds, inputs)).toBe(true)
-    expect(canBeCut(state, inputs)).toBe(false)
-    expect(canBeCut(feeds, [{ name: 'x', type: 'float32', dims: [5, 2] }])).toBe(false)
-    expect(cutBatches([state], inputs, 2)).toEqual([state])
+  it('takes samples of a state along its own axis, and leaves a constant as it is', () => {
+    // Element (layer, sample) is 10 · layer + sample.
+    const h = {
+      type: 'float32',
+      dims: [2, 5],
+      data: Float32Array.of(0, 1, 2, 3, 4, 10, 11, 12, 13, 14),
+    } as const
+    const rate = { type: 'int32', dims: [], data: Int32Array.of(8) } as const
+    const own = [...inputs, { name: 'h', type: 'float32', dims: [2, 'n'] }]
+    const cut = cutBatches([{ ...feeds, h, rate }], sampleAxes([{ ...feeds, h, rate }], own), 3)
+    expect(cut.map((batch) => [batch.x?.dims, batch.h])).toEqual([
+      [[3, 2], { type: 'float32', dims: [2, 3], data: Float32Array.of(0, 1, 2, 10, 11, 12) }],
+      [[2, 2], { type: 'float32', dims: [2, 2], data: Float32Array.of(3, 4, 13, 14) }],
+    ])
+    expect(cut.every((batch) => batch.rate === rate)).toBe(true)
+  })
+
+  it('leaves batches that cannot be cut', () => {
+    expect(cutBatches([feeds], null, 2)).toEqual([feeds])
   })
 })
