@@ -187,8 +187,11 @@ async function load(
 }
 
 function describeInput(input: Ort.InferenceSession.ValueMetadata): RunnerInput {
+  // A size that is not known is an empty name, 0, or −1, which comes as 2^32 − 1.
+  const isKnown = (dim: number | string): boolean =>
+    typeof dim === 'string' ? dim !== '' : dim > 0 && dim < 2 ** 31
   return input.isTensor
-    ? { name: input.name, type: input.type, dims: input.shape.map((dim) => (dim === '' ? null : dim)) }
+    ? { name: input.name, type: input.type, dims: input.shape.map((dim) => (isKnown(dim) ? dim : null)) }
     : { name: input.name, type: 'not a tensor', dims: [] }
 }
 
