@@ -33,6 +33,7 @@ export {
 export { BEST_WORDS, METHOD_WORDS, type MethodWords } from './methods/methodWords.js'
 export { checkMethodOptions } from './methods/recipe.js'
 export { solutionBytes, solutionFrom } from './methods/solutionBytes.js'
+export { type Carry, type CarryStatesOptions, carryStates } from './model/carry.js'
 export { type RawStorage, type Store, storageStore } from './model/checkpoint/store.js'
 export { type CompareOptions, type Comparison, compareModels, type ModelCost } from './model/compare.js'
 export {

@@ -1,10 +1,11 @@
 /** `gpfq compare`: compares a float model with its quantized one, without labels. */
 import type { Command } from 'commander'
+import { checkStates } from '../model/carry.js'
 import { type Comparison, compareModels, type ModelCost } from '../model/compare.js'
 import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { openFeeds, openSources } from './data.js'
+import { carryOf, openFeeds, openSources } from './data.js'
 import { measureMemory } from './memory.js'
 import { openModel } from './model.js'
 import { formatBytes, formatRunTime, formatSeconds, timesFaster } from './numbers.js'
@@ -65,6 +66,7 @@ async function runCompare(
   const runner = await openRunner(choice)
   const float = await openModel(floatPath)
   const quantized = await openModel(quantizedPath)
+  for (const model of [float, quantized]) checkStates(values.carry ?? {}, model)
   const { signal } = context
   const sources = await openSources(values.data, float.inputs)
   const feeds = await openFeeds(sources, float.inputs, feedOptions(values), { terminal, signal })
@@ -77,6 +79,7 @@ async function runCompare(
     feeds,
     samples: feeds.samples,
     output: values.output,
+    carry: carryOf(values, feeds),
     signal,
     onProgress: (done, total) => {
       if (done < total) showProgress(done, total)

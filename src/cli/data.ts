@@ -1,13 +1,19 @@
 /** DATA arguments as batches of a model's inputs, with notes on the terminal. */
-import { type ConstantValue, constantInput } from '../data/constants.js'
+
+import type { Runner } from '../calibration/runner.js'
+import { constantInput } from '../data/constants.js'
 import { describeFeedNote } from '../data/feedNote.js'
 import { type DataSource, type FeedOptions, type FeedSet, loadFeeds } from '../data/feeds.js'
 import { openData } from '../data/files.js'
+import { type Carry, carryStates } from '../model/carry.js'
+import type { Model } from '../onnx/openModel.js'
 import { isFloatType, isTensorType } from '../tensor/elements.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 import type { CommandContext } from './command.js'
 import { CLI_HINTS } from './hints.js'
+import type { DataValues } from './options.js'
+import { showSamples } from './progress.js'
 import { printable, type Terminal } from './terminal.js'
 
 /** Opens DATA arguments. A text before an equals sign that is the name of an input is one. */
@@ -21,14 +27,16 @@ export function openSources(
 
 /**
  * Constant inputs that switch rather than carry data, for planModel: integers and booleans of a shape that is fixed. Ifs that
- * follow from them are resolved.
+ * follow from them are resolved. A state has other values at later steps.
  */
 export function switchInputs(
   inputs: readonly RunnerInput[],
-  constants: Readonly<Record<string, ConstantValue>> = {},
+  { input: constants = {}, carry = {} }: Pick<DataValues, 'input' | 'carry'>,
 ): Feeds {
+  const states = new Set(Object.values(carry))
   const isSwitch = ({ name, type, dims }: RunnerInput): boolean =>
     Object.hasOwn(constants, name) &&
+    !states.has(name) &&
     isTensorType(type) &&
     !isFloatType(type) &&
     dims?.every((dim) => typeof dim === 'number') === true
@@ -50,4 +58,31 @@ export async function openFeeds(
   const feeds = await loadFeeds(sources, inputs, { ...options, signal })
   for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
   return feeds
+}
+
+/** The states that a model carries through these batches, where --carry names any. */
+export const carryOf = ({ carry }: Pick<DataValues, 'carry'>, { steps }: FeedSet): Carry | undefined =>
+  carry === undefined || steps === null ? undefined : { states: carry, ...steps }
+
+/** Batches with the states that the model carries through them, where --carry names any; else as they are. */
+export async function withStates(
+  feeds: FeedSet | undefined,
+  values: Pick<DataValues, 'carry'>,
+  {
+    model,
+    runner,
+    terminal,
+    signal,
+  }: {
+    readonly model: Model
+    readonly runner: Runner
+    readonly terminal: Terminal
+    readonly signal: AbortSignal
+  },
+): Promise<AsyncIterable<Feeds> | undefined> {
+  const carry = feeds === undefined ? undefined : carryOf(values, feeds)
+  if (feeds === undefined || carry === undefined) return feeds
+  const show = showSamples(terminal, 'carrying states')
+  const onProgress = (done: number): void => show(done, feeds.samples)
+  return carryStates({ runner, model: await model.runnable(), feeds, carry, signal, onProgress })
 }

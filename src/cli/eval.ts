@@ -3,10 +3,11 @@ import type { Command } from 'commander'
 import { labelsOfFeeds, labelsOfFolders } from '../data/classes.js'
 import { type DataSource, loadLabels } from '../data/feeds.js'
 import { openData } from '../data/files.js'
+import { checkStates } from '../model/carry.js'
 import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../model/evaluate.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { openFeeds, openSources } from './data.js'
+import { carryOf, openFeeds, openSources } from './data.js'
 import { openModel } from './model.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
@@ -63,6 +64,7 @@ async function runEval(path: string, values: EvalValues, context: CommandContext
   const terminal = context.terminal(values.quiet === true)
   const runner = await openRunner({ runner: values.runner, threads: chosenThreads(values) })
   const model = await openModel(path)
+  checkStates(values.carry ?? {}, model)
   const { signal } = context
   const sources = await openSources(values.data, model.inputs)
   const ofFolders = values.labels === undefined ? folderLabels(sources, terminal) : null
@@ -78,6 +80,7 @@ async function runEval(path: string, values: EvalValues, context: CommandContext
     feeds,
     samples: feeds.samples,
     labels,
+    carry: carryOf(values, feeds),
     signal,
     onProgress: showSamples(terminal, 'evaluating'),
   })

@@ -34,6 +34,9 @@ export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['npz-with-names']]: 'write NAME=DATA, or give an .npz with these names',
   [HINTS['choose-array']]: 'choose one as FILE:ARRAY, for one of several inputs INPUT=FILE:ARRAY',
   [HINTS['image-size']]: 'give it as --image-size 640x640, or --image-size own for the size of each image',
+  [HINTS['sound-length']]: 'give it with --sound-length',
+  [HINTS['batch-axis']]: 'say which of its axes counts samples with --batch-axis NAME=AXIS',
+  [HINTS['first-state']]: 'leave them out; its first value can be given with --input NAME=VALUE',
   [HINTS['sample-rate']]:
     'give the rate of the network with --sample-rate, and files of other rates are resampled',
   [HINTS['max-bytes']]: 'allow more with --max-data if the file is right',
@@ -47,6 +50,7 @@ const FLAGS: Readonly<Partial<Record<string, string>>> = {
   foldBatchNorm: 'fold-bn',
   constants: 'input',
   batchAxes: 'batch-axis',
+  states: 'carry',
 }
 
 /** `radius rule` as `--radius rule`: a place is the name of an option in camelCase, and perhaps some words after it. */

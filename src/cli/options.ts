@@ -22,6 +22,7 @@ import { addMethodOptions } from './methodOptions.js'
 import { UsageError } from './usage.js'
 import {
   collectAxis,
+  collectCarried,
   collectConstant,
   collectNumbers,
   levelsOf,
@@ -85,6 +86,8 @@ export interface DataValues {
   readonly imageSize?: ImageSize | 'own'
   readonly sampleRate?: number
   readonly soundLength?: number
+  readonly soundStep?: number
+  readonly carry?: Readonly<Record<string, string>>
   readonly layout?: Layout
   readonly strict?: boolean
   readonly maxData?: number
@@ -110,6 +113,11 @@ export function addDataOptions(command: Command, defaultSamples?: string): Comma
       collectConstant,
     )
     .option(
+      '--carry <OUTPUT=INPUT>',
+      'a state: an output that is an input of the next step, as stateN=state; the samples of a .wav file, an array file or a folder of images are then steps of a sequence, which begins with zeros or --input (repeatable)',
+      collectCarried,
+    )
+    .option(
       '--batch-axis <NAME=AXIS>',
       "the axis of an input that counts samples, from 0 (default: the one with the name of the first input's batch dimension, or else 0; repeatable)",
       collectAxis,
@@ -127,6 +135,11 @@ export function addDataOptions(command: Command, defaultSamples?: string): Comma
     .option(
       '--sound-length <N>',
       'samples of a piece of sound where the model leaves the length open (default: all of a file)',
+      (text) => whole(text, 1),
+    )
+    .option(
+      '--sound-step <N>',
+      'a new piece of sound every N samples (default: the length of a piece)',
       (text) => whole(text, 1),
     )
     .addOption(
@@ -150,9 +163,10 @@ export function addMaxDataOption(command: Command): Command {
 
 export function feedOptions(values: DataValues): FeedOptions {
   const { batch, maxData, input, batchAxis, samples, scale, mean, std, layout, strict } = values
-  const { imageSize, sampleRate, soundLength } = values
+  const { imageSize, sampleRate, soundLength, soundStep, carry } = values
   return {
-    ...{ samples, scale, mean, std, layout, strict, imageSize, sampleRate, soundLength },
+    ...{ samples, scale, mean, std, layout, strict, imageSize, sampleRate, soundLength, soundStep },
+    ...(carry !== undefined && { states: Object.values(carry) }),
     ...{ batchSize: batch, maxBytes: maxData, constants: input, batchAxes: batchAxis },
   }
 }

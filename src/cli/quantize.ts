@@ -5,6 +5,7 @@ import { createRunner } from '../calibration/onnxRuntime.js'
 import type { FeedSet } from '../data/feeds.js'
 import { splitData } from '../data/files.js'
 import { checkOutput, writeBytes } from '../data/output.js'
+import { checkStates } from '../model/carry.js'
 import { planModel, quantizePlanned } from '../model/quantizeModel.js'
 import { needsCalibration, resolveSettings, SAMPLE_WEIGHTS, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
@@ -22,7 +23,7 @@ import type { RunnerInput } from '../tensor/tensor.js'
 import { calibrationReason } from './calibration.js'
 import { addCheckpointOptions, type CheckpointValues, checkCheckpoint, keeping } from './checkpoint.js'
 import { type CommandContext, printJson } from './command.js'
-import { openFeeds, openSources, switchInputs } from './data.js'
+import { openFeeds, openSources, switchInputs, withStates } from './data.js'
 import { checkDistinct } from './distinct.js'
 import { quantizedShare } from './floats.js'
 import { chosenMethod } from './methodOptions.js'
@@ -207,6 +208,7 @@ const EXAMPLES = `Examples:
 
 async function runQuantize(path: string, values: QuantizeValues, context: CommandContext): Promise<void> {
   const terminal = context.terminal(values.quiet === true)
+  const { signal } = context
   const force = values.force === true
   const { output } = values
   const settings = {
@@ -248,8 +250,9 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     checkCheckpoint(values)
   }
   const model = await openModel(path)
-  const inputs = switchInputs(model.inputs, values.input)
-  const plan = await planModel(model, { ...settings, inputs, signal: context.signal })
+  checkStates(values.carry ?? {}, model)
+  const inputs = switchInputs(model.inputs, values)
+  const plan = await planModel(model, { ...settings, inputs, signal })
   echo(terminal, path, values, plan)
   if (values.dryRun) {
     if (values.json) printJson(terminal, { model: path, ...plan })
@@ -266,18 +269,19 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
   if (feeds !== undefined) terminal.say(setting('samples', `${feeds.samples} of ${feeds.available}`))
   const runner = await createRunner({ threads: settings.threads })
   terminal.say(setting('runner', runner.name))
+  const states = { model, runner, terminal, signal }
+  const samples = given({
+    calibration: await withStates(feeds, values, states),
+    test: await withStates(test, values, states),
+  })
   const { model: bytes, report } = await keeping(values, terminal, (checkpoint) =>
     quantizePlanned(model, plan, {
-      ...settings,
-      ...given({ calibration: feeds, test }),
-      ...checkpoint,
-      runner,
-      signal: context.signal,
+      ...{ ...settings, ...samples, ...checkpoint, runner, signal },
       onProgress: showQuantizing(terminal),
     }),
   )
   terminal.redraw('')
-  context.signal.throwIfAborted()
+  signal.throwIfAborted()
   if (output === undefined) throw new UsageError('-o OUT.onnx: expected a file to write, got none')
   const notes = [...(await writeBytes(output, bytes, force))]
   if (values.report !== undefined)

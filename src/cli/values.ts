@@ -134,6 +134,17 @@ function parseConstant(text: string): ConstantValue {
   return numbers.length === 1 ? numbers[0]! : numbers
 }
 
+/** Adds an output that is an input of the next step. */
+export function collectCarried(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const entry = splitNamed(text, 'OUTPUT=INPUT, for instance stateN=state')
+  if (Object.hasOwn(before, entry[0]))
+    throw new InvalidArgumentError(`Expected output ${entry[0]} once, got it twice.`)
+  return namedTensors([...Object.entries(before), entry])
+}
+
 /** Adds the axis of an input that counts samples. */
 export function collectAxis(
   text: string,

@@ -11,6 +11,17 @@ import type { FeedNote } from './feedNote.js'
 export const axisAt = (axes: Readonly<Record<string, number>>, name: string): number | undefined =>
   Object.hasOwn(axes, name) ? axes[name] : undefined
 
+/** The name of the batch dimension: that of the first axis, of the first input whose axis the user does not say. */
+export function batchName(
+  inputs: readonly RunnerInput[],
+  axes: Readonly<Record<string, number>>,
+): string | undefined {
+  return inputs
+    .filter((input) => axisAt(axes, input.name) === undefined)
+    .map(({ dims }) => dims?.[0])
+    .find((dim) => typeof dim === 'string')
+}
+
 /**
  * The axis of an input that counts samples: what the user says, else the one whose dimension has the name of the first
  * input's batch dimension, else the first.
@@ -19,10 +30,7 @@ export function batchAxisOf(
   inputs: readonly RunnerInput[],
   axes: Readonly<Record<string, number>>,
 ): (input: RunnerInput) => number {
-  const batch = inputs
-    .filter((input) => axisAt(axes, input.name) === undefined)
-    .map(({ dims }) => dims?.[0])
-    .find((dim) => typeof dim === 'string')
+  const batch = batchName(inputs, axes)
   return (input) =>
     axisAt(axes, input.name) ?? (batch === undefined ? 0 : Math.max(0, input.dims?.indexOf(batch) ?? 0))
 }
@@ -38,12 +46,18 @@ export function fixedBatch(
 }
 
 /** Samples begin … end − 1. */
-export type Batch = readonly [begin: number, end: number]
+export type Range = readonly [begin: number, end: number]
+
+/** The samples of a batch. */
+export type Batch = readonly Range[]
+
+/** How many samples a batch has. */
+export const batchLength = (batch: Batch): number => batch.reduce((sum, [begin, end]) => sum + end - begin, 0)
 
 /** Batches of samples that have one shape and follow each other. */
-export function cutBatches(feeders: readonly ReadyFeeder[], batchSize: number): readonly Batch[] {
+export function cutBatches(feeders: readonly ReadyFeeder[], batchSize: number): readonly Range[] {
   const samples = Math.min(...feeders.map((feeder) => feeder.samples))
-  const batches: Batch[] = []
+  const batches: Range[] = []
   for (let begin = 0, end = 0; begin < samples; begin = end) {
     end = Math.min(begin + batchSize, samples, ...feeders.map((feeder) => feeder.sameShapeUntil(begin)))
     batches.push([begin, end])
@@ -56,10 +70,10 @@ export function cutBatches(feeders: readonly ReadyFeeder[], batchSize: number): 
  * @throws {GpfqError} INVALID_DATA where that leaves nothing, or samples of another shape follow
  */
 export function wholeBatches(
-  batches: readonly Batch[],
+  batches: readonly Range[],
   fixed: number | undefined,
   notes: FeedNote[],
-): readonly Batch[] {
+): readonly Range[] {
   const short = batches.findIndex(([begin, end]) => end - begin < (fixed ?? 0))
   if (fixed === undefined || short < 0) return batches
   const [begin, end] = batches[short]!
@@ -80,14 +94,10 @@ export function wholeBatches(
 }
 
 /** Sizes of the dimensions that have a name, in a batch. */
-export function namedSizes(
-  feeders: readonly ReadyFeeder[],
-  begin: number,
-  end: number,
-): ReadonlyMap<string, number> {
+export function namedSizes(feeders: readonly ReadyFeeder[], batch: Batch): ReadonlyMap<string, number> {
   const sizes = new Map<string, number>()
   for (const { input, dims } of feeders) {
-    const found = dims(begin, end)
+    const found = dims(batch[0]?.[0] ?? 0, batchLength(batch))
     for (const [axis, name] of (input.dims ?? []).entries())
       if (typeof name === 'string' && !sizes.has(name)) sizes.set(name, found[axis] ?? 1)
   }

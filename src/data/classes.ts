@@ -41,7 +41,7 @@ export function labelsOfFolders(source: DataSource): FolderLabels | null {
 }
 
 /**
- * The labels of the samples that can be read: without those of images that were skipped.
+ * The labels of the samples that can be read, in the order of the batches: without those of images that were skipped.
  * @param labels of all samples in the files; the first axis counts samples
  * @param place their file in errors
  * @throws GpfqError INVALID_DATA if they are not as many as the samples in the files
@@ -50,18 +50,17 @@ export function labelsOfFolders(source: DataSource): FolderLabels | null {
  */
 export function labelsOfFeeds(labels: Tensor, feeds: FeedSet, place: string): Tensor {
   const [count, ...rest] = labels.dims
-  const all = feeds.available + feeds.skipped.length
+  const { available, skipped, steps } = feeds
+  const all = available + skipped.length
   if (count !== all)
     throw invalidData(place, `labels for the ${all} samples of the data`, `shape ${shapeText(labels.dims)}`)
-  if (feeds.skipped.length === 0) return labels
+  if (skipped.length === 0 && steps === null) return labels
+  const left = new Set(skipped)
+  const readable = Array.from({ length: count }, (_, i) => i).filter((i) => !left.has(i))
+  const chosen = steps === null ? readable : steps.order.map((at) => readable[at] ?? 0)
   const size = elementCount(rest)
-  const skipped = new Set(feeds.skipped)
-  const data = labels.data.slice(0, feeds.available * size)
-  let to = 0
-  for (let from = 0; from < count; from++) {
-    if (skipped.has(from)) continue
+  const data = labels.data.slice(0, chosen.length * size)
+  for (const [to, from] of chosen.entries())
     for (let i = 0; i < size; i++) data[to * size + i] = labels.data[from * size + i] ?? 0
-    to++
-  }
-  return { type: labels.type, dims: [feeds.available, ...rest], data }
+  return { type: labels.type, dims: [chosen.length, ...rest], data }
 }

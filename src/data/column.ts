@@ -21,6 +21,8 @@ export interface Column {
   readonly isImages: boolean
   /** Shape of one sample in the file. */
   readonly dims: readonly number[]
+  /** Samples of each sequence that the column holds, one after another. Default: all are one sequence. */
+  readonly sequences?: readonly number[]
   /** Makes the first samples ready. Call it once, before `read`. */
   prepare(request: Request): Promise<Prepared>
   /** Elements of samples begin … end − 1, of those that can be read, one sample after another. */

@@ -14,6 +14,7 @@ import {
   swapLeading,
 } from '../tensor/shapes.js'
 import type { RunnerInput, Tensor, TensorData, TensorType } from '../tensor/tensor.js'
+import { type Batch, batchLength, type Range } from './batches.js'
 import { boundOf } from './bound.js'
 import type { Column, Prepared } from './column.js'
 import type { FeedNote } from './feedNote.js'
@@ -67,10 +68,12 @@ export interface ReadyFeeder {
   readonly skipped: readonly number[]
   /** The first sample after `begin` that has another shape, or the number of samples. */
   sameShapeUntil(begin: number): number
-  /** Shape of a batch. */
-  dims(begin: number, end: number): readonly number[]
-  /** Samples begin … end − 1, of one shape. */
-  read(begin: number, end: number): Promise<Tensor>
+  /** Samples of each sequence. */
+  readonly sequences: readonly Range[]
+  /** Shape of a batch of so many samples that have the shape of this one. */
+  dims(sample: number, samples: number): readonly number[]
+  /** Samples of one shape. */
+  read(batch: Batch): Promise<Tensor>
 }
 
 /**
@@ -184,30 +187,45 @@ function readyFeeder(
     shape(runs[i + 1]) === shape(run) && i + 1 < runs.length ? [] : [run.end],
   )
   const runAt = (sample: number): number => firstAbove(runs, sample, ({ end }) => end)
-  const dims = (begin: number, end: number): readonly number[] =>
-    (runs[runAt(begin)]?.part.sample ?? []).toSpliced(axis, 0, end - begin)
+  const dims: ReadyFeeder['dims'] = (sample, count) =>
+    (runs[runAt(sample)]?.part.sample ?? []).toSpliced(axis, 0, count)
   return {
     ...{ input, axis, samples, skipped, dims },
+    sequences: runs.flatMap(sequencesOf),
     sameShapeUntil: (begin) => shapeEnds[firstAbove(shapeEnds, begin, (end) => end)] ?? samples,
-    async read(begin, end) {
+    async read(batch) {
       const pieces: TensorData[] = []
-      for (let i = runAt(begin); i < runs.length && runs[i]!.begin < end; i++) {
-        const { part, begin: start, end: stop } = runs[i]!
-        const [from, to] = [Math.max(begin, start), Math.min(end, stop)]
-        pieces.push(part.convert(await part.column.read(from - start, to - start), to - from))
-      }
+      for (const [begin, end] of batch)
+        for (let i = runAt(begin); i < runs.length && runs[i]!.begin < end; i++) {
+          const { part, begin: start, end: stop } = runs[i]!
+          const [from, to] = [Math.max(begin, start), Math.min(end, stop)]
+          pieces.push(part.convert(await part.column.read(from - start, to - start), to - from))
+        }
       const { type } = input
-      const shape = dims(begin, end)
+      const count = batchLength(batch)
+      const shape = dims(batch[0]?.[0] ?? 0, count)
       const data = joined(type, pieces)
       const inner = elementCount(shape.slice(axis + 1))
       const outer = elementCount(shape.slice(0, axis))
       return {
         type,
         dims: shape,
-        data: axis === 0 ? data : swapLeading(type, data, end - begin, outer, inner),
+        data: axis === 0 ? data : swapLeading(type, data, count, outer, inner),
       }
     },
   }
+}
+
+/** The sequences of a run, the last one as far as it is ready. */
+function sequencesOf({ part: { column }, begin, end }: Run): readonly Range[] {
+  const ranges: Range[] = []
+  let from = begin
+  for (const length of column.sequences ?? [column.samples]) {
+    const to = Math.min(from + length, end)
+    if (to > from) ranges.push([from, to])
+    from = to
+  }
+  return ranges
 }
 
 /** Index of the first item whose end is above `at`; ends ascend. */

@@ -10,15 +10,7 @@ import { HINTS } from '../hints.js'
 import { elementCount, isFloatType, isTensorType } from '../tensor/elements.js'
 import { namedTensors } from '../tensor/named.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
-import {
-  axisAt,
-  type Batch,
-  batchAxisOf,
-  cutBatches,
-  fixedBatch,
-  namedSizes,
-  wholeBatches,
-} from './batches.js'
+import { axisAt, type Batch, batchAxisOf, batchLength, batchName, fixedBatch, namedSizes } from './batches.js'
 import { ARRAY_BYTES } from './bound.js'
 import { type ConstantValue, constantInput } from './constants.js'
 import { type Feeder, feederOf, prepareFeeder, type ReadyFeeder } from './feeder.js'
@@ -27,6 +19,7 @@ import type { ImageSize } from './imageColumn.js'
 import { matchColumns } from './match.js'
 import { isPreprocessed, type Preprocessing } from './preprocess.js'
 import { cut, listed, shapeText } from './quote.js'
+import { planBatches, type Steps } from './sequences.js'
 import { type DataFile, openArrays, pickEntry, type ReadOptions } from './source.js'
 
 /** One source of samples: an array file, or the files of a folder of images or of sound. */
@@ -67,6 +60,14 @@ export interface FeedOptions extends Preprocessing {
   readonly sampleRate?: number | undefined
   /** Samples of a piece of sound, where the model leaves the length open. Default: all of a file. */
   readonly soundLength?: number | undefined
+  /** Samples from the beginning of a piece of sound to that of the next one. Default: the length of a piece. */
+  readonly soundStep?: number | undefined
+  /**
+   * Inputs whose values a network gives for the next step, which carryStates fills in. They have no samples, and begin with
+   * their constant, by default zeros. The samples of a file of sound, of an array file or of a folder of images are then a
+   * sequence of steps, and batches come in the order of time (FeedSet.steps).
+   */
+  readonly states?: readonly string[] | undefined
   /** The order of axes of images in array files. Default: the model's. */
   readonly layout?: Layout | undefined
   /**
@@ -89,6 +90,8 @@ export interface FeedSet extends AsyncIterable<Feeds> {
   /** Positions in the files of images that cannot be read, up to the last sample that is used. */
   readonly skipped: readonly number[]
   readonly batchSize: number
+  /** Where inputs are states: which samples are steps of the same sequence. Else null. */
+  readonly steps: Steps | null
   /** What a user should know: arrays and samples that are not used, bytes that are not scaled. */
   readonly notes: readonly FeedNote[]
 }
@@ -113,7 +116,9 @@ export async function loadFeeds(
 ): Promise<FeedSet> {
   checkArguments(sources, inputs, options)
   const notes: FeedNote[] = []
-  const { constants = {}, batchAxes = {} } = options
+  const { batchAxes = {}, states = [] } = options
+  const zeros = states.map((name): [string, ConstantValue] => [name, 'zeros'])
+  const constants = namedTensors([...zeros, ...Object.entries(options.constants ?? {})])
   const sampled = inputs.filter(({ name }) => !Object.hasOwn(constants, name))
   const axisOf = batchAxisOf(sampled, batchAxes)
   const columns = await matchColumns(sources, sampled, axisOf, options, notes)
@@ -130,37 +135,42 @@ export async function loadFeeds(
 
   const inFiles = commonCount(feeders)
   const wanted = Math.min(inFiles, options.samples ?? inFiles)
-  const lenient = options.strict !== true && feeders.length === 1
+  const lenient = options.strict !== true && feeders.length === 1 && states.length === 0
   const ready: ReadyFeeder[] = []
   for (const feeder of feeders) ready.push(await prepareFeeder(feeder, wanted, lenient, options, notes))
   // The first tensor of a batch counts its samples.
   ready.sort((a, b) => a.axis - b.axis)
   const skipped = ready.flatMap((feeder) => feeder.skipped)
-  const fixed = fixedBatch(sampled, axisOf)
-  const batchSize = fixed ?? options.batchSize ?? DEFAULT_BATCH
-  const batches = wholeBatches(cutBatches(ready, batchSize), fixed, notes)
+  const { batches, batchSize, steps } = planBatches(
+    ready,
+    inputs.filter(({ name }) => states.includes(name)),
+    {
+      ...{ batchAxes, fixed: fixedBatch(sampled, axisOf), name: batchName(sampled, batchAxes) },
+      wanted: options.batchSize ?? DEFAULT_BATCH,
+    },
+    notes,
+  )
   const constantInputs = inputs
     .filter(({ name }) => Object.hasOwn(constants, name))
     .map((input) => {
       const { name } = input
-      return { name, tensor: constantInput(input, constants[name]!, axisAt(batchAxes, name)) }
+      const axis = axisAt({ ...batchAxes, ...steps?.axes }, name)
+      return { name, tensor: constantInput(input, constants[name]!, axis) }
     })
-  const constantsOf = ([begin, end]: Batch): [string, Tensor][] => {
-    const sizes = { samples: end - begin, named: namedSizes(ready, begin, end) }
+  const constantsOf = (batch: Batch): [string, Tensor][] => {
+    const sizes = { samples: batchLength(batch), named: namedSizes(ready, batch) }
     return constantInputs.map(({ name, tensor }) => [name, tensor(sizes)])
   }
   for (const batch of batches.slice(0, 1)) constantsOf(batch) // refused before anything is read
   return {
-    samples: batches.reduce((sum, [begin, end]) => sum + end - begin, 0),
+    samples: batches.reduce((sum, batch) => sum + batchLength(batch), 0),
     available: inFiles - skipped.length,
-    skipped,
-    batchSize,
-    notes,
+    ...{ skipped, batchSize, steps, notes },
     async *[Symbol.asyncIterator]() {
-      for (const [begin, end] of batches) {
-        const batch: [string, Tensor][] = []
-        for (const feeder of ready) batch.push([feeder.input.name, await feeder.read(begin, end)])
-        yield namedTensors([...batch, ...constantsOf([begin, end])])
+      for (const batch of batches) {
+        const tensors: [string, Tensor][] = []
+        for (const feeder of ready) tensors.push([feeder.input.name, await feeder.read(batch)])
+        yield namedTensors([...tensors, ...constantsOf(batch)])
       }
     },
   }
@@ -169,17 +179,20 @@ export async function loadFeeds(
 function checkArguments(sources: unknown, inputs: readonly RunnerInput[], options: FeedOptions): void {
   for (const [place, value] of Object.entries({ sources, inputs }))
     if (!Array.isArray(value)) throw typeError({ place, expected: 'an array', got: typeof value })
-  const { samples, batchSize, maxBytes, sampleRate, soundLength, layout, signal, imageSize } = options
-  for (const [place, value] of Object.entries({ samples, batchSize, maxBytes, sampleRate, soundLength }))
-    if (value !== undefined) checkWhole(place, value, 1)
+  const { samples, batchSize, maxBytes, sampleRate, soundLength, soundStep, layout, signal } = options
+  const { imageSize } = options
+  const counts = { samples, batchSize, maxBytes, sampleRate, soundLength, soundStep }
+  for (const [place, value] of Object.entries(counts)) if (value !== undefined) checkWhole(place, value, 1)
   if (layout !== undefined) checkName('layout', layout, ['nchw', 'nhwc'])
   if (imageSize !== undefined && imageSize !== 'own')
     for (const side of ['width', 'height'] as const) checkWhole(`imageSize.${side}`, imageSize[side], 1)
   checkSignal(signal)
-  const { constants = {}, batchAxes = {} } = options
+  const { constants = {}, batchAxes = {}, states = [] } = options
   const names = inputs.map(({ name }) => name)
-  for (const [place, values] of Object.entries({ constants, batchAxes }))
-    for (const name of Object.keys(values))
+  if (!Array.isArray(states)) throw typeError({ place: 'states', expected: 'an array', got: typeof states })
+  const named = { constants: Object.keys(constants), batchAxes: Object.keys(batchAxes), states }
+  for (const [place, values] of Object.entries(named))
+    for (const name of values)
       if (!names.includes(name))
         throw rangeError(place, `names of model inputs (${listed(names)})`, JSON.stringify(cut(name)))
   for (const { name, dims } of inputs) {

@@ -134,6 +134,7 @@ function imageColumn(
     samples: images.length,
     isImages: true,
     dims: [size.channels, size.height, size.width],
+    sequences: folderLengths(images),
     async prepare({ samples, lenient }) {
       if (!lenient) return { skipped: [], sentinel: null }
       const good: DataFile[] = []
@@ -157,6 +158,16 @@ function imageColumn(
       return batch
     },
   }
+}
+
+/** Images of each folder, of those that follow each other. */
+function folderLengths(images: readonly DataFile[]): readonly number[] {
+  const lengths: number[] = []
+  for (const [i, { folder }] of images.entries()) {
+    if (i === 0 || images[i - 1]?.folder !== folder) lengths.push(0)
+    lengths.push((lengths.pop() ?? 0) + 1)
+  }
+  return lengths
 }
 
 /** Why an image cannot be read; null if it can. It is decoded where it can be kept, else its ends are looked at. */

@@ -31,13 +31,14 @@ export async function matchColumns(
   options: FeedOptions,
   notes: FeedNote[],
 ): Promise<ReadonlyMap<string, readonly Column[]>> {
-  const { maxBytes, signal } = options
+  const { maxBytes, signal, states = [] } = options
   const columns = new Map<string, readonly Column[]>()
   const add = (input: RunnerInput, found: readonly Column[]) => {
     columns.set(input.name, [...(columns.get(input.name) ?? []), ...found])
   }
   for (const source of sources) {
     checkSource(source)
+    if (source.input !== undefined) checkNoState(source.name, [source.input], states)
     const [file] = source.files
     if (file === undefined)
       throw invalid(source.name, 'JPEG or PNG images, or .wav files', 'a folder without any')
@@ -53,6 +54,7 @@ export async function matchColumns(
     }
     const arrays = await openArrays(file, maxBytes ?? ARRAY_BYTES, signal)
     const isChosen = source.input !== undefined || source.array !== undefined
+    if (!isChosen && arrays.kind === 'named') checkNoState(source.name, arrays.archive.names, states)
     const named = isChosen ? [] : namedInputs(arrays, inputs, notes, source.name)
     const column = (input: RunnerInput, name = input.name): Column =>
       arrayColumn(pickEntry(arrays, name, source.name), source.name, axisOf(input))
@@ -69,6 +71,18 @@ function checkSource(source: unknown): void {
   if (typeof source === 'object' && source !== null && 'files' in source && Array.isArray(source.files))
     return
   throw typeError({ place: 'sources', expected: 'objects { name, files }', got: typeof source })
+}
+
+/** A state is filled in by the network. @throws {GpfqError} INVALID_DATA for samples of one */
+function checkNoState(place: string, names: readonly string[], states: readonly string[]): void {
+  const state = states.find((name) => names.includes(name))
+  if (state === undefined) return
+  throw new GpfqError('INVALID_DATA', {
+    place,
+    expected: `no samples of input ${state}, which takes its values from the step before`,
+    got: 'some',
+    hint: HINTS['first-state'],
+  })
 }
 
 /** The inputs that an archive has arrays for. Adds a note about the other arrays. */

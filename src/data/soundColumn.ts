@@ -1,6 +1,7 @@
 /**
  * Sound as columns of float32 samples. The files of a source are cut into pieces of the input's length, from the beginning
- * of each; what is left at its end is not used. Where the model leaves the length open and none is given, a file is one sample.
+ * of each, which can overlap; what is left at its end is not used. Where the model leaves the length open and none is given, a
+ * file is one sample. The pieces of a file are a sequence.
  */
 import { rangeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
@@ -14,6 +15,8 @@ import type { FeedNote } from './feedNote.js'
 import type { FeedOptions } from './feeds.js'
 import { bytesOf, type DataFile } from './source.js'
 import { isSoundName, resample, resampledLength, type WavLayout, wavLayout, wavValues } from './wav.js'
+
+type SoundOptions = Pick<FeedOptions, 'sampleRate' | 'soundLength' | 'soundStep' | 'signal'>
 
 interface Sound {
   readonly file: DataFile
@@ -31,10 +34,16 @@ export async function soundColumns(
   files: readonly DataFile[],
   input: RunnerInput,
   place: string,
-  { sampleRate, soundLength, signal }: Pick<FeedOptions, 'sampleRate' | 'soundLength' | 'signal'>,
+  { sampleRate, soundLength, soundStep, signal }: SoundOptions,
   notes: FeedNote[],
 ): Promise<readonly Column[]> {
   const { fixed, leading } = pieceOf(input, place, soundLength)
+  if (soundStep !== undefined && fixed === null)
+    throw new GpfqError('INVALID_DATA', {
+      place,
+      ...{ expected: `the length of a piece of input ${input.name} together with a step`, got: 'none' },
+      hint: HINTS['sound-length'],
+    })
   const sounds: Sound[] = []
   for (const file of files.filter(({ name }) => isSoundName(name)).toSorted(byName)) {
     const layout = wavLayout(await bytesOf(file, signal), file.name)
@@ -61,20 +70,28 @@ export async function soundColumns(
     const text = `${sounds.length - long.length} of ${sounds.length} files are shorter than the ${least} samples of input ${input.name} and are left out`
     notes.push({ code: 'SOUND_LEFT_OUT', place, text })
   }
-  const column = (part: readonly Sound[], piece: number): Column =>
-    soundColumn(part, piece, [...leading, piece], { place, sampleRate })
+  const column = (part: readonly Sound[], length: number): Column => {
+    const piece = { length, step: soundStep ?? length, dims: [...leading, length] }
+    return soundColumn(part, piece, { place, sampleRate })
+  }
   return fixed === null ? long.map((sound) => column([sound], sound.length)) : [column(long, fixed)]
 }
 
 const byName = (a: DataFile, b: DataFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
 
+/** A piece of sound: its length, how far after it the next one begins, and its shape as a sample. */
+interface Piece {
+  readonly length: number
+  readonly step: number
+  readonly dims: readonly number[]
+}
+
 function soundColumn(
   sounds: readonly Sound[],
-  piece: number,
-  dims: readonly number[],
+  { length: piece, step, dims }: Piece,
   { place, sampleRate }: { readonly place: string; readonly sampleRate: number | undefined },
 ): Column {
-  const counts = sounds.map(({ length }) => Math.floor(length / piece))
+  const counts = sounds.map(({ length }) => Math.floor((length - piece) / step) + 1)
   let pieces: readonly Float32Array[] | undefined
   return {
     place,
@@ -82,18 +99,21 @@ function soundColumn(
     samples: counts.reduce((sum, count) => sum + count, 0),
     isImages: false,
     dims,
+    sequences: counts,
     async prepare({ samples, bound, signal }) {
       const pause = createPauses(signal)
       const found: Float32Array[] = []
+      let held = 0
       for (const [i, { file, layout }] of sounds.entries()) {
         if (found.length >= samples) break
         await pause()
         const count = Math.min(counts[i]!, samples - found.length)
-        const bytes = 4 * (found.length + count) * piece
-        if (bytes > bound) throw tooLarge(place, 'the sound', bound, bytes)
+        const used = (count - 1) * step + piece
+        held += 4 * used
+        if (held > bound) throw tooLarge(place, 'the sound', bound, held)
         const values = wavValues(await bytesOf(file, signal), layout)
-        const resampled = resample(values, layout.rate, sampleRate ?? layout.rate, count * piece)
-        for (let at = 0; at < count * piece; at += piece) found.push(resampled.subarray(at, at + piece))
+        const resampled = resample(values, layout.rate, sampleRate ?? layout.rate, used)
+        for (let j = 0; j < count; j++) found.push(resampled.subarray(j * step, j * step + piece))
       }
       pieces = found
       return { skipped: [], sentinel: null }

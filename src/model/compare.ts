@@ -12,6 +12,7 @@ import { numbersOf } from '../tensor/elements.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
+import { type Carry, carrying, checkCarry } from './carry.js'
 import { type OutputDifference, sumDifferences } from './outputDifference.js'
 
 /** Timed runs of each model at most, and seconds for all of them. */
@@ -31,6 +32,8 @@ export interface CompareOptions {
   readonly samples: number
   /** The output to compare. Default: all that the float model has. */
   readonly output?: string | undefined
+  /** States that each of the models carries along sequences, its own. Default: batches run as they are. */
+  readonly carry?: Carry | undefined
   /** Aborts between runs. */
   readonly signal?: AbortSignal | undefined
   /** Called after every batch with the number of samples done and in all. */
@@ -75,6 +78,7 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
   checkBytes('float', options.float)
   checkBytes('quantized', options.quantized)
   checkBatches('feeds', options.feeds)
+  if (options.carry !== undefined) checkCarry(options.carry)
   const { float, quantized, signal } = options
   const runner = abortable(options.runner, signal)
   await (await runner.load(float)).close() // the first load starts ONNX Runtime itself, which is not to be timed
@@ -128,13 +132,15 @@ async function runBoth(
   const missing = quantized.inputs.find(({ name }) => !float.inputs.some((input) => input.name === name))
   if (missing !== undefined)
     throw invalid(`input ${missing.name}`, 'one that both models have', `only the second model's`)
+  const [runFloat, runQuantized] = [carrying(float, options.carry), carrying(quantized, options.carry)]
   const differences = names.map(sumDifferences)
   let samples = 0
   let first: Feeds | undefined
   for await (const batch of eachUntilAborted(signal, feeds)) {
     checkBatch('feeds', batch)
-    first ??= batch
-    const [ys, zs] = [await float.run(batch, names), await quantized.run(batch, names)]
+    const { feeds: whole, outputs: ys } = await runFloat(batch, names)
+    const { outputs: zs } = await runQuantized(batch, names)
+    first ??= whole
     for (const [i, name] of names.entries()) {
       const [y, z] = [outputOf('float model', ys, name), outputOf('quantized model', zs, name)]
       if (y.dims.join() !== z.dims.join())

@@ -14,6 +14,7 @@ import { elementCount, numberAt, numbersOf } from '../tensor/elements.js'
 import { tensorNamed } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { checkBatch, checkBatches, checkBytes, checkRun } from './arguments.js'
+import { type Carry, carrying, checkCarry } from './carry.js'
 
 /** Options of evaluate. */
 export interface EvaluateOptions {
@@ -32,6 +33,8 @@ export interface EvaluateOptions {
   readonly labels: Tensor
   /** The output that holds the scores. Default: the model's first. */
   readonly output?: string | undefined
+  /** States that the model carries along sequences. Default: batches run as they are. */
+  readonly carry?: Carry | undefined
   /** Aborts between batches. */
   readonly signal?: AbortSignal | undefined
   /** Called after every batch with the number of samples done and in all. */
@@ -78,6 +81,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ClassEvaluatio
   checkRun(options)
   checkBytes('model', options.model)
   checkBatches('feeds', options.feeds)
+  if (options.carry !== undefined) checkCarry(options.carry)
   checkBatch('labels', { labels: options.labels })
   const target = labelTarget(options.labels, options.samples)
   const session = await abortable(options.runner, options.signal).load(options.model)
@@ -96,11 +100,13 @@ async function evaluateSession(
   const start = performance.now()
   const output = options.output ?? session.outputs[0]
   if (output === undefined) throw invalid('model', 'an output with scores', 'a model without outputs')
+  const run = carrying(session, options.carry)
   const tally: Tally = { first: 0, firstFive: 0, nll: 0, counted: 0 }
   let samples = 0
   for await (const batch of eachUntilAborted(signal, feeds)) {
     checkBatch('feeds', batch)
-    const scores = tensorNamed(await session.run(batch, [output]), output)
+    const { outputs } = await run(batch, [output])
+    const scores = tensorNamed(outputs, output)
     if (scores === undefined) throw invalid('model', `an output ${output}`, 'none of that name')
     const size = Object.values(batch)[0]?.dims[0] ?? 0
     count(scores, output, size, samples, target, tally)
