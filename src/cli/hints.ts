@@ -30,7 +30,7 @@ export const CLI_HINTS: Readonly<Partial<Record<string, string>>> = {
   [HINTS['divide-by-255']]: 'is --scale 255 missing?',
   [HINTS['scale-mean-std']]: 'change or leave out --scale, --mean and --std',
   [HINTS['samples-for-input']]:
-    'add it as NAME=DATA, or with --input NAME=VALUE where it is the same for every batch',
+    'add it as NAME=DATA, or with --input NAME=VALUE where it is the same for every batch, or with --carry OUTPUT=NAME where it is a state',
   [HINTS['npz-with-names']]: 'write NAME=DATA, or give an .npz with these names',
   [HINTS['choose-array']]: 'choose one as FILE:ARRAY, for one of several inputs INPUT=FILE:ARRAY',
   [HINTS['image-size']]: 'give it as --image-size 640x640, or --image-size own for the size of each image',

@@ -15,8 +15,11 @@ import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
 import { findLayers } from '../onnx/layers.js'
 import { graphOf } from '../onnx/model.js'
+import { declaredValue } from '../onnx/openModel.js'
+import { likelyStates } from '../onnx/stateNames.js'
 import { checkValues } from '../onnx/tensor.js'
 import { createPauses } from '../platform/pauses.js'
+import { namedTensors } from '../tensor/named.js'
 import { describeShape } from '../tensor/shapes.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { checkpointLines, inspectCheckpoint, isFolder } from './checkpoint.js'
@@ -44,6 +47,8 @@ interface Inspection {
   readonly irVersion: number
   readonly inputs: readonly RunnerInput[]
   readonly outputs: readonly string[]
+  /** Outputs that look like the next value of an input → these inputs. */
+  readonly states: Readonly<Record<string, string>>
   readonly weights: number
   /** BatchNormalization nodes that quantize would fold into the weights before them. */
   readonly foldableBatchNorms: readonly string[]
@@ -105,14 +110,18 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   }
   const inspection = await inspect(path, bytes, context.signal)
   if (values.json) return printJson(terminal, inspection)
-  const { layers, inputs, outputs, foldableBatchNorms, skipped } = inspection
+  const { layers, inputs, outputs, states, foldableBatchNorms, skipped } = inspection
   terminal.result(
     `${printable(path)}  ${formatBytes(inspection.bytes)}, opset ${inspection.opset}, IR ${inspection.irVersion}`,
   )
   for (const note of inspection.notes) terminal.result(`note: ${printable(describeNote(note))}`)
   for (const { name, type, dims } of inputs)
     terminal.result(printable(`input   ${name}: ${type} ${describeShape(dims)}`))
-  for (const name of outputs) terminal.result(`output  ${printable(name)}`)
+  for (const name of outputs) {
+    const input = Object.hasOwn(states, name) ? states[name] : undefined
+    const hint = input === undefined ? '' : `: perhaps a state, --carry ${name}=${input}`
+    terminal.result(`output  ${printable(`${name}${hint}`)}`)
+  }
   terminal.result('')
   const table = formatTable(
     [
@@ -186,6 +195,7 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
     irVersion: Number(model.irVersion),
     inputs: opened.inputs,
     outputs: opened.outputs,
+    states: namedTensors(likelyStates(opened.inputs, graphOf(model).output.map(declaredValue))),
     weights: layers.reduce((sum, { groups, inputs, neurons }) => sum + groups * inputs * neurons, 0),
     foldableBatchNorms: folded,
     layers: described,

@@ -3,7 +3,7 @@
  * weights, and bytes that ONNX Runtime loads without a file system. The inputs are read from the file itself, so that
  * data is checked before ONNX Runtime starts. External data is read on the first call that needs it.
  */
-import type { ModelProto } from 'onnx-buf'
+import type { ModelProto, ValueInfoProto } from 'onnx-buf'
 import { untilAborted } from '../aborts.js'
 import { checkSignal, typeError } from '../checks.js'
 import { GpfqError } from '../errors.js'
@@ -136,18 +136,19 @@ async function readWhole(
 export function inputsOf(model: ModelProto): readonly RunnerInput[] {
   const graph = graphOf(model)
   const initialized = new Set(graph.initializer.map(({ name }) => name))
-  return graph.input
-    .filter(({ name }) => !initialized.has(name))
-    .map(({ name, type }): RunnerInput => {
-      if (type?.value.case !== 'tensorType') return { name, type: 'not a tensor', dims: [] }
-      const { elemType, shape } = type.value.value
-      const dims = shape?.dim.map(({ value }) => {
-        // Exporters write −1 or 0 for a size that is not known; ONNX Runtime takes −1 as any size.
-        if (value.case === 'dimValue') return value.value > 0n ? Number(value.value) : null
-        return value.case === 'dimParam' ? value.value : null
-      })
-      return { name, type: tensorTypeOf(elemType) ?? typeName(elemType), dims: dims ?? null }
-    })
+  return graph.input.filter(({ name }) => !initialized.has(name)).map(declaredValue)
+}
+
+/** The type and shape that the file declares for an input or an output. */
+export function declaredValue({ name, type }: ValueInfoProto): RunnerInput {
+  if (type?.value.case !== 'tensorType') return { name, type: 'not a tensor', dims: [] }
+  const { elemType, shape } = type.value.value
+  const dims = shape?.dim.map(({ value }) => {
+    // Exporters write −1 or 0 for a size that is not known; ONNX Runtime takes −1 as any size.
+    if (value.case === 'dimValue') return value.value > 0n ? Number(value.value) : null
+    return value.case === 'dimParam' ? value.value : null
+  })
+  return { name, type: tensorTypeOf(elemType) ?? typeName(elemType), dims: dims ?? null }
 }
 
 function tensorTypeOf(elemType: number): TensorType | undefined {

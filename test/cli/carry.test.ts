@@ -82,6 +82,12 @@ describe('--carry', () => {
     expect(JSON.parse(other.stdout)).toMatchObject({ samples: classes.length, speed: { samples: 2 } })
   })
 
+  it('is offered by inspect', async () => {
+    const { stdout } = await gpfq(['inspect', path])
+    expect(stdout).toContain('output  y\noutput  stateN: perhaps a state, --carry stateN=state\n')
+    expect(JSON.parse((await gpfq(['inspect', path, '--json'])).stdout).states).toEqual({ stateN: 'state' })
+  })
+
   it('makes an integer that is given another thing than a switch of Ifs', () => {
     const inputs = [{ name: 'position', type: 'int64', dims: [1] }]
     const input = { position: 0 }
