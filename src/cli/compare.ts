@@ -1,11 +1,10 @@
 /** `gpfq compare`: compares a float model with its quantized one, without labels. */
 import type { Command } from 'commander'
-import { checkStates } from '../model/carry.js'
 import { type Comparison, compareModels, type ModelCost } from '../model/compare.js'
 import { agreementText, agreementWords, sqnrText } from '../report/outputs.js'
 import type { Feeds } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { carryOf, openFeeds, openSources } from './data.js'
+import { carryOf, checkCarried, openFeeds, openSources } from './data.js'
 import { measureMemory } from './memory.js'
 import { openModel } from './model.js'
 import { formatBytes, formatRunTime, formatSeconds, timesFaster } from './numbers.js'
@@ -66,7 +65,7 @@ async function runCompare(
   const runner = await openRunner(choice)
   const float = await openModel(floatPath)
   const quantized = await openModel(quantizedPath)
-  for (const model of [float, quantized]) checkStates(values.carry ?? {}, model)
+  for (const model of [float, quantized]) checkCarried(values, model)
   const { signal } = context
   const sources = await openSources(values.data, float.inputs)
   const feeds = await openFeeds(sources, float.inputs, feedOptions(values), { terminal, signal })

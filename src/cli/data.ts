@@ -1,14 +1,18 @@
 /** DATA arguments as batches of a model's inputs, with notes on the terminal. */
 
 import type { Runner } from '../calibration/runner.js'
+import { rangeError } from '../checks.js'
 import { constantInput } from '../data/constants.js'
 import { describeFeedNote } from '../data/feedNote.js'
 import { type DataSource, type FeedOptions, type FeedSet, loadFeeds } from '../data/feeds.js'
 import { openData } from '../data/files.js'
-import { type Carry, carryStates } from '../model/carry.js'
-import type { Model } from '../onnx/openModel.js'
+import { type Carry, carryStates, checkStates } from '../model/carry.js'
+import { graphOf } from '../onnx/model.js'
+import { declaredValue, type Model } from '../onnx/openModel.js'
+import { canBeSame } from '../onnx/stateNames.js'
 import { isFloatType, isTensorType } from '../tensor/elements.js'
 import { namedTensors } from '../tensor/named.js'
+import { describeShape } from '../tensor/shapes.js'
 import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 import type { CommandContext } from './command.js'
 import { CLI_HINTS } from './hints.js'
@@ -58,6 +62,22 @@ export async function openFeeds(
   const feeds = await loadFeeds(sources, inputs, { ...options, signal })
   for (const note of feeds.notes) terminal.say(`note: ${printable(describeFeedNote(note, CLI_HINTS))}`)
   return feeds
+}
+
+/**
+ * Checks --carry against what the model's file declares, before any data is read.
+ * @throws {RangeError} for names that are none, and for types and shapes that do not fit
+ */
+export function checkCarried({ carry = {} }: Pick<DataValues, 'carry'>, model: Model): void {
+  checkStates(carry, model)
+  const inputs = new Map(model.inputs.map((input) => [input.name, input]))
+  const words = ({ dims, type }: RunnerInput): string => `${describeShape(dims)} of ${type}`
+  for (const output of graphOf(model.proto).output.map(declaredValue)) {
+    const input = inputs.get(carry[output.name] ?? '')
+    if (input === undefined || canBeSame(input, output)) continue
+    const expected = `${words(input)} from output '${output.name}', as input '${input.name}' takes it`
+    throw rangeError('carry', expected, words(output))
+  }
 }
 
 /** The states that a model carries through these batches, where --carry names any. */

@@ -3,11 +3,10 @@ import type { Command } from 'commander'
 import { labelsOfFeeds, labelsOfFolders } from '../data/classes.js'
 import { type DataSource, loadLabels } from '../data/feeds.js'
 import { openData } from '../data/files.js'
-import { checkStates } from '../model/carry.js'
 import { type ClassEvaluation, evaluate, type SequenceEvaluation } from '../model/evaluate.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type CommandContext, printJson } from './command.js'
-import { carryOf, openFeeds, openSources } from './data.js'
+import { carryOf, checkCarried, openFeeds, openSources } from './data.js'
 import { openModel } from './model.js'
 import { formatPercent, formatSeconds } from './numbers.js'
 import {
@@ -64,7 +63,7 @@ async function runEval(path: string, values: EvalValues, context: CommandContext
   const terminal = context.terminal(values.quiet === true)
   const runner = await openRunner({ runner: values.runner, threads: chosenThreads(values) })
   const model = await openModel(path)
-  checkStates(values.carry ?? {}, model)
+  checkCarried(values, model)
   const { signal } = context
   const sources = await openSources(values.data, model.inputs)
   const ofFolders = values.labels === undefined ? folderLabels(sources, terminal) : null

@@ -5,7 +5,6 @@ import { createRunner } from '../calibration/onnxRuntime.js'
 import type { FeedSet } from '../data/feeds.js'
 import { splitData } from '../data/files.js'
 import { checkOutput, writeBytes } from '../data/output.js'
-import { checkStates } from '../model/carry.js'
 import { planModel, quantizePlanned } from '../model/quantizeModel.js'
 import { needsCalibration, resolveSettings, SAMPLE_WEIGHTS, type Settings } from '../model/settings.js'
 import { FORMATS, type Format } from '../onnx/layer.js'
@@ -23,7 +22,7 @@ import type { RunnerInput } from '../tensor/tensor.js'
 import { calibrationReason } from './calibration.js'
 import { addCheckpointOptions, type CheckpointValues, checkCheckpoint, keeping } from './checkpoint.js'
 import { type CommandContext, printJson } from './command.js'
-import { openFeeds, openSources, switchInputs, withStates } from './data.js'
+import { checkCarried, openFeeds, openSources, switchInputs, withStates } from './data.js'
 import { checkDistinct } from './distinct.js'
 import { quantizedShare } from './floats.js'
 import { chosenMethod } from './methodOptions.js'
@@ -250,7 +249,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     checkCheckpoint(values)
   }
   const model = await openModel(path)
-  checkStates(values.carry ?? {}, model)
+  checkCarried(values, model)
   const inputs = switchInputs(model.inputs, values)
   const plan = await planModel(model, { ...settings, inputs, signal })
   echo(terminal, path, values, plan)

@@ -29,7 +29,8 @@ export function likelyStates(
   return states
 }
 
-function canBeSame(a: RunnerInput, b: RunnerInput): boolean {
+/** Whether two values have the same type, and shapes that can be the same as far as the file declares them. */
+export function canBeSame(a: RunnerInput, b: RunnerInput): boolean {
   if (a.type !== b.type || a.type === 'not a tensor') return false
   if (a.dims === null || b.dims === null) return true
   const isOpen = (dim: unknown): boolean => typeof dim !== 'number'

@@ -109,7 +109,7 @@ describe('--carry', () => {
       ],
       [
         ['--carry', 'y=state'],
-        "output 'y': expected (2, N, 3) of float32 for input 'state' of the next step, got (2, 4) of float32",
+        "--carry: expected (2, N, 3) of float32 from output 'y', as input 'state' takes it, got (N, 4) of float32",
       ],
     ]
     for (const [args, message] of cases) {

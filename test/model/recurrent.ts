@@ -44,7 +44,7 @@ export const recurrent = (batch: number | string = 'N', seed = 1): Uint8Array =>
         b.value('x', b.DataType.FLOAT, [batch, WIDTH]),
         b.value('state', b.DataType.FLOAT, [2, batch, HIDDEN]),
       ],
-      ['y', 'stateN'],
+      [b.value('y', b.DataType.FLOAT, [batch, WIDTH]), 'stateN'],
     ),
   )
 }
