@@ -10,6 +10,7 @@ import { resolveSettings } from '../model/settings.js'
 import { describeNote, type Note } from '../notes.js'
 import { accountFloats, type FloatAccount } from '../onnx/floatAccount.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
+import { foldWeights } from '../onnx/foldWeights.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
@@ -177,7 +178,8 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
   const opened = await openModel(path, bytes)
   const { proto: model } = await opened.whole()
   for (const tensor of graphOf(model).initializer) checkValues(tensor)
-  const { model: foldedModel, folded, kept, renamed } = foldBatchNorms(model)
+  const { model: ownWeights, sources } = foldWeights(model)
+  const { model: foldedModel, folded, kept, renamed } = foldBatchNorms(ownWeights)
   const graph = indexGraph(foldedModel)
   await pause()
   const { layers, skipped } = findLayers(graph)
@@ -200,7 +202,7 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
     foldableBatchNorms: folded,
     layers: described,
     skipped: [...skipped, ...kept],
-    floats: accountFloats({ file: model, graph, layers, skipped: [...skipped, ...kept], renamed }),
+    floats: accountFloats({ file: model, graph, layers, skipped: [...skipped, ...kept], renamed, sources }),
     notes: quantizedNotes(graph),
   }
 }

@@ -104,6 +104,7 @@ async function planOf(
       layers,
       skipped: [...skipped, ...prepared.keptBatchNorms],
       renamed: prepared.renamed,
+      sources: prepared.sources,
     }),
     notes: [
       ...resolvedNotes(inputs, resolved),
@@ -118,11 +119,11 @@ const MOST_REASONS = 5
 
 /** Why nothing is quantized: for the nodes with weights and for the float tensors of the file, the largest first. */
 function nothingToQuantize(prepared: PreparedModel, skipped: readonly Skipped[]): GpfqError {
-  const { whole, graph, renamed } = prepared
+  const { whole, graph, renamed, sources } = prepared
   const quantized = quantizedAlready(graph)
   if (quantized !== null)
     return new GpfqError('NOTHING_TO_QUANTIZE', { place: 'model', ...describeQuantized(quantized) })
-  const { kept, bytes } = accountFloats({ file: whole, graph, renamed, layers: [], skipped })
+  const { kept, bytes } = accountFloats({ file: whole, graph, renamed, sources, layers: [], skipped })
   const nodes = skipped.map(({ name, reason }) => `'${shortened(name)}': ${shortened(reason)}`)
   const tensors = kept.map((entry) => `${shortened(entry.place)}: ${shortened(entry.reason)}`)
   const why = [...new Set([...nodes, ...tensors])]

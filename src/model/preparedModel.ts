@@ -8,6 +8,7 @@ import { GpfqError } from '../errors.js'
 import { chooseKernel } from '../onnx/activations/chooseKernel.js'
 import { withNodeNames } from '../onnx/biasCorrection.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
+import { type FoldedWeights, foldWeights } from '../onnx/foldWeights.js'
 import { formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
@@ -36,6 +37,8 @@ export interface PreparedModel {
   readonly keptBatchNorms: readonly Skipped[]
   /** Weights that folding stores under another name → the name in the file. */
   readonly renamed: ReadonlyMap<string, string>
+  /** Stored tensors of the file that weights are made of. */
+  readonly sources: FoldedWeights['sources']
   /** Of the model's file and its external data. */
   readonly bytesIn: number
 }
@@ -64,15 +67,17 @@ async function prepare(model: Model, foldBatchNorm: boolean): Promise<PreparedMo
   const { proto: whole, bytes } = await model.whole()
   for (const tensor of graphOf(whole).initializer) checkValues(tensor)
   await yieldToEventLoop()
-  const none = { model: whole, folded: [], kept: [], renamed: new Map<string, string>() }
-  const { model: proto, folded, kept, renamed } = foldBatchNorm ? foldBatchNorms(whole) : none
+  const { model: own, sources } = foldWeights(whole)
+  await yieldToEventLoop()
+  const none = { model: own, folded: [], kept: [], renamed: new Map<string, string>() }
+  const { model: proto, folded, kept, renamed } = foldBatchNorm ? foldBatchNorms(own) : none
   await yieldToEventLoop()
   const graph = indexGraph(proto)
   if (graph.computedOutputs.includes('__proto__')) {
     const problem = 'ONNX Runtime for JavaScript cannot return an output of this name'
     throw new GpfqError('UNSUPPORTED_MODEL', { place: "output '__proto__'", problem, hint: 'rename it' })
   }
-  return { proto, whole, graph, folded, keptBatchNorms: kept, renamed, bytesIn: bytes }
+  return { proto, whole, graph, folded, keptBatchNorms: kept, renamed, sources, bytesIn: bytes }
 }
 
 /** A layer of the plan with the layer of the graph that it means. */

@@ -69,7 +69,7 @@ export function traceChain(graph: GraphIndex, tensor: string): Chain | string {
     chain = known.get(name)
   }
   for (const { node, tensor: made } of passed.toReversed()) {
-    chain = typeof chain === 'string' ? chain : extended(graph, chain, graph.nodes[node]!)
+    chain = typeof chain === 'string' ? chain : behindLink(graph, chain, graph.nodes[node]!)
     known.set(made, chain)
   }
   return chain
@@ -85,12 +85,14 @@ const LINKS: ReadonlySet<string> = new Set([
   'Cast',
 ])
 
+/** Whether a node is a link of a chain. */
+export const isLink = ({ opType, domain }: NodeProto): boolean => isDefaultDomain(domain) && LINKS.has(opType)
+
 /** The node that makes the tensor, if a chain goes on through it. */
 function linkBefore(graph: GraphIndex, tensor: string): number | undefined {
   const producer = graph.producer(tensor)
   if (producer === undefined) return undefined
-  const { opType, domain } = graph.nodes[producer]!
-  return isDefaultDomain(domain) && LINKS.has(opType) ? producer : undefined
+  return isLink(graph.nodes[producer]!) ? producer : undefined
 }
 
 /** The chain of a tensor that is stored, without steps. */
@@ -125,8 +127,8 @@ function startOf(graph: GraphIndex, source: string): Chain | string {
   }
 }
 
-/** The chain behind one more node. */
-function extended(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | string {
+/** The chain behind one more link. A string gives the reason why it ends there. */
+export function behindLink(graph: GraphIndex, chain: Chain, node: NodeProto): Chain | string {
   const { dims, steps } = chain
   if (steps.length >= MOST_STEPS)
     return `its weight is transposed and reshaped in turn more than ${MOST_STEPS} times`
@@ -205,7 +207,7 @@ function unsqueezed(dims: readonly number[], axes: readonly number[]): number[] 
 }
 
 /** The chain with its values moved. A transposition directly behind another one becomes one with it. */
-function transposed(chain: Chain, perm: readonly number[]): Chain {
+export function transposed(chain: Chain, perm: readonly number[]): Chain {
   const { steps } = chain
   const dims = perm.map((axis) => chain.dims[axis] ?? 0)
   const last = steps.at(-1)

@@ -5,6 +5,7 @@
  */
 import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto } from 'onnx-buf'
 import { flatGraph, type Home } from './flatGraph.js'
+import { type FoldedWeights, homeKey } from './foldWeights.js'
 import type { GraphIndex } from './graph.js'
 import type { Layer, Skipped } from './layer.js'
 import { floatCopies } from './layers.js'
@@ -41,6 +42,8 @@ export interface AccountedModel {
   readonly skipped: readonly Skipped[]
   /** Weights of the graph → the name that they have in the file. */
   readonly renamed: ReadonlyMap<string, string>
+  /** Tensors of the file that weights are made of (foldWeights.ts). */
+  readonly sources: FoldedWeights['sources']
 }
 
 /**
@@ -48,7 +51,7 @@ export interface AccountedModel {
  * @throws {GpfqError} INVALID_MODEL for a tensor whose dims are out of range
  */
 export function accountFloats(model: AccountedModel): FloatAccount {
-  const { file, graph, layers, renamed } = model
+  const { file, graph, layers, renamed, sources } = model
   const flat = flatGraph(graph)
   const copies = new Map(floatCopies(graph, layers).map(({ weight, reader }) => [weight, reader]))
   const stored = layers.map(({ weight }) => weight)
@@ -56,14 +59,22 @@ export function accountFloats(model: AccountedModel): FloatAccount {
   const inBodies = new Set(stored.filter((weight) => flat.home(weight).graph > 0))
   const weights = new Map(inGraph.map((weight) => [renamed.get(weight) ?? weight, weight]))
   const reasonOf = reasons(flat.index, model)
+  /** The layers' weights that a tensor of the file is, or that are made of it; none where something else is made of it. */
+  const weightsOf = (home: Home): readonly string[] => {
+    const made = (sources.get(homeKey(home)) ?? [home]).map((own) => {
+      if (own.graph === 0) return weights.get(own.name)
+      const name = flat.nameOf(own)
+      return name !== undefined && inBodies.has(name) ? name : undefined
+    })
+    return made.every((weight) => weight !== undefined) ? made : []
+  }
   const kept: KeptFloats[] = []
   let quantized = 0
   for (const { name: own, home, inside, bytes } of floatTensors(file)) {
     const name = home === null ? undefined : flat.nameOf(home)
-    const weight = home?.graph === 0 ? weights.get(home.name) : undefined
-    const copy = weight === undefined ? undefined : copies.get(weight)
-    const isWeight = weight !== undefined || (name !== undefined && inBodies.has(name))
-    if (isWeight && copy === undefined) quantized += bytes
+    const made = home === null ? [] : weightsOf(home)
+    const copy = made.map((weight) => copies.get(weight)).find((reader) => reader !== undefined)
+    if (made.length > 0 && copy === undefined) quantized += bytes
     else
       kept.push({
         place: inside === '' ? `'${own}'` : `'${own}' in ${inside}`,

@@ -6,10 +6,11 @@
  *   ConvTranspose                      an input channel, which is the first axis of its weight
  *   com.microsoft FusedMatMul          a column, or a row with transB
  *   com.microsoft Attention            a column of the weight of q, k and v
+ *   MatMul with several matrices       a column of each, or a row where they are the left operand
  */
 import type { NodeProto } from 'onnx-buf'
 import { intAttribute } from './attributes.js'
-import { traceChain } from './chain.js'
+import { traceChain, transposed } from './chain.js'
 import type { GraphIndex } from './graph.js'
 import type { LayerOp } from './layer.js'
 import { isDefaultDomain } from './model.js'
@@ -25,7 +26,7 @@ const READERS: ReadonlyMap<string, (node: NodeProto, dims: readonly number[]) =>
   ['com.microsoft.Attention', (_, dims) => matrix(dims, false)],
 ])
 
-/** The weight is the second operand of all of them. */
+/** The weight is the second operand of all of them, and of MatMul the constant one. */
 const OPERAND = 1
 
 /**
@@ -35,6 +36,7 @@ const OPERAND = 1
 export function viewOther(graph: GraphIndex, index: number): WeightView | string | undefined {
   const node = graph.nodes[index]!
   const { opType, domain } = node
+  if (opType === 'MatMul' && isDefaultDomain(domain)) return viewMatrices(graph, index)
   const shapeOf = READERS.get(isDefaultDomain(domain) ? opType : `${domain}.${opType}`)
   const [input = '', tensor = ''] = node.input
   if (shapeOf === undefined || tensor === '' || !graph.isConstant(tensor) || graph.isConstant(input))
@@ -52,6 +54,25 @@ export function viewOther(graph: GraphIndex, index: number): WeightView | string
     operand: OPERAND,
     ...{ tensor, chain },
     ...shape,
+  }
+}
+
+/** A MatMul with a constant of three axes or more. */
+function viewMatrices(graph: GraphIndex, index: number): WeightView | undefined {
+  const { input, output } = graph.nodes[index]!
+  const operand = input.findIndex((name) => graph.isConstant(name))
+  const tensor = input[operand] ?? ''
+  const other = input[1 - operand] ?? ''
+  const traced = operand < 0 || graph.isConstant(other) ? '' : traceChain(graph, tensor)
+  if (typeof traced === 'string' || traced.dims.length < 3 || sizeOf(traced.dims) === 0) return undefined
+  const last = traced.dims.length - 1
+  const swapped = traced.dims.map((_, axis) => (axis < last - 1 ? axis : axis === last ? last - 1 : last))
+  const chain = operand === 0 ? traced : transposed(traced, swapped)
+  const inputs = chain.dims[last] ?? 0
+  return {
+    ...{ op: 'MatMul', node: index, input: other, output: output[0] ?? '', sampling: { kind: 'rows' } },
+    ...{ operand, tensor, chain, layout: 'neurons-first', groups: 1 },
+    ...{ inputs, neurons: sizeOf(chain.dims) / inputs },
   }
 }
 

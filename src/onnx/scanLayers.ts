@@ -16,7 +16,7 @@ import { isRecurrent, operandName, viewRecurrent } from './recurrentView.js'
 import { readFloats } from './tensor.js'
 import { freshNames } from './tensorNames.js'
 import { whyUntreated } from './untreated.js'
-import { isLayerOp, toCanonical, viewWeight, type WeightView } from './weightView.js'
+import { isLayerOp, isMatrix, toCanonical, viewWeight, type WeightView } from './weightView.js'
 
 /** Layers in the order of their first use, how their nodes read the weights, and what is skipped. */
 export interface LayerScan {
@@ -55,6 +55,12 @@ interface Stored {
   readonly magnitude: number
   readonly ways: Map<string, Uses>
 }
+
+/** Forms of these operators that are rounded. */
+const ROUNDED_WORDS: ReadonlyMap<string, string> = new Map([
+  ['Conv', '3-D convolutions'],
+  ['MatMul', 'MatMul with several matrices'],
+])
 
 /** Ways of reading one weight that are told apart: many times what models have. Each is compared value by value. */
 const MOST_WAYS = 16
@@ -114,9 +120,10 @@ class Scanner {
     this.#skipped.push({ name: this.#flat.index.names[node]!, reason })
   }
 
-  #isSampled({ node, op, chain }: WeightView): boolean {
+  #isSampled(view: WeightView): boolean {
+    const { node, op, chain } = view
     if (node >= this.#graph.nodes.length) return false
-    return op === 'Gemm' || op === 'MatMul' || (op === 'Conv' && chain.dims.length <= 4)
+    return op === 'Gemm' || (op === 'MatMul' && isMatrix(view)) || (op === 'Conv' && chain.dims.length <= 4)
   }
 
   /** Puts a view to those that read the weight in the same way. @returns why it is not quantized, or null */
@@ -201,9 +208,7 @@ class Scanner {
 
   #whyRounded({ node, op }: WeightView): string {
     if (node < this.#graph.nodes.length && !isRecurrent(this.#flat.index.nodes[node]!))
-      return op === 'Conv'
-        ? 'calibration takes no rows of 3-D convolutions'
-        : `calibration takes no rows of ${op}`
+      return `calibration takes no rows of ${ROUNDED_WORDS.get(op) ?? op}`
     if (node < this.#graph.nodes.length)
       return `${op} feeds its results back, which path following does not reach`
     const holder = this.#flat.holder(node)

@@ -97,12 +97,20 @@ function checkBias(graph: GraphIndex, index: number, neurons: number): void {
   throw invalid(`node '${graph.names[index]}'`, `a bias of ${neurons} values`, `[${dims}]`)
 }
 
+/** Whether the weight of a Gemm or MatMul is one matrix, whose operand becomes sample rows. */
+export const isMatrix = ({
+  chain: { dims },
+  operand,
+}: {
+  readonly chain: Pick<Chain, 'dims'>
+  readonly operand: number
+}): boolean => dims.length === 2 || (operand === 1 && dims.length > 2 && sizeOf(dims.slice(0, -2)) === 1)
+
 function viewMatrix(place: string, node: NodeProto, dims: readonly number[], operand: 0 | 1): Shape | string {
   if (node.opType === 'Gemm' ? dims.length !== 2 : dims.length === 0)
     throw invalid(place, 'a matrix as weight', `[${dims}]`)
   const [rows = 0, columns = 0] = dims.slice(-2)
-  const matrix = dims.length === 2 || (operand === 1 && dims.length > 2 && sizeOf(dims.slice(0, -2)) === 1)
-  if (!matrix) return `its weight [${dims}] is not one matrix`
+  if (!isMatrix({ chain: { dims }, operand })) return `its weight [${dims}] is not one matrix`
   const flipped = node.opType === 'Gemm' ? intAttribute(node, 'transB', 0) === 1 : operand === 0
   const columnSamples = node.opType === 'Gemm' ? intAttribute(node, 'transA', 0) === 1 : operand === 0
   return {

@@ -277,6 +277,14 @@ describe('other operators without sample rows', () => {
       node: microsoft(b.node('Attention', ['x', 'w', 'bias'], ['y'], { num_heads: 2 })),
       ...{ x: [2, 3, 8], w: [8, 24], neurons: 24, columns: true },
     },
+    'MatMul with several matrices': {
+      node: b.node('MatMul', ['x', 'w'], ['y']),
+      ...{ x: [2, 3, 4, 8], w: [3, 8, 5], neurons: 5, columns: true },
+    },
+    'MatMul with several matrices on the left': {
+      node: b.node('MatMul', ['w', 'x'], ['y']),
+      ...{ x: [2, 3, 8, 4], w: [3, 5, 8], neurons: 15, columns: false },
+    },
   }
   for (const [name, { node, x, w, neurons, columns }] of Object.entries(CASES))
     it(name, async () => {
@@ -286,7 +294,12 @@ describe('other operators without sample rows', () => {
       const twin = withWeights(model, (tensor) => {
         if (tensor.name !== 'w') return undefined
         const values = readFloats(tensor)
-        return columns ? roundColumns(values, neurons, 15) : roundRows(values, count / neurons, 15)
+        if (!columns) return roundRows(values, count / neurons, 15)
+        const size = (w.at(-2) ?? 0) * neurons
+        const matrices = Array.from({ length: count / size }, (_, i) =>
+          values.slice(i * size, (i + 1) * size),
+        )
+        return Float32Array.from(matrices.flatMap((matrix) => [...roundColumns(matrix, neurons, 15)]))
       })
       for (const format of ['packed', 'qdq'] as const) {
         const { model: written, report } = await quantizeModel(encodeModel(model), {
@@ -423,6 +436,7 @@ describe('layers in bodies', () => {
           layers: [],
           skipped: [],
           renamed: new Map(),
+          sources: new Map(),
         })
         if (format !== 'float') expect(kept.filter(({ bytes }) => bytes === 4 * N * N)).toEqual([])
       }
@@ -435,7 +449,14 @@ describe('layers in bodies', () => {
     model.graph!.output.push(b.value('end'))
     const graph = indexGraph(model)
     const { layers, skipped } = findLayers(graph)
-    const account = accountFloats({ file: model, graph, layers, skipped, renamed: new Map() })
+    const account = accountFloats({
+      file: model,
+      graph,
+      layers,
+      skipped,
+      renamed: new Map(),
+      sources: new Map(),
+    })
     expect(account.quantized).toBe(4 * (5 * N * N + 3 * N))
     expect(account.bytes - account.quantized).toBe(4 * 2 * N) // zero, bias
     expect(account.kept.map(({ place, reason }) => `${place}: ${reason}`)).toContain(

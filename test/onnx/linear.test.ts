@@ -276,6 +276,28 @@ const SHAPES: Readonly<Record<string, (n: number) => ModelProto>> = {
       [`h${n - 1}`],
     ),
   'functions that call functions': functions,
+  'slices of one matrix': (n) =>
+    net(
+      times(n, (i) => [
+        b.node('Slice', ['w', `from${i}`, `to${i}`, 'axis'], [`w${i}`]),
+        b.node('MatMul', ['x', `w${i}`], [`y${i}`]),
+      ]).flat(),
+      [
+        b.noisy('w', [2, 2 * n], 1),
+        b.ints('axis', [1], [1]),
+        ...times(n, (i) => [b.ints(`from${i}`, [1], [2 * i]), b.ints(`to${i}`, [1], [2 * i + 2])]).flat(),
+      ],
+      times(n, (i) => `y${i}`),
+    ),
+  'weights joined from more and more tensors': (n) =>
+    net(
+      times(n, (i) => [
+        b.node('Concat', i === 0 ? ['v0'] : [`w${i - 1}`, `v${i}`], [`w${i}`], { axis: 1 }),
+        b.node('MatMul', ['x', `w${i}`], [`y${i}`]),
+      ]).flat(),
+      times(n, (i) => b.noisy(`v${i}`, [2, 1], i)),
+      times(n, (i) => `y${i}`),
+    ),
 }
 
 const OPTIONS: Readonly<Record<string, PlanModelOptions>> = {
@@ -319,7 +341,7 @@ describe('an account, formats, segments and a written model do twice the operati
         const file = decodeModel(bytes)
         const graph = indexGraph(file)
         const { layers, skipped } = findLayers(graph)
-        accountFloats({ file, graph, layers, skipped, renamed: new Map() })
+        accountFloats({ file, graph, layers, skipped, renamed: new Map(), sources: new Map() })
         for (const own of layers) formatsFor(graph, own, 15, own.inputs)
         const solved = layers.map((own) => ({
           layer: own,

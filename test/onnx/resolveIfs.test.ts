@@ -204,6 +204,7 @@ describe('an If is resolved', () => {
           layers: [],
           skipped: [],
           renamed: new Map(),
+          sources: new Map(),
         })
       })
     }
