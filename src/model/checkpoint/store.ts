@@ -14,7 +14,9 @@ export interface Store {
 
 /** What `storageStore` needs of a storage: `createStorage` of unstorage gives one. */
 export interface RawStorage {
+  /** The value of a key, null where there is none. */
   getItemRaw(key: string): Promise<unknown>
+  /** Keeps a value. */
   setItemRaw(key: string, value: Uint8Array): Promise<void>
 }
 
