@@ -6,6 +6,7 @@
  */
 import { proxy, type Remote } from 'comlink'
 import type { LayerReport, ModelPlan } from 'gpfq/onnx'
+import { dropKept } from './job/kept.ts'
 import type {
   Chosen,
   ChosenData,
@@ -37,6 +38,8 @@ export interface RunState {
   readonly fraction: number
   readonly doing: string
   readonly secondsLeft: number | null
+  /** Whether layers that an earlier tab has kept are taken over. */
+  readonly resumed: boolean
   /** Layer whose codes are being chosen. */
   readonly current: string | null
   readonly own: ReadonlyMap<string, LayerReport>
@@ -67,6 +70,7 @@ const IDLE: RunState = {
   fraction: 0,
   doing: '',
   secondsLeft: null,
+  resumed: false,
   current: null,
   own: new Map(),
   rounded: new Map(),
@@ -278,7 +282,8 @@ export class Session {
       const { fraction, doing } = event
       const known = seconds > 1 && fraction > 0.03
       this.#setRun({ fraction, doing, secondsLeft: known ? (seconds * (1 - fraction)) / fraction : null })
-    } else if (event.type === 'layer-start') this.#setRun({ current: event.name })
+    } else if (event.type === 'resume') this.#setRun({ resumed: true })
+    else if (event.type === 'layer-start') this.#setRun({ current: event.name })
     else {
       const of = event.rounded ? 'rounded' : 'own'
       this.#setRun({ [of]: new Map(run[of]).set(event.layer.name, event.layer) })
@@ -310,6 +315,7 @@ export class Session {
       if (kinds.includes('run')) void job.remote.cancel()
       const late = new Promise<'late'>((resolve) => setTimeout(resolve, PATIENCE, 'late'))
       if ((await Promise.race([Promise.all(open), late])) === 'late') job.end()
+      if (kinds.includes('run')) await dropKept()
     })()
   }
 

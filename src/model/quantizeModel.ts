@@ -130,7 +130,7 @@ async function run(
   checkMemory(planned, total)
   if (hasBudget(planned.plan.settings)) checkBudget(planned)
   const inputs = inputsOf(planned.float.float)
-  const checkpoint = (await opened?.begin(samples.shard, given.signal)) ?? null
+  const checkpoint = (await opened?.begin(samples.shard)) ?? null
   const options =
     checkpoint === null ? given : { ...given, onProgress: checkpoint.reporting(given.onProgress) }
   if (checkpoint?.isContinued) given.onProgress?.({ type: 'resume' })
@@ -171,11 +171,11 @@ async function run(
 async function openKept(
   planned: PlannedModel,
   { fastMath }: Executor,
-  { checkpoint: store, restart = false, runner }: RunOptions,
+  { checkpoint: store, restart = false, runner, signal }: RunOptions,
 ): Promise<OpenedCheckpoint | null> {
   if (store === undefined) return null
   const { openCheckpoint } = await import('./checkpoint/checkpoint.js')
-  return openCheckpoint(planned, { store, restart, runner: runner.name, fastMath })
+  return openCheckpoint(planned, { store, restart, runner: runner.name, fastMath, signal })
 }
 
 /** What a run works with. */

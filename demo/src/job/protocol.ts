@@ -108,6 +108,8 @@ export interface RunResult {
 export type RunEvent =
   /** Share of the whole that is done, and what is going on. */
   | { readonly type: 'progress'; readonly fraction: number; readonly doing: string }
+  /** Layers that an earlier tab has kept are taken over. */
+  | { readonly type: 'resume' }
   | { readonly type: 'layer-start'; readonly name: string }
   | { readonly type: 'layer-done'; readonly rounded: boolean; readonly layer: LayerReport }
 

@@ -4,11 +4,13 @@
  */
 import {
   evaluate,
+  isDescribed,
   type ProgressEvent,
   type QuantizeReport,
   quantizeModel,
   quantizePlanned,
   type Runner,
+  type Store,
 } from 'gpfq/onnx'
 import type { Accuracy, Evaluation, SampleAnswers } from 'gpfq/report'
 import { outputName } from '../command.ts'
@@ -16,6 +18,7 @@ import { isRounding, roundingOf } from '../pageSettings.ts'
 import { sampleAnswers } from './answers.ts'
 import type { Data } from './data.ts'
 import { outcomeOf } from './failure.ts'
+import { dropKept, kept } from './kept.ts'
 import type { ChosenModel } from './model.ts'
 import type { RunEvent, RunRequest, RunResult } from './protocol.ts'
 
@@ -43,10 +46,9 @@ export async function run(
     ...{ runner, signal, threads: settings.threads },
     ...(calibration === null ? {} : { calibration: calibration.feeds }),
   }
-  const quantized = await quantizePlanned(model, plan, {
-    ...options,
-    onProgress: steps.listen('quantize', false),
-  })
+  const quantized = await keeping((checkpoint) =>
+    quantizePlanned(model, plan, { ...options, ...checkpoint, onProgress: steps.listen('quantize', false) }),
+  )
   steps.end('quantize')
   let rounded: { model: Uint8Array; report: QuantizeReport } | undefined
   if (steps.has('round')) {
@@ -72,6 +74,20 @@ export async function run(
     },
     lookFailure: looked.ok ? null : looked.failure,
   }
+}
+
+/** Runs with the layers that an earlier tab has kept. Those of another run are dropped. */
+async function keeping<T>(act: (options: { readonly checkpoint?: Store }) => Promise<T>): Promise<T> {
+  // Pages without encryption have no WebCrypto, which compares the runs.
+  if (!isSecureContext) return act({})
+  const checkpoint = kept
+  const result = await act({ checkpoint }).catch(async (error: unknown) => {
+    if (!isDescribed(error) || error.code !== 'CHECKPOINT_DIFFERS') throw error
+    await dropKept()
+    return act({ checkpoint })
+  })
+  await dropKept()
+  return result
 }
 
 /** Measures the accuracy where there are labels, and compares a few answers. */
@@ -166,6 +182,7 @@ class Steps {
     const prefix = rounded ? 'rounding, to compare: ' : ''
     return (event) => {
       if (event.type === 'progress') this.progress(step, event.fraction, prefix + event.phase)
+      else if (event.type === 'resume') this.#onEvent({ type: 'resume' })
       else if (event.type === 'layer-start' && !rounded)
         this.#onEvent({ type: 'layer-start', name: event.name })
       else if (event.type === 'layer-done') this.#onEvent({ type: 'layer-done', rounded, layer: event.layer })

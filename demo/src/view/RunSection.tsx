@@ -60,6 +60,9 @@ export function RunSection({ session, state }: SectionProps) {
           </p>
         </div>
       )}
+      {running && run.resumed && (
+        <p class="quiet">Goes on behind the layers of a run that was not finished.</p>
+      )}
       <p class="visually-hidden" role="status">
         {statusText(state)}
       </p>

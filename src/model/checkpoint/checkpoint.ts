@@ -31,7 +31,7 @@ export interface OpenedCheckpoint {
    * Begins the run, or goes on with it.
    * @throws GpfqError CHECKPOINT_DIFFERS for other samples; what the store throws; the signal's reason
    */
-  begin(shard: Shard, signal: AbortSignal | undefined): Promise<Checkpoint>
+  begin(shard: Shard): Promise<Checkpoint>
 }
 
 export interface CheckpointOptions {
@@ -40,6 +40,7 @@ export interface CheckpointOptions {
   readonly restart: boolean
   readonly runner: string
   readonly fastMath: boolean
+  readonly signal: AbortSignal | undefined
 }
 
 /**
@@ -48,9 +49,9 @@ export interface CheckpointOptions {
  */
 export async function openCheckpoint(
   { source, plan }: PlannedModel,
-  { store, restart, runner, fastMath }: CheckpointOptions,
+  { store, restart, runner, fastMath, signal }: CheckpointOptions,
 ): Promise<OpenedCheckpoint> {
-  const identity = await identityOf(source, plan, runner, fastMath)
+  const identity = await identityOf(source, plan, runner, fastMath, signal)
   const bytes = await store.get(RUN)
   const known = bytes === null || restart ? null : await readRun(bytes)
   const [stored, planBytes] = [await store.get(PLAN), jsonBytes(plan)]
@@ -61,7 +62,7 @@ export async function openCheckpoint(
     ...(stored !== null && known !== null && parsed(stored) === null ? [PLAN] : []),
   ]
   return {
-    async begin(shard, signal) {
+    async begin(shard) {
       const own = await runFile({ attempt, ...identity, ...(await sampleIdentity(shard, signal)) })
       if (known !== null) checkSame(known, own)
       else await store.set(RUN, jsonBytes(own))

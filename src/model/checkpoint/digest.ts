@@ -5,20 +5,28 @@
 import { GpfqError } from '../../errors.js'
 
 /** Bytes of a piece. */
-const PIECE = 2 ** 22
+export const PIECE = 2 ** 22
 
 export class Digest {
   readonly #piece = new Uint8Array(PIECE)
   readonly #hashes: Uint8Array[] = []
+  readonly #signal: AbortSignal | undefined
   #filled = 0
 
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal
+  }
+
+  /** @throws the signal's reason */
   async add(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
       const part = bytes.subarray(done, done + PIECE - this.#filled)
       this.#piece.set(part, this.#filled)
       this.#filled += part.length
       done += part.length
-      if (this.#filled === PIECE) await this.#flush()
+      if (this.#filled < PIECE) continue
+      this.#signal?.throwIfAborted()
+      await this.#flush()
     }
   }
 

@@ -35,18 +35,19 @@ export async function identityOf(
   plan: ModelPlan,
   runner: string,
   fastMath: boolean,
+  signal: AbortSignal | undefined,
 ): Promise<RunIdentity> {
   return {
     version: VERSION,
-    model: await modelDigest(model),
+    model: await modelDigest(model, signal),
     plan: await digestOf(JSON.stringify(comparable(plan))),
     runtime: runner.replace(/ \(.*/, ''), // without threads
     fastMath,
   }
 }
 
-async function modelDigest(model: Model): Promise<string> {
-  const digest = new Digest()
+async function modelDigest(model: Model, signal: AbortSignal | undefined): Promise<string> {
+  const digest = new Digest(signal)
   if (model.externalData.length === 0) await digest.add(await model.runnable())
   else {
     await digest.add(encodeModel(model.proto))
@@ -85,7 +86,7 @@ async function feedsDigest(batches: readonly Feeds[], signal: AbortSignal | unde
     const samples = samplesIn(feeds)
     for (const [name, tensor] of Object.entries(feeds)) {
       signal?.throwIfAborted()
-      const column = columns.get(name) ?? { digest: new Digest(), runs: [], constant: null }
+      const column = columns.get(name) ?? { digest: new Digest(signal), runs: [], constant: null }
       columns.set(name, column)
       await addTensor(column, tensor, samples)
     }

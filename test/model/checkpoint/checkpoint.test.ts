@@ -1,10 +1,13 @@
 /** A run that is interrupted and continued gives the bytes and the report of one that is not, and does no finished stage again. */
+import { create } from '@bufbuild/protobuf'
+import { StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { type RunFile, runFile } from '#src/model/checkpoint/names.js'
 import type { Store } from '#src/model/checkpoint/store.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
+import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import type { PlanModelOptions, ProgressEvent, QuantizeModelResult, RunOptions } from '#src/options.js'
 import { createQuantizer, executorOf, type Quantizer } from '#src/quantizer.js'
 import { feedOf } from '../feeds.js'
@@ -205,6 +208,32 @@ function cutTo(size: number): Case['calibration'] & object {
     const data = Float32Array.from(all.slice(i * size * each, (i + 1) * size * each))
     return { x: { type: 'float32', dims: [data.length / each, 2, 6, 6], data } }
   })
+}
+
+it('compares external data, too', async () => {
+  const checkpoint = new MemoryStore()
+  const { model, files } = external()
+  const own = (bytes: Uint8Array) => {
+    const readExternalData = async () => bytes
+    return run({ ...FIRST, model: () => model }, { checkpoint, readExternalData })
+  }
+  const { model: expected } = await own(files)
+  const again = await counting(() => own(files.slice()))
+  expect([again.solved, Buffer.compare(again.result.model, expected)]).toEqual([0, 0])
+  const other = files.slice()
+  other[0]! ^= 1
+  await expect(own(other)).rejects.toThrow('checkpoint, model: expected the one that it was begun with')
+})
+
+/** The first network with the weight of its first layer in a file beside it. */
+function external(): { model: Uint8Array; files: Uint8Array } {
+  const proto = decodeModel(convolutional())
+  const weight = proto.graph!.initializer.find(({ name }) => name === 'w1')!
+  const files = weight.rawData!.slice()
+  weight.rawData = new Uint8Array(0)
+  weight.dataLocation = TensorProto_DataLocation.EXTERNAL
+  weight.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: 'w1.bin' })]
+  return { model: encodeModel(proto), files }
 }
 
 it('says that it goes on, and reports finished layers like others', async () => {
