@@ -10,6 +10,7 @@
  *     layers/0003-conv1.json    its report, once its error is known
  *     report.json               the report, once the run is done
  */
+import { untilAborted } from '../../aborts.js'
 import type { Shard } from '../../calibration/shard.js'
 import type { Note } from '../../notes.js'
 import type { LayerReport, ProgressEvent, QuantizeReport } from '../../options.js'
@@ -49,8 +50,9 @@ export interface CheckpointOptions {
  */
 export async function openCheckpoint(
   { source, plan }: PlannedModel,
-  { store, restart, runner, fastMath, signal }: CheckpointOptions,
+  { store: given, restart, runner, fastMath, signal }: CheckpointOptions,
 ): Promise<OpenedCheckpoint> {
+  const store = abortableStore(given, signal)
   const identity = await identityOf(source, plan, runner, fastMath, signal)
   const bytes = await store.get(RUN)
   const known = bytes === null || restart ? null : await readRun(bytes)
@@ -71,6 +73,12 @@ export async function openCheckpoint(
     },
   }
 }
+
+/** The store, whose answers are waited for until the signal aborts. */
+const abortableStore = (store: Store, signal: AbortSignal | undefined): Store => ({
+  get: (name) => untilAborted(signal, store.get(name)),
+  set: (name, bytes) => untilAborted(signal, store.set(name, bytes)),
+})
 
 /** A run with the store that its stages are kept in. */
 export class Checkpoint {

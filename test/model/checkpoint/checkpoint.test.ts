@@ -283,6 +283,16 @@ it('is continued in batches that fit into memory', async () => {
   expect(report.notes.map(({ code }) => code)).toContain('BATCHES_CUT')
 })
 
+it.each(['get', 'set'] as const)('can be aborted while its store does not answer to %s', async (what) => {
+  const stop = new AbortController()
+  const never = () => {
+    setTimeout(() => stop.abort(new Error('enough')), 10)
+    return new Promise<never>(() => {})
+  }
+  const checkpoint: Store = { get: async () => null, set: async () => {}, [what]: never }
+  await expect(run(FIRST, { checkpoint, signal: stop.signal })).rejects.toThrow('enough')
+})
+
 it('is refused where it is no store', async () => {
   const checkpoint = { get: async () => null } as unknown as Store
   await expect(run(FIRST, { checkpoint })).rejects.toThrow(
