@@ -134,7 +134,7 @@ describe('gpfq quantize', () => {
     const shown = await gpfq(['quantize', model, '--dry-run'])
     expect(shown.stdout).toMatch(/^layer .* memory +weight size\n/)
     expect(shown.stdout).toMatch(/\ndense1 .* 9\.8 MB +201 kB/)
-    const refused = await gpfq(['quantize', model, '--dry-run', '--memory', '4M'])
+    const refused = await gpfq(['quantize', model, '--dry-run', '--memory', '340M'])
     expect(refused).toMatchObject({ code: 1, stdout: '' })
     expect(refused.stderr).toMatch(
       /^error: layer 'dense1': its 784 inputs need \d+ MiB .* allow more --memory, or leave the layer out with --exclude\n$/,
