@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { rangeError } from '../checks.js'
 import type { Store } from '../model/checkpoint/store.js'
 import { accessError, systemCode } from './access.js'
@@ -44,7 +44,7 @@ export function folderStore(folder: string): Store {
 
 /** @throws RangeError for names that are none of a store: they could lead out of the folder */
 function pathOf(folder: string, name: string): string {
-  if (/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(name)) return join(folder, name)
+  if (/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(name)) return resolve(folder, name)
   throw rangeError('name', 'letters, digits, ".", "-" and "_", in parts with slashes between them', name)
 }
 
@@ -65,11 +65,12 @@ async function write(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Creates a folder, and syncs those that its name is written in. */
+/** Creates a folder, and syncs those that its name is written in. @param path absolute */
 async function createFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true })
   if (first === undefined) return
-  for (let at = dirname(path); at.length >= dirname(first).length; at = dirname(at)) await syncFolder(at)
+  for (let at = path; at.startsWith(first) && at !== dirname(at); at = dirname(at))
+    await syncFolder(dirname(at))
 }
 
 /** Writes the names in a folder to the disk, where the system can. */

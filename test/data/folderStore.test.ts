@@ -24,6 +24,17 @@ it('keeps bytes under names with slashes, in place of others, and leaves no temp
   ])
 })
 
+it('takes the name of a folder that is not there yet', async () => {
+  const before = process.cwd()
+  process.chdir(folder)
+  try {
+    await folderStore('plain').set('run.json', bytesOf('one'))
+  } finally {
+    process.chdir(before)
+  }
+  expect(readFileSync(at('plain/run.json'), 'utf8')).toBe('one')
+}, 10_000)
+
 it('always holds one or the other, while many write to one name', async () => {
   const store = folderStore(at('many'))
   const texts = Array.from({ length: 20 }, (_, i) => String(i).repeat(50_000 + i))
