@@ -45,7 +45,7 @@ const vad = (
   about: 'voice activity, 32 ms a step',
   ...{ package: from, file, further },
   data: ['input=speech/@'],
-  options: [...SPEECH, '--sound-length', '512', ...options],
+  options: [...SPEECH, '--sound-length', '576', '--sound-step', '512', ...options],
   samples: [2000, 2000],
 })
 

@@ -73,6 +73,8 @@ export function foldNode(node: NodeProto, known: Known): SmallTensor | undefined
     case 'Squeeze':
     case 'Unsqueeze': // of one value, the shape of which nothing here depends on
       return a.values.length === 1 ? { dims: [], values: a.values } : undefined
+    case 'Reshape':
+      return b && reshape(a, b, intAttribute(node, 'allowzero', 0) === 1)
     case 'Gather':
       return a.dims.length === 1 && intAttribute(node, 'axis', 0) === 0 && b ? gather(a, b) : undefined
     default:
@@ -86,6 +88,18 @@ function foldShape(node: NodeProto, dims: readonly number[] | undefined): SmallT
   const end = attributeOf(node, 'end') === undefined ? dims.length : intAttribute(node, 'end', 0)
   const values = dims.slice(intAttribute(node, 'start', 0), end)
   return { dims: [values.length], values }
+}
+
+/** The same values in a shape: 0 copies a dimension (without `allowZero`), −1 takes the rest. */
+function reshape(
+  { dims, values }: SmallTensor,
+  shape: SmallTensor,
+  allowZero: boolean,
+): SmallTensor | undefined {
+  const wanted = shape.values.map((dim, i) => (dim === 0 && !allowZero ? (dims[i] ?? 0) : dim))
+  const open = wanted.indexOf(-1)
+  if (open >= 0) wanted[open] = values.length / sizeOf(wanted.filter((_, i) => i !== open))
+  return sizeOf(wanted) === values.length ? { dims: wanted, values } : undefined
 }
 
 function gather({ values }: SmallTensor, { dims, values: indices }: SmallTensor): SmallTensor | undefined {

@@ -133,7 +133,7 @@ describe('gpfq quantize', () => {
   it('shows the memory of each layer with --dry-run, and refuses a plan beyond --memory in words', async () => {
     const shown = await gpfq(['quantize', model, '--dry-run'])
     expect(shown.stdout).toMatch(/^layer .* memory +weight size\n/)
-    expect(shown.stdout).toMatch(/\ndense1 .* 9\.8 MB +201 kB/)
+    expect(shown.stdout).toMatch(/\ndense1 .* 7\.4 MB +201 kB/)
     const refused = await gpfq(['quantize', model, '--dry-run', '--memory', '340M'])
     expect(refused).toMatchObject({ code: 1, stdout: '' })
     expect(refused.stderr).toMatch(

@@ -78,12 +78,23 @@ describe('an If is resolved', () => {
         b.node('Gather', ['s', 'last'], ['d']),
         b.node('Equal', ['d', 'three'], ['c']),
       ],
+      reshape: [
+        b.node('Reshape', ['sr', 'all'], ['s']),
+        b.node('Gather', ['s', 'nought'], ['d']),
+        b.node('Equal', ['d', 'rate'], ['c']),
+      ],
       size: [b.node('Size', ['x'], ['s']), b.node('GreaterOrEqual', ['s', 'three'], ['c'])],
     }
     for (const [name, nodes] of Object.entries(conditions)) {
       const model = b.model(
         [...nodes, b.node('If', ['c'], ['y'], branches())],
-        [b.ints('rate', [], [16000]), b.ints('last', [], [-1]), b.ints('three', [], [3])],
+        [
+          b.ints('rate', [], [16000]),
+          b.ints('last', [], [-1]),
+          b.ints('three', [], [3]),
+          b.ints('all', [1], [-1]),
+          b.ints('nought', [], [0]),
+        ],
         [X, SR],
         ['y'],
       )
