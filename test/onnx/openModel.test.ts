@@ -35,7 +35,7 @@ describe('openModel', () => {
     expect(model).toMatchObject({ byteLength: bytes.length, outputs: ['y'], opset: 13, externalData: [] })
     expect(model.proto.graph!.initializer[0]!.rawData.buffer).toBe(bytes.buffer)
     expect(await model.runnable()).toBe(bytes)
-    expect(await model.whole()).toEqual({ proto: model.proto, bytes: bytes.length })
+    expect(await model.whole()).toEqual({ proto: model.proto, bytes: bytes.length, files: [] })
   })
 
   it('reads a source once, and refuses one that gives too little', async () => {
