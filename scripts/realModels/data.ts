@@ -46,7 +46,7 @@ const VOICES = ['en-us', 'en-gb', 'en-us+f2', 'en-gb+m3', 'en-us+f4', 'en-gb+f3'
 async function makeSpeech(folder: string, set: Set): Promise<void> {
   await mkdir(folder, { recursive: true })
   const seed = seedOf(set)
-  for (let i = 0; i < (set === 'calib' ? 40 : 60); i++) {
+  for (let i = 0; i < (set === 'calib' ? 40 : 20); i++) {
     const draw = (what: number): number => drawAt(seed, i, what)
     const text = `${SENTENCES[(set === 'calib' ? i : i * 3 + 1) % SENTENCES.length]}. ${SENTENCES[Math.floor(draw(1) * SENTENCES.length)]}`
     const voice = VOICES[(i + (set === 'calib' ? 0 : 3)) % VOICES.length]!
