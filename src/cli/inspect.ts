@@ -10,11 +10,11 @@ import { resolveSettings } from '../model/settings.js'
 import { describeNote, type Note } from '../notes.js'
 import { accountFloats, type FloatAccount } from '../onnx/floatAccount.js'
 import { foldBatchNorms } from '../onnx/foldBatchNorm.js'
-import { foldWeights } from '../onnx/foldWeights.js'
+import { foldWeights, homeKey, madeOf } from '../onnx/foldWeights.js'
 import { type FormatOption, formatsFor } from '../onnx/formats/choose.js'
 import { type GraphIndex, indexGraph } from '../onnx/graph.js'
 import type { Layer, Skipped } from '../onnx/layer.js'
-import { findLayers } from '../onnx/layers.js'
+import { findLayers, homeOf } from '../onnx/layers.js'
 import { graphOf } from '../onnx/model.js'
 import { declaredValue } from '../onnx/openModel.js'
 import { likelyStates } from '../onnx/stateNames.js'
@@ -61,6 +61,8 @@ interface Inspection {
     readonly groups: number
     readonly inputs: number
     readonly neurons: number
+    /** Stored tensors that nodes make the weight of by picking and joining; empty for a stored one. */
+    readonly madeOf: readonly string[]
     /** Nodes that read the weight. */
     readonly uses: readonly string[]
     /** Why the weight would be rounded; null where calibration reaches it. */
@@ -159,7 +161,24 @@ async function runInspect(path: string, values: InspectValues, context: CommandC
   for (const line of kernelLines(layers)) terminal.result(`  ${line}`)
   for (const line of roundedLines(layers)) terminal.result(line)
   for (const line of skippedLines(skipped)) terminal.result(line)
+  for (const line of madeLines(layers)) terminal.result(line)
   for (const line of floatLines(inspection.floats)) terminal.result(line)
+}
+
+/** Weights that are listed with what they are made of, and tensors of each, at most. */
+const MOST_MADE = 10
+
+function madeLines(layers: Inspection['layers']): readonly string[] {
+  const made = new Map(
+    layers.flatMap((layer) => (layer.madeOf.length === 0 ? [] : [[layer.weight, layer.madeOf] as const])),
+  )
+  if (made.size === 0) return []
+  const lines = [...made].slice(0, MOST_MADE).map(([weight, sources]) => {
+    const more = sources.length > MOST_MADE ? ` and ${sources.length - MOST_MADE} more` : ''
+    return printable(`  ${weight}: ${sources.slice(0, MOST_MADE).join(', ')}${more}`)
+  })
+  const rest = made.size > MOST_MADE ? [`  ${made.size - MOST_MADE} more`] : []
+  return ['weights that nodes make of stored tensors:', ...lines, ...rest]
 }
 
 function possibleFormats(formats: readonly FormatOption[]): string {
@@ -185,10 +204,13 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
   const { layers, skipped } = findLayers(graph)
   const settings = resolveSettings({ levels: LEVELS, activations: { bits: 8 } })
   const kernels = kernelsByLayer(graph, layers, skipped, new Map(), settings)
+  const made = madeOf({ sources })
   const described: Inspection['layers'][number][] = []
   for (const layer of layers) {
     await pause()
-    described.push(describeLayer(graph, layer, kernels.get(layer)!))
+    const home = homeOf(graph, layer)
+    const stored = { ...home, name: renamed.get(home.name) ?? home.name }
+    described.push(describeLayer(graph, layer, kernels.get(layer)!, made.get(homeKey(stored)) ?? []))
   }
   return {
     model: path,
@@ -207,10 +229,16 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
   }
 }
 
-function describeLayer(graph: GraphIndex, layer: Layer, kernel: LayerKernel): Inspection['layers'][number] {
+function describeLayer(
+  graph: GraphIndex,
+  layer: Layer,
+  kernel: LayerKernel,
+  sources: readonly string[],
+): Inspection['layers'][number] {
   const { name, op, weight, groups, inputs, neurons, uses, unsampled, rounded } = layer
   return {
     ...{ name, op, weight, groups, inputs, neurons },
+    madeOf: sources,
     uses: [...uses, ...unsampled].map(({ node }) => node),
     rounded,
     formats: formatsFor(graph, layer, LEVELS, inputs),

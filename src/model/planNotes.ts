@@ -1,6 +1,7 @@
 /** Notes of a plan about the model as it is: what a caller should know before anything runs. */
 import type { Note } from '../notes.js'
 import type { IntegerPlan } from '../onnx/activations/integers.js'
+import { homeKey } from '../onnx/foldWeights.js'
 import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer } from '../onnx/layer.js'
 import { floatCopies, weightMagnitude } from '../onnx/layers.js'
@@ -65,10 +66,14 @@ const copyNotes = (graph: GraphIndex, layers: readonly Layer[]): readonly Note[]
 /** Up to IR version 3 every initializer is declared as an input; from 4 on that lets a caller replace it. */
 const IR_WITH_DECLARED_INITIALIZERS = 3
 
-function overridableNotes({ whole, renamed }: PreparedModel, layers: readonly Layer[]): readonly Note[] {
+function overridableNotes(
+  { whole, renamed, sources }: PreparedModel,
+  layers: readonly Layer[],
+): readonly Note[] {
   if (whole.irVersion <= IR_WITH_DECLARED_INITIALIZERS) return []
   const inputs = new Set(graphOf(whole).input.map(({ name }) => name))
   const weights = new Set(layers.map(({ weight }) => renamed.get(weight) ?? weight))
+  for (const name of inputs) if (sources.has(homeKey({ graph: 0, name }))) weights.add(name)
   const overridable = [...weights].filter((weight) => inputs.has(weight)).map((weight) => `'${weight}'`)
   if (overridable.length === 0) return []
   const text = `inputs of the model with these names (${listed(overridable)}) are gone: their weights are constants now`

@@ -42,7 +42,7 @@ export interface Chain {
 
 /** Steps and axes of a chain that is followed: many times what exporters write. Time and memory are bounded by them. */
 const MOST_STEPS = 64
-const MOST_AXES = 16
+export const MOST_AXES = 16
 
 const chains = new WeakMap<GraphIndex, Map<string, Chain | string>>()
 
@@ -283,18 +283,38 @@ function transpose<T extends Float32Array | Int32Array>(
   perm: readonly number[],
   to: T,
 ): T {
-  const strides = dims.map((_, i) => sizeOf(dims.slice(i + 1)))
-  const shape = perm.map((axis) => dims[axis] as number)
-  const step = perm.map((axis) => strides[axis] as number)
-  const index = shape.map(() => 0)
-  let at = 0
+  const strides = stridesOf(dims)
+  const permuted = (list: readonly number[]): number[] => perm.map((axis) => list[axis] as number)
+  return copyStrided(from, { dims: permuted(dims), strides: permuted(strides), first: 0 }, to)
+}
+
+/** How far apart neighbours along each axis are, row-major. */
+export function stridesOf(dims: readonly number[]): number[] {
+  return dims.map((_, i) => sizeOf(dims.slice(i + 1)))
+}
+
+/** Values of a tensor: their shape, how far apart neighbours along each axis are, and where the first one is. */
+interface Strided {
+  readonly dims: readonly number[]
+  readonly strides: readonly number[]
+  readonly first: number
+}
+
+/** Copies such values in row-major order; returns `to`. */
+export function copyStrided<T extends Float32Array | Int32Array>(
+  from: T,
+  { dims, strides, first }: Strided,
+  to: T,
+): T {
+  const index = dims.map(() => 0)
+  let at = first
   for (let i = 0; i < to.length; i++) {
     to[i] = from[at] as number
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += step[axis] as number
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      at += strides[axis] as number
       index[axis] = (index[axis] as number) + 1
-      if ((index[axis] as number) < (shape[axis] as number)) break
-      at -= (step[axis] as number) * (shape[axis] as number)
+      if ((index[axis] as number) < (dims[axis] as number)) break
+      at -= (strides[axis] as number) * (dims[axis] as number)
       index[axis] = 0
     }
   }

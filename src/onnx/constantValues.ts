@@ -1,12 +1,13 @@
 /**
  * Float tensors that nodes compute from stored ones by picking, joining and rearranging their values: what exporters put between
- * a weight and its node where one layer's weight is a part of a tensor, or several of them. Nothing is computed that could
- * make more values than the file holds.
+ * a weight and its node where one layer's weight is a part of a tensor, or several of them. Sizes are known before values are
+ * copied: no tensor has more values than the file holds, and all together a few times as many. Not followed are empty tensors,
+ * and float64, which is read as float32.
  */
 import { create } from '@bufbuild/protobuf'
-import { type NodeProto, TensorProtoSchema } from 'onnx-buf'
+import { TensorProto_DataType as DataType, type NodeProto, TensorProtoSchema } from 'onnx-buf'
 import { intAttribute, intsAttribute } from './attributes.js'
-import { applyChain, behindLink, isLink } from './chain.js'
+import { applyChain, behindLink, copyStrided, isLink, MOST_AXES, stridesOf } from './chain.js'
 import type { GraphIndex } from './graph.js'
 import { isDefaultDomain } from './model.js'
 import { countOf, dimsOf, isFloatType, readFloats, readInts, sizeOf } from './tensor.js'
@@ -21,12 +22,15 @@ type Pick = (
   graph: GraphIndex,
   node: NodeProto,
   inputs: readonly FloatValues[],
+  /** Values that an output may have. */
+  most: number,
 ) => readonly (FloatValues | null)[] | null
 
 /** Operators that pick and join, beside the links of a chain. They give one value an output, null where they cannot be followed. */
 const PICKS: ReadonlyMap<string, Pick> = new Map<string, Pick>([
   ['Dropout', (graph, node, [data]) => (isInference(graph, node) ? [data!] : null)],
-  ['Concat', (_, node, inputs) => [concat(inputs, intAttribute(node, 'axis', 0))]],
+  ['Concat', (_, node, inputs, most) => [concat(inputs, intAttribute(node, 'axis', 0), most)]],
+  ['Gather', (graph, node, [data], most) => [gather(graph, node, data!, most)]],
   ['Slice', (graph, node, [data]) => [slice(graph, node, data!)]],
   ['Split', (graph, node, [data]) => split(graph, node, data!)],
 ])
@@ -50,7 +54,7 @@ export class ConstantValues {
   /** Values of a tensor at most, and of all that may still be computed. */
   readonly #most: number
   #left: number
-  /** Nodes that may still be visited in search of sources. */
+  /** Inputs of nodes that may still be followed in search of sources. */
   #visits: number
 
   /** @param most values that the file holds */
@@ -58,7 +62,7 @@ export class ConstantValues {
     this.#graph = graph
     this.#most = most
     this.#left = 4 * most
-    this.#visits = 16 * graph.nodes.length
+    this.#visits = 16 * graph.nodes.reduce((sum, { input }) => sum + input.length, 1)
   }
 
   /** The values of a tensor; null where they do not follow from stored ones in this way. */
@@ -76,8 +80,8 @@ export class ConstantValues {
           ? []
           : operandsOf(node).filter((operand) => !this.#known.has(operand))
       // A part of a circle would be missing for ever; a graph has none.
-      if (missing.length > 0) open.push(...missing)
-      else this.#settle(name, node)
+      if (missing.length === 0) this.#settle(name, node)
+      for (const operand of missing) open.push(operand)
     }
     return this.#known.get(tensor) ?? null
   }
@@ -88,13 +92,13 @@ export class ConstantValues {
     const seen = new Set<string>()
     const open = [tensor]
     for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      if (seen.has(name)) continue
       if (--this.#visits < 0) return null
+      if (seen.has(name)) continue
       seen.add(name)
       const producer = this.#graph.producer(name)
       const node = producer === undefined ? undefined : this.#graph.nodes[producer]!
       if (node === undefined || node.opType === 'Constant') found.add(name)
-      else open.push(...operandsOf(node))
+      else for (const operand of operandsOf(node).toReversed()) open.push(operand)
     }
     return [...found]
   }
@@ -108,20 +112,24 @@ export class ConstantValues {
     const inputs = operandsOf(node).map((operand) => this.#known.get(operand) ?? null)
     const complete = inputs.filter((value): value is FloatValues => value !== null)
     if (complete.length < inputs.length || inputs.length === 0) return
+    const most = Math.min(this.#most, this.#left)
+    if (node.opType !== 'Slice' && node.opType !== 'Gather' && complete[0]!.values.length > most) return
     const made = isLink(node)
       ? [throughLink(this.#graph, node, complete[0]!)]
-      : (PICKS.get(node.opType)?.(this.#graph, node, complete) ?? [])
+      : (PICKS.get(node.opType)?.(this.#graph, node, complete, most) ?? [])
     made.forEach((value, i) => {
       const count = value?.values.length ?? 0
       this.#left -= count
-      if (value !== null && count <= this.#most && this.#left >= 0)
-        this.#known.set(node.output[i] ?? '', value)
+      if (value !== null && count > 0 && this.#left >= 0) this.#known.set(node.output[i] ?? '', value)
     })
   }
 
   #stored(name: string): FloatValues | null {
     const stored = this.#graph.constant(name)
-    if (stored === undefined || !isFloatType(stored.dataType) || countOf(stored) > this.#most) return null
+    if (stored === undefined || !isFloatType(stored.dataType) || stored.dataType === DataType.DOUBLE)
+      return null
+    const count = countOf(stored)
+    if (count === 0 || count > this.#most || stored.dims.length > MOST_AXES) return null
     return { values: readFloats(stored), dims: dimsOf(stored), elemType: stored.dataType }
   }
 }
@@ -129,7 +137,7 @@ export class ConstantValues {
 function throughLink(graph: GraphIndex, node: NodeProto, { values, dims, elemType }: FloatValues) {
   const start = { source: '', stored: create(TensorProtoSchema), steps: [], moves: '', reshapes: 0 }
   const chain = behindLink(graph, { ...start, dims, elemType }, node)
-  return typeof chain === 'string'
+  return typeof chain === 'string' || chain.elemType === DataType.DOUBLE
     ? null
     : { values: applyChain(chain, values), dims: chain.dims, elemType: chain.elemType }
 }
@@ -145,7 +153,7 @@ function isInference(graph: GraphIndex, { input }: NodeProto): boolean {
 const axisOf = (axis: number, rank: number): number | null =>
   axis >= -rank && axis < rank ? (axis + rank) % rank : null
 
-function concat(inputs: readonly FloatValues[], axis: number): FloatValues | null {
+function concat(inputs: readonly FloatValues[], axis: number, most: number): FloatValues | null {
   const { dims, elemType } = inputs[0]!
   const at = axisOf(axis, dims.length)
   const others = (value: FloatValues): string => value.dims.map((dim, i) => (i === at ? '' : dim)).join()
@@ -155,11 +163,12 @@ function concat(inputs: readonly FloatValues[], axis: number): FloatValues | nul
       value.elemType === elemType &&
       others(value) === others(inputs[0]!),
   )
-  if (at === null || !fits) return null
+  const count = inputs.reduce((sum, { values }) => sum + values.length, 0)
+  if (at === null || !fits || count > most) return null
   const total = inputs.reduce((sum, value) => sum + value.dims[at]!, 0)
   const outer = sizeOf(dims.slice(0, at))
   const rows = inputs.map((value) => sizeOf(value.dims.slice(at)))
-  const values = new Float32Array(inputs.reduce((sum, value) => sum + value.values.length, 0))
+  const values = new Float32Array(count)
   let to = 0
   for (let i = 0; i < outer; i++)
     for (const [k, value] of inputs.entries()) {
@@ -169,22 +178,48 @@ function concat(inputs: readonly FloatValues[], axis: number): FloatValues | nul
   return { values, dims: dims.with(at, total), elemType }
 }
 
-/** Entries of one axis: `count` from `start` on, every `step`-th. */
-function along(
-  { values, dims, elemType }: FloatValues,
-  at: number,
-  start: number,
-  step: number,
-  count: number,
-): FloatValues {
-  const [outer, inner] = [sizeOf(dims.slice(0, at)), sizeOf(dims.slice(at + 1))]
+/** Entries of an axis: `count` from `start` on, every `step`-th. */
+interface Range {
+  readonly axis: number
+  readonly start: number
+  readonly step: number
+  readonly count: number
+}
+
+/** The entries in all of these ranges, of which each has an axis of its own. */
+function within({ values, dims, elemType }: FloatValues, ranges: readonly Range[]): FloatValues | null {
+  if (ranges.some(({ count }) => count === 0)) return null
+  const taken = [...dims]
+  const strides = stridesOf(dims)
+  let first = 0
+  for (const { axis, start, step, count } of ranges) {
+    const stride = strides[axis]!
+    taken[axis] = count
+    strides[axis] = stride * step
+    first += start * stride
+  }
+  const to = new Float32Array(sizeOf(taken))
+  return { values: copyStrided(values, { dims: taken, strides, first }, to), dims: taken, elemType }
+}
+
+/** Entries of an axis by their numbers, which take the place of the axis in the shape. */
+function gather(graph: GraphIndex, node: NodeProto, data: FloatValues, most: number): FloatValues | null {
+  const { values, dims, elemType } = data
+  const at = axisOf(intAttribute(node, 'axis', 0), dims.length)
+  const stored = graph.constant(node.input[1] ?? '')
+  if (at === null || stored === undefined) return null
+  const [outer, inner, dim] = [sizeOf(dims.slice(0, at)), sizeOf(dims.slice(at + 1)), dims[at]!]
+  const count = countOf(stored)
+  if (outer * count * inner > most || stored.dims.length + dims.length > MOST_AXES + 1) return null
+  const places = readInts(stored).map((place) => (place < 0 ? place + dim : place))
+  if (places.some((place) => place < 0 || place >= dim)) return null
   const out = new Float32Array(outer * count * inner)
   for (let i = 0; i < outer; i++)
-    for (let k = 0; k < count; k++) {
-      const from = (i * dims[at]! + start + k * step) * inner
+    for (const [k, place] of places.entries()) {
+      const from = (i * dim + place) * inner
       out.set(values.subarray(from, from + inner), (i * count + k) * inner)
     }
-  return { values: out, dims: dims.with(at, count), elemType }
+  return { values: out, dims: [...dims.slice(0, at), ...dimsOf(stored), ...dims.slice(at + 1)], elemType }
 }
 
 function slice(graph: GraphIndex, node: NodeProto, data: FloatValues): FloatValues | null {
@@ -198,23 +233,27 @@ function slice(graph: GraphIndex, node: NodeProto, data: FloatValues): FloatValu
   const axes = given(3, 'axes')
   const steps = given(4, 'steps')
   if (!starts || !ends || axes === null || steps === null || starts.length !== ends.length) return null
-  let result: FloatValues | null = data
+  const ranges: Range[] = []
   for (const [i, first] of starts.entries()) {
     const at = axisOf(axes === undefined ? i : (axes[i] ?? Number.NaN), data.dims.length)
     const step = steps === undefined ? 1 : (steps[i] ?? 0)
-    if (at === null || result === null || step === 0 || !Number.isInteger(step)) return null
+    if (at === null || step === 0 || ranges.some(({ axis }) => axis === at)) return null
     const dim = data.dims[at]!
     const from = (value: number): number => (value < 0 ? value + dim : value)
     const clamp = (value: number, least: number, most: number): number =>
       Math.max(least, Math.min(most, value))
     const start = step > 0 ? clamp(from(first), 0, dim) : clamp(from(first), 0, dim - 1)
     const end = step > 0 ? clamp(from(ends[i]!), 0, dim) : clamp(from(ends[i]!), -1, dim - 1)
-    result = along(result, at, start, step, Math.max(0, Math.ceil((end - start) / step)))
+    ranges.push({ axis: at, start, step, count: Math.max(0, Math.ceil((end - start) / step)) })
   }
-  return result
+  return within(data, ranges)
 }
 
-function split(graph: GraphIndex, node: NodeProto, data: FloatValues): readonly FloatValues[] | null {
+function split(
+  graph: GraphIndex,
+  node: NodeProto,
+  data: FloatValues,
+): readonly (FloatValues | null)[] | null {
   const at = axisOf(intAttribute(node, 'axis', 0), data.dims.length)
   if (at === null) return null
   const dim = data.dims[at]!
@@ -230,6 +269,6 @@ function split(graph: GraphIndex, node: NodeProto, data: FloatValues): readonly 
   let start = 0
   return sizes.map((length) => {
     start += length
-    return along(data, at, start - length, 1, length)
+    return within(data, [{ axis: at, start: start - length, step: 1, count: length }])
   })
 }

@@ -27,6 +27,20 @@ export interface FoldedWeights {
 /** A key for where a tensor is. */
 export const homeKey = ({ graph, name }: Home): string => `${graph} ${name}`
 
+/** The weights that were folded, by `homeKey` → names of the tensors that each was made of. */
+export function madeOf({ sources }: Pick<FoldedWeights, 'sources'>): ReadonlyMap<string, readonly string[]> {
+  const made = new Map<string, string[]>()
+  for (const [key, homes] of sources) {
+    const name = key.slice(key.indexOf(' ') + 1)
+    for (const home of homes) {
+      const list = made.get(homeKey(home))
+      if (list === undefined) made.set(homeKey(home), [name])
+      else list.push(name)
+    }
+  }
+  return made
+}
+
 /** Operators beside Conv, Gemm, MatMul and recurrent ones that read a weight as their second operand. */
 const OTHERS: ReadonlySet<string> = new Set(['ConvTranspose', 'FusedMatMul', 'Attention'])
 
@@ -124,10 +138,11 @@ function joined(all: readonly Folded[]): readonly Folded[] {
   const known = new Map<string, Folded[]>()
   for (const folded of all) {
     const { dims, elemType } = folded.value
-    const key = JSON.stringify([folded.sources, dims, elemType, hashOf(folded.value.values)])
+    const words = wordsOf(folded.value)
+    const key = JSON.stringify([folded.sources, dims, elemType, hashOf(words)])
     const list = known.get(key) ?? []
     known.set(key, list)
-    const equal = list.findIndex(({ value }) => value.values.every((v, i) => v === folded.value.values[i]))
+    const equal = list.findIndex(({ value }) => wordsOf(value).every((word, i) => word === words[i]))
     const other = list[equal]
     if (other === undefined) list.push(folded)
     else list[equal] = { ...other, tensors: [...other.tensors, ...folded.tensors] }
@@ -135,42 +150,86 @@ function joined(all: readonly Folded[]): readonly Folded[] {
   return [...known.values()].flat()
 }
 
+/** The bits of values: NaN equals itself, and 0 is not −0. */
+const wordsOf = ({ values }: FloatValues): Uint32Array =>
+  new Uint32Array(values.buffer, values.byteOffset, values.length)
+
 /** A number that few other values have. */
-function hashOf(values: Float32Array): number {
-  let hash = 0x811c9dc5
-  for (const word of new Uint32Array(values.buffer, values.byteOffset, values.length))
-    hash = Math.imul(hash ^ word, 0x01000193)
-  return hash
-}
+const hashOf = (words: Uint32Array): number =>
+  words.reduce((hash, word) => Math.imul(hash ^ word, 0x01000193), 0x811c9dc5)
 
 interface Folding<Weight extends Folded = Folded> {
   readonly weights: readonly Weight[]
   /** Nodes that only weights which are folded need. */
   readonly absorbed: ReadonlySet<number>
+  /** Constants that nothing reads any more. */
   readonly freed: ReadonlySet<string>
 }
 
-/** So often weights are left out because of others that were, before nothing is folded. */
-const ROUNDS = 8
-
-/** The weights that can be folded: those whose sources nothing else reads. Null if there are none, or the file would grow. */
+/**
+ * The weights that can be folded; null if there are none. Weights that share sources are folded together or not at all: where
+ * nothing else reads these sources, and the weights have no more values than they have.
+ */
 function settle(graph: GraphIndex, all: readonly Folded[]): Folding | null {
-  let weights = all
-  for (let round = 0; round < ROUNDS && weights.length > 0; round++) {
-    const absorbed = absorbedNodes(graph, weights)
-    const isFreed = (source: string): boolean =>
-      !graph.isOutput(source) && graph.consumers(source).every((node) => absorbed.has(node))
-    const freed = new Set([...new Set(weights.flatMap(({ sources }) => sources))].filter(isFreed))
-    const left = weights.filter(({ sources }) => sources.every((source) => freed.has(source)))
-    if (left.length === weights.length) {
-      const count = (tensor: string): number => countOf(graph.constant(tensor)!)
-      const before = [...freed].reduce((sum, source) => sum + count(source), 0)
-      const after = weights.reduce((sum, { value }) => sum + value.values.length, 0)
-      return after <= before ? { weights, absorbed, freed } : null
+  const read = absorbedNodes(graph, all)
+  const isFreed = (source: string): boolean =>
+    !graph.isOutput(source) && graph.consumers(source).every((node) => read.has(node))
+  const count = (tensor: string): number => countOf(graph.constant(tensor)!)
+  const weights = grouped(all).flatMap((group) => {
+    const sources = [...new Set(group.flatMap((folded) => folded.sources))]
+    const before = sources.reduce((sum, source) => sum + count(source), 0)
+    const after = group.reduce((sum, { value }) => sum + value.values.length, 0)
+    return sources.every(isFreed) && after <= before ? group : []
+  })
+  if (weights.length === 0) return null
+  const absorbed = weights.length === all.length ? read : absorbedNodes(graph, weights)
+  const sources = new Set(weights.flatMap((folded) => folded.sources))
+  return { weights, absorbed, freed: freedConstants(graph, absorbed, sources) }
+}
+
+/** Weights by the sources that they share. */
+function grouped(all: readonly Folded[]): readonly (readonly Folded[])[] {
+  const bySource = new Map<string, Folded[]>()
+  for (const folded of all)
+    for (const source of folded.sources) {
+      const list = bySource.get(source)
+      if (list === undefined) bySource.set(source, [folded])
+      else list.push(folded)
     }
-    weights = left
-  }
-  return null
+  const seen = new Set<Folded>()
+  return all.flatMap((first) => {
+    if (seen.has(first)) return []
+    const group: Folded[] = []
+    const open = [first]
+    for (let folded = open.pop(); folded !== undefined; folded = open.pop()) {
+      if (seen.has(folded)) continue
+      seen.add(folded)
+      group.push(folded)
+      for (const source of folded.sources) {
+        for (const other of bySource.get(source) ?? []) open.push(other)
+        bySource.delete(source)
+      }
+    }
+    return [group]
+  })
+}
+
+/** Constants that only absorbed nodes read: sources, and sizes and places that are no inputs of the model. */
+function freedConstants(
+  graph: GraphIndex,
+  absorbed: ReadonlySet<number>,
+  sources: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const declared = new Set(graphOf(graph.model).input.map(({ name }) => name))
+  const read = new Set([...absorbed].flatMap((node) => graph.nodes[node]!.input))
+  return new Set(
+    [...read].filter(
+      (tensor) =>
+        (sources.has(tensor) || (graph.isConstant(tensor) && !declared.has(tensor))) &&
+        !graph.isOutput(tensor) &&
+        graph.consumers(tensor).every((node) => absorbed.has(node)),
+    ),
+  )
 }
 
 /** The constant nodes before weights whose outputs are all weights, or read by such nodes alone. */
@@ -182,7 +241,7 @@ function absorbedNodes(graph: GraphIndex, weights: readonly Folded[]): ReadonlyS
     const producer = graph.producer(tensor)
     if (producer === undefined || before.has(producer)) continue
     before.add(producer)
-    open.push(...graph.nodes[producer]!.input)
+    for (const input of graph.nodes[producer]!.input) open.push(input)
   }
   const absorbed = new Set<number>()
   for (const node of graph.order.toReversed()) {
@@ -215,7 +274,9 @@ class Rewriting {
     for (const folded of weights) {
       if (folded.tensors.length === 1) continue
       const { graph } = folded.home
-      this.#shared.set(graph, [...(this.#shared.get(graph) ?? []), constantOf(folded)])
+      const list = this.#shared.get(graph)
+      if (list === undefined) this.#shared.set(graph, [constantOf(folded)])
+      else list.push(constantOf(folded))
     }
     this.#freed = new Set([...freed].map((source) => homeKey(flat.home(source))))
   }
@@ -249,6 +310,7 @@ class Rewriting {
     copy.node = [...(this.#shared.get(graph) ?? []), ...nodes]
     copy.initializer = old.initializer.filter(isKept)
     copy.input = old.input.filter(isKept)
+    copy.valueInfo = old.valueInfo.filter(isKept)
     return copy
   }
 

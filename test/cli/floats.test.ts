@@ -1,6 +1,11 @@
+import { writeFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { floatLines, quantizedShare } from '#src/cli/floats.js'
-import { DIGITS, gpfq } from './run.js'
+import { encodeModel } from '#src/onnx/model.js'
+import * as b from '../onnx/build.js'
+import { DIGITS, gpfq, temporaryFolder } from './run.js'
+
+const at = temporaryFolder()
 
 const kept = [
   { place: "'table'", bytes: 450, reason: 'an embedding table stays float' },
@@ -38,4 +43,30 @@ it('is in what inspect, a dry run and a run print', async () => {
   const { stdout, stderr } = await gpfq(['quantize', model, '--dry-run'])
   expect(stdout).toMatch(share)
   expect(stderr).toMatch(/\n {2}layers +4 to quantize, with 99\.\d % of the float bytes\n/)
+})
+
+it('names the stored tensors that a weight is made of', async () => {
+  const path = at('joined.onnx')
+  const model = b.model(
+    [
+      b.node('Concat', ['upper', 'lower'], ['joined'], { axis: 0 }),
+      b.node('MatMul', ['x', 'joined'], ['h'], {}, 'first'),
+      b.node('MatMul', ['h', 'plain'], ['y'], {}, 'second'),
+    ],
+    [b.noisy('upper', [3, 8], 1), b.noisy('lower', [5, 8], 2), b.noisy('plain', [8, 8], 3)],
+    [b.value('x', b.DataType.FLOAT, ['n', 8])],
+    ['y'],
+  )
+  writeFileSync(path, encodeModel(model))
+  const { stdout } = await gpfq(['inspect', path])
+  expect(stdout).toContain(
+    '\nweights that nodes make of stored tensors:\n  joined: upper, lower\nfloat values 512 B: ',
+  )
+  const { layers } = JSON.parse((await gpfq(['inspect', path, '--json'])).stdout) as {
+    layers: { name: string; madeOf: string[] }[]
+  }
+  expect(layers.map(({ name, madeOf }) => [name, madeOf])).toEqual([
+    ['first', ['upper', 'lower']],
+    ['second', []],
+  ])
 })

@@ -8,6 +8,7 @@ import { indexGraph } from '#src/onnx/graph.js'
 import { findLayers } from '#src/onnx/layers.js'
 import { decodeModel, encodeModel } from '#src/onnx/model.js'
 import { openModel } from '#src/onnx/openModel.js'
+import { makeTensor } from '#src/onnx/tensor.js'
 import { feedOf, outputsOf } from '../model/feeds.js'
 import * as b from './build.js'
 
@@ -62,6 +63,121 @@ describe('folding', () => {
       expect(layers.map(({ name }) => name)).toEqual(['q', 'k', 'v'])
       expect(floats).toEqual({ bytes: 4 * N * 3 * N, quantized: 4 * N * 3 * N, kept: [] })
     }
+  })
+
+  it('takes entries by their numbers, as Gather does, where they are not more than before', async () => {
+    const places = fc.array(fc.integer({ min: -6, max: 5 }), { minLength: 1, maxLength: 8 })
+    await fc.assert(
+      fc.asyncProperty(places, fc.constantFrom(0, 1, -1), async (at, axis) => {
+        const model = modelOf(
+          [b.node('Gather', ['w', 'at'], ['f'], { axis }), b.node('MatMul', ['x', 'f'], ['y'])],
+          [b.noisy('w', [6, 6], 5), b.ints('at', [at.length], at)],
+          ['y'],
+        )
+        const folded = foldWeights(model).model
+        expect(folded.graph!.node[0]!.opType).toBe(at.length <= 6 ? 'Constant' : 'Gather')
+        for (const own of [model, folded]) own.graph!.output = [b.value('f')]
+        expect(await outputsOf(withoutReader(folded), {})).toEqual(await outputsOf(withoutReader(model), {}))
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  const layer = (parts: string[]): NodeProto[] => [
+    b.node('Concat', parts, ['joined'], { axis: 0 }),
+    b.node('MatMul', ['x', 'joined'], ['good'], {}, 'good'),
+  ]
+  const halves = [b.noisy('upper', [N / 2, N], 1), b.noisy('lower', [N / 2, N], 2)]
+
+  it('is not hindered by other weights: those that would grow, and those that share tensors with each other in a row', async () => {
+    const overlapping = [0, 1].flatMap((i) => [
+      b.node('Slice', ['w', `from${i}`, `to${i}`], [`part${i}`]),
+      b.node('MatMul', ['x', `part${i}`], [`p${i}`], {}, `p${i}`),
+    ])
+    const places = [0, 1].flatMap((i) => [b.ints(`from${i}`, [1], [i]), b.ints(`to${i}`, [1], [i + N])])
+    const grows = modelOf(
+      [...overlapping, ...layer(['upper', 'lower'])],
+      [...halves, b.noisy('w', [N + 1, N], 3), ...places],
+      ['good', 'p0', 'p1'],
+    )
+    const LONG = 12
+    const row = Array.from({ length: LONG }, (_, i) => [
+      b.node('Concat', [`s${i}`, `s${i + 1}`], [`w${i}`], { axis: 0 }),
+      b.node('MatMul', ['x', `w${i}`], [`y${i}`], {}, `y${i}`),
+    ])
+    const pieces = Array.from({ length: LONG + 1 }, (_, i) =>
+      b.noisy(`s${i}`, [i % 2 === 0 ? 1 : N - 1, N], i + 1),
+    )
+    const inRow = modelOf(
+      [...row.flat(), b.node('Add', ['x', 's0'], ['z']), ...layer(['upper', 'lower'])],
+      [...halves, ...pieces],
+      ['good', 'z', ...row.map((_, i) => `y${i}`)],
+    )
+    for (const model of [grows, inRow]) expect(namesOf(await expectSame(model))).toEqual(['good'])
+  })
+
+  it('leaves float64 as it is, which float32 does not hold', () => {
+    const double = (name: string) =>
+      makeTensor(name, b.DataType.DOUBLE, [N / 2, N], new Float64Array((N * N) / 2).fill(1 / 3))
+    const model = modelOf(layer(['upper', 'lower']), [double('upper'), double('lower')], ['good'])
+    expect(foldWeights(model).model).toBe(model)
+  })
+
+  it('drops sizes, places and declared shapes that nothing reads any more', async () => {
+    const model = modelOf(
+      [
+        b.node('Slice', ['w', 'from', 'to'], ['part']),
+        b.node('Identity', ['part'], ['between']),
+        b.node('Slice', ['between', 'from', 'end'], ['own']),
+        b.node('MatMul', ['x', 'own'], ['y']),
+        b.node('Unsqueeze', ['y', 'from'], ['z']),
+      ],
+      [
+        b.noisy('w', [N + 3, N], 1),
+        b.ints('from', [1], [0]),
+        b.ints('to', [1], [N + 1]),
+        b.ints('end', [1], [N]),
+      ],
+      ['z'],
+    )
+    model.graph!.valueInfo = ['part', 'between', 'own', 'y'].map((name) => b.value(name))
+    const { graph } = await expectSame(model)
+    expect(graph!.initializer.map(({ name }) => name)).toEqual(['from'])
+    expect(graph!.valueInfo.map(({ name }) => name)).toEqual(['own', 'y'])
+  })
+
+  it('says which inputs of the model are gone', async () => {
+    const model = modelOf(layer(['upper', 'lower']), halves, ['good'])
+    model.graph!.input.push(b.value('upper', b.DataType.FLOAT, [N / 2, N]))
+    await expectSame(model)
+    const { notes } = await planModel(encodeModel(model), {})
+    expect(notes.map(({ code, text }) => [code, text])).toEqual([
+      [
+        'WEIGHTS_NOT_INPUTS',
+        "inputs of the model with these names ('upper') are gone: their weights are constants now",
+      ],
+    ])
+  })
+
+  it('takes any number of tensors, and no memory for what is left out', () => {
+    const many = Array.from({ length: 150_000 }, (_, i) => b.floats(`p${i}`, [1, 2], [i, 1]))
+    const wide = modelOf(layer(many.map(({ name }) => name)), many, ['good'])
+    expect(namesOf(foldWeights(wide).model)).toEqual(['good'])
+    // 10^12 values, if they were made
+    const again = modelOf(
+      layer(new Array<string>(1_000_000).fill('w')),
+      [b.noisy('w', [1000, 1000], 1)],
+      ['good'],
+    )
+    expect(foldWeights(again).model).toBe(again)
+    // no values in 2^40 rows
+    const empty = { ...b.floats('w', [0, N], []), dims: [2n ** 40n, 0n] }
+    const nothing = modelOf(
+      [b.node('Slice', ['w', 'from', 'to'], ['own']), b.node('MatMul', ['x', 'own'], ['y'])],
+      [empty, b.ints('from', [1], [0]), b.ints('to', [1], [2 ** 41]), b.noisy('idle', [N], 1)],
+      ['y'],
+    )
+    expect(foldWeights(nothing).model).toBe(nothing)
   })
 
   it('leaves weights whose sources something else reads, and weights that would make the file larger', async () => {
