@@ -120,7 +120,8 @@ export class ConstantValues {
     made.forEach((value, i) => {
       const count = value?.values.length ?? 0
       this.#left -= count
-      if (value !== null && count > 0 && this.#left >= 0) this.#known.set(node.output[i] ?? '', value)
+      const output = node.output[i] ?? ''
+      if (value !== null && count > 0 && this.#left >= 0 && output !== '') this.#known.set(output, value)
     })
   }
 

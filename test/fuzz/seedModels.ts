@@ -47,6 +47,39 @@ function convolutions(): ModelProto {
   )
 }
 
+/** Weights that are picked out of stored tensors and joined from several, in a body, too. */
+function parts(): ModelProto {
+  const body = b.graph(
+    [b.node('Slice', ['w2', 'zero', 'eight', 'zero', 'one'], ['inner']), dense('inner', 'x', 'z')],
+    [],
+    [],
+    ['z'],
+  )
+  return b.model(
+    [
+      b.node('Split', ['w1', 'lengths'], ['upper', 'lower'], { axis: 0 }),
+      b.node('Gather', ['lower', 'zero'], ['picked'], { axis: 0 }),
+      b.node('Unsqueeze', ['upper', 'zero'], ['u']),
+      b.node('Squeeze', ['u', 'zero'], ['s']),
+      b.node('Concat', ['picked', 's'], ['joined'], { axis: 0 }),
+      b.node('Dropout', ['joined'], ['d']),
+      dense('d', 'x', 'h'),
+      b.node('If', ['c'], ['y'], { then_branch: body, else_branch: body }),
+    ],
+    [
+      b.noisy('w1', [8, 8], 1),
+      b.noisy('w2', [9, 8], 2),
+      b.ints('lengths', [2], [7, 1]),
+      ...[['zero', 0] as const, ['one', 1] as const, ['eight', 8] as const].map(([name, value]) =>
+        b.ints(name, [1], [value]),
+      ),
+    ],
+    [x(), b.value('c', b.DataType.BOOL, [])],
+    ['h', 'y'],
+    { opset: 17 },
+  )
+}
+
 function chains(): ModelProto {
   const model = b.model(
     [
@@ -187,6 +220,7 @@ export const EXTERNAL_PATH = 'weights.bin'
 export const seedModels = (): readonly ModelProto[] => [
   convolutions(),
   chains(),
+  parts(),
   bodies(),
   others(),
   recurrent(),

@@ -116,6 +116,12 @@ describe('folding', () => {
     for (const model of [grows, inRow]) expect(namesOf(await expectSame(model))).toEqual(['good'])
   })
 
+  it('takes an output without a name for nothing that could be read', () => {
+    const nodes = [b.node('Split', ['w'], ['upper', ''], { axis: 0 }), ...layer(['upper', ''])]
+    const model = modelOf(nodes, [b.noisy('w', [N, N], 1)], ['good'])
+    expect(foldWeights(model).model).toBe(model)
+  })
+
   it('leaves float64 as it is, which float32 does not hold', () => {
     const double = (name: string) =>
       makeTensor(name, b.DataType.DOUBLE, [N / 2, N], new Float64Array((N * N) / 2).fill(1 / 3))
