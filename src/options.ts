@@ -8,6 +8,7 @@ import type { Speed } from './calibration/speed.js'
 import type { VerifiedOutput } from './calibration/verify.js'
 import type { METHOD_TABLE } from './methods/methods.js'
 import type { Store } from './model/checkpoint/store.js'
+import type { Cluster } from './model/clusterSteps.js'
 import type { GivenInput } from './model/givenInputs.js'
 import type { Judgement } from './model/guard.js'
 import type { OutputDifference } from './model/outputDifference.js'
@@ -256,6 +257,8 @@ export interface RunOptions {
   readonly checkpoint?: Store
   /** Begins anew, whatever the checkpoint holds. Default false. */
   readonly restart?: boolean
+  /** Other machines that run the networks and sum over the samples, to the same bytes (docs/CLUSTER.md). Not with fastMath. */
+  readonly cluster?: Cluster
   readonly signal?: AbortSignal
   /** Called on the way, in order. */
   readonly onProgress?: (event: ProgressEvent) => void

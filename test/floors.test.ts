@@ -40,6 +40,7 @@ const FLOORS: readonly Floor[] = [
   // Data and reports use the model's types, but no code of it.
   { name: 'data', holds: ['src/data'], on: ['ground', 'tensor', 'platform'] },
   { name: 'report', holds: ['src/report'], on: ['ground'] },
+  { name: 'cluster', holds: ['src/cluster'] },
   { name: 'cli', holds: ['src/cli'] },
 ]
 

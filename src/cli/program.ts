@@ -9,6 +9,7 @@ import { addInspectCommand } from './inspect.js'
 import { addLayerCommand } from './layer.js'
 import { addQuantizeCommand } from './quantize.js'
 import { printable } from './terminal.js'
+import { addWorkerCommand } from './worker.js'
 
 const EXAMPLES = `Examples:
   gpfq demo
@@ -31,13 +32,14 @@ export function createProgram(context: CommandContext): Command {
     .addHelpText('before', EXAMPLES)
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted (129 and 143 by SIGHUP and SIGTERM). Nothing leaves this machine.',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted (129 and 143 by SIGHUP and SIGTERM). Nothing leaves this machine, --queue aside.',
     )
   addQuantizeCommand(program, context)
   addEvalCommand(program, context)
   addCompareCommand(program, context)
   addInspectCommand(program, context)
   addLayerCommand(program, context)
+  addWorkerCommand(program, context)
   addDemoCommand(program, context)
   return program
 }

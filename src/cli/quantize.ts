@@ -21,6 +21,7 @@ import { renderReport } from '../report/page.js'
 import type { RunnerInput } from '../tensor/tensor.js'
 import { calibrationReason } from './calibration.js'
 import { addCheckpointOptions, type CheckpointValues, checkCheckpoint, keeping } from './checkpoint.js'
+import { addClusterOptions, type ClusterValues, checkCluster, spreading } from './cluster.js'
 import { type CommandContext, printJson } from './command.js'
 import { checkCarried, openFeeds, openSources, switchInputs, withStates } from './data.js'
 import { checkDistinct } from './distinct.js'
@@ -59,7 +60,7 @@ import {
 /** What Node and ONNX Runtime take for themselves. */
 const OWN_BYTES = 350e6
 
-interface QuantizeValues extends AlphabetValues, DataValues, CheckpointValues {
+interface QuantizeValues extends AlphabetValues, DataValues, CheckpointValues, ClusterValues {
   readonly calib?: readonly string[]
   readonly test?: readonly string[]
   readonly output?: string
@@ -153,7 +154,7 @@ export function addQuantizeCommand(program: Command, context: CommandContext): v
     .option('--no-fold-bn', 'do not fold BatchNormalization into the weights before it')
   addDataOptions(command, String(DEFAULT_SAMPLES))
   addJudgingOptions(command)
-  addCheckpointOptions(addMemoryOption(addKernelOptions(command)))
+  addClusterOptions(addCheckpointOptions(addMemoryOption(addKernelOptions(command))))
     .option('--report <FILE>', 'write the full report: .json for programs, .html with pictures for people')
     .option('--dry-run', 'show what would be done and stop')
     .option('--json', 'print the report as one JSON document to stdout')
@@ -247,6 +248,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     })
     for (const file of Object.values(outputs)) if (file !== undefined) checkOutput(file, force)
     checkCheckpoint(values)
+    checkCluster(values, settings.fastMath)
   }
   const model = await openModel(path)
   checkCarried(values, model)
@@ -274,10 +276,12 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     test: await withStates(test, values, states),
   })
   const { model: bytes, report } = await keeping(values, terminal, (checkpoint) =>
-    quantizePlanned(model, plan, {
-      ...{ ...settings, ...samples, ...checkpoint, runner, signal },
-      onProgress: showQuantizing(terminal),
-    }),
+    spreading(values, terminal, (cluster) =>
+      quantizePlanned(model, plan, {
+        ...{ ...settings, ...samples, ...checkpoint, ...cluster, runner, signal },
+        onProgress: showQuantizing(terminal),
+      }),
+    ),
   )
   terminal.redraw('')
   signal.throwIfAborted()

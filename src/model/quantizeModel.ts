@@ -205,12 +205,17 @@ async function runOn(
     progress.replan(planned)
   }
   const { held } = tensorBudget(planned.plan)
-  const streams = new Streams(runner, planned.float, shard, planned.stages, held)
+  const { cluster } = options
+  // Workers of a cluster have the samples: here the first batch is for the last check.
+  const here = cluster === undefined ? shard : { ...shard, batches: shard.batches.slice(0, 1) }
+  const streams = new Streams(runner, planned.float, here, planned.stages, held)
   try {
     const held = sizes === undefined ? null : await streams.plan(sizes)
     const context = { executor, signal, progress }
-    const own =
+    const local =
       held === null ? weightSteps(planned, context) : sampleSteps(planned, streams, samples, context)
+    const spread = { planned, samples, streams, runner: runner.name, local, step: context }
+    const own = held === null ? local : ((await cluster?.steps(spread)) ?? local)
     const steps = checkpoint?.steps(planned, own, progress) ?? own
     const solved = await runStages(planned, steps, progress)
     const notes = held === null ? [] : [...memoryNotes(held, streams.recomputed), ...samples.notes]

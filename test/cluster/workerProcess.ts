@@ -1,0 +1,16 @@
+/** A worker in a process of its own (cluster.test.ts). It says when it takes a job. */
+
+import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
+import { openStore, runWorker } from '#src/cluster/index.js'
+
+const [queue = '', folder = ''] = process.argv.slice(2)
+const { store } = await openStore(folder)
+const controller = new AbortController()
+process.on('SIGTERM', () => controller.abort())
+process.on('disconnect', () => controller.abort())
+await runWorker({
+  ...{ queue, store, threads: 1, stalledAfter: 1500, signal: controller.signal },
+  runner: await createOrtWebRunner({ threads: 1 }),
+  onJob: (count) => process.send?.(count),
+})
+process.exit(0)
