@@ -1,5 +1,6 @@
 /** `--queue URL --store URL`: a cluster for `gpfq quantize`, which is loaded where it is asked for. */
 import type { Command } from 'commander'
+import { untilAborted } from '../aborts.js'
 import type { RunOptions } from '../options.js'
 import { printable, type Terminal } from './terminal.js'
 import { UsageError } from './usage.js'
@@ -29,10 +30,10 @@ export function checkCluster({ queue, store, shards }: ClusterValues, fastMath: 
     throw new UsageError('--fast-math: expected none together with --queue: the bytes of machines can differ')
 }
 
-/** Runs with the cluster that is asked for. */
+/** Runs with the cluster that is asked for. A Redis that does not answer would make an abort wait for the end of connections. */
 export async function spreading<T>(
   { queue, store: url, shards }: ClusterValues,
-  terminal: Terminal,
+  { terminal, signal }: { readonly terminal: Terminal; readonly signal: AbortSignal },
   run: (options: Pick<RunOptions, 'cluster'>) => Promise<T>,
 ): Promise<T> {
   if (queue === undefined || url === undefined) return run({})
@@ -44,9 +45,9 @@ export async function spreading<T>(
     try {
       return await run({ cluster })
     } finally {
-      await cluster.close()
+      await untilAborted(signal, cluster.close())
     }
   } finally {
-    await close()
+    await untilAborted(signal, close())
   }
 }

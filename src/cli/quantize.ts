@@ -276,7 +276,7 @@ async function runQuantize(path: string, values: QuantizeValues, context: Comman
     test: await withStates(test, values, states),
   })
   const { model: bytes, report } = await keeping(values, terminal, (checkpoint) =>
-    spreading(values, terminal, (cluster) =>
+    spreading(values, { terminal, signal }, (cluster) =>
       quantizePlanned(model, plan, {
         ...{ ...settings, ...samples, ...checkpoint, ...cluster, runner, signal },
         onProgress: showQuantizing(terminal),

@@ -38,6 +38,7 @@ import {
 import { connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
 import { runtimeOf } from './worker.js'
 
+/** Options of openCluster. */
 export interface ClusterOptions {
   /** redis://HOST:PORT, or rediss: for TLS; a password stands in front of the host. */
   readonly queue: string
@@ -51,6 +52,7 @@ export interface ClusterOptions {
 
 /** A cluster that is connected. Close it after the run. */
 export interface OpenCluster extends Cluster {
+  /** Ends the connections. */
   close(): Promise<void>
 }
 

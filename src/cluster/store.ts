@@ -3,8 +3,10 @@ import { folderStore } from '../data/folderStore.js'
 import { GpfqError, reasonOf } from '../errors.js'
 import { type Store, storageStore } from '../model/checkpoint/store.js'
 
+/** A store, and how its connection is ended. */
 export interface OpenStore {
   readonly store: Store
+  /** Ends the connection. */
   close(): Promise<void>
 }
 

@@ -13,6 +13,7 @@ import { type Answer, jobFrom, type Task, taskId } from './messages.js'
 import { connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
 import { type Compute, ShardState } from './shardState.js'
 
+/** Options of runWorker. */
 export interface WorkerOptions {
   /** redis://HOST:PORT, or rediss: for TLS; a password stands in front of the host. */
   readonly queue: string

@@ -21,5 +21,6 @@ export interface ClusterContext {
 
 /** openCluster makes one. */
 export interface Cluster {
+  /** The steps of a run, which quantizeModel asks for. */
   steps(context: ClusterContext): Promise<StageSteps>
 }
