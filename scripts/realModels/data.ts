@@ -12,9 +12,9 @@ import { drawAt } from '#src/random.js'
 import { floatsOf } from '#src/tensor/floats.js'
 import { canvases, FONTS, speak } from './tools.js'
 
-export type Set = 'calib' | 'test'
-export const SETS: readonly Set[] = ['calib', 'test']
-const seedOf = (set: Set): number => (set === 'calib' ? 1 : 1000)
+type Part = 'calib' | 'test'
+const PARTS: readonly Part[] = ['calib', 'test']
+const seedOf = (part: Part): number => (part === 'calib' ? 1 : 1000)
 
 const WORDS =
   'the quick brown fox jumps over a lazy dog invoice total amount due date customer number street city price tax paid receipt thank you visit again order item quantity description shipping address phone email signature account balance payment method credit card station platform ticket morning evening weather report meeting room agenda minutes project budget 2024 19.99 12/05/2023 A-4417 INV-0093 7:45 100%'.split(
@@ -42,14 +42,14 @@ const SENTENCES = [
 
 const VOICES = ['en-us', 'en-gb', 'en-us+f2', 'en-gb+m3', 'en-us+f4', 'en-gb+f3', 'en-us+m7'] as const
 
-/** Speech of `Set`: (files) at 16 kHz with pauses, noise and different loudness. */
-async function makeSpeech(folder: string, set: Set): Promise<void> {
+/** Speech of a part: (files) at 16 kHz with pauses, noise and different loudness. */
+async function makeSpeech(folder: string, part: Part): Promise<void> {
   await mkdir(folder, { recursive: true })
-  const seed = seedOf(set)
-  for (let i = 0; i < (set === 'calib' ? 40 : 20); i++) {
+  const seed = seedOf(part)
+  for (let i = 0; i < (part === 'calib' ? 40 : 20); i++) {
     const draw = (what: number): number => drawAt(seed, i, what)
-    const text = `${SENTENCES[(set === 'calib' ? i : i * 3 + 1) % SENTENCES.length]}. ${SENTENCES[Math.floor(draw(1) * SENTENCES.length)]}`
-    const voice = VOICES[(i + (set === 'calib' ? 0 : 3)) % VOICES.length]!
+    const text = `${SENTENCES[(part === 'calib' ? i : i * 3 + 1) % SENTENCES.length]}. ${SENTENCES[Math.floor(draw(1) * SENTENCES.length)]}`
+    const voice = VOICES[(i + (part === 'calib' ? 0 : 3)) % VOICES.length]!
     const spoken = at16kHz(await speak(text, voice, 130 + Math.round(60 * draw(2))), 'espeak-ng')
     // A wake word is recognised at the end of two seconds.
     const [before, after] = [32000, 8000]
@@ -98,13 +98,13 @@ function wav(sound: Float32Array): Buffer {
 /** Images with text. @param lines of an image; one fills it, more stand below each other @param turned half of them upside down */
 async function makeText(
   folder: string,
-  set: Set,
+  part: Part,
   { width, height, count, lines, turned }: TextImages,
 ): Promise<void> {
   await mkdir(folder, { recursive: true })
   const create = await canvases()
   for (let i = 0; i < count; i++) {
-    const draw = (what: number): number => drawAt(seedOf(set) + 7 * lines + Number(turned), i, what)
+    const draw = (what: number): number => drawAt(seedOf(part) + 7 * lines + Number(turned), i, what)
     const grey = (least: number, what: number): string =>
       `rgb(${[0, 1, 2].map((c) => least + Math.floor(80 * draw(what + c))).join(',')})`
     const canvas = create(width, height)
@@ -163,12 +163,12 @@ const arrayOf = (rows: readonly Float32Array[]): Float32Array => {
  * Inputs of the wake word models, as openWakeWord makes them: log-mel frames of speech, scaled; embeddings of windows of 76
  * frames, every 8 frames; sequences of embeddings.
  */
-async function makeEmbeddings(folder: string, set: Set, models: string, runner: Runner): Promise<void> {
+async function makeEmbeddings(folder: string, part: Part, models: string, runner: Runner): Promise<void> {
   const mel = await runner.load(await readFile(join(models, 'melspectrogram.onnx')))
   const embedding = await runner.load(await readFile(join(models, 'embedding_model.onnx')))
   const windows: Float32Array[] = []
   const sequences = new Map<number, Float32Array[]>([16, 22, 34].map((length) => [length, []]))
-  const speech = join(folder, 'speech', set)
+  const speech = join(folder, 'speech', part)
   for (const file of (await readdir(speech)).sort()) {
     const sound = at16kHz(await readFile(join(speech, file)), file).map((value) => 32768 * value)
     const tensor = { type: 'float32', dims: [1, sound.length], data: sound } as const
@@ -186,22 +186,22 @@ async function makeEmbeddings(folder: string, set: Set, models: string, runner: 
   await mel.close()
   await embedding.close()
   await writeFile(
-    join(folder, `frames-${set}.npy`),
+    join(folder, `frames-${part}.npy`),
     npy('<f4', [windows.length, 76, 32, 1], arrayOf(windows)),
   )
   for (const [length, rows] of sequences)
     await writeFile(
-      join(folder, `embeddings${length}-${set}.npy`),
+      join(folder, `embeddings${length}-${part}.npy`),
       npy('<f4', [rows.length, length, 96], arrayOf(rows)),
     )
 }
 
 /** Photos as the detector of lines takes them: RGB, and a fourth channel of ones. */
-async function makeWithAlpha(folder: string, set: Set, size: number, count: number): Promise<void> {
-  const photos = (await readdir(join(folder, 'photos', set))).sort().slice(0, count)
+async function makeWithAlpha(folder: string, part: Part, size: number, count: number): Promise<void> {
+  const photos = (await readdir(join(folder, 'photos', part))).sort().slice(0, count)
   const all = new Uint8Array(photos.length * size * size * 4).fill(1)
   for (const [i, photo] of photos.entries()) {
-    const bytes = await readFile(join(folder, 'photos', set, photo))
+    const bytes = await readFile(join(folder, 'photos', part, photo))
     const { width, height, channels, data } = await decodeImage({ name: photo, bytes: async () => bytes })
     for (let y = 0; y < size; y++)
       for (let x = 0; x < size; x++) {
@@ -210,7 +210,7 @@ async function makeWithAlpha(folder: string, set: Set, size: number, count: numb
           all[((i * size + y) * size + x) * 4 + c] = Number(data[from + (channels >= 3 ? c : 0)])
       }
   }
-  await writeFile(join(folder, `alpha${size}-${set}.npy`), npy('|u1', [photos.length, size, size, 4], all))
+  await writeFile(join(folder, `alpha${size}-${part}.npy`), npy('|u1', [photos.length, size, size, 4], all))
 }
 
 /**
@@ -223,24 +223,24 @@ export async function makeData(
   photos: string,
   runner: Runner,
 ): Promise<void> {
-  for (const set of SETS) {
+  for (const part of PARTS) {
     const make = async (what: string, act: () => Promise<void>): Promise<void> => {
-      const mark = join(folder, `.${what}-${set}`)
+      const mark = join(folder, `.${what}-${part}`)
       if (existsSync(mark)) return
-      console.log(`making ${what}, ${set}`)
+      console.log(`making ${what}, ${part}`)
       await act()
       await writeFile(mark, '')
     }
     await mkdir(folder, { recursive: true })
     await make('photos', async () => {
-      await mkdir(join(folder, 'photos', set), { recursive: true })
-      const from = join(photos, set === 'calib' ? 'calib' : 'eval')
+      await mkdir(join(folder, 'photos', part), { recursive: true })
+      const from = join(photos, part === 'calib' ? 'calib' : 'eval')
       for (const name of (await readdir(from)).sort().slice(0, 64))
-        await copyFile(join(from, name), join(folder, 'photos', set, name))
+        await copyFile(join(from, name), join(folder, 'photos', part, name))
     })
-    await make('speech', () => makeSpeech(join(folder, 'speech', set), set))
+    await make('speech', () => makeSpeech(join(folder, 'speech', part), part))
     await make('lines', () =>
-      makeText(join(folder, 'lines', set), set, {
+      makeText(join(folder, 'lines', part), part, {
         width: 320,
         height: 48,
         count: 128,
@@ -249,7 +249,7 @@ export async function makeData(
       }),
     )
     await make('turned', () =>
-      makeText(join(folder, 'turned', set), set, {
+      makeText(join(folder, 'turned', part), part, {
         width: 192,
         height: 48,
         count: 128,
@@ -258,7 +258,7 @@ export async function makeData(
       }),
     )
     await make('pages', () =>
-      makeText(join(folder, 'pages', set), set, {
+      makeText(join(folder, 'pages', part), part, {
         width: 320,
         height: 320,
         count: 32,
@@ -266,8 +266,8 @@ export async function makeData(
         turned: false,
       }),
     )
-    await make('embeddings', () => makeEmbeddings(folder, set, models, runner))
-    await make('alpha320', () => makeWithAlpha(folder, set, 320, 48))
-    await make('alpha512', () => makeWithAlpha(folder, set, 512, 24))
+    await make('embeddings', () => makeEmbeddings(folder, part, models, runner))
+    await make('alpha320', () => makeWithAlpha(folder, part, 320, 48))
+    await make('alpha512', () => makeWithAlpha(folder, part, 512, 24))
   }
 }

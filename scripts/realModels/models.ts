@@ -176,3 +176,32 @@ export const MODELS: readonly RealModel[] = [
     samples: [8, 4],
   },
 ]
+
+export const WAYS = ['gpfq', 'rounding'] as const
+export type Way = (typeof WAYS)[number]
+
+/** The arguments of quantize, and those of compare behind the two models. */
+export function argumentsOf({ name, data, options, samples }: RealModel, bits: number, way: Way) {
+  const own = (set: string): string[] => data.map((place) => place.replace('@', set))
+  const output = `${name.replace('.onnx', '')}-${way}-${bits}bit.onnx`
+  const rounding = way === 'rounding' ? ['--method', 'msq', '--radius', 'mse'] : []
+  const limit = (count: number | undefined): string[] =>
+    count === undefined ? [] : ['--samples', `${count}`]
+  const taken = [...options, ...limit(samples?.[0])]
+  return {
+    output,
+    quantize: [
+      'quantize',
+      name,
+      '--calib',
+      ...own('calib'),
+      ...taken,
+      '--bits',
+      `${bits}`,
+      ...rounding,
+      '-o',
+      output,
+    ],
+    compare: ['compare', name, output, '--data', ...own('test'), ...options, ...limit(samples?.[1])],
+  }
+}

@@ -1,7 +1,7 @@
 /** docs/REAL-MODELS.md from what was measured. */
 import type { OutputDifference } from '#src/model/outputDifference.js'
 import { printedOn } from '../subjects.js'
-import type { RealModel } from './models.js'
+import { argumentsOf, type RealModel } from './models.js'
 
 /** How a quantized model differs from the float one on the test samples. */
 export interface Difference {
@@ -63,7 +63,7 @@ and pages of text are made by scripts/realModels; photos are ImageNet's.
 - *in layers*: the share of the float bytes that is quantized; *rounded* layers are those that calibration does not reach.
 - *SQNR*: of the output that counts, gpfq / rounding. *all outputs*: the least of gpfq's gain over rounding, over all outputs. A gain within
   ±${SAME_DB} dB counts as the same. Outputs of wake words are near 0 or 1 but for the few windows in which a word ends, and these decide
-  the SQNR: with 8 bits, where no decision changes, it moves by several dB with the samples that are kept out.
+  the SQNR.
 - *decisions*: what the output decides, gpfq / rounding: the same class, the same side of the threshold, masks' overlap, lines that
   are read alike to the last character.
 - *time*, *memory*: of gpfq's run, the whole process; wall clock, whatever else the machine did. Comparing is not in it.
@@ -136,9 +136,4 @@ function decisionsOf(model: RealModel, gpfq: Difference, rounding: Difference): 
   return `${WORDS[own.kind]} ${percent(own.agreement)} / ${percent(other.agreement)} %`
 }
 
-function commandOf({ name, data, options, samples }: RealModel): string {
-  const calib = data.map((place) => place.replace('@', 'calib')).join(' ')
-  const limit = samples === undefined ? [] : ['--samples', `${samples[0]}`]
-  const all = [...options, ...limit].join(' ')
-  return `gpfq quantize ${name} --calib ${calib}${all === '' ? '' : ` ${all}`} --bits 4 -o small.onnx`
-}
+const commandOf = (model: RealModel): string => ['gpfq', ...argumentsOf(model, 4, 'gpfq').quantize].join(' ')

@@ -47,7 +47,7 @@ interface Context {
   rotate(angle: number): void
   translate(x: number, y: number): void
 }
-export interface Canvas {
+interface Canvas {
   getContext(kind: '2d'): Context
   toBuffer(type: 'image/png'): Buffer
 }

@@ -99,6 +99,7 @@ async function runFloat(
   feeds: Feeds,
 ): Promise<Ran> {
   const held = freshPair(feeds)
+  const wanted = new Set(computed)
   const types = new Map([...held.float].map(([name, { type }]) => [name, type]))
   const bytes = new Map([...held.float].map(([name, { data }]) => [name, data.byteLength]))
   const sessions = new StageSessions(runner, float, (name) => types.get(name) ?? 'float32')
@@ -123,7 +124,7 @@ async function runFloat(
     feeds,
     types,
     bytes,
-    outputs: new Map([...held.float].filter(([name]) => computed.includes(name))),
+    outputs: new Map([...held.float].filter(([name]) => wanted.has(name))),
   }
 }
 

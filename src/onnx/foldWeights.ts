@@ -4,7 +4,7 @@
  * so only weights are folded whose sources nothing else reads, and the file does not grow. In bodies of If, Loop and Scan, too.
  * Equal weights that are made of the same tensors become one, where these tensors are.
  */
-import type { AttributeProto, GraphProto, ModelProto, NodeProto } from 'onnx-buf'
+import type { GraphProto, ModelProto, NodeProto } from 'onnx-buf'
 import { tensorAttr } from './attributes.js'
 import { isLink } from './chain.js'
 import { ConstantValues, type FloatValues, isPicked } from './constantValues.js'
@@ -12,8 +12,9 @@ import { makeNode } from './edit.js'
 import { type FlatGraph, flatGraph, type Home } from './flatGraph.js'
 import { type GraphIndex, indexGraph } from './graph.js'
 import { graphOf, shallowCopy } from './model.js'
+import { isOther } from './otherView.js'
 import { isRecurrent } from './recurrentView.js'
-import { subgraphs } from './subgraphs.js'
+import { subgraphs, withBodies } from './subgraphs.js'
 import { countOf, isFloatType, makeFloats } from './tensor.js'
 import { freshNames, tensorNames } from './tensorNames.js'
 import { isLayerOp } from './weightView.js'
@@ -40,9 +41,6 @@ export function madeOf({ sources }: Pick<FoldedWeights, 'sources'>): ReadonlyMap
   }
   return made
 }
-
-/** Operators beside Conv, Gemm, MatMul and recurrent ones that read a weight as their second operand. */
-const OTHERS: ReadonlySet<string> = new Set(['ConvTranspose', 'FusedMatMul', 'Attention'])
 
 /** The model with such weights as constants; the model itself if there are none. */
 export function foldWeights(model: ModelProto): FoldedWeights {
@@ -82,7 +80,7 @@ export function foldWeights(model: ModelProto): FoldedWeights {
 function pickedWeights(graph: GraphIndex, index: number, ends: Map<string, string>): readonly string[] {
   const node = graph.nodes[index]!
   if (graph.isConstantNode(index)) return []
-  const operands = isRecurrent(node) ? [1, 2] : isLayerOp(node) ? [0, 1] : OTHERS.has(node.opType) ? [1] : []
+  const operands = isRecurrent(node) ? [1, 2] : isLayerOp(node) ? [0, 1] : isOther(node) ? [1] : []
   return operands.flatMap((operand) => {
     const tensor = node.input[operand] ?? ''
     if (tensor === '' || !graph.isConstant(tensor)) return []
@@ -317,13 +315,7 @@ class Rewriting {
   #bodiesOf(node: NodeProto): NodeProto {
     if (subgraphs(node).length === 0) return node
     const copy = shallowCopy(node)
-    copy.attribute = node.attribute.map((attribute): AttributeProto => {
-      if (attribute.g === undefined && attribute.graphs.length === 0) return attribute
-      const own = shallowCopy(attribute)
-      if (attribute.g !== undefined) own.g = this.#body(attribute.g)
-      own.graphs = attribute.graphs.map((body) => this.#body(body))
-      return own
-    })
+    copy.attribute = withBodies(node, (body) => this.#body(body))
     return copy
   }
 

@@ -29,6 +29,12 @@ const READERS: ReadonlyMap<string, (node: NodeProto, dims: readonly number[]) =>
 /** The weight is the second operand of all of them, and of MatMul the constant one. */
 const OPERAND = 1
 
+const shapeReader = ({ domain, opType }: NodeProto) =>
+  READERS.get(isDefaultDomain(domain) ? opType : `${domain}.${opType}`)
+
+/** Whether a node has one of these operators. */
+export const isOther = (node: NodeProto): boolean => shapeReader(node) !== undefined
+
 /**
  * The view of such a node; undefined for another node, and where its weight is not constant or has another shape. A string
  * gives the reason why the weight cannot be quantized.
@@ -37,7 +43,7 @@ export function viewOther(graph: GraphIndex, index: number): WeightView | string
   const node = graph.nodes[index]!
   const { opType, domain } = node
   if (opType === 'MatMul' && isDefaultDomain(domain)) return viewMatrices(graph, index)
-  const shapeOf = READERS.get(isDefaultDomain(domain) ? opType : `${domain}.${opType}`)
+  const shapeOf = shapeReader(node)
   const [input = '', tensor = ''] = node.input
   if (shapeOf === undefined || tensor === '' || !graph.isConstant(tensor) || graph.isConstant(input))
     return undefined

@@ -13,7 +13,7 @@ import { IR_WITH_DECLARED_INITIALIZERS, makeNode } from './edit.js'
 import { exact, foldNode, MOST_VALUES, type SmallTensor, smallOf } from './foldSmall.js'
 import { indexGraph } from './graph.js'
 import { graphOf, isDefaultDomain, shallowCopy } from './model.js'
-import { captures, definedIn, subgraphs } from './subgraphs.js'
+import { captures, definedIn, subgraphs, withBodies } from './subgraphs.js'
 import { dimsOf } from './tensor.js'
 import { freshNames, tensorNames } from './tensorNames.js'
 import { valueInfo } from './valueInfo.js'
@@ -127,14 +127,7 @@ class Resolver {
     if (moved && node.name !== '') copy.name = this.#freshNode(node.name)
     const value = constantOf(node) ?? foldNode(copy, this.#knowledge)
     if (value !== undefined) this.#known.set(copy.output[0] ?? '', value)
-    if (subgraphs(node).length > 0)
-      copy.attribute = node.attribute.map((attribute) => {
-        if (attribute.g === undefined && attribute.graphs.length === 0) return attribute
-        const own = shallowCopy(attribute)
-        if (attribute.g !== undefined) own.g = this.#body(attribute.g)
-        own.graphs = attribute.graphs.map((body) => this.#body(body))
-        return own
-      })
+    if (subgraphs(node).length > 0) copy.attribute = withBodies(node, (body) => this.#body(body))
     parts.node.push(copy)
   }
 

@@ -3,7 +3,8 @@
  * the node then counts as a reader of them. Names are looked up in one table of what the bodies at hand define, so the time
  * is linear in the node however deep its bodies nest. The decoder bounds that depth.
  */
-import type { GraphProto, NodeProto } from 'onnx-buf'
+import type { AttributeProto, GraphProto, NodeProto } from 'onnx-buf'
+import { shallowCopy } from './model.js'
 
 const NONE: readonly string[] = []
 const known = new WeakMap<NodeProto, readonly string[]>()
@@ -24,6 +25,19 @@ export function subgraphs(node: NodeProto): readonly GraphProto[] {
   if (!hasSubgraphs(node)) return []
   return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]))
 }
+
+/** The attributes of a node with other bodies. @param change of each body, in the order of `subgraphs` */
+export const withBodies = (
+  { attribute }: NodeProto,
+  change: (body: GraphProto) => GraphProto,
+): AttributeProto[] =>
+  attribute.map((old) => {
+    if (old.g === undefined && old.graphs.length === 0) return old
+    const own = shallowCopy(old)
+    if (old.g !== undefined) own.g = change(old.g)
+    own.graphs = old.graphs.map(change)
+    return own
+  })
 
 function hasSubgraphs({ attribute }: NodeProto): boolean {
   return attribute.some(({ g, graphs }) => g !== undefined || graphs.length > 0)

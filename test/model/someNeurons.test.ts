@@ -23,13 +23,13 @@ test.each([
       blockSize: 4,
       values: reals(groups * blocks * neurons, 3).map((s) => 0.2 + Math.abs(s)),
     },
-    search: 'neuron',
+    search: 'none',
   }
   const stride = strideOf(neurons)
   expect(stride).toBeGreaterThan(1)
   const rounded = { recipe: { ...GPFQ, method: 'msq' } as const, signal: undefined, place: 'layer' }
-  const whole = await executor.solve(null, [{ ...request, search: 'none' }], rounded)
-  const some = someNeurons({ ...request, search: 'none' }, stride)
+  const whole = await executor.solve(null, [request], rounded)
+  const some = someNeurons(request, stride)
   const part = await executor.solve(null, [some], rounded)
   expect(part.solutions[0]).toEqual(someSolved(whole.solutions[0]!, stride))
   expect(some.weights[1]).toBe(request.weights[stride])
