@@ -44,8 +44,14 @@ export function sampleAxes(batches: readonly Feeds[], inputs: readonly RunnerInp
   return axes
 }
 
-function isSame(a: Tensor | undefined, b: Tensor | undefined): boolean {
+/** Whether two tensors have the same type, shape and bits. */
+export function isSame(a: Tensor | undefined, b: Tensor | undefined): boolean {
   if (a === b) return true
-  if (a === undefined || b === undefined || a.dims.join() !== b.dims.join()) return false
-  return a.type === b.type && a.data.every((value, i) => value === b.data[i])
+  if (a === undefined || b === undefined || a.type !== b.type || a.dims.join() !== b.dims.join()) return false
+  if (a.data === b.data) return true
+  const [own, other] = [bytesOf(a), bytesOf(b)]
+  return own.every((byte, i) => byte === other[i])
 }
+
+const bytesOf = ({ data: { buffer, byteOffset, byteLength } }: Tensor): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength)

@@ -2,6 +2,7 @@
  * What the result of a run depends on, each by itself, so that a checkpoint of another run is refused with what differs. What
  * changes no byte of the result is left out: threads, memory and the size of batches.
  */
+import { isSame } from '../../calibration/sampleAxes.js'
 import type { Shard } from '../../calibration/shard.js'
 import { samplesIn } from '../../calibration/streamTensors.js'
 import { encodeModel } from '../../onnx/model.js'
@@ -112,9 +113,3 @@ async function addTensor(column: Column, tensor: Tensor, samples: number): Promi
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Tensor['data']): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength)
-
-function isSame(a: Tensor, b: Tensor): boolean {
-  if (a.data === b.data) return true
-  const [own, other] = [bytesOf(a.data), bytesOf(b.data)]
-  return a.type === b.type && a.dims.join() === b.dims.join() && own.every((byte, i) => byte === other[i])
-}
