@@ -5,6 +5,7 @@
  */
 export { pack, padPlanes } from './pack'
 export { gram, mirror } from './gram'
+export { combine } from './combine'
 export { pairRows } from './integers'
 export { project } from './project'
 export { substitute } from './substitute'

@@ -57,7 +57,7 @@ function plannedBytes(
   const { inputs, groups, streamsEqual } = shape
   const columns = { groups, inputs, neurons, candidates: 1 }
   const solve = {
-    ...{ inputs, groups, neurons, streamsEqual, recipe, withErrors: false, blockSize: inputs },
+    ...{ inputs, groups, neurons, streamsEqual, recipe, withErrors: false, blockSize: inputs, pixelBytes: 0 },
     candidates: searching ? GRID.length : 1,
   }
   const ofVerbs =

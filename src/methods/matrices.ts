@@ -7,7 +7,7 @@ import type { RunOptions } from '../engine/pool.js'
 import type { Pointer } from '../wasm/arena.js'
 import * as kernels from '../wasm/kernels.js'
 import * as methodKernels from '../wasm/methodKernels.js'
-import { combineG, combineH, type LaidMatrix } from './combineCorrelations.js'
+import { clearDead, clearRows, combineWith, type LaidMatrix, pixelSums } from './combineCorrelations.js'
 import type { Engine } from './engine.js'
 import type { Regions } from './layout.js'
 import { type Observations, sumLayout } from './observations.js'
@@ -21,6 +21,8 @@ export interface Matrices {
   readonly g: Pointer
   /** Diagonal of H, (groups, inputs), in the order that is solved. */
   readonly diagonal: Float32Array
+  /** That of G. */
+  readonly diagonalG: Float32Array
   /** Order of inputs, [group][inputs]: place → input; null in their own order. */
   readonly order: Uint32Array | null
 }
@@ -49,8 +51,19 @@ export async function loadMatrices(
     return pointer
   }
   const laid = (at: Pointer): LaidMatrix => ({ values: arena.floats(at, floats), layout: kernelLayout })
+  /** @param norms diagonal of H where the matrix is G */
+  const combine = async (at: Pointer, norms: Float32Array | null): Promise<void> => {
+    if (convolution === null) return
+    const pixels = regions.at('sums over pixels')
+    const own = pixelSums(observations.shape, sum, norms !== null)
+    arena.floats(pixels, own.length).set(own)
+    const matrix = { at, triangular, symmetric: norms === null }
+    await pool.run([combineWith(observations.shape, convolution, matrix, pixels)], options)
+    if (norms === null) clearDead(observations.shape, convolution, own, laid(at))
+    else clearRows(laid(at), norms)
+  }
   const h = load('H', stored(true), layout.h)
-  if (convolution !== null) combineH(observations.shape, convolution, sum, laid(h))
+  await combine(h, null)
   const diagonal = diagonalOf(kernelLayout, arena.floats(h, floats))
   const order = ordered ? descendingOrder(diagonal, shape, plan.forks) : null
   if (order !== null)
@@ -73,11 +86,12 @@ export async function loadMatrices(
   let ownG = ownH
   if (!streamsEqual) {
     const g = load('G', stored(!observations.shape.wholeG), layout.g)
-    if (convolution !== null) combineG(observations.shape, convolution, sum, laid(g), diagonal)
+    await combine(g, diagonal)
     ownG = await settle('G', g)
   }
   const inOrder = order === null ? diagonal : diagonal.map((_, i) => diagonal[i - (i % inputs) + order[i]!]!)
-  return { h: ownH, g: ownG, diagonal: inOrder, order }
+  const diagonalG = diagonalOf(kernelLayout, arena.floats(ownG, floats))
+  return { h: ownH, g: ownG, diagonal: inOrder, diagonalG, order }
 }
 
 /**

@@ -8,11 +8,11 @@ import { matrixFloats, onDiagonal } from './panelMatrix.js'
 import { ALIVE } from './solution.js'
 
 /**
- * Adds λ to the diagonals of H and G, also where an input is dead. If Xq = X, it replaces the λ before.
+ * Adds λ to the diagonals of H and G, also where an input is dead, in place of the λ before.
  * @param share λ in units of the mean of diag H over the live inputs of each group
  */
 export function addRidge({ arena, shape, plan, matrices }: GramSystem, share: number): void {
-  const { diagonal, h, g } = matrices
+  const { diagonal, diagonalG, h, g } = matrices
   const layout = { ...shape, ...plan }
   const [ofH, ofG] = [h, g].map((at) => arena.floats(at, matrixFloats(layout)))
   let lambda = 0
@@ -22,7 +22,7 @@ export function addRidge({ arena, shape, plan, matrices }: GramSystem, share: nu
       lambda = (share * live.reduce((sum, own) => sum + own, 0)) / Math.max(1, live.length)
     }
     const at = onDiagonal(layout, i)
-    if (g !== h) ofG![at] = ofG![at]! + lambda
+    if (g !== h) ofG![at] = diagonalG[i]! + lambda
     ofH![at] = norm2 + lambda
   }
 }

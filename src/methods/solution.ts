@@ -16,6 +16,11 @@ export interface SolveRequest {
   readonly withError?: boolean
   /** Groups in a row whose neurons share their scale: channels of a convolution with paths of their own. Default 1. */
   readonly planes?: number
+  /**
+   * λ ≥ 0 in units of the mean of diag H, added to H and G beside what the recipe's damping does; default 0. Without effect
+   * where the method looks at no H.
+   */
+  readonly ridge?: number
   /** Choose among GRID fractions of the scales by least output error: one fraction a neuron, or one for the layer. */
   readonly search: 'none' | 'neuron' | 'layer'
 }

@@ -12,8 +12,8 @@ import { kindOf } from './family.js'
 import { solveFrame } from './frame.js'
 import { gramSystem, solveLayer } from './gramSolver.js'
 import { allocate } from './layout.js'
-import { loadMatrices } from './matrices.js'
-import type { Observations } from './observations.js'
+import { loadMatrices, type Matrices } from './matrices.js'
+import { type Observations, sumLayout } from './observations.js'
 import { isOnePath, needsSamples, type Recipe } from './recipe.js'
 import { addRidge } from './ridge.js'
 import { solveByRounding } from './round.js'
@@ -32,11 +32,6 @@ import { planSolve, type SolveShape, usesTriangles } from './solvePlan.js'
 
 export interface SolveOptions extends RunOptions {
   readonly recipe: Recipe
-  /**
-   * λ ≥ 0 in units of the mean of diag H, added to H and G beside what the recipe's damping does; default 0. Without effect
-   * where the method looks at no H.
-   */
-  readonly ridge?: number | undefined
   /** A range of the neurons of every request; all of them if left out. */
   readonly neurons?: NeuronRange | undefined
   /** Share of the requests that are solved, 0..1. */
@@ -115,7 +110,7 @@ async function solveGram(
   engine: Engine,
   observations: Observations,
   requests: readonly SolveRequest[],
-  { recipe, place, ridge = 0, ...run }: SolveOptions,
+  { recipe, place, ...run }: SolveOptions,
 ): Promise<Solver> {
   const shape = solveShape(observations, requests, recipe)
   const { streamsEqual, wholeG } = observations.shape
@@ -124,18 +119,31 @@ async function solveGram(
   }
   const plan = planSolve(shape, engine.pool.threads)
   const regions = allocate(engine.arena, plan.layout)
-  const matrices = await loadMatrices(engine, observations, shape, plan, regions, run)
-  const { diagonal } = matrices
   const kind = kindOf(recipe)
-  const share = ridge + (kind.ownDamping ? 0 : (recipe.damping ?? 0))
-  if (!diagonal.every((norm2) => norm2 * (1 + share) < 2 ** 128)) throw notFinite(place)
-  const system = gramSystem(engine, shape, plan, regions, matrices, share)
-  if (share > 0) addRidge(system, share)
-  const method = kind.create(system)
+  const damping = kind.ownDamping ? 0 : (recipe.damping ?? 0)
+  const shareOf = ({ ridge = 0 }: SolveRequest): number => damping + ridge
+  const load = (): Promise<Matrices> => loadMatrices(engine, observations, shape, plan, regions, run)
+  const prepare = async (matrices: Matrices, share: number) => {
+    const system = gramSystem(engine, shape, plan, regions, matrices, share)
+    addRidge(system, share)
+    const method = kind.create(system)
+    return { system, method, notes: (await method.prepare?.(run)) ?? [] }
+  }
+  const matrices = await load()
+  const shares = requests.map(shareOf)
+  if (!matrices.diagonal.every((norm2) => norm2 * (1 + Math.max(...shares)) < 2 ** 128))
+    throw notFinite(place)
+  let current = await prepare(matrices, shares[0]!)
   return {
-    deadInputs: diagonal.reduce((count, norm2) => count + (norm2 < ALIVE ? 1 : 0), 0),
-    notes: (await method.prepare?.(run)) ?? [],
-    solve: (request, options) => solveLayer(system, method, request, options),
+    deadInputs: matrices.diagonal.filter((norm2) => norm2 < ALIVE).length,
+    notes: current.notes,
+    async solve(request, options) {
+      const share = shareOf(request)
+      const { system, method } = current
+      // What a method prepares takes the place of H and G.
+      if (share !== system.ridge) current = await prepare(method.prepare ? await load() : matrices, share)
+      return solveLayer(current.system, current.method, request, options)
+    },
   }
 }
 
@@ -146,12 +154,15 @@ const withErrorsOf = (requests: readonly SolveRequest[]): boolean =>
   requests.some(({ withError }) => withError === true)
 
 function solveShape(
-  { shape: { inputs, groups, streamsEqual } }: Observations,
+  { shape: observed }: Observations,
   requests: readonly SolveRequest[],
   recipe: Recipe,
 ): SolveShape {
+  const { inputs, groups, streamsEqual } = observed
+  const { pixelH, pixelG, length } = sumLayout(observed)
   return {
     ...{ inputs, groups, streamsEqual, recipe },
+    pixelBytes: 4 * Math.max(pixelG - pixelH, length - pixelG),
     neurons: widestOf(requests).neurons,
     candidates: searchesOf(requests) ? GRID.length : 1,
     blockSize: Math.min(inputs, ...requests.map(({ scales }) => scales.blockSize)),

@@ -26,6 +26,8 @@ export interface SolveShape {
   readonly candidates: number
   /** Inputs that share a scale, the least of all layers. */
   readonly blockSize: number
+  /** Sums over pixels of a convolution whose patches are not formed, those of H or of G; 0 without. */
+  readonly pixelBytes: number
   readonly recipe: Recipe
   /** Solutions state their relative output error, computed from H alone. Only where Xq = X. */
   readonly withErrors: boolean
@@ -99,6 +101,7 @@ export function planSolve(shape: SolveShape, threads: number): SolvePlan {
   const needs: Record<string, RegionNeed> = {
     H: matrix,
     ...(!streamsEqual && { G: matrix }),
+    ...during(LOAD, LOAD, { 'sums over pixels': shape.pixelBytes }),
     ...(ordered &&
       during(LOAD, LOAD, {
         // H first, then G.

@@ -170,18 +170,28 @@ async function bestDamped(
   const part = ({ kept, solution }: Candidate): Promise<Candidate> =>
     candidateOf(context, some, kept, 0, someSolved(solution, stride))
   const [path, rounding] = stride === 1 ? [plain, end] : [await part(plain), await part(end)]
-  const candidates = [path]
-  for (const ridge of DAMPINGS) candidates.push(await dampedPath(context, some, ridge))
-  const best = leastOf([...candidates, rounding], rounding)
+  const damped = await dampedPaths(context, some, stride, DAMPINGS)
+  const best = leastOf([path, ...damped, rounding], rounding)
   if (best.kept !== 'damped path') return null
-  return stride === 1 ? best : dampedPath(context, request, best.damping)
+  return stride === 1 ? best : (await dampedPaths(context, request, 1, [best.damping]))[0]!
 }
 
-async function dampedPath(context: JudgeContext, request: SolveRequest, ridge: number): Promise<Candidate> {
+/** @param request of every `stride`-th neuron */
+async function dampedPaths(
+  context: JudgeContext,
+  request: SolveRequest,
+  stride: number,
+  dampings: readonly number[],
+): Promise<readonly Candidate[]> {
   const { executor, observations, settings, signal, place, parts } = context
-  const options = { recipe: settings, ridge, signal, place }
-  const { solutions } = await solveInRanges(executor, observations, [request], [parts], options)
-  return candidateOf(context, request, 'damped path', ridge, solutions[0]!)
+  const requests = dampings.map((ridge) => ({ ...request, ridge }))
+  const ranges = requests.map(() => Math.ceil(parts / stride))
+  const options = { recipe: settings, signal, place }
+  const { solutions } = await solveInRanges(executor, observations, requests, ranges, options)
+  const paths: Candidate[] = []
+  for (const [i, damping] of dampings.entries())
+    paths.push(await candidateOf(context, request, 'damped path', damping, solutions[i]!))
+  return paths
 }
 
 async function candidateOf(

@@ -190,6 +190,7 @@ function gramLayout(layer: MeasuredLayer, settings: Settings, withErrors: boolea
       ...{ ...shape, streamsEqual, withErrors, recipe: settings },
       blockSize: Math.min(shape.inputs, blockSize),
       candidates: isSearching(settings) ? GRID.length : 1,
+      pixelBytes: 0,
     },
     1,
   ).layout

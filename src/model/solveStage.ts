@@ -144,11 +144,12 @@ async function solveCapture(
   const place = placeOf(capture)
   const layersOf = capture.layers.map(({ name }) => byName.get(name)!)
   const observations = stage?.captures.get(layersOf[0]!.name) ?? null
-  const requests = layersOf.flatMap((planned) => requestsFor(graph, planned, settings))
+  const plain = layersOf.flatMap((planned) => requestsFor(graph, planned, settings))
   const parts = layersOf.map((planned) => planned.parts)
   const judged = isGuarded(settings) && layersOf.every((planned) => isJudgeable(planned)) ? judges : undefined
   const ridge = judged === undefined ? blindRidge(settings, observations, distinctRows) : 0
-  const options = { recipe: settings, ridge, signal, onProgress, place }
+  const requests = ridge === 0 ? plain : plain.map((request) => ({ ...request, ridge }))
+  const options = { recipe: settings, signal, onProgress, place }
   const solved = await solveInRanges(executor, observations, requests, parts, options)
   const guarded =
     judged !== undefined && observations !== null

@@ -189,6 +189,27 @@ export function mirror(a: { matrix: Pointer; panels: number; groups: number }): 
   return task('mirror', [a.matrix, a.panels], a.groups * a.panels, 256 / a.panels)
 }
 
+/** matrix = sums over pixels − matrix, for a convolution (assembly/combine.ts). */
+export function combine(a: {
+  at: Pointer
+  pixels: Pointer
+  inputs: number
+  groups: number
+  triangular: boolean
+  symmetric: boolean
+  channelPanels: number
+  shiftBytes: number
+  kernel: readonly [number, number]
+}): Task {
+  const panels = panelsOf(a.inputs)
+  return task(
+    'combine',
+    [a.at, a.pixels, a.inputs, panels, a.triangular, a.symmetric, a.channelPanels, a.shiftBytes, ...a.kernel],
+    a.groups * panels,
+    256 / panels,
+  )
+}
+
 /** r = tril(G)·W and, unless s is 0, s = triu(G, 1)·W (assembly/project.ts). */
 export function project(a: {
   g: Pointer

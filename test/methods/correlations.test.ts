@@ -6,13 +6,15 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { gatherFor } from '#src/calibration/gather.js'
 import { scalesFor } from '#src/methods/alphabet.js'
-import { combineG, combineH } from '#src/methods/combineCorrelations.js'
 import { preferCorrelation, withCorrelation } from '#src/methods/correlationPlan.js'
+import { allocate } from '#src/methods/layout.js'
+import { loadMatrices } from '#src/methods/matrices.js'
 import { sumLayout } from '#src/methods/observations.js'
 import { observe } from '#src/methods/observe.js'
-import { diagonalOf } from '#src/methods/panelMatrix.js'
+import { GPFQ } from '#src/methods/recipe.js'
 import { planSamples, type SampleShape } from '#src/methods/samplePlan.js'
 import { type Convolution, paddedBytes, type SampleBatch } from '#src/methods/samples.js'
+import { planSolve } from '#src/methods/solvePlan.js'
 import { gramMatrix } from '#src/reference/gram.js'
 import { type PatchGeometry, patches } from '#src/reference/patches.js'
 import { expectSame } from '../arrays.js'
@@ -93,27 +95,23 @@ async function correlate(
   arena.floats(arena.allocate(layout.bytes), layout.bytes / 4).fill(Number.NaN)
   arena.release(mark)
   const observations = await observe(engine, wanted, batches, { place: 'conv' })
-  const { h, g } = sumLayout(observations.shape)
-  const total = observations.total()
-  const values = total.values.slice()
-  const { groups, inputs } = wanted
-  const layoutOf = (triangular: boolean) => ({ groups, inputs, triangular })
-  const ring = { values: values.subarray(h), layout: layoutOf(true) }
-  combineH(observations.shape, convolution, total, ring)
-  const norms = diagonalOf(ring.layout, ring.values)
-  if (!wanted.streamsEqual) {
-    const own = { values: values.subarray(g), layout: layoutOf(!observations.shape.wholeG) }
-    combineG(observations.shape, convolution, total, own, norms)
+  const solved = {
+    ...{ ...wanted, neurons: 1, candidates: whole ? 13 : 1, blockSize: wanted.inputs },
+    ...{ pixelBytes: 4 * sumLayout(observations.shape).length, recipe: GPFQ, withErrors: false },
   }
-  const length = wanted.groups * matrixLength(panels, true)
-  const own = values.subarray(h, h + length)
+  const plan = planSolve(solved, 1)
+  const regions = allocate(arena, plan.layout)
+  const matrices = await loadMatrices(engine, observations, solved, plan, regions, {})
+  const length = wanted.groups * matrixLength(panels, !whole)
+  const [own, g] = [matrices.h, matrices.g].map((at) => arena.floats(at, length).slice())
+  arena.release(mark)
   const diagonal = Array.from({ length: wanted.groups * wanted.inputs }, (_, i) => {
     const [group, t] = [Math.floor(i / wanted.inputs), i % wanted.inputs]
-    return own[group * matrixLength(panels, true) + gramIndex(t, t, panels, true)]!
+    return own![group * matrixLength(panels, !whole) + gramIndex(t, t, panels, !whole)]!
   })
   return {
-    h: own,
-    g: wanted.streamsEqual ? own : values.subarray(g),
+    h: own!,
+    g: g!,
     panels,
     dead: diagonal.filter((norm2) => norm2 === 0).length,
   }
@@ -160,19 +158,16 @@ describe('correlations', () => {
         for (let group = 0; group < geometry.groups; group++) {
           const [a, q] = [analog.groups[group]!, quantized.groups[group]!]
           const expected = { h: gramMatrix(q, q, rows, inputs), g: gramMatrix(q, a, rows, inputs) }
-          const lower = same || !whole
-          const baseH = group * matrixLength(panels, true)
-          const baseG = group * matrixLength(panels, lower)
+          const base = group * matrixLength(panels, !whole)
           for (let i = 0; i < inputs; i++) {
             for (let s = 0; s < inputs; s++) {
               const entry = i * inputs + s
-              if (s <= i) {
-                const found = h[baseH + gramIndex(i, s, panels, true)]
-                if (found !== expected.h[entry]) expect(found, `H ${i}, ${s}`).toBe(expected.h[entry])
+              if (!whole && s > i) continue
+              for (const [name, found] of Object.entries({ h, g })) {
+                const value = found[base + gramIndex(i, s, panels, !whole)]
+                const sum = expected[name as 'h' | 'g'][entry]
+                if (value !== sum) expect(value, `${name} ${i}, ${s}`).toBe(sum)
               }
-              if (lower && s > i) continue
-              const found = g[baseG + gramIndex(i, s, panels, lower)]
-              if (found !== expected.g[entry]) expect(found, `G ${i}, ${s}`).toBe(expected.g[entry])
             }
           }
         }
@@ -243,9 +238,10 @@ describe('correlations', () => {
     expect(dead).toBe(6)
     for (let s = 0; s < 18; s++) {
       const [row, column] = [Math.max(4, s), Math.min(4, s)]
-      expect(h[gramIndex(row, column, panels, true)]).toBe(0)
+      expect(h[gramIndex(row, column, panels, false)]).toBe(0)
+      expect(h[gramIndex(column, row, panels, false)]).toBe(0)
     }
-    expect(h[gramIndex(7, 7, panels, true)]).toBeGreaterThan(0)
+    expect(h[gramIndex(7, 7, panels, false)]).toBeGreaterThan(0)
   })
 })
 

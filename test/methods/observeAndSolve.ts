@@ -56,7 +56,8 @@ export async function observeAndSolve(
   const kind = withErrors ? 'gram' : needsOf(recipe, searching)
   const run = { place, signal, onProgress }
   const observations = kind === 'none' ? null : await verbs.observe(shape, batches(), { ...run, kind })
-  const solved = await verbs.solve(observations, requests, { ...run, recipe, ridge })
+  const ridged = ridge === undefined ? requests : requests.map((request) => ({ ...request, ridge }))
+  const solved = await verbs.solve(observations, ridged, { ...run, recipe })
   const [request, solution] = [requests[0], solved.solutions[0]]
   const relativeError =
     measures && request !== undefined && solution !== undefined

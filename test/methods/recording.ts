@@ -19,6 +19,7 @@ export interface Shape {
   readonly streamsEqual: boolean
   readonly candidates: 1 | 13
   readonly blockSize: number
+  readonly pixelBytes: number
   readonly recipe: Recipe
   readonly segmentRows: number
 }
@@ -29,7 +30,16 @@ export const layerShape = (
   neurons: number,
   more: Partial<Shape> = {},
 ): Shape => ({
-  ...{ samples, inputs, neurons, groups: 1, streamsEqual: false, candidates: 1, blockSize: inputs },
+  ...{
+    samples,
+    inputs,
+    neurons,
+    groups: 1,
+    streamsEqual: false,
+    candidates: 1,
+    blockSize: inputs,
+    pixelBytes: 0,
+  },
   ...{ recipe: GPFQ, segmentRows: 4096 },
   ...more,
 })

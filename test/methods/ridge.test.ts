@@ -210,6 +210,21 @@ describe('the ridge of solve', () => {
     expect(both[0]!.codes).not.toEqual(none[0]!.codes)
   })
 
+  it.each<MethodOptions>([
+    ...[{ method: 'gpfq' }, { method: 'gpfq', actOrder: true }, { passes: 2 }],
+    ...[{ method: 'gptq' }, { method: 'qronos' }, { method: 'beacon', passes: 2 }],
+  ] as const)('can differ by request, %j', async (options) => {
+    const recipe = resolveRecipe({ radius: max, ...options })
+    const layer = randomDense(80, 60, 9, false, 278)
+    const request = requestFor(layer, { levels: 7, scalePer: 'neuron', radius: max })
+    const ridges = [0.5, 0, 4, 0.5]
+    const requests = ridges.map((ridge) => ({ ...request, ridge }))
+    const { solutions } = await solve(engine, layer, requests, { recipe })
+    for (const [i, ridge] of ridges.entries())
+      expect(solutions[i]).toEqual((await solve(engine, layer, [request], { recipe, ridge })).solutions[0])
+    expect(solutions[0]!.codes).not.toEqual(solutions[2]!.codes)
+  })
+
   it.each<MethodOptions>([{ method: 'gpfq' }, { method: 'gpfq', actOrder: true }, { method: 'gptq' }])(
     'is not in the error that follows from H, %j',
     async (options) => {
