@@ -120,3 +120,35 @@ it('keeps no process alive when it is idle', async () => {
   })
   expect(stdout).toBe('1,5\n')
 }, 120_000)
+
+it('gives the memory of large models back once smaller ones run', async () => {
+  const relu = encodeModel(
+    b.model(
+      [b.node('Relu', ['x'], ['y'])],
+      [],
+      [b.value('x', b.DataType.FLOAT, ['n'])],
+      [b.value('y', b.DataType.FLOAT, ['n'])],
+    ),
+  )
+  writeFileSync(at('relu.onnx'), relu)
+  const script = `
+    import { readFileSync } from 'node:fs'
+    import { createOrtWebRunner } from ${JSON.stringify(new URL('../../dist/src/onnx.js', import.meta.url).href)}
+    const runner = await createOrtWebRunner()
+    const resident = []
+    for (const size of [4, 2 ** 25, 4, 4]) {
+      const session = await runner.load(readFileSync(${JSON.stringify(at('relu.onnx'))}))
+      const { y } = await session.run({ x: { type: 'float32', dims: [size], data: new Float32Array(size).fill(-1) } })
+      if (y.data.some((value) => value !== 0)) throw new Error('wrong values')
+      await session.close()
+      gc()
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      resident.push(process.memoryUsage().rss / 2 ** 20)
+    }
+    console.log(JSON.stringify(resident))`
+  const args = ['--expose-gc', '--input-type=module', '--eval', script]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 100_000 })
+  const [first, , stale, last] = JSON.parse(stdout) as [number, number, number, number]
+  expect(stale - first).toBeGreaterThan(200) // 128 MiB each of x and y, in the memory of the wasm build
+  expect(last - first).toBeLessThan(100)
+}, 120_000)
