@@ -46,7 +46,7 @@ const VOICES = ['en-us', 'en-gb', 'en-us+f2', 'en-gb+m3', 'en-us+f4', 'en-gb+f3'
 async function makeSpeech(folder: string, part: Part): Promise<void> {
   await mkdir(folder, { recursive: true })
   const seed = seedOf(part)
-  for (let i = 0; i < (part === 'calib' ? 40 : 20); i++) {
+  for (let i = 0; i < (part === 'calib' ? 120 : 160); i++) {
     const draw = (what: number): number => drawAt(seed, i, what)
     const text = `${SENTENCES[(part === 'calib' ? i : i * 3 + 1) % SENTENCES.length]}. ${SENTENCES[Math.floor(draw(1) * SENTENCES.length)]}`
     const voice = VOICES[(i + (part === 'calib' ? 0 : 3)) % VOICES.length]!

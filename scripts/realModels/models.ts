@@ -53,6 +53,7 @@ const wakeWord = (name: string, about: string, embeddings = 16): RealModel => ({
   ...{ name: `${name}.onnx`, about, package: WAKE, file: `models/${name}.onnx` },
   data: [`embeddings${embeddings}-@.npy`],
   options: [],
+  samples: [4000, 20000],
 })
 
 const lines = (size: 320 | 512, kind: 'tiny' | 'large', further: boolean): RealModel => ({

@@ -185,10 +185,9 @@ function imagesInCommon(uses: readonly LayerUse[], dimsOf: (tensor: string) => r
 
 /** The floats of a tensor, or of one image of it. */
 function valuesOf(tensor: Tensor, image: number | null): Float32Array {
-  const values = floatsOf(tensor)
-  if (image === null) return values
-  const length = values.length / (tensor.dims[0] ?? 1)
-  return values.subarray(image * length, (image + 1) * length)
+  if (image === null) return floatsOf(tensor)
+  const length = tensor.data.length / (tensor.dims[0] ?? 1)
+  return floatsOf({ ...tensor, data: tensor.data.subarray(image * length, (image + 1) * length) })
 }
 
 /** Sizes of all batches, and whether correlations of a convolution's channels take less work than its patches. */

@@ -16,7 +16,9 @@ export function addWorkerCommand(program: Command, context: CommandContext): voi
   const command = program
     .command('worker')
     .summary('work for gpfq quantize on other machines')
-    .description('Runs networks over parts of the samples of gpfq quantize --queue, until Ctrl-C.')
+    .description(
+      'Runs networks over parts of the samples of gpfq quantize --queue, and solves layers, until Ctrl-C.',
+    )
     .requiredOption('--queue <URL>', 'the Redis of the queue: redis://HOST:PORT, rediss: for TLS')
     .requiredOption('--store <URL>', 'what all machines reach: redis://HOST:PORT or a shared folder')
     .option('--threads <N>', 'threads (default: all of the machine)', (text) => whole(text, 1))
@@ -37,7 +39,7 @@ async function work(
     await runWorker({
       ...{ queue, store, runner, signal: context.signal, ...(threads !== undefined && { threads }) },
       onNote: (text) => terminal.say(`note: ${printable(text)}`),
-      onJob: (count) => terminal.say(`job ${count}`),
+      onJob: (count, kind) => terminal.say(`job ${count}: ${kind === 'solve' ? 'layers' : 'samples'}`),
     })
   } finally {
     await close()

@@ -1,30 +1,27 @@
 /**
  * The coordinator's side: the steps of a run, of which workers carry out those that look at the samples of calibration. The
- * samples are cut into shards between segments of the canonical sum, so that what is merged has the bytes of one machine. The
- * coordinator solves the layers, and judges them on the samples that are kept out, which it holds itself.
+ * samples are cut into shards between segments of the canonical sum, so that what is merged has the bytes of one machine. Workers
+ * also solve large layers (spreadSolve.ts). The coordinator solves the others, and judges all on the samples that are kept out,
+ * which it holds itself. What a stage solved is stored, and its sums are removed.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Queue, QueueEvents } from 'bullmq'
 import { untilAborted } from '../aborts.js'
-import { cutFeeds } from '../calibration/batches.js'
-import { segmentSamples } from '../calibration/captures.js'
-import { sampleAxes } from '../calibration/sampleAxes.js'
-import type { Shard } from '../calibration/shard.js'
-import { samplesIn } from '../calibration/streamTensors.js'
 import { checkWhole } from '../checks.js'
-import { GpfqError, reasonOf } from '../errors.js'
+import { GpfqError } from '../errors.js'
+import { sampleIdentity } from '../model/checkpoint/identity.js'
 import type { Store } from '../model/checkpoint/store.js'
 import type { Cluster, ClusterContext } from '../model/clusterSteps.js'
 import { advanceStage } from '../model/observeStage.js'
-import { solveStage } from '../model/solveStage.js'
+import { type SolvedStage, solveStage } from '../model/solveStage.js'
 import type { StageSteps } from '../model/stageLoop.js'
 import { mergeStages, type StageObservations, stageFrom } from '../model/stageObservations.js'
 import { encodeModel } from '../onnx/model.js'
 import type { Network } from '../onnx/network.js'
 import { inputsOf } from '../onnx/openModel.js'
-import type { Feeds, RunnerInput } from '../tensor/tensor.js'
 import { VERSION } from '../version.js'
-import { Blobs } from './blobs.js'
+import { Blobs, sha256 } from './blobs.js'
+import { cutShards } from './cutShards.js'
+import { Jobs } from './jobs.js'
 import {
   type Answer,
   type Job,
@@ -32,10 +29,11 @@ import {
   quantizersBytes,
   runBytes,
   shardBytes,
-  type Task,
-  taskId,
+  solvedStageBytes,
+  solvedStageFrom,
 } from './messages.js'
 import { connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
+import { spreadSolve } from './spreadSolve.js'
 import { runtimeOf } from './worker.js'
 
 /** Options of openCluster. */
@@ -56,9 +54,6 @@ export interface OpenCluster extends Cluster {
   close(): Promise<void>
 }
 
-/** Times that a job is tried. */
-const ATTEMPTS = 4
-
 /**
  * Connects to the queue.
  * @throws GpfqError RUNTIME_MISSING without BullMQ; TypeError, RangeError for options
@@ -78,61 +73,16 @@ export async function openCluster(options: ClusterOptions): Promise<OpenCluster>
   events.on('error', onError)
   const jobs = new Jobs(queue, events, new Blobs(options.store))
   return {
+    solver(local) {
+      if (!local.fastMath) return spreadSolve(local, jobs)
+      const problem = 'a cluster gives the bytes of one machine, which relaxed SIMD does not'
+      throw new GpfqError('UNSUPPORTED_MODEL', { place: 'fastMath', problem, hint: 'leave it out' })
+    },
     steps: (context) => clusterSteps(context, jobs, options),
     async close() {
       await queue.close()
       await events.close()
     },
-  }
-}
-
-/** Jobs of one coordinator. */
-class Jobs {
-  readonly blobs: Blobs
-  readonly #queue: Queue<Job, Answer>
-  readonly #events: QueueEvents
-  /** The worker that has a shard's tensors. */
-  readonly #workers = new Map<string, string>()
-
-  constructor(queue: Queue<Job, Answer>, events: QueueEvents, blobs: Blobs) {
-    this.#queue = queue
-    this.#events = events
-    this.blobs = blobs
-  }
-
-  workers(): Promise<number> {
-    return this.#queue.getWorkersCount()
-  }
-
-  /** What a shard says, from the store or from a worker. @throws GpfqError WORKER_FAILED; the signal's reason */
-  async ask(task: Task, place: string, signal: AbortSignal | undefined): Promise<StageObservations> {
-    const id = taskId(task)
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const bytes = await untilAborted(signal, this.blobs.result(id))
-      if (bytes !== null) return stageFrom(bytes, place)
-      await untilAborted(signal, this.#carryOut(id, task, place))
-    }
-    const problem = 'its result is missing or damaged in the store, each time that it was made'
-    throw new GpfqError('WORKER_FAILED', { place, problem })
-  }
-
-  async #carryOut(id: string, task: Task, place: string): Promise<void> {
-    // An earlier job of this task has ended, unless a worker is at it: then this does nothing, nor does the next line.
-    await this.#queue.remove(id)
-    const job = await this.#queue.add(
-      'stage',
-      { task, prefers: this.#workers.get(task.shard) ?? null },
-      {
-        ...{ jobId: id, attempts: ATTEMPTS, backoff: { type: 'exponential', delay: 500 } },
-        ...{ removeOnComplete: { age: 3600 }, removeOnFail: { age: 3600 } },
-      },
-    )
-    try {
-      const { worker } = await job.waitUntilFinished(this.#events)
-      this.#workers.set(task.shard, worker)
-    } catch (cause) {
-      throw new GpfqError('WORKER_FAILED', { place, problem: reasonOf(cause) }, { cause })
-    }
   }
 }
 
@@ -142,24 +92,22 @@ async function clusterSteps(
   { shards: wanted, onNote }: ClusterOptions,
 ): Promise<StageSteps> {
   const { signal, progress, executor } = step
-  const { blobs } = jobs
-  if (executor.fastMath) {
-    const problem = 'a cluster gives the bytes of one machine, which relaxed SIMD does not'
-    throw new GpfqError('UNSUPPORTED_MODEL', { place: 'fastMath', problem, hint: 'leave it out' })
-  }
   const count = wanted ?? (await workersThere(jobs, signal, onNote))
   const shards = cutShards(samples.shard, inputsOf(planned.float.float), count)
-  const run = await blobs.put(runBytes(planned.plan, encodeModel((await planned.source.whole()).proto)))
+  const model = encodeModel((await planned.source.whole()).proto)
+  const run = await jobs.give(() => runBytes(planned.plan, model))
   const hashes: string[] = []
-  for (const shard of shards) hashes.push(await blobs.put(shardBytes(shard)))
+  for (const shard of shards) hashes.push(await jobs.give(() => shardBytes(shard)))
+  const judgedOn = await sampleIdentity(samples.shard, signal)
   const history: string[] = []
   const common = { version: VERSION, runtime: runtimeOf(runner), run }
 
-  async function ask(what: string, stage: number): Promise<StageObservations> {
+  async function ask(what: 'ranges' | 'observations', stage: number): Promise<StageObservations> {
     const found = await Promise.all(
-      hashes.map((shard, i) => {
+      hashes.map(async (shard, i) => {
         const place = `cluster, ${what} of stage ${stage + 1}, part ${i + 1} of ${hashes.length}`
-        return jobs.ask({ ...common, shard, history: [...history] }, place, signal)
+        const task = { ...common, shard, history: [...history] }
+        return stageFrom(await jobs.ask(task, place, signal, what === 'observations'), place)
       }),
     )
     return found.reduce(mergeStages)
@@ -168,7 +116,18 @@ async function clusterSteps(
   /** Layers of the network that workers do not know. */
   const sendLayers = async (network: Network, names: Iterable<string>): Promise<void> => {
     const solved = [...names].map((name) => network.solved.get(name)!)
-    history.push(await blobs.put(layersBytes(planned, solved)))
+    history.push(await jobs.give(() => layersBytes(planned, solved)))
+  }
+
+  async function solveHere(stage: number, network: Network): Promise<SolvedStage> {
+    const seen = await progress.timed('calibration', () => ask('observations', stage))
+    return progress.timed('quantization', () =>
+      solveStage(planned, planned.stages[stage]!, seen, executor, {
+        ...{ signal, onCapture: progress.layersStart, distinctRows: samples.distinctRows },
+        judges: samples.isJudged ? { streams, network } : undefined,
+        onProgress: (fraction) => progress.stage(stage, 0.8 + 0.2 * fraction),
+      }),
+    )
   }
 
   return {
@@ -186,20 +145,19 @@ async function clusterSteps(
     async fix(stage, network) {
       const { ranges } = planned.stages[stage]!
       const fixed = [...network.quantizers].filter(([tensor]) => ranges.includes(tensor))
-      history.push(await blobs.put(quantizersBytes(new Map(fixed))))
+      history.push(await jobs.give(() => quantizersBytes(new Map(fixed))))
       await local.fix(stage, network)
     },
     async solve(stage, network) {
-      const seen = await progress.timed('calibration', () => ask('observations', stage))
-      return progress.timed('quantization', () =>
-        solveStage(planned, planned.stages[stage]!, seen, executor, {
-          ...{ signal, onCapture: progress.layersStart, distinctRows: samples.distinctRows },
-          judges: samples.isJudged ? { streams, network } : undefined,
-          onProgress: (fraction) => progress.stage(stage, 0.8 + 0.2 * fraction),
-        }),
-      )
+      const id = sha256(JSON.stringify(['stage', ...Object.values(common), judgedOn, history]))
+      const stored = await untilAborted(signal, jobs.blobs.result(id))
+      if (stored !== null) return solvedStageFrom(planned, stored)
+      const solved = await solveHere(stage, network)
+      await jobs.blobs.setResult(id, await jobs.blobs.put(solvedStageBytes(solved)))
+      return solved
     },
     async end(stage, network) {
+      await jobs.endStage()
       await sendLayers(
         network,
         planned.stages[stage]!.quantize.map(({ name }) => name),
@@ -221,29 +179,4 @@ async function workersThere(
     if (!said) onNote?.('no worker is there yet; waiting for one')
     await delay(500, undefined, signal === undefined ? {} : { signal })
   }
-}
-
-/** Cuts the samples between segments, into at most so many parts. Batches that cannot be cut are one part. */
-export function cutShards(shard: Shard, inputs: readonly RunnerInput[], most: number): readonly Shard[] {
-  const { batches, total } = shard
-  const segment = segmentSamples(total)
-  const segments = Math.ceil(total / segment)
-  const axes = sampleAxes(batches, inputs)
-  const parts = axes === null ? 1 : Math.min(most, segments)
-  const bounds = Array.from({ length: parts + 1 }, (_, i) =>
-    Math.min(total, Math.round((i * segments) / parts) * segment),
-  )
-  if (axes === null || parts === 1) return [{ batches, first: 0, total }]
-  return bounds.slice(1).map((end, i) => {
-    const first = bounds[i]!
-    const own: Feeds[] = []
-    let at = 0
-    for (const feeds of batches) {
-      const samples = samplesIn(feeds)
-      const [from, to] = [Math.max(first - at, 0), Math.min(end - at, samples)]
-      if (from < to) own.push(from === 0 && to === samples ? feeds : cutFeeds(feeds, axes, from, to))
-      at += samples
-    }
-    return { batches: own, first, total }
-  })
 }

@@ -1,13 +1,20 @@
 /**
  * What travels between a coordinator and its workers. A task names its inputs by their hashes: it has no paths and no code. The
- * inputs are blobs: the run, the samples of a shard, and after each stage the layers and quantizers that the network has got.
+ * inputs are blobs: the run, the samples of a shard, and after each stage the layers and quantizers that the network has got;
+ * observations and weights where layers are solved (solveMessages.ts).
  */
 import type { Shard } from '../calibration/shard.js'
 import { invalidData } from '../errors.js'
-import { type ContainerKind, openContainer, packContainer } from '../methods/container.js'
-import { layerBytes, layerFrom } from '../model/checkpoint/layerFile.js'
+import {
+  type ContainerArray,
+  type ContainerKind,
+  openContainer,
+  packContainer,
+} from '../methods/container.js'
+import { layerBytes, layerFrom, type StoredLayer } from '../model/checkpoint/layerFile.js'
 import { field, parsed } from '../model/checkpoint/names.js'
 import type { PlannedModel } from '../model/preparedModel.js'
+import type { SolvedStage } from '../model/solveStage.js'
 import type { ActivationQuantizer } from '../onnx/activations/quantizer.js'
 import type { SolvedLayer } from '../onnx/network.js'
 import type { ModelPlan } from '../options.js'
@@ -16,8 +23,8 @@ import { namedTensors } from '../tensor/named.js'
 import type { Feeds, Tensor } from '../tensor/tensor.js'
 import { isHash, sha256 } from './blobs.js'
 
-/** What a job asks for: what one shard says at one stage. */
-export interface Task {
+/** What one shard says at one stage. */
+export interface StageTask {
   /** Version of this package, and ONNX Runtime with its version. */
   readonly version: string
   readonly runtime: string
@@ -31,6 +38,16 @@ export interface Task {
   readonly history: readonly string[]
 }
 
+/** The codes of a range of neurons. */
+export interface SolveTask {
+  readonly version: string
+  /** Hashes of observations of all samples, and of what is asked (solveMessages.ts). */
+  readonly observations: string
+  readonly asked: string
+}
+
+export type Task = StageTask | SolveTask
+
 /** A job: a task, and the worker that has its shard's tensors. */
 export interface Job {
   readonly task: Task
@@ -42,9 +59,17 @@ export interface Answer {
   readonly worker: string
 }
 
+export const isSolveTask = (task: Task): task is SolveTask => 'observations' in task
+
 /** The same for the same task, however it is sent. */
-export const taskId = ({ version, runtime, run, shard, history }: Task): string =>
-  sha256(JSON.stringify([version, runtime, run, shard, history]))
+export const taskId = (task: Task): string =>
+  sha256(
+    JSON.stringify(
+      isSolveTask(task)
+        ? ['solve', task.version, task.observations, task.asked]
+        : [task.version, task.runtime, task.run, task.shard, task.history],
+    ),
+  )
 
 /** @throws GpfqError INVALID_DATA for anything else */
 export function jobFrom(data: unknown): Job {
@@ -55,9 +80,10 @@ export function jobFrom(data: unknown): Job {
 }
 
 const isTask = (value: unknown): value is Task => {
+  if (typeof field(value, 'version') !== 'string') return false
+  if (isHash(field(value, 'observations'))) return isHash(field(value, 'asked'))
   const history = field(value, 'history')
   return (
-    typeof field(value, 'version') === 'string' &&
     typeof field(value, 'runtime') === 'string' &&
     isHash(field(value, 'run')) &&
     isHash(field(value, 'shard')) &&
@@ -70,12 +96,13 @@ const isTask = (value: unknown): value is Task => {
 const KIND: ContainerKind = { letters: 'CLUS', version: 1, name: 'a part of a run' }
 
 /** A text with what it names behind it. */
-function pack(text: unknown, parts: readonly Uint8Array[]): Uint8Array {
+export function pack(text: unknown, parts: readonly ContainerArray[]): Uint8Array {
   const encoded = new TextEncoder().encode(JSON.stringify(text))
   return packContainer(KIND, [encoded.length], [encoded, ...parts])
 }
 
-function unpack(place: string, bytes: Uint8Array) {
+/** @throws GpfqError INVALID_DATA for bytes that `pack` has not made */
+export function unpack(place: string, bytes: Uint8Array) {
   const reader = openContainer(place, KIND, bytes)
   return { reader, text: parsed(reader.bytes(reader.whole('text', 0, bytes.length))) }
 }
@@ -106,7 +133,8 @@ const hasPlan = (text: unknown): text is { readonly plan: ModelPlan; readonly by
   )
 }
 
-const isLength = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+/** Whether a value out of JSON can be a length. */
+export const isLength = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
 
 /** The samples of a shard. */
 export function shardBytes({ batches, first, total }: Shard): Uint8Array {
@@ -148,27 +176,46 @@ export function shardFrom(bytes: Uint8Array): Shard {
 /** Solved layers. What the report alone says of them stays behind, so that the same codes have the same bytes. */
 export function layersBytes({ byName }: PlannedModel, layers: readonly SolvedLayer[]): Uint8Array {
   const reported = { samples: 0, deadInputs: 0, seconds: 0, zeros: 0, weights: null, judgement: null }
-  const parts = layers.map((solved) => {
-    const planned = byName.get(solved.layer.name)!
-    return layerBytes('', { layer: { ...solved, ...reported, planned, rounded: null }, notes: [] })
-  })
-  return pack(
-    layers.map(({ layer }, i) => [layer.name, parts[i]!.length]),
-    parts,
+  return storedBytes(
+    layers.map((solved) => {
+      const planned = byName.get(solved.layer.name)!
+      return { layer: { ...solved, ...reported, planned, rounded: null }, notes: [] }
+    }),
   )
 }
 
 /** @throws GpfqError INVALID_DATA for bytes that are none, or of another model */
-export function layersFrom({ byName }: PlannedModel, bytes: Uint8Array): readonly SolvedLayer[] {
+export const layersFrom = (planned: PlannedModel, bytes: Uint8Array): readonly SolvedLayer[] =>
+  storedFrom(planned, bytes).map(({ layer }) => layer)
+
+/** A solved stage with all that the report says of it. */
+export const solvedStageBytes = ({ layers, notes }: SolvedStage): Uint8Array =>
+  storedBytes(layers.map((layer, i) => ({ layer, notes: i === 0 ? notes : [] })))
+
+/** @throws GpfqError INVALID_DATA for bytes that are none, or of another model */
+export function solvedStageFrom(planned: PlannedModel, bytes: Uint8Array): SolvedStage {
+  const stored = storedFrom(planned, bytes)
+  return { layers: stored.map(({ layer }) => layer), notes: stored.flatMap(({ notes }) => notes) }
+}
+
+function storedBytes(layers: readonly StoredLayer[]): Uint8Array {
+  const parts = layers.map((own) => layerBytes('', own))
+  return pack(
+    layers.map(({ layer }, i) => [layer.planned.name, parts[i]!.length]),
+    parts,
+  )
+}
+
+function storedFrom({ byName }: PlannedModel, bytes: Uint8Array): readonly StoredLayer[] {
   const { reader, text } = unpack('layers', bytes)
   const fail = () => invalidData('layers', 'layers of the model', 'something else')
   if (!Array.isArray(text)) throw fail()
-  const layers = text.map((entry: unknown): SolvedLayer => {
+  const layers = text.map((entry: unknown): StoredLayer => {
     if (!Array.isArray(entry) || !isLength(entry[1])) throw fail()
     const planned = byName.get(String(entry[0]))
     const stored = planned && layerFrom('layers', reader.bytes(entry[1]), '', planned)
     if (!stored) throw fail()
-    return stored.layer
+    return stored
   })
   reader.end()
   return layers

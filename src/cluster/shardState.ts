@@ -15,7 +15,7 @@ import { stageBytes } from '../model/stageObservations.js'
 import type { Network } from '../onnx/network.js'
 import { inputsOf, openModel } from '../onnx/openModel.js'
 import type { Blobs } from './blobs.js'
-import { layersFrom, quantizersFrom, runFrom, shardFrom, type Task } from './messages.js'
+import { layersFrom, quantizersFrom, runFrom, type StageTask, shardFrom } from './messages.js'
 
 export interface Compute {
   readonly blobs: Blobs
@@ -25,7 +25,7 @@ export interface Compute {
 }
 
 export class ShardState {
-  readonly task: Pick<Task, 'run' | 'shard'>
+  readonly task: Pick<StageTask, 'run' | 'shard'>
   readonly #planned: PlannedModel
   readonly #streams: Streams
   readonly #compute: Compute
@@ -35,7 +35,7 @@ export class ShardState {
   /** Whether the streams have run the stage whose quantizers come next. */
   #advanced = false
 
-  constructor(task: Task, planned: PlannedModel, streams: Streams, compute: Compute) {
+  constructor(task: StageTask, planned: PlannedModel, streams: Streams, compute: Compute) {
     this.task = task
     this.#planned = planned
     this.#streams = streams
@@ -44,7 +44,7 @@ export class ShardState {
   }
 
   /** @throws GpfqError INVALID_DATA for blobs that are missing or damaged; as joinPlan and Streams.plan */
-  static async open(task: Task, compute: Compute): Promise<ShardState> {
+  static async open(task: StageTask, compute: Compute): Promise<ShardState> {
     const { blobs, runner, signal } = compute
     const { plan, model } = runFrom(await blobs.get(task.run, 'the run'))
     const planned = await joinPlan(await openModel(model, undefined, signal), plan, signal)
@@ -58,7 +58,7 @@ export class ShardState {
   }
 
   /** Whether a task can go on from here. */
-  leadsTo({ run, shard, history }: Task): boolean {
+  leadsTo({ run, shard, history }: StageTask): boolean {
     if (run !== this.task.run || shard !== this.task.shard || this.#applied.length > history.length)
       return false
     if (!this.#applied.every((hash, i) => hash === history[i])) return false
@@ -66,7 +66,7 @@ export class ShardState {
   }
 
   /** Carries out a task that this state leads to. @returns the observations of a stage as bytes */
-  async run({ history }: Task): Promise<Uint8Array> {
+  async run({ history }: StageTask): Promise<Uint8Array> {
     for (const hash of history.slice(this.#applied.length)) {
       if (this.#applied.length % 2 === 1 && !this.#advanced) await this.#advance()
       await this.#apply(hash)

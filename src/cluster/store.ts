@@ -12,17 +12,21 @@ export interface OpenStore {
 
 /**
  * @param url redis://HOST:PORT, rediss: for TLS, or a folder
- * @throws GpfqError RUNTIME_MISSING where unstorage is not installed; FILE_ACCESS from both functions of the store
+ * @throws GpfqError RUNTIME_MISSING where unstorage is not installed; FILE_ACCESS from the functions of the store
  */
 export async function openStore(url: string): Promise<OpenStore> {
   if (!/^rediss?:/.test(url)) return { store: folderStore(url), close: async () => {} }
   const { createStorage, redis } = await loadStorage()
-  const storage = createStorage({ driver: redis({ url, base: 'gpfq-store' }) })
+  const driver = redis({ url, base: 'gpfq-store' })
+  // ioredis prints errors of connections that nobody listens to. Calls that wait for one fail after some retries.
+  driver.getInstance?.().on('error', () => {})
+  const storage = createStorage({ driver })
   const { get, set } = storageStore(storage)
   return {
     store: {
       get: (name) => get(name).catch(failed),
       set: (name, bytes) => set(name, bytes).catch(failed),
+      remove: (name) => storage.removeItem(name).catch(failed),
     },
     close: () => storage.dispose(),
   }

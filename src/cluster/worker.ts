@@ -1,17 +1,20 @@
 /**
- * A worker: takes jobs from the queue, one at a time, and stores what its shards say. It keeps the streams of the shards that it
- * worked on last. A job whose shard another living worker has is left to that one for a while.
+ * A worker: takes jobs from the queue, one at a time, and stores what its shards say and the layers that it solves. It keeps the
+ * streams of the shards that it worked on last. A job whose shard another living worker has is left to that one for a while.
  */
 import { randomUUID } from 'node:crypto'
 import type { Job as QueuedJob } from 'bullmq'
 import type { Runner } from '../calibration/runner.js'
+import { reasonOf } from '../errors.js'
 import { createExecutor } from '../executor/choose.js'
+import { Observations } from '../methods/observations.js'
 import type { Store } from '../model/checkpoint/store.js'
 import { VERSION } from '../version.js'
-import { Blobs } from './blobs.js'
-import { type Answer, jobFrom, type Task, taskId } from './messages.js'
+import { Blobs, isMissing } from './blobs.js'
+import { type Answer, isSolveTask, jobFrom, type StageTask, type Task, taskId } from './messages.js'
 import { connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
 import { type Compute, ShardState } from './shardState.js'
+import { askedFrom, solvedBytes } from './solveMessages.js'
 
 /** Options of runWorker. */
 export interface WorkerOptions {
@@ -26,8 +29,8 @@ export interface WorkerOptions {
   readonly signal: AbortSignal
   /** Milliseconds without a sign of life after which a worker counts as dead. Default 30,000. */
   readonly stalledAfter?: number
-  /** Called before each job that is carried out, with a number that counts them. */
-  readonly onJob?: (count: number) => void
+  /** Called before each job that is carried out, with a number that counts them: a stage for a part of the samples, or layers to solve. */
+  readonly onJob?: (count: number, kind: 'stage' | 'solve') => void
   /** Called with what a user should know: that Redis does not answer. */
   readonly onNote?: (text: string) => void
 }
@@ -60,6 +63,13 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     Date.now() - since < PATIENCE &&
     (await queue.getWorkers()).some(({ rawname }) => rawname?.includes(prefers))
 
+  async function carryOut(task: Task): Promise<Uint8Array> {
+    if (!isSolveTask(task)) return shards.run(task)
+    const { recipe, requests, place } = askedFrom(await compute.blobs.get(task.asked, 'requests of layers'))
+    const bytes = await compute.blobs.get(task.observations, 'observations')
+    return solvedBytes(await executor.solve(Observations.from(bytes), requests, { recipe, place, signal }))
+  }
+
   async function process(job: QueuedJob<unknown, Answer>, token: string | undefined): Promise<Answer> {
     const { task, prefers } = jobFrom(job.data)
     const wrong = misfit(task, runner)
@@ -70,8 +80,11 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       await job.moveToDelayed(Date.now() + PAUSE, token)
       throw new DelayedError()
     }
-    onJob?.(++count)
-    const bytes = await shards.run(task)
+    onJob?.(++count, isSolveTask(task) ? 'solve' : 'stage')
+    const bytes = await carryOut(task).catch((error: unknown) => {
+      // Tried again it would fail again: the coordinator stores what is missing.
+      throw isMissing(error) ? new UnrecoverableError(reasonOf(error)) : error
+    })
     await compute.blobs.setResult(id, await compute.blobs.put(bytes))
     return { worker: name }
   }
@@ -97,12 +110,14 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 }
 
 /** Why a worker cannot answer a task to the same bytes; null where it can. */
-function misfit({ version, runtime }: Task, { name }: Runner): string | null {
+function misfit(task: Task, { name }: Runner): string | null {
+  const { version } = task
   if (version !== VERSION)
     return `the run is of gpfq ${version}, the worker of gpfq ${VERSION}; install the same version`
   const own = runtimeOf(name)
-  if (runtime !== own) return `the run is of ${runtime}, the worker of ${own}; install the same ONNX Runtime`
-  return null
+  return isSolveTask(task) || task.runtime === own
+    ? null
+    : `the run is of ${task.runtime}, the worker of ${own}; install the same ONNX Runtime`
 }
 
 /** ONNX Runtime with its version, without threads. */
@@ -117,7 +132,7 @@ class Shards {
     this.#compute = compute
   }
 
-  async run(task: Task): Promise<Uint8Array> {
+  async run(task: StageTask): Promise<Uint8Array> {
     const at = this.#states.findIndex(
       (state) => state.task.run === task.run && state.task.shard === task.shard,
     )

@@ -13,7 +13,7 @@ import { accessError, systemCode } from './access.js'
 /**
  * A store in a folder.
  * @param folder is created by the first `set`, if it is not there
- * @throws GpfqError FILE_ACCESS, from both functions
+ * @throws GpfqError FILE_ACCESS, from its functions
  * @example
  * await quantizeModel(bytes, { calibration, runner, checkpoint: folderStore('run1') })
  */
@@ -37,6 +37,14 @@ export function folderStore(folder: string): Store {
         await syncFolder(dirname(path))
       } catch (cause) {
         throw accessError(path, 'a writable place', cause)
+      }
+    },
+    async remove(name) {
+      const path = pathOf(folder, name)
+      try {
+        await rm(path, { force: true })
+      } catch (cause) {
+        throw accessError(path, 'a place that files can be removed from', cause)
       }
     },
   }

@@ -171,23 +171,26 @@ function solveShape(
 }
 
 /**
- * The requests of a range of their neurons. Draws of spfq depend on a neuron's number, a share of zeros is that of a whole
- * layer, and so is one fraction that is searched for all neurons.
+ * Why layers are solved as a whole, null where ranges of their neurons give the same codes. Draws of spfq depend on a neuron's
+ * number, a share of zeros is that of a whole layer, and so is one fraction that is searched for all neurons.
  */
+export const whyWhole = (requests: readonly SolveRequest[], { method, sparsity }: Recipe): string | null =>
+  method === 'spfq'
+    ? 'with method spfq'
+    : sparsity?.rule === 'target'
+      ? 'with a target of sparsity'
+      : requests.some(({ search }) => search === 'layer')
+        ? 'where one scale is searched for the whole layer'
+        : null
+
+/** The requests of a range of their neurons. */
 function rangesOf(
   requests: readonly SolveRequest[],
   range: NeuronRange,
-  { method, sparsity }: Recipe,
+  recipe: Recipe,
 ): readonly SolveRequest[] {
   const { from, to } = range
-  const whole =
-    method === 'spfq'
-      ? 'with method spfq'
-      : sparsity?.rule === 'target'
-        ? 'with a target of sparsity'
-        : requests.some(({ search }) => search === 'layer')
-          ? 'where one scale is searched for the whole layer'
-          : null
+  const whole = whyWhole(requests, recipe)
   if (whole !== null) {
     throw typeError({ place: 'neurons', expected: `all neurons ${whole}`, got: `${from} to ${to}` })
   }

@@ -1,5 +1,6 @@
 /** What lets other machines look at the samples (src/cluster): it is passed in, so that nobody else loads its code. */
 import type { Streams } from '../calibration/streams.js'
+import type { Executor } from '../executor/executor.js'
 import type { StepContext } from './localSteps.js'
 import type { PlannedModel } from './preparedModel.js'
 import type { RunSamples } from './runSamples.js'
@@ -21,6 +22,11 @@ export interface ClusterContext {
 
 /** openCluster makes one. */
 export interface Cluster {
+  /**
+   * An executor that has workers solve large layers.
+   * @throws GpfqError UNSUPPORTED_MODEL for relaxed SIMD, whose bytes can differ
+   */
+  solver(local: Executor): Executor
   /** The steps of a run, which quantizeModel asks for. */
   steps(context: ClusterContext): Promise<StageSteps>
 }

@@ -166,15 +166,22 @@ async function bestDamped(
   end: Candidate,
 ): Promise<Candidate | null> {
   const stride = strideOf(request.shape.neurons)
-  const some = someNeurons(request, stride)
+  const scaled = withScalesOf(request, plain.solution)
+  const some = someNeurons(scaled, stride)
   const part = ({ kept, solution }: Candidate): Promise<Candidate> =>
     candidateOf(context, some, kept, 0, someSolved(solution, stride))
   const [path, rounding] = stride === 1 ? [plain, end] : [await part(plain), await part(end)]
   const damped = await dampedPaths(context, some, stride, DAMPINGS)
   const best = leastOf([path, ...damped, rounding], rounding)
   if (best.kept !== 'damped path') return null
-  return stride === 1 ? best : (await dampedPaths(context, request, 1, [best.damping]))[0]!
+  return stride === 1 ? best : (await dampedPaths(context, scaled, 1, [best.damping]))[0]!
 }
+
+/** The request with the scales that were searched for the plain path: searching them for each λ again takes seven times as long. */
+const withScalesOf = (request: SolveRequest, { scales }: LayerSolution): SolveRequest =>
+  request.search === 'none'
+    ? request
+    : { ...request, scales: { ...request.scales, values: scales }, search: 'none' }
 
 /** @param request of every `stride`-th neuron */
 async function dampedPaths(

@@ -14,8 +14,14 @@ const SPARE_BYTES = 2 ** 26
 /** Share of the kernels in what a limit leaves beside the model. */
 const KERNELS = 0.5
 
-/** What a layer's observations take outside of the kernels, in units of what it takes there: H and G, of which solving has copies. */
-const OUTSIDE = 0.5
+/**
+ * What a layer takes beyond its plan, in units of that: its observations outside of the kernels, and inside the sums over pixels and
+ * over a segment, which depend on the samples.
+ */
+const OUTSIDE = 0.8
+
+/** What the process takes without a model: its own code, the runtime's, and memory that is free and not given back. */
+const PROCESS_BYTES = 2 ** 28
 
 /** Most bytes of the kernels that a layer may take. */
 export function mostKernelBytes(memory: number | null, modelBytes: number): number {
@@ -34,7 +40,7 @@ export function tensorBudget({ settings: { memory }, layers, bytesIn }: ModelPla
   const { runtime } = BATCH_BUDGET
   const staged = Math.max(0, 2 ** 32 - SPARE_BYTES - kernels)
   if (memory === null) return { runtime, staged, held: HELD_BYTES }
-  const left = Math.max(0, memory - bytesIn - (1 + OUTSIDE) * kernels)
+  const left = Math.max(0, memory - bytesIn - PROCESS_BYTES - (1 + OUTSIDE) * kernels)
   const third = left / 3
   return {
     runtime: Math.min(runtime, third),

@@ -112,7 +112,8 @@ async function carryOut(
       : executorOf(quantizer)
   try {
     const runner = abortable(options.runner, signal)
-    return await run(planned, executor, { ...options, runner }, start)
+    const solver = options.cluster?.solver(executor) ?? executor
+    return await run(planned, solver, { ...options, runner }, start)
   } finally {
     if (quantizer === undefined) await executor.close()
   }

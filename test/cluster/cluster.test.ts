@@ -2,35 +2,31 @@
  * The promise of a cluster: whatever the number of workers, and whatever happens to them and to what is stored, the written model
  * has the bytes of one machine. A Redis of the test's own, and workers in processes of their own.
  */
-import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
-import { cutShards, openCluster } from '#src/cluster/cluster.js'
+import { openCluster } from '#src/cluster/cluster.js'
+import { cutShards } from '#src/cluster/cutShards.js'
 import { openStore } from '#src/cluster/store.js'
+import { folderStore } from '#src/data/folderStore.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
 import type { QuantizeModelOptions } from '#src/options.js'
 import type { Feeds } from '#src/tensor/tensor.js'
 import * as b from '../onnx/build.js'
-
-const WORKER = fileURLToPath(new URL('../../dist-scripts/clusterWorker.mjs', import.meta.url))
-
-const hasRedis = ((): boolean => {
-  try {
-    execFileSync('redis-server', ['--version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-})()
+import {
+  buildWorker,
+  ended,
+  hasRedis,
+  type Redis,
+  startRedis,
+  startWorker,
+  type TakenJob,
+} from './machines.js'
 
 /** A convolution, a residual branch, and a dense layer whose weight is tied. */
 function smallModel(): Uint8Array {
@@ -63,9 +59,20 @@ function smallModel(): Uint8Array {
   )
 }
 
+/** A layer that is worth solving elsewhere. */
+const wideModel = (): Uint8Array =>
+  encodeModel(
+    b.model(
+      [b.node('MatMul', ['x', 'w'], ['h'], {}, 'wide'), b.node('MatMul', ['h', 'v'], ['y'], {}, 'narrow')],
+      [b.floats('w', [1152, 512], b.noise(1152 * 512, 1)), b.floats('v', [512, 4], b.noise(2048, 2))],
+      [b.value('x', b.DataType.FLOAT, ['n', 1152])],
+      ['y'],
+    ),
+  )
+
 type RunSettings = Pick<
   QuantizeModelOptions,
-  'holdout' | 'activations' | 'biasCorrection' | 'cluster' | 'signal' | 'onProgress'
+  'holdout' | 'activations' | 'biasCorrection' | 'checkpoint' | 'cluster' | 'signal' | 'onProgress'
 >
 
 const MODEL = smallModel()
@@ -88,25 +95,15 @@ it('cuts the samples between segments, each once, in order', () => {
 describe.skipIf(!hasRedis)('a cluster (needs redis-server)', () => {
   const children: ChildProcess[] = []
   let folder: string
+  let redis: Redis
   let queue: string
-  let redis: ChildProcess
   let runner: Runner
 
   beforeAll(async () => {
-    await build({
-      entryPoints: [fileURLToPath(new URL('workerProcess.ts', import.meta.url))],
-      ...{ outfile: WORKER, bundle: true, platform: 'node', format: 'esm' },
-      ...{ packages: 'external', external: ['#*'], logLevel: 'warning' },
-    })
-    const port = await freePort()
+    await buildWorker()
     folder = mkdtempSync(join(tmpdir(), 'gpfq-cluster-'))
-    queue = `redis://127.0.0.1:${port}`
-    const settings = ['--bind', '127.0.0.1', '--save', '', '--dir', folder]
-    redis = spawn('redis-server', ['--port', String(port), ...settings], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    for await (const text of redis.stdout!) if (String(text).includes('Ready to accept')) break
-    redis.stdout?.resume()
+    redis = await startRedis(folder)
+    queue = redis.url
     runner = await createOrtWebRunner({ threads: 1 })
   }, 30_000)
 
@@ -115,19 +112,12 @@ describe.skipIf(!hasRedis)('a cluster (needs redis-server)', () => {
   })
 
   afterAll(async () => {
-    await ended(redis, 'SIGTERM')
+    await redis.stop()
     rmSync(folder, { recursive: true })
   })
 
-  const ended = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill(signal)
-    await once(child, 'exit')
-  }
-
-  function startWorker(store: string, onJob: () => void = () => {}, killedIn?: number): ChildProcess {
-    const child = fork(WORKER, [queue, store, String(killedIn ?? '')], { execArgv: [] })
-    child.on('message', onJob)
+  function work(store: string, onJob?: (job: TakenJob) => void, killedIn?: number): ChildProcess {
+    const child = startWorker(queue, store, onJob, killedIn)
     children.push(child)
     return child
   }
@@ -161,28 +151,28 @@ describe.skipIf(!hasRedis)('a cluster (needs redis-server)', () => {
     'gives the bytes of one machine: %i workers, %i parts, %o',
     async (workers, shards, options) => {
       const store = join(folder, `store-${workers}-${shards}`)
-      for (let i = 0; i < workers; i++) startWorker(store)
+      for (let i = 0; i < workers; i++) work(store)
       expect(Buffer.compare(await spread(store, options, shards), await whole(options))).toBe(0)
     },
     60_000,
   )
 
   it('keeps blobs in Redis, too', async () => {
-    startWorker(queue)
+    work(queue)
     expect(Buffer.compare(await spread(queue, {}, 1), await whole({}))).toBe(0)
   }, 60_000)
 
   it('goes on when a worker is killed in the middle of a job', async () => {
     const store = join(folder, 'killed')
-    const child = startWorker(store, undefined, 3)
-    startWorker(store)
+    const child = work(store, undefined, 3)
+    work(store)
     expect(Buffer.compare(await spread(store, {}, 2), await whole({}))).toBe(0)
     expect(child.signalCode).toBe('SIGKILL')
   }, 60_000)
 
   it('makes damaged and missing results again', async () => {
     const store = join(folder, 'damaged')
-    startWorker(store)
+    work(store)
     const expected = await spread(store, {}, 2)
     const blobs = join(store, 'blobs')
     for (const [i, name] of readdirSync(blobs).entries()) {
@@ -194,24 +184,72 @@ describe.skipIf(!hasRedis)('a cluster (needs redis-server)', () => {
     expect(Buffer.compare(await spread(store, {}, 2), expected)).toBe(0)
   }, 60_000)
 
-  it('is resumed: what is in the store is not made again', async () => {
-    const store = join(folder, 'resumed')
-    let jobs = 0
-    startWorker(store, () => jobs++)
+  /** Runs until the first layer is done. */
+  async function stopped(store: string, options: RunSettings): Promise<void> {
     const controller = new AbortController()
     const onProgress: RunSettings['onProgress'] = (event) => {
       if (event.type === 'layer-done') controller.abort(new Error('stopped'))
     }
-    await expect(spread(store, { signal: controller.signal, onProgress }, 1)).rejects.toThrow('stopped')
-    const before = jobs
+    const run = spread(store, { ...options, signal: controller.signal, onProgress }, 1)
+    await expect(run).rejects.toThrow('stopped')
+  }
+
+  it('is resumed: what is in the store is not made again', async () => {
+    const jobs = { resumed: 0, whole: 0 }
+    const child = work(join(folder, 'resumed'), () => jobs.resumed++)
+    await stopped(join(folder, 'resumed'), {})
+    const before = jobs.resumed
+    const model = await spread(join(folder, 'resumed'), {}, 1)
+    await ended(child, 'SIGTERM')
+    work(join(folder, 'whole'), () => jobs.whole++)
+    expect(Buffer.compare(model, await spread(join(folder, 'whole'), {}, 1))).toBe(0)
+    expect([before > 0, jobs.resumed]).toEqual([true, jobs.whole])
+  }, 60_000)
+
+  it('goes on behind a checkpoint, with an empty store', async () => {
+    const checkpoint = folderStore(join(folder, 'checkpoint'))
+    const child = work(join(folder, 'first'))
+    await stopped(join(folder, 'first'), { checkpoint })
+    await ended(child, 'SIGTERM')
+    work(join(folder, 'second'))
+    const events: string[] = []
+    const onProgress: RunSettings['onProgress'] = ({ type }) => events.push(type)
+    const model = await spread(join(folder, 'second'), { checkpoint, onProgress }, 1)
+    expect(Buffer.compare(model, await whole({}))).toBe(0)
+    expect(events).toContain('resume')
+  }, 60_000)
+
+  it('stores again what is lost in the middle of a run', async () => {
+    const store = join(folder, 'lost')
+    let lost = 0
+    work(store, ({ count }) => {
+      if (count % 2 === 1) return
+      lost += readdirSync(join(store, 'blobs')).length
+      rmSync(join(store, 'blobs'), { recursive: true })
+    })
     expect(Buffer.compare(await spread(store, {}, 1), await whole({}))).toBe(0)
-    const all = readdirSync(join(store, 'results')).length
-    expect([before > 0, jobs]).toEqual([true, all])
+    expect(lost).toBeGreaterThan(0)
+  }, 60_000)
+
+  it('lets workers solve wide layers, each a part of the neurons, and removes H and G behind the stage', async () => {
+    const model = wideModel()
+    const calibration: Feeds[] = [{ x: { type: 'float32', dims: [64, 1152], data: b.noise(64 * 1152, 9) } }]
+    const store = join(folder, 'wide')
+    const kinds: string[] = []
+    for (let i = 0; i < 2; i++) work(store, ({ kind }) => kinds.push(kind))
+    const run = { levels: 15, calibration, runner, threads: 1 }
+    const cluster = await openCluster({ queue, store: folderStore(store), shards: 1 })
+    const spreadOut = await quantizeModel(model, { ...run, cluster })
+    await cluster.close()
+    expect(Buffer.compare(spreadOut.model, (await quantizeModel(model, run)).model)).toBe(0)
+    expect(kinds.filter((kind) => kind === 'solve').length).toBeGreaterThanOrEqual(2)
+    const sizes = readdirSync(join(store, 'blobs')).map((name) => statSync(join(store, 'blobs', name)).size)
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(4 * 1152 ** 2) // half of H and G
   }, 60_000)
 
   it('refuses a worker with another runtime, in words', async () => {
     const store = join(folder, 'other')
-    startWorker(store)
+    work(store)
     const other = { ...runner, name: 'onnxruntime-web 0.1 (1 thread)' }
     const { store: own } = await openStore(store)
     const cluster = await openCluster({ queue, store: own, shards: 1 })
@@ -229,13 +267,3 @@ describe.skipIf(!hasRedis)('a cluster (needs redis-server)', () => {
     await cluster.close()
   }, 60_000)
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}

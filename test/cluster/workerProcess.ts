@@ -1,4 +1,4 @@
-/** A worker in a process of its own (cluster.test.ts). It says when it takes a job, and can be killed in the middle of one. */
+/** A worker in a process of its own (machines.ts). It says when it takes a job, and can be killed in the middle of one. */
 
 import { createOrtWebRunner } from '#src/calibration/onnxRuntime.js'
 import { openStore, runWorker } from '#src/cluster/index.js'
@@ -11,9 +11,9 @@ process.on('disconnect', () => controller.abort())
 await runWorker({
   ...{ queue, store, threads: 1, stalledAfter: 1500, signal: controller.signal },
   runner: await createOrtWebRunner({ threads: 1 }),
-  onJob: (count) => {
+  onJob: (count, kind) => {
     if (count === Number(killedIn)) process.kill(process.pid, 'SIGKILL')
-    process.send?.(count)
+    process.send?.({ count, kind })
   },
 })
 process.exit(0)

@@ -1,5 +1,5 @@
 /**
- * Where a checkpoint is kept. Two members let anything be a store: a folder (src/data/folderStore.ts), a database, a map.
+ * Where a checkpoint is kept. Two functions let anything be a store: a folder (src/data/folderStore.ts), a database, a map.
  * `storageStore` makes one of a storage of the package unstorage, which has drivers for many.
  */
 import { invalidData } from '../../errors.js'
@@ -10,6 +10,8 @@ export interface Store {
   get(name: string): Promise<Uint8Array | null>
   /** Keeps bytes under a name, in place of others. They are safe once it resolves, and a reader sees all of them or none. */
   set(name: string, bytes: Uint8Array): Promise<void>
+  /** Removes the bytes of a name, if there are any. Without it a cluster leaves everything in its store. */
+  remove?(name: string): Promise<void>
 }
 
 /** What `storageStore` needs of a storage: `createStorage` of unstorage gives one. */
@@ -18,6 +20,8 @@ export interface RawStorage {
   getItemRaw(key: string): Promise<unknown>
   /** Keeps a value. */
   setItemRaw(key: string, value: Uint8Array): Promise<void>
+  /** Removes a value. */
+  removeItem(key: string): Promise<void>
 }
 
 /**
@@ -36,4 +40,5 @@ export const storageStore = (storage: RawStorage): Store => ({
     throw invalidData(`storage, ${name}`, 'bytes', typeof value)
   },
   set: (name, bytes) => storage.setItemRaw(name, bytes),
+  remove: (name) => storage.removeItem(name),
 })
