@@ -158,8 +158,10 @@ export class Streams {
     const known = await sizes
     for (const [name, type] of known.types) this.#types.set(name, type)
     const { keepsJudged, ...held } = planHeld(this.#batches, this.shard.batches.length, known, this.#budget)
-    this.#keepsJudged = keepsJudged
     await this.#held.plan(held.resident, this.#openScratch)
+    // A temporary file has room for what memory has not.
+    const inFile = held.resident < this.batches && this.#held.isHeld(this.batches - 1)
+    this.#keepsJudged = keepsJudged || inFile
     return held
   }
 
@@ -225,7 +227,7 @@ export class Streams {
     const held =
       known !== null && names.every((name) => known.float.has(name))
         ? known
-        : await this.#chain(network, batch, this.#stage, () => {}, names)
+        : await this.#chainOnce(network, batch, names)
     return new Map(
       names.map((name) => {
         const float = held.float.get(name)
@@ -286,6 +288,18 @@ export class Streams {
       await this.#runStage(network, index, batch, held, index === last ? visit : () => {}, wanted)
       if (index < last) keepOnly(held, this.#lasting(index, batch, wanted))
     }
+    return held
+  }
+
+  /** The same up to the stage at hand, for few batches: each session closes before the next one opens, so that the memory is that of one. */
+  async #chainOnce(network: Network, batch: number, wanted: readonly string[]): Promise<HeldPair> {
+    const held = freshPair(this.#batches[batch] ?? {})
+    for (let index = 0; index <= this.#stage; index++) {
+      await this.#sessions.close()
+      await this.#runStage(network, index, batch, held, () => {}, wanted)
+      keepOnly(held, this.#lasting(index, batch, wanted))
+    }
+    await this.#sessions.close()
     return held
   }
 

@@ -56,51 +56,55 @@ export async function verifyModel(
   network: Network,
   graph: GraphIndex,
 ): Promise<readonly VerifiedOutput[]> {
+  const isCompared = streams.batches > 0 && !graph.random
+  const kinds = new Set(network.integers.layers.values())
+  const integers = kinds.size > 0
+  const samples = isCompared && kinds.has('dynamic') ? partsOfBatch(streams, graph) : 1
+  const feed = (name: string): Tensor => firstOf(streams.feed(0, name), samples)
+  let inputs: readonly string[]
+  let feeds: Feeds
+  let outputs: Readonly<Record<string, Tensor>>
   const session = await runner.load(model)
   try {
-    if (streams.batches === 0 || graph.random) return []
-    const kinds = new Set(network.integers.layers.values())
-    const integers = kinds.size > 0
-    const samples = kinds.has('dynamic') ? partsOfBatch(streams, graph) : 1
-    const inputs = session.inputs.map(({ name }) => name)
-    const feed = (name: string): Tensor => firstOf(streams.feed(0, name), samples)
-    const feeds = namedTensors(inputs.map((name) => [name, feedOf(network, name, feed(name))] as const))
-    const outputs = await session.run(feeds, graph.computedOutputs)
-    const computed = await streams.tensors(network, 0, graph.computedOutputs)
-    const tolerance = hasFloat16(graph) ? TOLERANCE_FLOAT16 : TOLERANCE
-    const found: VerifiedOutput[] = []
-    for (const name of graph.computedOutputs) {
-      const pair = computed.get(name)
-      const held = pair?.quantized ?? pair?.float
-      const tensor = tensorNamed(outputs, name)
-      if (held === undefined || tensor === undefined) throw failed(name, 'an output', 'none')
-      const expected = firstOf(held, samples)
-      if (expected.dims.join() !== tensor.dims.join())
-        throw failed(name, `(${expected.dims})`, `(${tensor.dims})`)
-      if (!expected.type.startsWith('float')) continue // integers follow from floats that may tie
-      checkFinite(name, expected, tensor)
-      const [y, z] = [finiteOf(expected), finiteOf(tensor)]
-      const own = integers
-        ? inSteps(name, finiteOf(firstOf(pair!.float, samples)), y, z)
-        : inNorms(name, y, z, tolerance)
-      if (own.difference <= own.tolerance) {
-        found.push(own)
-        continue
-      }
-      // Graphs without optimizations run the same arithmetic in another order: what that changes says nothing of the file.
-      const float = encodeModel(graph.model)
-      const floatFeeds = namedTensors(inputs.map((name) => [name, feed(name)] as const))
-      const jump = Math.max(
-        await jumpOf(float, runner, floatFeeds, name),
-        await jumpOf(model, runner, feeds, name),
-      )
-      if (jump <= tolerance) throw await differs(own, runner)
-      found.push({ ...own, jump })
-    }
-    return found
+    if (!isCompared) return []
+    inputs = session.inputs.map(({ name }) => name)
+    feeds = namedTensors(inputs.map((name) => [name, feedOf(network, name, feed(name))] as const))
+    outputs = await session.run(feeds, graph.computedOutputs)
   } finally {
     await session.close()
   }
+  const computed = await streams.tensors(network, 0, graph.computedOutputs)
+  const tolerance = hasFloat16(graph) ? TOLERANCE_FLOAT16 : TOLERANCE
+  const found: VerifiedOutput[] = []
+  for (const name of graph.computedOutputs) {
+    const pair = computed.get(name)
+    const held = pair?.quantized ?? pair?.float
+    const tensor = tensorNamed(outputs, name)
+    if (held === undefined || tensor === undefined) throw failed(name, 'an output', 'none')
+    const expected = firstOf(held, samples)
+    if (expected.dims.join() !== tensor.dims.join())
+      throw failed(name, `(${expected.dims})`, `(${tensor.dims})`)
+    if (!expected.type.startsWith('float')) continue // integers follow from floats that may tie
+    checkFinite(name, expected, tensor)
+    const [y, z] = [finiteOf(expected), finiteOf(tensor)]
+    const own = integers
+      ? inSteps(name, finiteOf(firstOf(pair!.float, samples)), y, z)
+      : inNorms(name, y, z, tolerance)
+    if (own.difference <= own.tolerance) {
+      found.push(own)
+      continue
+    }
+    // Graphs without optimizations run the same arithmetic in another order: what that changes says nothing of the file.
+    const float = encodeModel(graph.model)
+    const floatFeeds = namedTensors(inputs.map((name) => [name, feed(name)] as const))
+    const jump = Math.max(
+      await jumpOf(float, runner, floatFeeds, name),
+      await jumpOf(model, runner, feeds, name),
+    )
+    if (jump <= tolerance) throw await differs(own, runner)
+    found.push({ ...own, jump })
+  }
+  return found
 }
 
 /** The relative difference of an output with and without the optimizations of the runtime. */

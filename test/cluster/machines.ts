@@ -49,9 +49,7 @@ export async function startRedis(folder: string): Promise<Redis> {
 /** Bundles the program of workers. */
 export async function buildWorker(): Promise<void> {
   await build({
-    entryPoints: [
-      resolve('test', 'cluster', 'workerProcess.ts'),
-    ],
+    entryPoints: [resolve('test', 'cluster', 'workerProcess.ts')],
     ...{ outfile: WORKER, bundle: true, platform: 'node', format: 'esm' },
     ...{ packages: 'external', external: ['#*'], logLevel: 'warning' },
   })

@@ -74,6 +74,10 @@ describe.each([
 })
 
 it('refuses what is no bytes', async () => {
-  const store = storageStore({ getItemRaw: async () => ({ a: 1 }), setItemRaw: async () => {}, removeItem: async () => {} })
+  const store = storageStore({
+    getItemRaw: async () => ({ a: 1 }),
+    setItemRaw: async () => {},
+    removeItem: async () => {},
+  })
   await expect(store.get('run.json')).rejects.toThrow('storage, run.json: expected bytes, got object')
 })
