@@ -67,7 +67,7 @@ export function runWithFault(
 
 /** The last line, which is what the user reads. */
 const messageOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).trim().split('\n').at(-1) ?? ''
+  (error instanceof Error ? error.message : String(error)).replace(/^[\s\S]*?(?=error: )/, '').trim()
 
 /** @returns what makes room again, where that is needed */
 async function cause(fault: Fault, machines: Machines, random: () => number): Promise<() => Promise<void>> {
