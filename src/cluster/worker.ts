@@ -40,7 +40,7 @@ const KEPT = 2
 
 /** Milliseconds that a job waits for the worker that has its shard, and between two looks. */
 const PATIENCE = 20_000
-const PAUSE = 50
+const PAUSE = 10
 
 /**
  * Works until the signal aborts.
