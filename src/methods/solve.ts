@@ -180,7 +180,7 @@ export const whyWhole = (requests: readonly SolveRequest[], { method, sparsity }
     : sparsity?.rule === 'target'
       ? 'with a target of sparsity'
       : requests.some(({ search }) => search === 'layer')
-        ? 'where one scale is searched for the whole layer'
+        ? 'with one scale for the whole layer'
         : null
 
 /** The requests of a range of their neurons. */

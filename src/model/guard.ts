@@ -158,7 +158,10 @@ async function judge(
   return { solution, judgement: { kept, damping, reasons, errors } }
 }
 
-/** The path with the λ that is best on some of the layer's neurons; null where the plain path or rounding is better there. */
+/**
+ * The path with the λ that is best on some of the layer's neurons; null where the plain path or rounding is better there. While λ is
+ * chosen, all paths have the scales that were searched for the plain one: to search them for each λ takes seven times as long.
+ */
 async function bestDamped(
   context: JudgeContext,
   request: SolveRequest,
@@ -166,7 +169,12 @@ async function bestDamped(
   end: Candidate,
 ): Promise<Candidate | null> {
   const stride = strideOf(request.shape.neurons)
-  const scaled = withScalesOf(request, plain.solution)
+  const searches = request.search !== 'none'
+  const scaled: SolveRequest = {
+    ...request,
+    scales: searches ? { ...request.scales, values: plain.solution.scales } : request.scales,
+    search: 'none',
+  }
   const some = someNeurons(scaled, stride)
   const part = ({ kept, solution }: Candidate): Promise<Candidate> =>
     candidateOf(context, some, kept, 0, someSolved(solution, stride))
@@ -174,14 +182,8 @@ async function bestDamped(
   const damped = await dampedPaths(context, some, stride, DAMPINGS)
   const best = leastOf([path, ...damped, rounding], rounding)
   if (best.kept !== 'damped path') return null
-  return stride === 1 ? best : (await dampedPaths(context, scaled, 1, [best.damping]))[0]!
+  return stride === 1 && !searches ? best : (await dampedPaths(context, request, 1, [best.damping]))[0]!
 }
-
-/** The request with the scales that were searched for the plain path: searching them for each λ again takes seven times as long. */
-const withScalesOf = (request: SolveRequest, { scales }: LayerSolution): SolveRequest =>
-  request.search === 'none'
-    ? request
-    : { ...request, scales: { ...request.scales, values: scales }, search: 'none' }
 
 /** @param request of every `stride`-th neuron */
 async function dampedPaths(
