@@ -10,15 +10,18 @@ import { build } from 'esbuild'
 const system = process.env.GPFQ_CHROMIUM ?? '/usr/bin/chromium'
 const executable = existsSync(system) ? system : chromium.executablePath()
 
+/** WebGPU computed by the processor, where a machine has no GPU. */
+export const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] as const
+
 /** Starts Chromium. Null, with the reason on the console, where there is none. */
-export async function openBrowser(): Promise<Browser | null> {
+export async function openBrowser(gpu: readonly string[] = ['--disable-gpu']): Promise<Browser | null> {
   if (!existsSync(executable)) {
     console.error(`skipped: what needs Chromium; expected it at ${executable}; name another by GPFQ_CHROMIUM`)
     return null
   }
   return chromium.launch({
     executablePath: executable,
-    args: [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), '--disable-gpu'], // no sandbox as root
+    args: [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), ...gpu], // no sandbox as root
   })
 }
 
@@ -39,7 +42,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /** Scripts look for gpfq's files two folders above themselves, and for ONNX Runtime's beside themselves. */
 const FOLDER = '/bench/page'
-const RUNTIME = 'ort-wasm-simd-threaded.wasm'
+const RUNTIMES = ['ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.asyncify.wasm']
 
 /** Serves an empty page at `/`, and a script of bench/ with all that it imports. */
 export async function serve(entry: string): Promise<Served> {
@@ -59,7 +62,7 @@ export async function serve(entry: string): Promise<Served> {
   const script = `${FOLDER}/${basename(entry, '.ts')}.js`
   texts.set('/', '<!doctype html>')
   const files = new Map([
-    [`${FOLDER}/${RUNTIME}`, `node_modules/onnxruntime-web/dist/${RUNTIME}`],
+    ...RUNTIMES.map((file) => [`${FOLDER}/${file}`, `node_modules/onnxruntime-web/dist/${file}`] as const),
     ['/gpfq.wasm', 'dist/gpfq.wasm'],
     ['/worker.js', 'dist/worker.js'],
   ])

@@ -25,6 +25,8 @@ export type NoteCode =
   | 'QUANTIZED_ALREADY' // the model was quantized before, and the float model is wanted
   | 'OUTPUT_JUMPS' // the written model differs in an output that optimizations of the runtime change too
   | 'IF_RESOLVED' // one branch of an If is left
+  | 'WEBGPU_DIFFERS' // nodes that WebGPU does not compute as they are written
+  | 'RUNNER_FELL_BACK' // the GPU did not run all models of the run
   | 'WEIGHTS_EXTREME' // weights at the ends of what float32 holds
 
 /** Something a caller should know of a run that is not an error. */

@@ -8,6 +8,7 @@ export {
   createRunner,
   type OrtRunnerOptions,
   type OrtWebRunnerOptions,
+  type RunnerOptions,
 } from './calibration/onnxRuntime.js'
 export type { LoadOptions, Runner, RunnerSession } from './calibration/runner.js'
 export type { Speed } from './calibration/speed.js'

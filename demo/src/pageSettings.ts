@@ -33,6 +33,7 @@ export const DEFAULT_SETTINGS: Omit<PageSettings, 'threads'> = {
   integers: false,
   biasCorrection: false,
   foldBatchNorm: true,
+  gpu: false,
 }
 
 /** The default of the command line, too. */
@@ -96,7 +97,7 @@ export function canHaveIntegers(settings: PageSettings): boolean {
  * @throws RangeError for values that the library refuses
  */
 export function optionsOf(settings: PageSettings): PlanModelOptions {
-  const { threads: _, method, bits, levels, targetPercent, ...most } = applicable(settings)
+  const { threads: _, gpu: __, method, bits, levels, targetPercent, ...most } = applicable(settings)
   const { passes, damping, actOrder, zeros, scalePer, radius, integers, ...rest } = most
   const options = {
     ...rest,

@@ -49,6 +49,8 @@ export interface RunState {
 }
 
 export interface State {
+  /** Whether the browser gives pages a GPU; false until it has answered. */
+  readonly hasGpu: boolean
   /** Whether the browser allows threads. */
   readonly threaded: boolean
   readonly model: Choice<ModelSummary>
@@ -103,6 +105,7 @@ export class Session {
     const threads = threaded ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1
     this.#state = {
       threaded,
+      hasGpu: false,
       model: NOTHING,
       calibration: NOTHING,
       test: NOTHING,
@@ -114,6 +117,7 @@ export class Session {
       compare: true,
       run: IDLE,
     }
+    void findGpu().then((hasGpu) => this.#set({ hasGpu }))
   }
 
   get state(): State {
@@ -367,4 +371,9 @@ async function asOutcome<T>(act: () => Promise<T>): Promise<Outcome<T>> {
     const detail = error instanceof Error ? error.message : String(error)
     return { ok: false, failure: { code: 'UNEXPECTED', title: 'The example did not load', detail } }
   }
+}
+
+async function findGpu(): Promise<boolean> {
+  const gpu: GPU | undefined = navigator.gpu
+  return ((await gpu?.requestAdapter().catch(() => null)) ?? null) !== null
 }

@@ -35,6 +35,8 @@ export interface LoadOptions {
 export interface Runner {
   /** For the report, for instance "onnxruntime-web 1.30.0 (wasm, 2 threads)". */
   readonly name: string
+  /** Why some models ran elsewhere than its name says; null or left out where none did. */
+  readonly fellBack?: string | null
   /**
    * Loads a model.
    * @param model bytes of an .onnx file without external data

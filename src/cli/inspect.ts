@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { readBytes } from '../data/files.js'
 import { kernelsByLayer, type LayerKernel } from '../model/kernels.js'
-import { quantizedNotes } from '../model/planNotes.js'
+import { quantizedNotes, webGpuNotes } from '../model/planNotes.js'
 import { resolveSettings } from '../model/settings.js'
 import { describeNote, type Note } from '../notes.js'
 import { accountFloats, type FloatAccount } from '../onnx/floatAccount.js'
@@ -73,7 +73,7 @@ interface Inspection {
   readonly skipped: readonly Skipped[]
   /** All float values of the file: in layers, or left and why. */
   readonly floats: FloatAccount
-  /** That the model is quantized already, if it is. */
+  /** That the model is quantized already, if it is, and what of it WebGPU computes otherwise. */
   readonly notes: readonly Note[]
 }
 
@@ -225,7 +225,7 @@ export async function inspect(path: string, bytes: Uint8Array, signal: AbortSign
     layers: described,
     skipped: [...skipped, ...kept],
     floats: accountFloats({ file: model, graph, layers, skipped: [...skipped, ...kept], renamed, sources }),
-    notes: quantizedNotes(graph),
+    notes: [...quantizedNotes(graph), ...webGpuNotes(graph)],
   }
 }
 

@@ -6,6 +6,7 @@ import type { GraphIndex } from '../onnx/graph.js'
 import type { Layer } from '../onnx/layer.js'
 import { floatCopies, weightMagnitude } from '../onnx/layers.js'
 import { graphOf } from '../onnx/model.js'
+import { onWebGpu } from '../onnx/onWebGpu.js'
 import { describeQuantized, quantizedAlready } from '../onnx/quantizedAlready.js'
 import type { PreparedModel } from './preparedModel.js'
 import type { Settings } from './settings.js'
@@ -44,6 +45,10 @@ export function quantizedNotes(graph: GraphIndex): readonly Note[] {
   const { problem, hint } = describeQuantized(quantized)
   return [{ code: 'QUANTIZED_ALREADY', place: 'model', text: `${problem}; ${hint}` }]
 }
+
+/** What of a file WebGPU does not compute as it is written. */
+export const webGpuNotes = (graph: GraphIndex): readonly Note[] =>
+  onWebGpu(graph).map((text) => ({ code: 'WEBGPU_DIFFERS', place: 'on WebGPU', text }))
 
 const embeddedNotes = (external: readonly string[]): readonly Note[] =>
   external.length === 0

@@ -12,6 +12,7 @@ import { verifyModel } from '../calibration/verify.js'
 import { typeError } from '../checks.js'
 import { createExecutor } from '../executor/choose.js'
 import type { Executor } from '../executor/executor.js'
+import { indexGraph } from '../onnx/graph.js'
 import { encodeModel } from '../onnx/model.js'
 import type { SolvedLayer } from '../onnx/network.js'
 import { inputsOf, type Model, openModel } from '../onnx/openModel.js'
@@ -33,11 +34,12 @@ import { sampleSteps, weightSteps } from './localSteps.js'
 import { measureIntegers } from './measureIntegers.js'
 import { tensorBudget } from './memoryBudget.js'
 import { planModel } from './plan.js'
+import { webGpuNotes } from './planNotes.js'
 import { applyBudget, checkBudget, hasBudget } from './precision/budget.js'
 import { surveyErrors } from './precision/survey.js'
 import { joinPlan, type PlannedModel } from './preparedModel.js'
 import { judgeOutputs } from './quality.js'
-import { guardNotes, jumpNotes, memoryNotes, settingNotes } from './resultNotes.js'
+import { guardNotes, jumpNotes, memoryNotes, runnerNotes, settingNotes } from './resultNotes.js'
 import { createProgress, type RunProgress } from './runProgress.js'
 import { type RunSamples, readSamples } from './runSamples.js'
 import { needsCalibration } from './settings.js'
@@ -292,6 +294,8 @@ async function write(
         ...guardNotes(reports, heldOut),
         ...runtimeNotes,
         ...jumpNotes(verified),
+        ...runnerNotes(runner),
+        ...webGpuNotes(indexGraph(written.model)),
       ],
       precision,
       heldOut,

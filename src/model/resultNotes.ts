@@ -2,6 +2,7 @@
  * Notes of a run: what its settings and its memory meant, layers that were guarded, and outputs that lose more than by rounding
  * or that jump.
  */
+import type { Runner } from '../calibration/runner.js'
 import type { StreamPlan } from '../calibration/streamPlan.js'
 import type { VerifiedOutput } from '../calibration/verify.js'
 import type { Note } from '../notes.js'
@@ -78,6 +79,12 @@ export const jumpNotes = (verified: readonly VerifiedOutput[]): readonly Note[] 
     const text = `differs by ${found} from what calibration computed; it jumps, since optimizations of the runtime alone change it by ${(100 * jump).toPrecision(2)} %: try the file on your data`
     return [{ code: 'OUTPUT_JUMPS', place: `output '${output}'`, text }]
   })
+
+/** Models of the run that the device of the runner did not run. */
+export const runnerNotes = ({ fellBack }: Runner): readonly Note[] =>
+  fellBack === undefined || fellBack === null
+    ? []
+    : [{ code: 'RUNNER_FELL_BACK', place: 'WebGPU', text: fellBack }]
 
 /** Batches whose tensors are not held. */
 /** @param recomputed batches that no file could hold */

@@ -35,6 +35,8 @@ export interface PageSettings {
   readonly biasCorrection: boolean
   readonly foldBatchNorm: boolean
   readonly threads: number
+  /** Networks run on the GPU. */
+  readonly gpu: boolean
 }
 
 /** How data becomes a network's input: (x / scale − mean) / std. */

@@ -4,12 +4,12 @@
  * have threads of their own. The page may end this worker at any moment.
  */
 import { expose } from 'comlink'
-import { createOrtWebRunner, planModel, type Runner } from 'gpfq/onnx'
+import { createOrtWebRunner, createRunner, planModel, type Runner } from 'gpfq/onnx'
 import { optionsOf } from '../pageSettings.ts'
 import { type Data, readData } from './data.ts'
 import { outcomeOf } from './failure.ts'
 import { type ChosenModel, readModel } from './model.ts'
-import type { Chosen, ChosenData, JobApi } from './protocol.ts'
+import type { Chosen, ChosenData, JobApi, PageSettings } from './protocol.ts'
 import { run } from './run.ts'
 
 /** A choice that is being opened, or is open. */
@@ -20,8 +20,15 @@ interface Opened<T> {
 
 let model: Opened<ChosenModel> | null = null
 const data: Record<'calibration' | 'test', Opened<Data> | null> = { calibration: null, test: null }
-let runner: Promise<Runner> | null = null
+const runners: Record<'gpu' | 'wasm', Promise<Runner> | null> = { gpu: null, wasm: null }
 let running: AbortController | null = null
+
+/** The runner of the processor, or of the GPU where there is one still. */
+function runnerOf({ gpu, threads }: PageSettings): Promise<Runner> {
+  const device = gpu ? 'gpu' : 'wasm'
+  runners[device] ??= gpu ? createRunner({ device: 'auto', threads }) : createOrtWebRunner({ threads })
+  return runners[device]
+}
 
 let opening: Promise<unknown> = Promise.resolve()
 
@@ -89,8 +96,8 @@ const api: JobApi = {
         const [calibration, test] = await Promise.all([open('calibration'), open('test')])
         signal.throwIfAborted()
         onEvent({ type: 'progress', fraction: 0, doing: 'starting ONNX Runtime' })
-        runner ??= createOrtWebRunner({ threads: request.settings.threads })
-        return await run(request, { chosen, calibration, test, runner: await runner, signal, onEvent })
+        const runner = await runnerOf(request.settings)
+        return await run(request, { chosen, calibration, test, runner, signal, onEvent })
       } finally {
         if (running === abort) running = null
       }

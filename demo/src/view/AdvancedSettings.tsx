@@ -22,7 +22,7 @@ export interface FieldsProps {
 }
 
 export function AdvancedSettings({ session, state }: SectionProps) {
-  const { settings, compare, threaded } = state
+  const { settings, compare, threaded, hasGpu } = state
   const set: FieldsProps['set'] = (change) => void session.changeSettings(change)
   return (
     <details>
@@ -53,6 +53,12 @@ export function AdvancedSettings({ session, state }: SectionProps) {
         )}
       </div>
       <div class="checks">
+        <CheckField
+          label={`Run networks on the GPU${hasGpu ? '' : ' (this browser gives none)'}`}
+          checked={settings.gpu}
+          disabled={!hasGpu}
+          onChange={(gpu) => set({ gpu })}
+        />
         <CheckField
           label="Fold BatchNormalization into the weights before it"
           checked={settings.foldBatchNorm}

@@ -154,15 +154,17 @@ export function SelectField<T extends string>({ label, value, options, onChange 
 interface CheckFieldProps {
   readonly label: string
   readonly checked: boolean
+  readonly disabled?: boolean
   readonly onChange: (checked: boolean) => void
 }
 
-export function CheckField({ label, checked, onChange }: CheckFieldProps) {
+export function CheckField({ label, checked, disabled = false, onChange }: CheckFieldProps) {
   return (
     <label>
       <input
         type="checkbox"
         checked={checked}
+        disabled={disabled}
         onChange={({ currentTarget }) => onChange(currentTarget.checked)}
       />
       <span>{label}</span>
