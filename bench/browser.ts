@@ -44,8 +44,8 @@ const TYPES: Readonly<Record<string, string>> = {
 const FOLDER = '/bench/page'
 const RUNTIMES = ['ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.asyncify.wasm']
 
-/** Serves an empty page at `/`, and a script of bench/ with all that it imports. */
-export async function serve(entry: string): Promise<Served> {
+/** Serves a page at `/`, and a script with all that it imports. @param loads whether the page has the script; else it is empty */
+export async function serve(entry: string, loads = false): Promise<Served> {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -60,7 +60,7 @@ export async function serve(entry: string): Promise<Served> {
   })
   const texts = new Map(outputFiles.map(({ path, text }) => [path, text]))
   const script = `${FOLDER}/${basename(entry, '.ts')}.js`
-  texts.set('/', '<!doctype html>')
+  texts.set('/', `<!doctype html><body>${loads ? `<script type="module" src="${script}"></script>` : ''}`)
   const files = new Map([
     ...RUNTIMES.map((file) => [`${FOLDER}/${file}`, `node_modules/onnxruntime-web/dist/${file}`] as const),
     ['/gpfq.wasm', 'dist/gpfq.wasm'],
