@@ -32,6 +32,7 @@ const FLOORS: readonly Floor[] = [
   // The arena begins behind the engine's control blocks, and a call of a kernel is a task of the engine.
   { name: 'wasm', holds: ['src/wasm'], on: ['ground', 'engine'] },
   { name: 'methods', holds: ['src/methods'], on: ['ground', 'wasm'] },
+  { name: 'webgpu', holds: ['src/webgpu'], on: ['ground', 'wasm', 'methods'] },
   { name: 'executor', holds: ['src/executor'] },
   { name: 'core', holds: sources('quantizer', 'layerObserver', 'layerSamples') },
   { name: 'onnx', holds: ['src/onnx'], on: ['ground', 'tensor', 'methods'] },

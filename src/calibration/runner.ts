@@ -3,6 +3,9 @@
  * src/calibration/onnxRuntime.ts implements it with ONNX Runtime Web and ONNX Runtime Node. A caller can pass another
  * engine where neither runs.
  */
+import type { Observations } from '../methods/observations.js'
+import type { Batches, ObserveOptions } from '../methods/observeOptions.js'
+import type { SampleShape } from '../methods/samplePlan.js'
 import type { Feeds, RunnerInput, Tensor } from '../tensor/tensor.js'
 
 /** Whether an engine's text says that it found no memory. ONNX Runtime has several, and no code for it. */
@@ -37,6 +40,11 @@ export interface Runner {
   readonly name: string
   /** Why some models ran elsewhere than its name says; null or left out where none did. */
   readonly fellBack?: string | null
+  /**
+   * Sums the samples of a layer where the models run, as Executor.observe. Null for sums that it has no kernels for; left out where
+   * there are none.
+   */
+  observe?(shape: SampleShape, batches: () => Batches, options: ObserveOptions): Promise<Observations | null>
   /**
    * Loads a model.
    * @param model bytes of an .onnx file without external data

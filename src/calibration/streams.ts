@@ -54,12 +54,12 @@ export interface AdvanceContext extends RunContext {
 export const HELD_BYTES = 1.5 * 2 ** 30
 
 export class Streams {
+  readonly runner: Runner
   readonly shard: Shard
   /** Batches that are kept out of calibration. */
   readonly heldOut: readonly Feeds[]
   readonly stages: readonly Stage[]
   readonly #batches: readonly Feeds[]
-  readonly #runner: Runner
   readonly #float: Network
   readonly #budget: number
   readonly #held: HeldTensors
@@ -86,7 +86,7 @@ export class Streams {
     budget: number = HELD_BYTES,
     scratch: OpenScratch = openScratch,
   ) {
-    this.#runner = runner
+    this.runner = runner
     this.#float = float
     this.shard = shard
     this.stages = stages
@@ -148,7 +148,7 @@ export class Streams {
    */
   async plan(
     sizes: Promise<TensorSizes> | TensorSizes = measureTensors(
-      this.#runner,
+      this.runner,
       this.#float,
       this.stages,
       this.#batches,

@@ -4,7 +4,7 @@
  * run on the CPU within its own session. Runs go one after the other: the GPU has one queue, and copies of tensors are freed
  * between runs only.
  */
-import { reasonOf as textOf } from '../errors.js'
+import { GpfqError, reasonOf as textOf } from '../errors.js'
 import { GpuTensors } from './gpuTensors.js'
 import { FATAL_ONLY, loadSession, missing, type OrtModule, optimizations } from './ortSession.js'
 import type { LoadOptions, Runner, RunnerSession } from './runner.js'
@@ -53,6 +53,19 @@ export async function createWebGpuRunner(
     name: `onnxruntime-web ${ort.env.versions.web ?? ort.env.versions.common} (webgpu, ${device})`,
     get fellBack() {
       return fallBack.note
+    },
+    async observe(shape, batches, options) {
+      const opened: GPUDevice | undefined = await ort.env.webgpu.device
+      if (opened === undefined || fallBack.isLost) return null
+      const { isForGpu, observeOnGpu } = await import('../webgpu/observe.js')
+      if (!isForGpu(shape, options, opened.limits)) return null
+      try {
+        return await fallBack.race(() => observeOnGpu(opened, shape, batches(), options))
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        if (error instanceof GpfqError) throw error
+        return fallBack.instead(error, async () => null)
+      }
     },
     async load(model, options) {
       const inWasm = () => fallBack.load(model, options)
@@ -106,13 +119,16 @@ class FallBack {
 
   get note(): string | null {
     if (this.#models === 0) return null
-    const models = this.#models === 1 ? 'a model' : `${this.#models} models`
-    return `${models} of the run ran in wasm instead, the first because: ${this.#reason}`
+    return `wasm took over ${this.#models === 1 ? 'once' : `${this.#models} times`}, first because: ${this.#reason}`
   }
 
   /** The device is gone: nothing runs there any more. */
   lose(message: string): void {
     this.#lost.abort(new Error(`the device was lost${message === '' ? '' : ` (${message})`}`))
+  }
+
+  get isLost(): boolean {
+    return this.#lost.signal.aborted
   }
 
   /** @throws once the device is lost */

@@ -15,8 +15,9 @@ import { Packer } from './packing.js'
 import { observationShape, type SamplePlan, type SampleShape } from './samplePlan.js'
 import type { SampleBatch } from './samples.js'
 import { type SumPointers, targets } from './sumPointers.js'
+import type { SegmentSums } from './sumUp.js'
 
-export class GramSums {
+export class GramSums implements SegmentSums {
   readonly #engine: Engine
   readonly #shape: SampleShape
   readonly #plan: SamplePlan

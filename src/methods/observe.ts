@@ -1,18 +1,17 @@
 /**
  * observe: samples in, Observations out. The first of the three verbs of a layer; merge (observations.ts) and solve
- * (solve.ts) are the others. A batch that crosses the border of a segment is cut there, so that the sums do not depend on
- * how the samples came.
+ * (solve.ts) are the others.
  */
 import { rangeError } from '../checks.js'
 import { imagesOf } from './convolution.js'
 import type { Engine } from './engine.js'
 import { GramSums } from './gramSums.js'
-import { Observations, type Sum } from './observations.js'
+import type { Observations } from './observations.js'
 import type { Batches, ObserveOptions } from './observeOptions.js'
 import { observeRows } from './observeRows.js'
 import { checkFinite, named } from './sampleChecks.js'
-import { observationShape, planSamples, type SampleShape } from './samplePlan.js'
-import { cutBatch, type SampleBatch } from './samples.js'
+import { planSamples, type SampleShape } from './samplePlan.js'
+import { sumUp } from './sumUp.js'
 
 /**
  * Sums what the samples say about a layer's inputs.
@@ -41,51 +40,6 @@ export async function observe(
     // Nothing may still write to memory that the next layer will own.
     await sums?.idle().catch(() => {})
     arena.release(mark)
-  }
-}
-
-/** All segments from the first sample on, added up as they end; segments of later samples each by itself. */
-async function sumUp(
-  sums: GramSums,
-  shape: SampleShape,
-  batches: Batches,
-  options: ObserveOptions,
-): Promise<Observations> {
-  const { later = false } = options
-  const found: Sum[] = []
-  let rows = 0
-  const take = async (ends: boolean): Promise<void> => {
-    await sums.finish(ends, options)
-    found.push(sums.read())
-  }
-  for await (const { piece, ends } of pieces(batches, shape, options)) {
-    rows += piece.gather.rows
-    await sums.add(piece, ends, options)
-    if (!(later && ends)) continue
-    await take(true)
-    sums.clear()
-  }
-  const open = rows % shape.segmentRows > 0
-  if (open || !later) await take(open)
-  return new Observations(observationShape(shape), rows, !later, true, found)
-}
-
-/** The batches, cut at the borders of segments. */
-async function* pieces(
-  batches: Batches,
-  { segmentRows, rows: expected }: SampleShape,
-  { onProgress }: ObserveOptions,
-): AsyncIterable<{ readonly piece: SampleBatch; readonly ends: boolean }> {
-  let row = 0
-  for await (const batch of batches) {
-    const { rows } = batch.gather
-    for (let done = 0; done < rows; ) {
-      const count = Math.min(rows - done, segmentRows - (row % segmentRows))
-      row += count
-      yield { piece: cutBatch(batch, done, done + count), ends: row % segmentRows === 0 }
-      done += count
-    }
-    onProgress?.(Math.min(1, row / Math.max(1, expected)))
   }
 }
 

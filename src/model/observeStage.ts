@@ -86,11 +86,15 @@ export async function observeStage(
   for (const [index, capture] of all.entries()) {
     onCapture?.(capture)
     const { shape, batches } = captureSamples(capture, streams, network, captureRule(settings))
-    const observations = await timed('quantization', () =>
-      executor.observe(shape, batches(), {
-        ...{ signal, kind, later: streams.shard.first > 0, place: placeOf(capture) },
-        onProgress: (share) => onProgress((index + share) / all.length),
-      }),
+    const options = {
+      ...{ signal, kind, later: streams.shard.first > 0, place: placeOf(capture) },
+      onProgress: (share: number) => onProgress((index + share) / all.length),
+    }
+    const observations = await timed(
+      'quantization',
+      async () =>
+        (await streams.runner.observe?.(shape, batches, options)) ??
+        (await executor.observe(shape, batches(), options)),
     )
     captures.set(capture.layers[0]!.name, observations)
   }

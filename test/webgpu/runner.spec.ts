@@ -54,12 +54,13 @@ test('reads tensors of an earlier model where they are, within a budget', async 
   expect(freed.difference).toBeLessThan(1e-5)
 })
 
-test('quantizes, and the report says which device ran', async () => {
+test('quantizes with sums of the GPU, and the report says which device ran', async () => {
   const model = await pages!.add('digits', await readFile(DIGITS))
   const [wasm, gpu] = await call('quantize', model, 'image', [32, 1, 28, 28])
   expect(wasm!.runner).toContain('(wasm, 1 thread)')
   expect(gpu!.runner).toContain('(webgpu, ')
   expect(gpu!.notes.filter((note) => note.startsWith('RUNNER_FELL_BACK'))).toEqual([])
+  expect([wasm!.observed, gpu!.observed]).toEqual([0, 4])
   expect(gpu!.errors.length).toBe(4)
   for (const [i, error] of gpu!.errors.entries())
     expect(Math.abs(error - wasm!.errors[i]!)).toBeLessThan(0.05 * wasm!.errors[i]!)
@@ -68,7 +69,7 @@ test('quantizes, and the report says which device ran', async () => {
 test('goes on in wasm when the device is lost, with one note', async () => {
   const model = await pages!.add('dense', dense())
   const ran = await call('run', model, [4, 64], 'float32', true)
-  expect(ran.fellBack).toMatch(/^a model of the run ran in wasm instead, .* device was lost/)
+  expect(ran.fellBack).toMatch(/^wasm took over once, first because: the device was lost/)
   expect(ran.equal).toBe(true)
 })
 

@@ -37,6 +37,8 @@ export interface Quantized {
   readonly runner: string
   readonly notes: readonly string[]
   readonly errors: readonly number[]
+  /** Layers that were observed where the models ran. */
+  readonly observed: number
 }
 
 const fetched = async (url: string): Promise<Uint8Array> =>
@@ -99,9 +101,20 @@ const page: RunnerWindow = {
     const results: Quantized[] = []
     for (const device of ['wasm', 'webgpu'] as const) {
       const runner = await createRunner({ device })
+      let observed = 0
+      const { observe } = runner
+      if (observe !== undefined)
+        Object.assign(runner, {
+          observe: async (...given: Parameters<typeof observe>) => {
+            const found = await observe(...given)
+            if (found !== null) observed++
+            return found
+          },
+        })
       const options = { runner, calibration: [{ [input]: waves(dims) }], threads: 1, holdout: 0 }
       const { report } = await quantizeModel(model, options)
       results.push({
+        observed,
         runner: report.runner,
         notes: report.notes.map(({ code, text }) => `${code} ${text}`),
         errors: report.layers.map(({ relativeError }) => relativeError ?? 0),
