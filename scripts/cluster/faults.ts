@@ -21,13 +21,15 @@ export type Fault = (typeof FAULTS)[number]
 
 /** Longer than workers may be silent (test/cluster/workerProcess.ts), in ms. */
 const STOPPED = 4000
+/** For so long at most, in ms. */
+const FULL = 20_000
 /** Times that the command is given before the run counts as failed. */
 const COMMANDS = 4
 
 export interface FaultResult {
   readonly fault: Fault
-  /** Seconds into the run. */
-  readonly at: number
+  /** Whether the run was under way. */
+  readonly inTime: boolean
   /** Commands until the file was there. */
   readonly commands: number
   /** What the commands said that ended with an error. */
@@ -36,10 +38,16 @@ export interface FaultResult {
   readonly sha256: string | null
 }
 
+/** When a fault comes: after so many jobs, and so many milliseconds later. */
+export interface Moment {
+  readonly jobs: number
+  readonly more: number
+}
+
 export function runWithFault(
   args: readonly string[],
   fault: Fault,
-  at: number,
+  { jobs, more }: Moment,
   random: () => number,
 ): Promise<FaultResult> {
   const inRedis = fault === 'the store is full' || fault === 'Redis is restarted'
@@ -51,23 +59,26 @@ export function runWithFault(
         said.push(messageOf(error))
         return null
       })
-    const first = attempt(fault === 'the coordinator is killed' ? () => delay(1000 * at) : undefined)
-    await delay(1000 * at)
-    const repair = await cause(fault, machines, random)
+    const moment = machines.jobs(jobs).then(() => delay(more))
+    const first = attempt(fault === 'the coordinator is killed' ? () => moment : undefined)
+    // A run that ends before has no fault.
+    const inTime = await Promise.race([moment.then(() => true), first.then(() => false)])
+    const repair = inTime ? await cause(fault, machines, random) : async () => {}
+    // A coordinator whose workers wait for room waits with them.
+    if (fault === 'the store is full') await Promise.race([first, delay(FULL)]).then(repair)
     let outcome = await first
     let commands = 1
-    for (; (outcome?.sha256 ?? null) === null && commands < COMMANDS; commands++) {
-      await repair()
-      outcome = await attempt()
-    }
+    for (; (outcome?.sha256 ?? null) === null && commands < COMMANDS; commands++) outcome = await attempt()
     const seconds = (performance.now() - start) / 1000
-    return { fault, at, commands, said, seconds, sha256: outcome?.sha256 ?? null }
+    return { fault, inTime, commands, said, seconds, sha256: outcome?.sha256 ?? null }
   })
 }
 
-/** The last line, which is what the user reads. */
-const messageOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).replace(/^[\s\S]*?(?=error: )/, '').trim()
+/** What the user reads. */
+const messageOf = (error: unknown): string => {
+  const text = error instanceof Error ? error.message : String(error)
+  return text.slice(Math.max(0, text.indexOf('error: '))).trim()
+}
 
 /** @returns what makes room again, where that is needed */
 async function cause(fault: Fault, machines: Machines, random: () => number): Promise<() => Promise<void>> {

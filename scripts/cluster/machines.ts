@@ -1,5 +1,6 @@
 /** A cluster on this machine: Redis, workers and the command, each a process of its own. */
 import type { ChildProcess } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -29,9 +30,11 @@ export interface Machines {
   readonly redis: Redis
   /** The store: a folder, or Redis. */
   readonly store: string
-  readonly workers: ChildProcess[]
-  /** Starts one more worker. */
-  work(): void
+  readonly workers: readonly ChildProcess[]
+  /** Jobs that workers have taken so far. */
+  readonly taken: number
+  /** Resolves when workers have taken so many jobs. */
+  jobs(count: number): Promise<void>
   /** The command with this cluster. */
   quantize(args: readonly string[], kill?: () => Promise<void>): Promise<Outcome>
 }
@@ -46,9 +49,18 @@ export async function withMachines<T>(
   await mkdir(join(folder, 'redis'))
   const redis = await startRedis(join(folder, 'redis'))
   const store = inRedis ? redis.url : join(folder, 'store')
+  const jobs = new EventEmitter()
+  let taken = 0
+  const onJob = (): void => void jobs.emit('job', ++taken)
   const machines: Machines = {
-    ...{ folder, redis, store, workers: [] },
-    work: () => machines.workers.push(startWorker(redis.url, store)),
+    ...{ folder, redis, store },
+    workers: Array.from({ length: workers }, () => startWorker(redis.url, store, onJob)),
+    get taken() {
+      return taken
+    },
+    async jobs(count) {
+      while (taken < count) await once(jobs, 'job')
+    },
     quantize: (args, kill) => {
       const cluster = ['--queue', redis.url, '--store', store, '--threads', '1']
       const command: Command = { main: MAIN, args: [...args, ...cluster], output: join(folder, 'out.onnx') }
@@ -56,7 +68,6 @@ export async function withMachines<T>(
     },
   }
   try {
-    for (let i = 0; i < workers; i++) machines.work()
     return await act(machines)
   } finally {
     for (const worker of machines.workers) {

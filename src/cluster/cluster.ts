@@ -32,7 +32,7 @@ import {
   solvedStageBytes,
   solvedStageFrom,
 } from './messages.js'
-import { connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
+import { closeAll, connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
 import { spreadSolve } from './spreadSolve.js'
 import { runtimeOf } from './worker.js'
 
@@ -79,10 +79,7 @@ export async function openCluster(options: ClusterOptions): Promise<OpenCluster>
       throw new GpfqError('UNSUPPORTED_MODEL', { place: 'fastMath', problem, hint: 'leave it out' })
     },
     steps: (context) => clusterSteps(context, jobs, options),
-    async close() {
-      await queue.close()
-      await events.close()
-    },
+    close: () => closeAll([queue, events]),
   }
 }
 

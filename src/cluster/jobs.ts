@@ -2,11 +2,12 @@
  * The jobs of one coordinator. What a job reads and what it answers are blobs in the store. Whatever the store loses is made
  * again: answers by another job, what jobs read by whoever gave it.
  */
-import type { JobsOptions, Queue, QueueEvents } from 'bullmq'
+import type { Queue, Job as QueuedJob, QueueEvents } from 'bullmq'
 import { untilAborted } from '../aborts.js'
 import { GpfqError, reasonOf } from '../errors.js'
 import type { Blobs } from './blobs.js'
 import { type Answer, isSolveTask, type Job, type Task, taskId } from './messages.js'
+import { redisError } from './queue.js'
 
 /** Times that a job is tried. */
 const ATTEMPTS = 4
@@ -30,7 +31,9 @@ export class Jobs {
   }
 
   workers(): Promise<number> {
-    return this.#queue.getWorkersCount().catch(refused)
+    return this.#queue.getWorkersCount().catch((cause: unknown) => {
+      throw redisError('queue', cause)
+    })
   }
 
   /**
@@ -77,15 +80,10 @@ export class Jobs {
 
   /** @returns why the job failed, null where it did not */
   async #carryOut(id: string, task: Task, place: string): Promise<GpfqError | null> {
-    // An earlier job of this task has ended, unless a worker is at it: then this does nothing, nor does the next line.
-    await this.#queue.remove(id).catch(refused)
     const shard = isSolveTask(task) ? null : task.shard
-    const options: JobsOptions = {
-      ...{ jobId: id, attempts: ATTEMPTS, backoff: { type: 'exponential', delay: 500 } },
-      ...{ removeOnComplete: { age: 3600 }, removeOnFail: { age: 3600 } },
-    }
-    const data = { task, prefers: (shard !== null && this.#workers.get(shard)) || null }
-    const job = await this.#queue.add(isSolveTask(task) ? 'solve' : 'stage', data, options).catch(refused)
+    const job = await this.#added(id, task, shard).catch((cause: unknown) => {
+      throw redisError('queue', cause)
+    })
     try {
       const { worker } = await job.waitUntilFinished(this.#events)
       if (shard !== null) this.#workers.set(shard, worker)
@@ -93,6 +91,19 @@ export class Jobs {
     } catch (cause) {
       return new GpfqError('WORKER_FAILED', { place, problem: reasonOf(cause) }, { cause })
     }
+  }
+
+  async #added(id: string, task: Task, shard: string | null): Promise<QueuedJob<Job, Answer>> {
+    // An earlier job of this task has ended, unless a worker is at it: then this does nothing, nor does the next line.
+    await this.#queue.remove(id)
+    return this.#queue.add(
+      isSolveTask(task) ? 'solve' : 'stage',
+      { task, prefers: (shard !== null && this.#workers.get(shard)) || null },
+      {
+        ...{ jobId: id, attempts: ATTEMPTS, backoff: { type: 'exponential', delay: 500 } },
+        ...{ removeOnComplete: { age: 3600 }, removeOnFail: { age: 3600 } },
+      },
+    )
   }
 
   /** Stores again what is missing or damaged of what was given. @returns whether anything was */
@@ -105,10 +116,4 @@ export class Jobs {
     }
     return restored
   }
-}
-
-/** Redis answers and does not do it: it is full, or not allowed to. */
-function refused(cause: unknown): never {
-  const hint = 'make room in Redis or allow it, and run the same command again'
-  throw new GpfqError('WORKER_FAILED', { place: 'queue', problem: reasonOf(cause), hint }, { cause })
 }

@@ -1,4 +1,5 @@
 /** BullMQ and ioredis, which are loaded where a cluster is wanted. All of a queue's work is theirs: waiting, locks, retries, stalls. */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ConnectionOptions } from 'bullmq'
 import { typeError } from '../checks.js'
 import { GpfqError, reasonOf } from '../errors.js'
@@ -33,8 +34,34 @@ export function connectionTo(url: string): ConnectionOptions {
 export function saying(say: (text: string) => void = () => {}): (error: Error) => void {
   let last = ''
   return (error) => {
-    const text = `queue: ${reasonOf(error) || 'no connection'}; trying again`
+    const text = `queue: ${/\bOOM\b/.test(error.message) ? 'Redis is full' : reasonOf(error) || 'no connection'}; trying again`
     if (text !== last) say(text)
     last = text
   }
+}
+
+/** What makes a run go on that Redis ended. */
+const GO_ON = 'the same command again goes on where this one ended'
+
+/**
+ * An error of ioredis in our own words.
+ * @param lost why the last connection was lost
+ */
+export function redisError(place: string, cause: unknown, lost = 'no connection'): GpfqError {
+  const reason = reasonOf(cause)
+  const [problem, hint] = /\bOOM\b/.test(reason)
+    ? ['Redis is full', `make room; ${GO_ON}`]
+    : cause instanceof Error && cause.name === 'MaxRetriesPerRequestError'
+      ? [`Redis does not answer (${lost})`, `start it; ${GO_ON}`]
+      : [reason, GO_ON]
+  return new GpfqError('FILE_ACCESS', { place, problem, hint }, { cause })
+}
+
+/** Milliseconds that the end of connections is waited for. */
+const FAREWELL = 2000
+
+/** Ends connections. Where Redis does not answer, BullMQ would wait until it does: such a connection is left behind. */
+export async function closeAll(open: readonly { close(): Promise<void> }[]): Promise<void> {
+  const closed = Promise.allSettled(open.map((one) => one.close()))
+  await Promise.race([closed, delay(FAREWELL, undefined, { ref: false })])
 }

@@ -2,6 +2,7 @@
 import { folderStore } from '../data/folderStore.js'
 import { GpfqError, reasonOf } from '../errors.js'
 import { type Store, storageStore } from '../model/checkpoint/store.js'
+import { redisError } from './queue.js'
 
 /** A store, and how its connection is ended. */
 export interface OpenStore {
@@ -19,7 +20,13 @@ export async function openStore(url: string): Promise<OpenStore> {
   const { createStorage, redis } = await loadStorage()
   const driver = redis({ url, base: 'gpfq-store' })
   // ioredis prints errors of connections that nobody listens to. Calls that wait for one fail after some retries.
-  driver.getInstance?.().on('error', () => {})
+  let lost = 'no connection'
+  driver.getInstance?.().on('error', (error: unknown) => {
+    lost = reasonOf(error) || lost
+  })
+  const failed = (cause: unknown): never => {
+    throw redisError('store', cause, lost)
+  }
   const storage = createStorage({ driver })
   const { get, set } = storageStore(storage)
   return {
@@ -42,8 +49,4 @@ async function loadStorage() {
     const hint = 'npm install unstorage ioredis'
     throw new GpfqError('RUNTIME_MISSING', { place: 'store', problem, hint }, { cause })
   }
-}
-
-function failed(cause: unknown): never {
-  throw new GpfqError('FILE_ACCESS', { place: 'store', problem: reasonOf(cause) }, { cause })
 }

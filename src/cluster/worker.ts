@@ -12,7 +12,7 @@ import type { Store } from '../model/checkpoint/store.js'
 import { VERSION } from '../version.js'
 import { Blobs, isMissing } from './blobs.js'
 import { type Answer, isSolveTask, jobFrom, type StageTask, type Task, taskId } from './messages.js'
-import { connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
+import { closeAll, connectionTo, loadBullmq, QUEUE, saying } from './queue.js'
 import { type Compute, ShardState } from './shardState.js'
 import { askedFrom, solvedBytes } from './solveMessages.js'
 
@@ -102,8 +102,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       else signal.addEventListener('abort', () => resolve(), { once: true })
     })
   } finally {
-    await worker.close()
-    await queue.close()
+    await closeAll([worker, queue])
     await shards.close()
     await executor.close()
   }
