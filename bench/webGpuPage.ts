@@ -1,9 +1,12 @@
 /**
- * The page of `npm run bench:web`: layers, networks and calibration on wasm and on WebGPU side by side, as a table to copy. Each case
+ * The page of `npm run bench:web`: kernels, layers, networks and calibration on wasm and on WebGPU side by side, as a table to copy. Each case
  * runs once to compile its shaders, then in turn on both, and the least time counts.
  */
 import { createRunner } from '#src/calibration/onnxRuntime.js'
 import type { Runner } from '#src/calibration/runner.js'
+import { createExecutor } from '#src/executor/choose.js'
+import { type SampleShape, SEGMENT_ROWS } from '#src/methods/samplePlan.js'
+import { denseGather } from '#src/methods/samples.js'
 import { quantizeModel } from '#src/model/quantizeModel.js'
 import { encodeModel } from '#src/onnx/model.js'
 import type { Tensor } from '#src/tensor/tensor.js'
@@ -27,6 +30,38 @@ function noise(dims: readonly number[]): Tensor {
   const next = uniform(dims.length)
   const data = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 2 * next() - 1)
   return { type: 'float32', dims, data }
+}
+
+/** H and G of random rows: where the runner has no kernels for them, in wasm. */
+function sums(rows: number, inputs: number): Case {
+  const executor = createExecutor({ threads: 1 })
+  const shape: SampleShape = {
+    ...{
+      rows,
+      inputs,
+      groups: 1,
+      streamsEqual: false,
+      wholeG: true,
+      means: false,
+      segmentRows: SEGMENT_ROWS,
+    },
+    ...{ batchBytes: 4 * rows * inputs, batchPaddedBytes: 0, batchRows: rows },
+  }
+  const [x, xq] = [noise([rows, inputs]), noise([inputs, rows])].map(({ data }) =>
+    Float32Array.from(data, Number),
+  )
+  const batches = () => [{ x: x!, xq: xq!, gather: denseGather(rows, inputs) }]
+  const options = { place: 'samples' }
+  return {
+    name: `kernel: H and G of ${rows} × ${inputs}`,
+    async time(runner) {
+      const inWasm = await executor
+      const start = performance.now()
+      const found = await runner.observe?.(shape, batches, options)
+      if (found === undefined || found === null) await inWasm.observe(shape, batches(), options)
+      return (performance.now() - start) / 1e3
+    },
+  }
 }
 
 /** A run of a network, outputs downloaded. Its session stays open: it is timed again. */
@@ -63,10 +98,11 @@ function cases(short: boolean): readonly Case[] {
   const residual = encodeModel(residualNetwork(side, channels))
   const image = (count: number): readonly number[] => [count, 3, side, side]
   return [
+    sums(short ? 256 : 4096, width),
     network(`layer: MatMul ${width} × ${width}, ${rows} rows`, dense(1), [rows, width]),
-    network(`network: 8 of them`, dense(8), [rows, width]),
+    network(`network: 8 of these layers`, dense(8), [rows, width]),
     network(`network: ResNet-18, ${channels} channels, 4 images of ${side}²`, residual, image(4)),
-    calibration(`whole run: 4 of the layer, 4 × ${rows} samples`, dense(4), [rows, width]),
+    calibration(`whole run: 4 of these layers, 4 × ${rows} samples`, dense(4), [rows, width]),
     ...(short ? [] : [calibration(`whole run: ResNet-18, 4 × 8 images of ${side}²`, residual, image(8))]),
   ]
 }

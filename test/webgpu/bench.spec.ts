@@ -14,7 +14,7 @@ test('the bench of WebGPU prints a table', async () => {
     test.skip(!hasAdapter, 'there is no WebGPU adapter')
     const text = await page.evaluate(() => (globalThis as unknown as BenchWindow).measure(true))
     console.log(text)
-    expect(text.match(/^\| (layer|network|whole run): [^|]+( \| [\d.e+]+){3} \|$/gm)).toHaveLength(4)
+    expect(text.match(/^\| (kernel|layer|network|whole run): [^|]+( \| [\d.e+]+){3} \|$/gm)).toHaveLength(5)
     expect(text).toContain('(webgpu, ')
     expect(text).not.toContain('wasm took over')
   } finally {
