@@ -10,7 +10,7 @@ import { createRunner } from '#src/calibration/onnxRuntime.js'
 import { buildWorker, hasRedis } from '../test/cluster/machines.js'
 import { randomFrom } from '../test/random.js'
 import { FAULTS, type FaultResult, runWithFault } from './cluster/faults.js'
-import { forecast, largestBytes, measureRates } from './cluster/forecast.js'
+import { forecast, forecastStages, measureRates } from './cluster/forecast.js'
 import { alone, argumentsOf, withMachines } from './cluster/machines.js'
 import { measureTraffic } from './cluster/traffic.js'
 import { findAssets, printedOn, subjectOf } from './subjects.js'
@@ -134,13 +134,17 @@ async function sevenBillion(): Promise<readonly string[]> {
   return [
     '32 blocks of 4096 and 11008, 128 × 512 tokens, 4 bits with searched scales. Assumed: machines of 16 cores, each as fast as a thread here',
     `(${giga(rates.observe)} billion multiply-adds a second for sums, ${giga(rates.solve)} for solving), the networks at the rate of sums, a store that`,
-    'moves 1.25 GB/s in all, and no judging of layers. Hours:',
+    'moves 1.25 GB/s in all, one step after another, float32 weights whole on each machine, and no judging of layers. Hours, for all blocks:',
     '',
-    '| machines | networks | H and G | solving | store | all | TB moved | most of it |',
-    '|---|---|---|---|---|---|---|---|',
+    '| machines | networks | H and G | solving | store | all | TB moved | GB a machine | most of it |',
+    '|---|---|---|---|---|---|---|---|---|',
     ...forecast(rates),
     '',
-    `The largest layer takes ${(largestBytes() / 1e9).toFixed(1)} GB of a machine for its sums.`,
+    'A block, by stage, with what the store moves:',
+    '',
+    '| stage, inputs × neurons | 1 machine | 4 | 16 | 64 |',
+    '|---|---|---|---|---|',
+    ...forecastStages(rates),
   ]
 }
 

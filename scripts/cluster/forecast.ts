@@ -50,52 +50,87 @@ export async function measureRates(): Promise<Rates> {
 
 const BLOCKS = 32
 const ROWS = 128 * 512
+const WIDTH = 4096
 const CORES = 16
 const SEGMENTS = 16
+const MACHINES = [1, 4, 16, 64] as const
 /** Bytes a second that the store takes and gives: 10 Gbit/s. */
 const STORE = 1.25e9
-/** Share of the cores' rate that ONNX Runtime's wasm build reaches in MatMul: as the kernels'. */
-const NEURONS: readonly (readonly [inputs: number, neurons: number])[] = [
-  [4096, 3 * 4096], // q, k, v
-  [4096, 4096], // o
-  [4096, 2 * 11008], // gate, up
-  [11008, 4096], // down
-]
-
-const sum = (of: (inputs: number, neurons: number) => number): number =>
-  NEURONS.reduce((total, [inputs, neurons]) => total + of(inputs, neurons), 0)
+/** The stages of a block. */
+const STAGES = [
+  { name: 'q, k, v', inputs: WIDTH, neurons: 3 * WIDTH },
+  { name: 'o', inputs: WIDTH, neurons: WIDTH },
+  { name: 'gate, up', inputs: WIDTH, neurons: 2 * 11008 },
+  { name: 'down', inputs: 11008, neurons: WIDTH },
+] as const
+type Shape = Pick<(typeof STAGES)[number], 'inputs' | 'neurons'>
 
 /** H, lower triangle, and all of G. */
 const sumBytes = (inputs: number): number => 4 * 1.5 * inputs ** 2
 
-/** @returns the rows of the table: one a number of machines */
-export function forecast({ observe, solve }: Rates): readonly string[] {
-  const hours = (seconds: number): string => (seconds / 3600).toFixed(2)
-  return [1, 4, 16, 64].map((machines) => {
-    // Parts are whole segments, so that more than 16 machines do not help with the samples.
-    const parts = Math.min(machines, SEGMENTS)
-    const run = (BLOCKS * sum((n, m) => 2 * ROWS * n * m)) / (observe * CORES * parts)
-    const observing = (BLOCKS * sum((n) => ROWS * 1.5 * n ** 2)) / (observe * CORES * parts)
-    const solving = (BLOCKS * sum((n, m) => n ** 2 * m * (GRID.length + 2))) / (solve * CORES * machines)
-    // The first part is one sum; each later one keeps that of every segment.
-    const sums = parts === 1 ? 1 : 1 + SEGMENTS - SEGMENTS / parts
-    // In and out: parts to the coordinator, and the merged sums to every machine that solves.
-    const bytes = machines === 1 ? 0 : BLOCKS * sum((n) => sumBytes(n) * (2 * sums + 1 + machines))
-    const moving = bytes / STORE
-    const total = run + observing + solving + moving
-    const limit = Object.entries({
-      'the networks': run,
-      sums: observing,
-      solving,
-      'the store': moving,
-    }).reduce((a, b) => (b[1] > a[1] ? b : a))[0]
-    const each = [run, observing, solving, moving, total].map(hours)
-    return `| ${machines} | ${each.join(' | ')} | ${(bytes / 1e12).toFixed(2)} | ${limit} |`
-  })
+/** Seconds of a stage, and bytes that the store moves. */
+interface Cost {
+  readonly networks: number
+  readonly sums: number
+  readonly solving: number
+  readonly store: number
+  readonly bytes: number
 }
 
-/** Bytes of a machine: the sums in the kernels, twice where they are of segments, and outside of them; in solving H and G, ordered. */
-export const largestBytes = (): number => {
-  const inputs = 11008
-  return Math.max(3 * sumBytes(inputs), sumBytes(inputs) + 3 * 4 * inputs ** 2)
+function costOf({ inputs, neurons }: Shape, { observe, solve }: Rates, machines: number): Cost {
+  // Parts are whole segments, so that more than 16 machines do not help with the samples.
+  const parts = Math.min(machines, SEGMENTS)
+  // The first part is one sum; each later one keeps that of every segment.
+  const kept = parts === 1 ? 1 : 1 + SEGMENTS - SEGMENTS / parts
+  // On one machine; more of them solve until H and G take longer to travel to one more (src/cluster/spreadSolve.ts).
+  const alone = (inputs ** 2 * neurons * (GRID.length + 2)) / (solve * CORES)
+  const solvers = Math.min(machines, Math.max(1, Math.round(Math.sqrt((alone * STORE) / sumBytes(inputs)))))
+  // In and out: parts to the coordinator, and the merged sums to the machines that solve.
+  const bytes = machines === 1 ? 0 : sumBytes(inputs) * (2 * kept + 1 + solvers)
+  return {
+    // Both networks. ONNX Runtime multiplies as fast as the kernels.
+    networks: (2 * ROWS * inputs * neurons) / (observe * CORES * parts),
+    sums: (ROWS * 1.5 * inputs ** 2) / (observe * CORES * parts),
+    solving: alone / solvers,
+    store: bytes / STORE,
+    bytes,
+  }
 }
+
+const secondsOf = ({ networks, sums, solving, store }: Cost): number => networks + sums + solving + store
+
+/**
+ * Bytes of a machine in the largest stage: the whole model; tensors of its samples, the layer's input and the residual stream, in both
+ * networks; and sums, in the kernels, twice where they are of segments, and outside of them, or in solving H and G, ordered.
+ */
+function memoryOf(machines: number): number {
+  const model = BLOCKS * STAGES.reduce((sum, { inputs, neurons }) => sum + 4 * inputs * neurons, 0)
+  const stages = STAGES.map(({ inputs }) => {
+    const tensors = (2 * 4 * ROWS * (inputs + WIDTH)) / Math.min(machines, SEGMENTS)
+    return tensors + Math.max(3 * sumBytes(inputs), sumBytes(inputs) + 3 * 4 * inputs ** 2)
+  })
+  return model + Math.max(...stages)
+}
+
+/** @returns the rows of the table of the whole network: one a number of machines */
+export const forecast = (rates: Rates): readonly string[] =>
+  MACHINES.map((machines) => {
+    const costs = STAGES.map((stage) => costOf(stage, rates, machines))
+    const all = (key: keyof Cost): number => BLOCKS * costs.reduce((sum, cost) => sum + cost[key], 0)
+    const parts = (['networks', 'sums', 'solving', 'store'] as const).map((key) => [key, all(key)] as const)
+    const total = parts.reduce((sum, [, seconds]) => sum + seconds, 0)
+    const hours = [...parts.map(([, seconds]) => seconds), total].map((seconds) =>
+      (seconds / 3600).toFixed(2),
+    )
+    const [limit] = parts.reduce((a, b) => (b[1] > a[1] ? b : a))
+    const [moved, memory] = [all('bytes') / 1e12, memoryOf(machines) / 1e9]
+    return `| ${machines} | ${hours.join(' | ')} | ${moved.toFixed(2)} | ${memory.toFixed(0)} | ${limit} |`
+  })
+
+/** @returns the rows of the table of one block: one a stage, seconds and GB by the number of machines */
+export const forecastStages = (rates: Rates): readonly string[] =>
+  STAGES.map(({ name, ...shape }) => {
+    const costs = MACHINES.map((machines) => costOf(shape, rates, machines))
+    const cells = costs.map((cost) => `${secondsOf(cost).toFixed(1)} s, ${(cost.bytes / 1e9).toFixed(1)} GB`)
+    return `| ${name}: ${shape.inputs} × ${shape.neurons} | ${cells.join(' | ')} |`
+  })

@@ -31,39 +31,45 @@ export function spreadSolve(local: Executor, jobs: Jobs): Executor {
     async solve(observations, requests, options) {
       const { neurons, signal } = options
       const own = neurons === undefined ? requests : requests.map((request) => requestOf(request, neurons))
-      const workers =
+      const parts =
         observations === null || whyWhole(requests, options.recipe) !== null
-          ? 0
-          : await untilAborted(signal, jobs.workers())
-      return observations !== null && isWorthIt(observations, own, workers, threads)
-        ? solveSpread(jobs, observations, own, workers, options)
+          ? 1
+          : partsOf(observations, own, await untilAborted(signal, jobs.workers()), threads)
+      return observations !== null && parts > 1
+        ? solveSpread(jobs, observations, own, parts, options)
         : local.solve(observations, requests, options)
     },
   }
 }
 
-/** Whether the time that workers save is longer than H and G travel: to the store, and from there to each worker. */
-function isWorthIt(
+/**
+ * The number of parts, one for each worker at most, that takes the least time: more parts solve faster, but H and G travel to the
+ * store, and from there to the worker of each part. 1: the coordinator solves.
+ */
+function partsOf(
   { shape, sums }: Observations,
   requests: readonly SolveRequest[],
   workers: number,
   threads: number,
-): boolean {
-  if (workers < 2) return false
+): number {
   const columns = requests.reduce(
     (sum, { shape: { neurons }, search }) => sum + neurons * (search === 'none' ? 2 : 2 + GRID.length),
     0,
   )
-  const seconds = (shape.groups * shape.inputs ** 2 * columns) / (RATE * threads)
-  const bytes = sums.reduce((sum, { values }) => sum + values.byteLength, 0)
-  return seconds * (1 - 1 / workers) > (bytes * (workers + 1)) / NETWORK
+  const solving = (shape.groups * shape.inputs ** 2 * columns) / (RATE * threads)
+  const travelling = sums.reduce((sum, { values }) => sum + values.byteLength, 0) / NETWORK
+  const seconds = (parts: number): number =>
+    parts === 1 ? solving : solving / parts + travelling * (parts + 1)
+  let best = 1
+  for (let parts = 2; parts <= workers; parts++) if (seconds(parts) < seconds(best)) best = parts
+  return best
 }
 
 async function solveSpread(
   jobs: Jobs,
   observations: Observations,
   requests: readonly SolveRequest[],
-  workers: number,
+  count: number,
   { recipe, signal, place, onProgress }: SolveOptions,
 ): Promise<SolveResult> {
   const hash = await untilAborted(
@@ -71,7 +77,7 @@ async function solveSpread(
     jobs.give(() => observations.bytes, true),
   )
   let done = 0
-  const parts = Array.from({ length: workers }, (_, part) => partOf(requests, part, workers)).filter(
+  const parts = Array.from({ length: count }, (_, part) => partOf(requests, part, count)).filter(
     (own) => own.length > 0,
   )
   const results = await Promise.all(
