@@ -158,10 +158,7 @@ async function judge(
   return { solution, judgement: { kept, damping, reasons, errors } }
 }
 
-/**
- * The path with the λ that is best on some of the layer's neurons; null where the plain path or rounding is better there. While λ is
- * chosen, all paths have the scales that were searched for the plain one: to search them for each λ takes seven times as long.
- */
+/** The path with the λ that is best on some of the layer's neurons; null where the plain path or rounding is better there. */
 async function bestDamped(
   context: JudgeContext,
   request: SolveRequest,
@@ -169,20 +166,14 @@ async function bestDamped(
   end: Candidate,
 ): Promise<Candidate | null> {
   const stride = strideOf(request.shape.neurons)
-  const searches = request.search !== 'none'
-  const scaled: SolveRequest = {
-    ...request,
-    scales: searches ? { ...request.scales, values: plain.solution.scales } : request.scales,
-    search: 'none',
-  }
-  const some = someNeurons(scaled, stride)
+  const some = someNeurons(request, stride)
   const part = ({ kept, solution }: Candidate): Promise<Candidate> =>
     candidateOf(context, some, kept, 0, someSolved(solution, stride))
   const [path, rounding] = stride === 1 ? [plain, end] : [await part(plain), await part(end)]
   const damped = await dampedPaths(context, some, stride, DAMPINGS)
   const best = leastOf([path, ...damped, rounding], rounding)
   if (best.kept !== 'damped path') return null
-  return stride === 1 && !searches ? best : (await dampedPaths(context, request, 1, [best.damping]))[0]!
+  return stride === 1 ? best : (await dampedPaths(context, request, 1, [best.damping]))[0]!
 }
 
 /** @param request of every `stride`-th neuron */
